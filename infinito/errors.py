@@ -1,0 +1,55 @@
+"""The errors that infinito raises on purpose; each message says what was received, expected and mends it.
+
+Nothing here imports anything, so every module may raise these. `infinito.run` prints the message
+without a traceback (the traceback goes to the run's log) and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class InfinitoError(Exception):
+    """A fault that the user can mend; the message is complete without its traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(InfinitoError):
+    """One or more faults of a configuration, reported together."""
+
+    exit_code = 2
+
+    def __init__(self, faults: str | Sequence[str]) -> None:
+        self.faults = [faults] if isinstance(faults, str) else list(faults)
+        count = len(self.faults)
+        heading = "1 fault in the configuration" if count == 1 else f"{count} faults in the configuration"
+        super().__init__("\n".join([f"{heading}:", *(f"  • {fault}" for fault in self.faults)]))
+
+
+class DataError(InfinitoError):
+    """Text, tokens or a tokenizer that cannot be used as asked."""
+
+
+class CheckpointError(InfinitoError):
+    """A checkpoint that is missing, damaged, foreign, unsafe or of another shape."""
+
+
+class DeviceError(InfinitoError):
+    """A device or precision that was asked for and is not there."""
+
+
+class HubError(InfinitoError):
+    """A hub name that could not be reached; the message names the local-path override."""
+
+
+class ResumeError(InfinitoError):
+    """A run that cannot be resumed as asked."""
+
+
+class NonFiniteError(InfinitoError):
+    """A loss or gradient that is NaN or infinite; training stopped before the step was taken."""
+
+
+class SaveError(InfinitoError):
+    """A file that could not be written; what was saved before is untouched."""
