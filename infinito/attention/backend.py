@@ -1,0 +1,69 @@
+"""What an attention backend is and what it is asked for; which backends exist is in `registry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Request(NamedTuple):
+    """One attention call without its numbers: all that decides which backend can serve it.
+
+    `kernel` is the score that is left once λ, 1/√dim and norms are folded into queries and keys:
+    dot (q·k), l1 (−‖q−k‖₁), l2 (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ).
+    `grad` says that a gradient will be asked for.
+    """
+
+    kernel: str
+    p: float | None = None
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    grad: bool = True
+    causal: bool = True
+    dropout_p: float = 0.0
+    padding: bool = False
+    batch: int = 1
+    heads: int = 1
+    kv_heads: int = 1
+    time_q: int = 1
+    time_k: int = 1
+    dim: int = 64
+    value_dim: int = 64
+
+
+class Attend(Protocol):
+    """Attention over folded queries and keys.
+
+    A call takes queries (batch, heads, time_q, dim), keys (batch, kv_heads, time_k, dim), values
+    (batch, kv_heads, time_k, value_dim), the request that they make, and the key padding: bool
+    (batch, time_k), True for a real token, or None. Causal means that query i sees key j when
+    j <= i + time_k − time_q. A row that sees no key is 0. It returns (batch, heads, time_q,
+    value_dim) in the dtype of the values.
+    """
+
+    def __call__(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        request: Request,
+        key_padding: Tensor | None,
+        /,
+    ) -> Tensor: ...
+
+
+class Backend(NamedTuple):
+    """A way to compute attention.
+
+    `unable(request)` gives the reason it cannot serve, or None; `unwise(request)` the reason why
+    `backend="auto"` passes it over although it could serve, or None. Both run on every call: keep
+    them to a few comparisons.
+    """
+
+    name: str
+    attend: Attend
+    unable: Callable[[Request], str | None]
+    unwise: Callable[[Request], str | None] = lambda _: None

@@ -1,0 +1,26 @@
+"""Cosine attention: score = λ·cos(q, k)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+KERNEL = "dot"
+
+
+def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
+    """Return cos(q, k), (…, time_q, time_k), of queries (…, time_q, dim) and keys (…, time_k, dim).
+
+    A zero vector has cosine 0 with every other.
+    """
+    return normalize(queries, dim=-1) @ normalize(keys, dim=-1).transpose(-2, -1)
+
+
+def factor(scale: float | Tensor, _dim: int) -> float | Tensor:
+    """Return what the score is multiplied with: λ."""
+    return scale
+
+
+def fold(queries: Tensor, keys: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and keys of which the plain dot product is the scaled cosine."""
+    return normalize(queries, dim=-1) * scale, normalize(keys, dim=-1)

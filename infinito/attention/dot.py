@@ -1,0 +1,24 @@
+"""Dot-product attention, the control: score = λ·q·k/√dim, with λ = 1 the usual one."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+KERNEL = "dot"
+
+
+def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
+    """Return q·k (…, time_q, time_k) of queries (…, time_q, dim), keys (…, time_k, dim)."""
+    return queries @ keys.transpose(-2, -1)
+
+
+def factor(scale: float | Tensor, dim: int) -> float | Tensor:
+    """Return what the score is multiplied with: λ/√dim."""
+    return scale / math.sqrt(dim)
+
+
+def fold(queries: Tensor, keys: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and keys whose bare score is the scaled one."""
+    return queries * factor(scale, queries.shape[-1]), keys

@@ -1,0 +1,25 @@
+"""Manhattan-distance attention: score = −λ·‖q − k‖₁/√dim."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+KERNEL = "l1"
+
+
+def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
+    """Return −‖q − k‖₁ (…, time_q, time_k) of queries (…, time_q, dim), keys (…, time_k, dim)."""
+    return -(queries.unsqueeze(-2) - keys.unsqueeze(-3)).abs().sum(-1)
+
+
+def factor(scale: float | Tensor, dim: int) -> float | Tensor:
+    """Return what the score is multiplied with: λ/√dim."""
+    return scale / math.sqrt(dim)
+
+
+def fold(queries: Tensor, keys: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and keys whose bare score is the scaled one; the norm is homogeneous."""
+    by = factor(scale, queries.shape[-1])
+    return queries * by, keys * by

@@ -1,0 +1,26 @@
+"""Euclidean-distance attention: score = −λ·‖q − k‖₂."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+KERNEL = "l2"
+
+
+def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
+    """Return −‖q − k‖₂ (…, time_q, time_k) of queries (…, time_q, dim), keys (…, time_k, dim).
+
+    Where q = k the gradient is the subgradient 0, as `torch.linalg.vector_norm` defines it.
+    """
+    return -torch.linalg.vector_norm(queries.unsqueeze(-2) - keys.unsqueeze(-3), dim=-1)
+
+
+def factor(scale: float | Tensor, _dim: int) -> float | Tensor:
+    """Return what the score is multiplied with: λ; the norm grows like √dim by itself."""
+    return scale
+
+
+def fold(queries: Tensor, keys: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and keys whose bare score is the scaled one; the norm is homogeneous."""
+    return queries * scale, keys * scale
