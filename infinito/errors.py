@@ -1,4 +1,4 @@
-"""The errors that infinito raises on purpose; each message says what was received, expected and mends it.
+"""The errors that infinito raises on purpose: what was received, what was expected, what mends it.
 
 Nothing here imports anything, so every module may raise these. `infinito.run` prints the message
 without a traceback (the traceback goes to the run's log) and exits with `exit_code`.
@@ -23,7 +23,9 @@ class ConfigError(InfinitoError):
     def __init__(self, faults: str | Sequence[str]) -> None:
         self.faults = [faults] if isinstance(faults, str) else list(faults)
         count = len(self.faults)
-        heading = "1 fault in the configuration" if count == 1 else f"{count} faults in the configuration"
+        heading = (
+            "1 fault in the configuration" if count == 1 else f"{count} faults in the configuration"
+        )
         super().__init__("\n".join([f"{heading}:", *(f"  • {fault}" for fault in self.faults)]))
 
 

@@ -1,0 +1,270 @@
+"""Turns a composed configuration into a typed `RunConf`, or reports all its faults at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from infinito import config
+from infinito.config import RunConf
+from infinito.errors import ConfigError
+
+Origin = Callable[[str], str]
+"""Tells where a dotted key got its value, e.g. " (conf/model/distance_lm.yaml)"."""
+
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    list: "a list",
+}
+
+
+def parse(
+    values: Mapping[str, Any], origin: Origin = lambda _: "", combinations: bool = True
+) -> RunConf:
+    """The typed configuration of a run.
+
+    Args:
+        values: Plain nested values with all interpolations resolved.
+        origin: Names the file or command that set a key, for the error text.
+        combinations: Look for impossible combinations too; a sweep's fixed part has none to show.
+
+    Raises:
+        ConfigError: lists every unknown key, wrong type, value out of its limits and
+            impossible combination.
+    """
+    faults: list[str] = []
+    run = _node(RunConf, values, "", faults, origin)
+    if combinations and not faults:
+        faults.extend(combination_faults(run))
+    if faults:
+        raise ConfigError(faults)
+    return run
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The nearest known word as a question, else all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    return f"did you mean `{'` or `'.join(near)}`?" if near else f"known: {', '.join(names)}"
+
+
+def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Origin) -> Any:
+    if not isinstance(values, Mapping):
+        faults.append(f"`{prefix[:-1]}`={values!r}{origin(prefix[:-1])}: expected a group of keys")
+        return None
+    schema = _variant(schema, values, prefix, faults, origin)
+    hints = typing.get_type_hints(schema)
+    fields = {entry.name: entry for entry in dataclasses.fields(schema)}
+    for key in sorted(set(values) - set(fields), key=str):
+        hint = did_you_mean(str(key), fields)
+        faults.append(f"`{prefix}{key}`{origin(f'{prefix}{key}')}: there is no such key; {hint}")
+    arguments = {
+        name: _value(
+            entry, hints[name], values.get(name, dataclasses.MISSING), prefix, faults, origin
+        )
+        for name, entry in fields.items()
+    }
+    return schema(
+        **{key: value for key, value in arguments.items() if value is not dataclasses.MISSING}
+    )
+
+
+def _variant(
+    schema: type, values: Mapping[str, Any], prefix: str, faults: list[str], origin: Origin
+) -> type:
+    variants = config.VARIANTS.get(prefix[:-1])
+    if variants is None:
+        return schema
+    name = values.get("name")
+    if name not in variants:
+        hint = did_you_mean(str(name), variants)
+        faults.append(f"`{prefix}name`={name}{origin(f'{prefix}name')}: no such kind; {hint}")
+    return variants.get(str(name), schema)
+
+
+def _value(
+    entry: dataclasses.Field[Any],
+    hint: Any,
+    value: Any,
+    prefix: str,
+    faults: list[str],
+    origin: Origin,
+) -> Any:
+    key = f"{prefix}{entry.name}"
+    if dataclasses.is_dataclass(hint):
+        return _node(hint, {} if value is dataclasses.MISSING else value, f"{key}.", faults, origin)  # type: ignore[arg-type]
+    if value is dataclasses.MISSING:
+        return value
+    try:
+        value = _typed(value, hint)
+        _check_limits(value, entry.metadata)
+    except ValueError as fault:
+        example = _example(key, entry)
+        faults.append(f"`{key}`={_shown(value)}{origin(key)}: expected {fault}{example}")
+    return value
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and type(None) in options:
+        return None
+    kind = next(option for option in options if option is not type(None))
+    optional = " or null" if type(None) in options else ""
+    if typing.get_origin(kind) is list:
+        if not isinstance(value, list):
+            raise ValueError("a list" + optional)
+        return [_typed(item, typing.get_args(kind)[0]) for item in value]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise ValueError(_WORDS[kind] + optional)
+    return value
+
+
+def _check_limits(value: Any, limits: Mapping[str, Any]) -> None:
+    for item in value if isinstance(value, list) else [value]:
+        if item is not None and not _within(item, limits):
+            raise ValueError(_described(item, limits))
+
+
+def _within(value: Any, limits: Mapping[str, Any]) -> bool:
+    tests: dict[str, Callable[[Any], bool]] = {
+        "above": lambda limit: value > limit,
+        "at_least": lambda limit: value >= limit,
+        "below": lambda limit: value < limit,
+        "at_most": lambda limit: value <= limit,
+        "choices": lambda limit: value in limit,
+        "pattern": lambda limit: re.fullmatch(limit, value) is not None,
+    }
+    return all(tests[name](limit) for name, limit in limits.items())
+
+
+def _described(value: Any, limits: Mapping[str, Any]) -> str:
+    if "choices" in limits:
+        return (
+            f"one of {', '.join(limits['choices'])}; {did_you_mean(str(value), limits['choices'])}"
+        )
+    if "pattern" in limits:
+        return "letters, digits and `._-`, beginning with a letter or digit"
+    words = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
+    return "a number " + " and ".join(f"{words[name]} {limit:g}" for name, limit in limits.items())
+
+
+def _example(key: str, entry: dataclasses.Field[Any]) -> str:
+    default = entry.default
+    if default is dataclasses.MISSING and entry.default_factory is not dataclasses.MISSING:
+        default = entry.default_factory()
+    if default in (dataclasses.MISSING, "", []):
+        return ""
+    return f", e.g. `{key}={_shown(default)}`"
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).replace(" ", "") if isinstance(value, list) else str(value)
+
+
+def combination_faults(run: RunConf) -> list[str]:
+    """Faults that no single key shows, each with the override that mends it."""
+    checks = (_head_faults, _length_faults, _data_faults, _schedule_faults, _task_faults)
+    return [fault for check in checks for fault in check(run)]
+
+
+def _head_faults(run: RunConf) -> Iterable[str]:
+    dim, heads, kv_heads = run.model.dim, run.attention.heads, run.attention.kv_heads
+    if dim % heads:
+        divisors = [count for count in range(1, dim + 1) if dim % count == 0 and count <= 64]
+        nearest = min(divisors, key=lambda count: abs(count - heads))
+        yield (
+            f"`attention.heads`={heads} does not divide `model.dim`={dim}. "
+            f"Choose {', '.join(map(str, divisors))}, e.g. `attention.heads={nearest}`"
+        )
+    elif run.model.position == "rotary" and (dim // heads) % 2:
+        yield (
+            f"`model.position`=rotary turns pairs of features, but a head has {dim // heads} "
+            f"(`model.dim`={dim} / `attention.heads`={heads}). "
+            "Make it even, or use `model.position=learned`"
+        )
+    if kv_heads is not None and heads % kv_heads:
+        yield (
+            f"`attention.kv_heads`={kv_heads} does not divide `attention.heads`={heads}, "
+            f"e.g. `attention.kv_heads={heads}`"
+        )
+    if run.attention.metric == "lp" and run.attention.p is None:
+        yield "`attention.metric`=lp needs its exponent, e.g. `attention.p=1.5`"
+    if run.attention.metric != "lp" and run.attention.p is not None:
+        yield (
+            f"`attention.p`={run.attention.p:g} has no meaning for "
+            f"`attention.metric`={run.attention.metric}. Use `attention=lp` or `attention.p=null`"
+        )
+
+
+def _length_faults(run: RunConf) -> Iterable[str]:
+    block, longest = run.data.block_size, run.model.max_positions
+    if run.task == "train" and block > longest:
+        yield (
+            f"`data.block_size`={block} is longer than `model.max_positions`={longest}. "
+            f"Use `model.max_positions={block}` or `data.block_size={longest}`"
+        )
+
+
+def _data_faults(run: RunConf) -> Iterable[str]:
+    if isinstance(run.data, config.SplitTextConf):
+        valid, test = run.data.valid_fraction, run.data.test_fraction
+        if valid + test >= 1:
+            yield (
+                f"`data.valid_fraction`={valid:g} and `data.test_fraction`={test:g} leave no text "
+                "to train on, e.g. `data.valid_fraction=0.1 data.test_fraction=0.1`"
+            )
+    if isinstance(run.data, config.TextConf) and run.data.path is None:
+        yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
+    if run.tokenizer.name == "bpe" and run.tokenizer.vocab_size is None:
+        yield "`tokenizer=bpe` needs `tokenizer.vocab_size`, e.g. `tokenizer.vocab_size=2048`"
+    if run.tokenizer.name == "bpe" and (run.tokenizer.vocab_size or 257) < 257:
+        yield (
+            f"`tokenizer.vocab_size`={run.tokenizer.vocab_size} does not hold the 256 bytes and "
+            "the end of a document, e.g. `tokenizer.vocab_size=2048`"
+        )
+    if run.tokenizer.name == "pretrained" and run.tokenizer.path is None:
+        yield "`tokenizer=pretrained` needs `tokenizer.path=<Hugging Face folder or id>`"
+
+
+def _schedule_faults(run: RunConf) -> Iterable[str]:
+    trainer, optimizer = run.trainer, run.optimizer
+    if trainer.epochs is None and trainer.max_steps is None:
+        yield "training has no end: set `trainer.epochs=10` or `trainer.max_steps=1000`"
+    if trainer.max_steps is not None and optimizer.warmup_steps >= trainer.max_steps:
+        yield (
+            f"`optimizer.warmup_steps`={optimizer.warmup_steps} does not end before "
+            f"`trainer.max_steps`={trainer.max_steps}, e.g. "
+            f"`optimizer.warmup_steps={trainer.max_steps // 10}`"
+        )
+
+
+def _task_faults(run: RunConf) -> Iterable[str]:
+    if run.task in {"evaluate", "generate", "analyze"} and run.checkpoint is None:
+        yield (
+            f"`task={run.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"
+        )
+    if run.resume is not None and run.task != "train":
+        yield f"`resume`={run.resume} goes on with training: leave out `task={run.task}`"
+    if run.resume is not None and run.checkpoint is not None:
+        yield (
+            "`resume` goes on with a run and `checkpoint` starts a new one from its weights: "
+            "give one of them"
+        )
+    if run.task == "compare" and len(run.runs) < 2:
+        yield "`task=compare` needs two run folders or more, e.g. `runs=[multirun/a,multirun/b]`"
+    if run.generation.prompt is not None and run.generation.prompts_file is not None:
+        yield "`generation.prompt` and `generation.prompts_file` are both set: give one of them"

@@ -1,0 +1,119 @@
+"""The one entry point: `python -m infinito.run`, also installed as `infinito`.
+
+Only this module reads Hydra's state, seeds, and knows the output folder. Nothing heavy is imported
+before a job starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.markup import escape
+
+from infinito import composition, runs
+from infinito.arguments import tidy
+from infinito.config import RunConf
+from infinito.errors import ConfigError, InfinitoError
+from infinito.parsing import parse
+from infinito.paths import conf_dir
+
+OmegaConf.register_new_resolver(
+    "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
+)
+
+
+def main() -> None:
+    """Reads the command line, reports every fault of it, else runs the job or the sweep."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    parser = get_args_parser()
+    sys.argv[1:] = tidy(sys.argv[1:], parser)
+    args = parser.parse_args()
+    try:
+        if args.experimental_rerun:
+            raise ConfigError(
+                "--experimental-rerun unpickles a file, which can run any code: "
+                "use `resume=<run folder>`, or repeat the overrides in its overrides.yaml"
+            )
+        if not (args.help or args.hydra_help or args.shell_completion or args.info):
+            sys.argv[1:] = _checked(sys.argv[1:], args)
+        hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
+    except InfinitoError as error:
+        _print_error(str(error))
+        raise SystemExit(error.exit_code) from None
+    except HydraException as error:
+        _print_error(f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}")
+        raise SystemExit(ConfigError.exit_code) from None
+
+
+def _checked(argv: Sequence[str], args: Any) -> list[str]:
+    """The same command line with the folder of a resumed run as its output; all faults raised."""
+    run = composition.check(
+        args.overrides,
+        conf_dir() if args.config_path is None else Path(args.config_path).absolute(),
+        args.config_name or "config",
+        args.config_dir,
+        sweep=args.multirun,
+    )
+    if run.resume is None:
+        return list(argv)
+    folder = runs.quoted(Path(run.resume))
+    return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"]
+
+
+def job(composed: DictConfig) -> float | None:
+    """Runs one configured job and returns its score, which sweepers read."""
+    settings = HydraConfig.get()
+    overrides = list(settings.overrides.task)
+    folder = Path(settings.runtime.output_dir)
+    try:
+        run = parse(runs.effective_values(composition.plain(composed), overrides))
+        if settings.mode == RunMode.MULTIRUN and run.trainer.strategy in {"ddp", "fsdp"}:
+            raise ConfigError(
+                f"`trainer.strategy`={run.trainer.strategy} starts this command again for each "
+                "device, which in a sweep would run the whole sweep again. "
+                "Use `trainer.strategy=ddp_spawn`"
+            )
+        return execute(run, folder, overrides)
+    finally:
+        _remove_if_empty(folder)
+
+
+def execute(run: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float | None:
+    """Runs the job that `run.task` names, in `folder`.
+
+    Returns:
+        The score, for tasks that have one.
+    """
+    module = importlib.import_module(f"infinito.jobs.{run.task}")
+    return module.run(run, folder, list(overrides))
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Hydra makes the output folder before the job; a job that wrote nothing leaves none."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
+
+
+def _print_error(message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[bold red]error:[/] {escape(message)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
