@@ -14,7 +14,8 @@ class Request(NamedTuple):
 
     `kernel` is the score that is left once λ, 1/√dim and norms are folded into queries and keys:
     dot (q·k), l1 (−‖q−k‖₁), l2 (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ).
-    `grad` says that a gradient will be asked for.
+    `grad` says that a gradient will be asked for, `free_mask` that a whole mask is given instead of
+    causality and padding.
     """
 
     kernel: str
@@ -32,6 +33,7 @@ class Request(NamedTuple):
     time_k: int = 1
     dim: int = 64
     value_dim: int = 64
+    free_mask: bool = False
 
 
 class Attend(Protocol):
@@ -60,10 +62,18 @@ class Backend(NamedTuple):
 
     `unable(request)` gives the reason it cannot serve, or None; `unwise(request)` the reason why
     `backend="auto"` passes it over although it could serve, or None. Both run on every call: keep
-    them to a few comparisons.
+    them to a few comparisons. A backend with `free_mask` also takes, in the place of the key
+    padding, a bool mask (batch or 1, heads or 1, time_q, time_k) that says all about who sees whom.
     """
 
     name: str
     attend: Attend
     unable: Callable[[Request], str | None]
     unwise: Callable[[Request], str | None] = lambda _: None
+    free_mask: bool = False
+
+    def obstacle(self, request: Request) -> str | None:
+        """Return why this backend cannot serve a request, or None."""
+        if request.free_mask and not self.free_mask:
+            return "it takes causality and padding, not a free mask"
+        return self.unable(request)

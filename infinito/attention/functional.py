@@ -35,7 +35,8 @@ def distance_attention(
         p: exponent of metric lp, at least 1.
         causal: query i sees key j when j <= i + time_k − time_q.
         dropout_p: probability with which a weight is dropped.
-        key_padding: bool (batch, time_k), True for a real token. A row that sees no key is 0.
+        key_padding: bool (batch, time_k), True for a real token; or bool (batch or 1, heads or 1,
+            time_q, time_k), which then replaces `causal`. A row that sees no key is 0.
         backend: a name in `registry.BACKENDS`, or "auto".
 
     Returns:
@@ -45,12 +46,10 @@ def distance_attention(
         ConfigError: metric, p or backend unknown, or a forced backend that cannot serve.
         ValueError: shapes that do not fit together.
     """
-    folded_queries, folded_keys = fold(queries, keys, metric=metric, scale=scale, p=p)
-    if folded_keys.shape[1] != keys.shape[1]:
-        values = share_groups(values, queries.shape[1])
+    queries, keys, values = fold(queries, keys, values, metric=metric, scale=scale, p=p)
     return attend_folded(
-        folded_queries,
-        folded_keys,
+        queries,
+        keys,
         values,
         kernel=find_metric(metric, p).KERNEL,
         p=p,
@@ -64,23 +63,25 @@ def distance_attention(
 def fold(
     queries: Tensor,
     keys: Tensor,
+    values: Tensor,
     *,
     metric: str,
     scale: float | Tensor = 1.0,
     p: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return queries and keys whose bare score is the scaled one, so that kernels know no λ.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values of which the bare score is the scaled one: kernels know no λ.
 
-    With λ per head and shared key heads, keys are repeated for each head first.
+    With λ per head and shared key heads, keys and values are repeated for each head first.
 
     Raises:
         ConfigError: metric or p unknown.
     """
     if isinstance(scale, Tensor):
         if scale.numel() > 1:
-            keys = share_groups(keys, queries.shape[1])
+            heads = queries.shape[1]
+            keys, values = share_groups(keys, heads), share_groups(values, heads)
         scale = scale.to(queries.dtype).view(-1, 1, 1)
-    return find_metric(metric, p).fold(queries, keys, scale)
+    return *find_metric(metric, p).fold(queries, keys, scale), values
 
 
 def attend_folded(
@@ -124,10 +125,9 @@ def describe(
             "(batch, kv_heads, time_k, dim), (batch, kv_heads, time_k, value_dim), kv_heads "
             "dividing heads, time_k at least 1."
         )
-    if key_padding is not None and key_padding.shape != (batch, time_k):
-        raise ValueError(
-            f"key_padding {tuple(key_padding.shape)} does not fit: expected {(batch, time_k)}."
-        )
+    free_mask = key_padding is not None and key_padding.ndim == 4
+    if key_padding is not None:
+        check_mask(key_padding, batch, heads, time_q, time_k)
     grad = torch.is_grad_enabled() and (
         queries.requires_grad or keys.requires_grad or values.requires_grad
     )
@@ -139,7 +139,7 @@ def describe(
         grad,
         causal,
         dropout_p,
-        key_padding is not None,
+        key_padding is not None and not free_mask,
         batch,
         heads,
         kv_heads,
@@ -147,4 +147,20 @@ def describe(
         time_k,
         dim,
         value_dim,
+        free_mask,
     )
+
+
+def check_mask(mask: Tensor, batch: int, heads: int, time_q: int, time_k: int) -> None:
+    """Raise ValueError unless this is a bool padding (batch, time_k) or free mask of four axes."""
+    fits = mask.shape == (batch, time_k) or (
+        mask.ndim == 4
+        and mask.shape[0] in (1, batch)
+        and mask.shape[1] in (1, heads)
+        and mask.shape[2:] == (time_q, time_k)
+    )
+    if not fits or mask.dtype != torch.bool:
+        raise ValueError(
+            f"a mask {tuple(mask.shape)} of {mask.dtype} does not fit: expected torch.bool "
+            f"{(batch, time_k)}, or {(batch, heads, time_q, time_k)} with 1 for batch or heads."
+        )

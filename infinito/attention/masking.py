@@ -20,11 +20,13 @@ def visible_keys(
     cache see all of it (`is_causal` of torch's SDPA is aligned top-left).
 
     Args:
-        key_padding: bool (batch, time_k), True for a real token.
+        key_padding: bool (batch, time_k), True for a real token; or a free mask, returned as it is.
 
     Returns:
         (time_q, time_k), or (batch, 1, time_q or 1, time_k) with padding.
     """
+    if key_padding is not None and key_padding.ndim == 4:
+        return key_padding
     mask = None
     if causal and time_q > 1:
         mask = torch.ones(time_q, time_k, dtype=torch.bool, device=device)

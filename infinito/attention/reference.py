@@ -84,4 +84,4 @@ def _unable(_: Request) -> str | None:
     return None
 
 
-BACKEND = Backend("reference", _attend, _unable)
+BACKEND = Backend("reference", _attend, _unable, free_mask=True)

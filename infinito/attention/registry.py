@@ -25,11 +25,11 @@ def choose_backend(request: Request, backend: str = "auto") -> Backend:
     """
     if backend == "auto":
         for candidate in BACKENDS:
-            if candidate.unable(request) is None and candidate.unwise(request) is None:
+            if candidate.obstacle(request) is None and candidate.unwise(request) is None:
                 return candidate
     for candidate in BACKENDS:
         if candidate.name == backend:
-            if reason := candidate.unable(request):
+            if reason := candidate.obstacle(request):
                 raise ConfigError(
                     f"`attention.backend`={backend} cannot serve {_describe(request)}: {reason}. "
                     "Choose `attention.backend=auto`."
@@ -53,11 +53,14 @@ def explain(request: Request, backend: str = "auto") -> str:
         return f"{served}: asked for by name."
     passed = []
     for candidate in BACKENDS[: BACKENDS.index(chosen)]:
-        passed.append(f"{candidate.name}: {candidate.unable(request) or candidate.unwise(request)}")
+        passed.append(
+            f"{candidate.name}: {candidate.obstacle(request) or candidate.unwise(request)}"
+        )
     return f"{served}: the first choice." if not passed else f"{served}; not {'; '.join(passed)}."
 
 
 def _describe(request: Request) -> str:
     features = [str(request.dtype).removeprefix("torch."), f"head dim {request.dim}"]
     features += ["dropout"] * (request.dropout_p > 0) + ["padding"] * request.padding
+    features += ["free mask"] * request.free_mask
     return f"{request.kernel} attention on {request.device} ({', '.join(features)})"

@@ -35,4 +35,4 @@ def _unable(request: Request) -> str | None:
     return None if request.kernel == "dot" else f"it has dot, not {request.kernel}"
 
 
-BACKEND = Backend("sdpa", _attend, _unable)
+BACKEND = Backend("sdpa", _attend, _unable, free_mask=True)

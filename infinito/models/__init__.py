@@ -1,0 +1,1 @@
+"""Language models: Hugging Face causal LMs whose attention is a config away."""

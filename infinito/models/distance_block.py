@@ -1,0 +1,151 @@
+"""One pre-norm transformer block with distance attention."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, gelu, softplus
+from transformers import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from infinito.attention.functional import attend_folded, describe, fold
+from infinito.attention.metrics import find_metric
+from infinito.attention.reference import attend_with_weights
+from infinito.models.distance_lm_config import DistanceLMConfig
+from infinito.models.rotary_positions import rotate
+
+
+class LearnedScale(nn.Module):
+    """λ > 0 as softplus of a parameter `raw` (count,)."""
+
+    def __init__(self, count: int, start: float) -> None:
+        super().__init__()
+        self.start = start
+        self.raw = nn.Parameter(torch.empty(count))
+
+    def first_raw(self) -> float:
+        """Return the raw value whose softplus is the start: log(exp(start) − 1)."""
+        return self.start + math.log(-math.expm1(-self.start))
+
+    def forward(self) -> Tensor:
+        """Return λ, (count,)."""
+        return softplus(self.raw)
+
+
+class DistanceAttention(nn.Module):
+    """Multi-head causal attention by the config's metric."""
+
+    def __init__(self, config: DistanceLMConfig, layer: int) -> None:
+        super().__init__()
+        self.config, self.layer = config, layer
+        self.kernel = find_metric(config.metric, config.p).KERNEL
+        self.heads, self.kv_heads = config.num_attention_heads, config.kv_heads
+        self.head_dim = config.head_dim
+        features = (self.heads + 2 * self.kv_heads) * self.head_dim
+        self.qkv = nn.Linear(config.hidden_size, features, bias=False)
+        self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.scale = None
+        if config.learned_scale and config.scale_per == "head":
+            self.scale = LearnedScale(self.heads, config.scale)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        rotation: Tensor | None,
+        visible: Tensor | None,
+        scale: float | Tensor,
+        past_key_values: Cache | None,
+        output_attentions: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return outputs (batch, time, dim); on request, weights (batch, heads, time, time_k)."""
+        config = self.config
+        queries, keys, values = self.project(hidden, rotation)
+        scale = scale if self.scale is None else self.scale()
+        queries, keys, values = fold(
+            queries, keys, values, metric=config.metric, scale=scale, p=config.p
+        )
+        if past_key_values is not None:
+            keys, values = past_key_values.update(keys, values, self.layer)
+        weights = None
+        dropout_p = config.attention_dropout if self.training else 0.0
+        if output_attentions:
+            request = describe(
+                queries, keys, values, self.kernel, config.p, True, dropout_p, visible
+            )
+            mixed, weights = attend_with_weights(queries, keys, values, request, visible)
+        else:
+            eager = config._attn_implementation == "eager"
+            mixed = attend_folded(
+                queries,
+                keys,
+                values,
+                kernel=self.kernel,
+                p=config.p,
+                dropout_p=dropout_p,
+                key_padding=visible,
+                backend="reference" if eager else config.attention_backend,
+            )
+        return self.out(mixed.transpose(1, 2).flatten(2)), weights
+
+    def project(self, hidden: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries (batch, heads, time, head_dim), keys and values (batch, kv_heads, …)."""
+        heads, kv_heads = self.heads, self.kv_heads
+        features = self.qkv(hidden).unflatten(-1, (-1, self.head_dim))
+        if rotation is None:
+            queries, keys, values = features.split((heads, kv_heads, kv_heads), dim=2)
+        else:
+            turning, values = features.split((heads + kv_heads, kv_heads), dim=2)
+            queries, keys = rotate(turning, rotation).split((heads, kv_heads), dim=2)
+        return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a GELU between."""
+
+    def __init__(self, config: DistanceLMConfig) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.hidden_size, config.feed_forward_size, bias=False)
+        self.out = nn.Linear(config.feed_forward_size, config.hidden_size, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return (batch, time, dim) of (batch, time, dim)."""
+        return self.out(gelu(self.up(hidden)))
+
+
+class DistanceBlock(GradientCheckpointingLayer):
+    """Attention and feed-forward, each on a normalised copy of the residual stream."""
+
+    def __init__(self, config: DistanceLMConfig, layer: int) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.attention_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps, bias=False)
+        self.attention = DistanceAttention(config, layer)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps, bias=False)
+        self.feed_forward = FeedForward(config)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        rotation: Tensor | None,
+        visible: Tensor | None,
+        scale: float | Tensor,
+        past_key_values: Cache | None = None,
+        output_attentions: bool = False,
+    ) -> Tensor:
+        """Return the residual stream after this block, (batch, time, dim)."""
+        mixed, _ = self.attention(
+            self.attention_norm(hidden),
+            rotation,
+            visible,
+            scale,
+            past_key_values,
+            output_attentions,
+        )
+        hidden = hidden + self.drop(mixed)
+        return hidden + self.drop(self.feed_forward(self.feed_forward_norm(hidden)))
+
+    def drop(self, branch: Tensor) -> Tensor:
+        """Return the branch with dropout in training."""
+        return dropout(branch, self.dropout) if self.dropout and self.training else branch

@@ -1,0 +1,74 @@
+"""Which keys a causal LM's queries see, from the masks and caches that transformers hands over."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import Cache
+from transformers.masking_utils import find_packed_sequence_indices
+
+
+def visibility(
+    attention_mask: Tensor | None,
+    position_ids: Tensor | None,
+    past_key_values: Cache | None,
+    batch: int,
+    time: int,
+) -> Tensor | None:
+    """Return what is to be seen beyond plain causality aligned bottom-right, or None.
+
+    Args:
+        attention_mask: (batch, time_k), nonzero for a real token; or a whole mask (batch, 1 or
+            heads, time, time_k), bool or added to the scores.
+        position_ids: (batch or 1, time); where they start anew, without a cache, rows are packed.
+        past_key_values: what was cached before these `time` tokens.
+
+    Returns:
+        A padding (batch, time_k) or a free mask of four axes, as `distance_attention` takes them.
+    """
+    if attention_mask is not None and attention_mask.ndim == 4:
+        return whole_mask(attention_mask)
+    if past_key_values is not None and past_key_values.is_compileable:
+        return static_visibility(attention_mask, past_key_values, batch, time)
+    if attention_mask is not None:
+        padding = attention_mask.bool()
+        if not torch.compiler.is_compiling() and padding.all():
+            return None
+        return padding
+    if position_ids is not None and past_key_values is None:
+        return packed_visibility(position_ids, batch)
+    return None
+
+
+def whole_mask(mask: Tensor) -> Tensor:
+    """Return a four-axes mask as bool, of one that is bool or is added to the scores."""
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+
+def static_visibility(
+    attention_mask: Tensor | None, past_key_values: Cache, batch: int, time: int
+) -> Tensor:
+    """Return the keys that are filled, of a cache that is allocated to its full length."""
+    seen = past_key_values.get_seq_length()
+    length, _ = past_key_values.get_mask_sizes(time, 0)
+    device = seen.device if isinstance(seen, Tensor) else None
+    if attention_mask is not None:
+        device = attention_mask.device
+    keys = torch.arange(length, device=device)
+    last = torch.arange(time, device=device) + seen
+    visible = (keys <= last[:, None]).expand(batch, 1, time, length)
+    if attention_mask is not None:
+        padding = attention_mask.bool()
+        missing = length - padding.shape[-1]
+        padding = torch.nn.functional.pad(padding, (0, missing), value=False)
+        visible = visible & padding[:, None, None, :]
+    return visible[:, 0, 0] if time == 1 else visible
+
+
+def packed_visibility(position_ids: Tensor, batch: int) -> Tensor | None:
+    """Return a mask that keeps sequences packed into one row apart, or None where nothing is."""
+    sequences = find_packed_sequence_indices(position_ids)
+    if sequences is None:
+        return None
+    same = sequences[:, None, :, None] == sequences[:, None, None, :]
+    return same.tril().expand(batch, 1, -1, -1)
