@@ -1,0 +1,154 @@
+"""A source and a tokenizer made into batches for Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from lightning.pytorch import LightningDataModule
+from transformers import PreTrainedTokenizerFast
+
+from infinito.data.batch_loader import BatchLoader, ResumableLoader
+from infinito.data.batch_order import EvaluationOrder, TrainingOrder
+from infinito.data.encoding import TokenChunk, encode_documents, id_dtype, tokenizer_fingerprint
+from infinito.data.sources import MarkovSource, Split, TextSource
+from infinito.data.sources.source import digest
+from infinito.data.token_blocks import TokenBlocks
+from infinito.data.token_cache import SplitMeta, TokenCache, TokenFile
+from infinito.data.tokenizers import TokenizerSpec
+from infinito.errors import ConfigError
+
+
+class LanguageDataModule(LightningDataModule):
+    """Batches of token windows, int64 (batch, block_size + 1), of the splits of one source.
+
+    A split is read, tokenised and cached when it is first asked for, so the test split stays
+    closed until `test_dataloader` or `split_meta("test")` opens it.
+
+    Args:
+        source: the text, or a Markov chain.
+        tokenizer: how to tokenise the text; None for a Markov chain, which has its own.
+        block_size: predictions per window.
+        batch_size: windows per training batch and process.
+        eval_batch_size: windows per evaluation batch; None for `batch_size`.
+        seed: of the order of the training windows.
+        workers: processes that fetch batches; 0 fetches in the training process.
+        cache_dir: folder of tokens and tokenizers, shared between runs.
+
+    Raises:
+        ConfigError: text without a tokenizer, or a chain with one.
+    """
+
+    def __init__(
+        self,
+        source: TextSource | MarkovSource,
+        tokenizer: TokenizerSpec | None,
+        *,
+        block_size: int,
+        batch_size: int,
+        eval_batch_size: int | None = None,
+        seed: int = 0,
+        workers: int = 0,
+        cache_dir: str | Path,
+    ) -> None:
+        super().__init__()
+        if isinstance(source, MarkovSource) != (tokenizer is None):
+            fault = (
+                "needs a tokenizer, e.g. tokenizer=bpe."
+                if tokenizer is None
+                else "yields tokens, not text: it takes no tokenizer."
+            )
+            raise ConfigError(f"`data.name`={source.name} {fault}")
+        self.source, self.spec = source, tokenizer
+        self.block_size = block_size
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size or batch_size
+        self.seed, self.workers = seed, workers
+        self.cache = TokenCache(cache_dir)
+        self._files: dict[Split, TokenFile] = {}
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer of all splits, trained on the training split if it needs training."""
+        if isinstance(self.source, MarkovSource):
+            return self.source.tokenizer()
+        source, spec = self.source, self.spec
+        assert spec is not None
+        separates = source.separates_documents
+        if not spec.is_trained:
+            return spec.build((), separates_documents=separates)
+        key = digest(source.fingerprint("train"), type(spec).__name__, vars(spec), separates)[:32]
+        return self.cache.tokenizer(
+            key, lambda: spec.build(source.pieces("train"), separates_documents=separates)
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, special tokens counted."""
+        return len(self.tokenizer)
+
+    def split_meta(self, split: Split) -> SplitMeta:
+        """Returns the counts of a split, which is tokenised if it was not before."""
+        return self._tokens(split).meta
+
+    def fingerprint(self, split: Split) -> str:
+        """Returns the hex SHA-256 of the split's content and options, for the record of a run."""
+        return self.source.fingerprint(split)
+
+    def blocks(self, split: Split) -> TokenBlocks:
+        """Returns the windows of a split.
+
+        Raises:
+            DataError: the split is absent, unreadable or shorter than a window.
+        """
+        name = f"{split} split of {self.source.description}"
+        return TokenBlocks(self._tokens(split), self.block_size, name)
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Returns the training batches of this process, in an order fixed by (seed, epoch)."""
+        blocks = self.blocks("train")
+        rank, world_size = self._place()
+        order = TrainingOrder(
+            len(blocks), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
+        )
+        return ResumableLoader(blocks, order, self.workers)
+
+    def val_dataloader(self) -> BatchLoader:
+        """Returns the validation batches of this process."""
+        return self.eval_dataloader("valid")
+
+    def test_dataloader(self) -> BatchLoader:
+        """Returns the test batches of this process."""
+        return self.eval_dataloader("test")
+
+    def eval_dataloader(self, split: Split) -> BatchLoader:
+        """Returns all windows of any split once, in their order."""
+        blocks = self.blocks(split)
+        rank, world_size = self._place()
+        order = EvaluationOrder(len(blocks), self.eval_batch_size, rank=rank, world_size=world_size)
+        return BatchLoader(blocks, order, self.workers)
+
+    def _tokens(self, split: Split) -> TokenFile:
+        if split not in self._files:
+            key = digest(self.source.fingerprint(split), self._tokenizer_fingerprint)[:32]
+            dtype = id_dtype(self.vocab_size)
+            self._files[split] = self.cache.tokens(key, dtype, lambda: self._chunks(split))
+        return self._files[split]
+
+    @cached_property
+    def _tokenizer_fingerprint(self) -> str:
+        return tokenizer_fingerprint(self.tokenizer)
+
+    def _chunks(self, split: Split) -> Iterator[TokenChunk]:
+        if isinstance(self.source, MarkovSource):
+            return self.source.token_chunks(split)
+        documents = self.source.documents(split)
+        separates = self.source.separates_documents
+        return encode_documents(self.tokenizer, documents, separates_documents=separates)
+
+    def _place(self) -> tuple[int, int]:
+        """Returns the number of this process and of all processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size

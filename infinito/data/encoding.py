@@ -1,0 +1,98 @@
+"""Documents to token ids, in pieces that keep memory small."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from infinito.errors import DataError
+
+PIECES_AT_ONCE = 16
+
+
+class TokenChunk(NamedTuple):
+    """Consecutive token ids of a split and what they were made from.
+
+    Attributes:
+        ids: (tokens,), uint16 or uint32.
+        utf8_bytes: bytes of text that the ids stand for; end-of-document tokens have none.
+        words: stretches between white space, plus line ends: the `<eos>` of word-level perplexity.
+        documents: documents that end with this chunk.
+    """
+
+    ids: np.ndarray
+    utf8_bytes: int
+    words: int
+    documents: int
+
+
+def encode_documents(
+    tokenizer: PreTrainedTokenizerFast,
+    documents: Iterable[Iterable[str]],
+    *,
+    separates_documents: bool,
+) -> Iterator[TokenChunk]:
+    """Yields the ids of all documents in order.
+
+    Text that looks like a special token is encoded as text. Where `separates_documents` and the
+    tokenizer has an end-of-sequence token, a document that does not end with it gets it.
+
+    Raises:
+        DataError: a character that the vocabulary lacks, in a tokenizer without an unknown token.
+    """
+    backend = plain_backend(tokenizer)
+    dtype = id_dtype(len(tokenizer))
+    end = tokenizer.eos_token_id if separates_documents else None
+    for document in documents:
+        last_id = None
+        pieces = iter(document)
+        while batch := list(islice(pieces, PIECES_AT_ONCE)):
+            ids = _ids(backend, batch).astype(dtype)
+            last_id = ids[-1] if len(ids) else last_id
+            yield TokenChunk(ids, sum(len(p.encode()) for p in batch), _words(batch), 0)
+        closing = [] if end is None or last_id == end else [end]
+        yield TokenChunk(np.array(closing, dtype=dtype), 0, 0, 1)
+
+
+def plain_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
+    """Returns a copy of the tokenizer that encodes any text, of any length, as text."""
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    return backend
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Returns the hex SHA-256 of everything that decides which ids a text gets."""
+    content = f"{plain_backend(tokenizer).to_str()}\n{tokenizer.eos_token_id}"
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def id_dtype(vocab_size: int) -> np.dtype:
+    """Returns the smallest of uint16 and uint32 that holds every id."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+
+
+def _ids(backend: Tokenizer, pieces: list[str]) -> np.ndarray:
+    try:
+        encodings = backend.encode_batch_fast(pieces, add_special_tokens=False)
+    except Exception as error:  # tokenizers raises bare Exception for a missing unknown token
+        vocab = backend.get_vocab()
+        missing = sorted({c for piece in pieces for c in piece} - vocab.keys())
+        raise DataError(
+            f"The vocabulary of {len(vocab)} tokens has no unknown token and lacks the characters "
+            f"{''.join(missing[:20])!r}, which the training split does not have. Add one with "
+            "tokenizer.unknown=true."
+        ) from error
+    return np.concatenate([np.array(e.ids, dtype=np.uint32) for e in encodings])
+
+
+def _words(pieces: list[str]) -> int:
+    return sum(len(piece.split()) + piece.count("\n") for piece in pieces)

@@ -1,0 +1,45 @@
+"""Quick answers to whether a name means the hub, and whether the hub can be reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infinito.errors import HubError
+
+PROBE_TIMEOUT_S = 5.0
+
+
+def names_a_folder(name: str) -> bool:
+    """Says whether `name` is a path, present or not, rather than a hub id (`owner/name`)."""
+    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+    return looks_local or Path(name).exists()
+
+
+def require_hub(what: str, mend: str) -> None:
+    """Checks that the hub answers; with HF_HUB_OFFLINE=1 the libraries' own cache is used instead.
+
+    The libraries themselves retry for 20 to 50 seconds before they give up.
+
+    Args:
+        what: what was wanted, for the message.
+        mend: the override that does without the hub.
+
+    Raises:
+        HubError: no answer within 5 seconds.
+    """
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PROBE_TIMEOUT_S)
+    except Exception as error:  # the HTTP client's own classes differ between hub versions
+        raise unreachable(what, mend, str(error)) from error
+
+
+def unreachable(what: str, mend: str, cause: str) -> HubError:
+    """Returns the error for something wanted from the hub that did not come."""
+    return HubError(
+        f"The hub could not give the {what}: {cause}. Use a local copy with {mend}, or set "
+        "HF_HUB_OFFLINE=1 if it has been downloaded before."
+    )

@@ -1,0 +1,177 @@
+"""The reference text and docstrings that every CPython carries, as a source without a download."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from infinito.data.sources.docstrings import module_files, module_sections
+from infinito.data.sources.source import SPLITS, Split, TextSource, digest
+from infinito.data.storage import locked, written_whole
+from infinito.errors import DataError
+
+EXTRACTION_VERSION = 1
+MIN_DOCUMENT_CHARACTERS = 200
+REPEATABLE_CHARACTERS = 40
+
+Parts = Literal["topics", "docstrings", "both"]
+Section = tuple[str, str]
+
+
+class PythonDocs(TextSource):
+    """English reference text of the running Python: language topics and module docstrings.
+
+    A document is one topic of `pydoc_data.topics` or the docstrings of one standard library module,
+    read from its source without importing it. A paragraph of 40 characters or more is kept only
+    where it first occurs, longest document first, so that no two documents, and no two splits,
+    share one. The split of a document is set by the hash of its name: the same topic is on the same
+    side in every Python version.
+
+    Args:
+        parts: "topics", "docstrings" or "both".
+        valid_fraction: expected share of the documents in the validation split.
+        test_fraction: expected share of the documents in the test split.
+        max_bytes: upper limit of the text of all splits, by leaving out whole documents.
+        cache_dir: folder for the extracted text; None extracts anew (a few seconds).
+
+    Raises:
+        DataError: when read, if this Python carries no such text.
+    """
+
+    name = "python_docs"
+    licence = "PSF-2.0"
+
+    def __init__(
+        self,
+        parts: Parts = "both",
+        *,
+        valid_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        max_bytes: int | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.parts = parts
+        self.description = f"reference text of Python {sys.version.split()[0]} ({parts})"
+        self.test_below = test_fraction
+        self.valid_below = test_fraction + valid_fraction
+        self.max_bytes = max_bytes
+        self.cache_dir = cache_dir
+
+    def documents(self, split: Split) -> Iterator[Iterable[str]]:
+        if not self._by_split[split]:
+            raise DataError(
+                f"The {split} split of {self.description} has no document. Raise "
+                "data.max_bytes or the fraction of the split, or use data=text."
+            )
+        for text in self._by_split[split]:
+            yield (text,)
+
+    def fingerprint(self, split: Split) -> str:
+        return digest(self.name, self._by_split[split])
+
+    @cached_property
+    def _by_split(self) -> dict[Split, list[str]]:
+        by_split: dict[Split, list[str]] = {split: [] for split in SPLITS}
+        total = 0
+        for position, text in sorted((_position(n), t) for n, t in self._named_texts().items()):
+            total += len(text.encode())
+            if self.max_bytes is not None and total > self.max_bytes:
+                continue
+            is_train = position >= self.valid_below
+            split: Split = "train" if is_train else "valid"
+            by_split["test" if position < self.test_below else split].append(text)
+        return by_split
+
+    def _named_texts(self) -> dict[str, str]:
+        if self.cache_dir is None:
+            return self._extracted()
+        target = self.cache_dir / "python_docs" / f"{self._key()}.json"
+        if (cached := _read_checked(target)) is not None:
+            return cached
+        with locked(target):
+            if (cached := _read_checked(target)) is not None:
+                return cached
+            texts = self._extracted()
+            content = json.dumps(texts, ensure_ascii=False).encode()
+            with written_whole(target) as file:
+                file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+            return texts
+
+    def _key(self) -> str:
+        stats = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in self._module_files()]
+        return digest(EXTRACTION_VERSION, self.parts, sys.version, stats)[:32]
+
+    def _module_files(self) -> list[tuple[str, Path]]:
+        if self.parts == "topics":
+            return []
+        return module_files(Path(sysconfig.get_path("stdlib")))
+
+    def _extracted(self) -> dict[str, str]:
+        documents = {} if self.parts == "docstrings" else _topics()
+        for name, path in self._module_files():
+            documents[f"module {name}"] = module_sections(path, name)
+        if kept := without_repeats(documents):
+            return kept
+        raise DataError(
+            f"This Python ({sys.executable}) carries no reference text ({self.parts}): expected "
+            "pydoc_data.topics and the sources of the standard library. Use another text with "
+            "data=text data.path=<file>."
+        )
+
+
+def without_repeats(documents: dict[str, list[Section]]) -> dict[str, str]:
+    """Returns the text of each document without paragraphs that a longer document has.
+
+    Args:
+        documents: name → sections, each a title, which may be empty, and a text.
+    """
+    sizes = {name: sum(len(text) for _, text in documents[name]) for name in documents}
+    seen: set[str] = set()
+    kept = {}
+    for name in sorted(documents, key=lambda name: (-sizes[name], name)):
+        sections = [(title, _unseen(text, seen)) for title, text in documents[name]]
+        text = "\n\n".join(part for s in sections if s[1] for part in s if part) + "\n"
+        if len(text) >= MIN_DOCUMENT_CHARACTERS:
+            kept[name] = text
+    return kept
+
+
+def _unseen(text: str, seen: set[str]) -> str:
+    """Returns the paragraphs whose words are not in `seen`, and adds them to it."""
+    paragraphs = []
+    for paragraph in text.strip().split("\n\n"):
+        words = " ".join(paragraph.split())
+        if len(words) < REPEATABLE_CHARACTERS or words not in seen:
+            paragraphs.append(paragraph)
+            seen.add(words)
+    return "\n\n".join(paragraphs)
+
+
+def _topics() -> dict[str, list[Section]]:
+    try:
+        topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
+    except ImportError:
+        return {}
+    return {f"topic {name}": [("", text)] for name, text in topics.items()}
+
+
+def _position(name: str) -> float:
+    """Returns a number in [0, 1) that depends on the name only."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+
+
+def _read_checked(path: Path) -> dict[str, str] | None:
+    if not path.is_file():
+        return None
+    recorded, _, content = path.read_bytes().partition(b"\n")
+    if recorded.decode(errors="replace") != hashlib.sha256(content).hexdigest():
+        return None
+    texts: dict[str, str] = json.loads(content)
+    return texts

@@ -1,0 +1,51 @@
+"""The interface of every text source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+
+class TextSource(ABC):
+    """Text in three disjoint splits, each a fixed sequence of documents read lazily.
+
+    Attributes:
+        name: the name that `data=` selects.
+        description: one line on what the text is.
+        licence: the licence of the text, None where only the user can know.
+        separates_documents: whether an end-of-document token belongs between documents. False for
+            one continuous stream.
+    """
+
+    name: str
+    description: str
+    licence: str | None = None
+    separates_documents: bool = True
+
+    @abstractmethod
+    def documents(self, split: Split) -> Iterator[Iterable[str]]:
+        """Yields each document as its consecutive pieces of text, none longer than a few pages.
+
+        Raises:
+            DataError: the split is absent or empty, or its text cannot be read.
+        """
+
+    @abstractmethod
+    def fingerprint(self, split: Split) -> str:
+        """Returns the hex SHA-256 of the split's content and of the options that shaped it."""
+
+    def pieces(self, split: Split) -> Iterator[str]:
+        """Yields the pieces of all documents of the split in order."""
+        for document in self.documents(split):
+            yield from document
+
+
+def digest(*parts: Any) -> str:
+    """Returns the hex SHA-256 of JSON-serialisable parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,116 @@
+"""WikiText-2, the word-level benchmark of Wikipedia articles, from a folder or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from infinito.data.hub import names_a_folder, require_hub, unreachable
+from infinito.data.sources.source import Split, TextSource, digest
+from infinito.data.sources.text_reading import line_end_before, read_text
+from infinito.data.storage import sha256_of_file
+from infinito.errors import DataError
+
+HUB_ID = "Salesforce/wikitext"
+HUB_CONFIG = "wikitext-2-v1"
+
+FILE_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train.txt", "wiki.train.tokens", "wiki.train.raw"),
+    "valid": ("valid.txt", "validation.txt", "wiki.valid.tokens", "wiki.valid.raw"),
+    "test": ("test.txt", "wiki.test.tokens", "wiki.test.raw"),
+}
+
+
+class WikiText2(TextSource):
+    """WikiText-2 with its published splits, each one continuous stream of lines.
+
+    With the `word` tokenizer every line ends with `<eos>`, blank lines too, and `<eos>` counts as a
+    word: the usual convention of word-level perplexity, 217,646 words in the validation split.
+
+    Args:
+        path: folder with the splits as train.txt, valid.txt, test.txt (or wiki.train.tokens …), or
+            the id of a data set on the hub with splits train, validation, test and a column `text`.
+        max_bytes: upper limit of the training split, cut at a line end. The others stay whole, so
+            that their perplexity can be compared.
+
+    Source: Merity et al., "Pointer Sentinel Mixture Models", arXiv:1609.07843.
+    """
+
+    name = "wikitext2"
+    description = "WikiText-2, Wikipedia articles with a closed vocabulary of 33,278 words"
+    licence = "CC BY-SA 3.0"
+    separates_documents = False
+
+    def __init__(self, path: str | Path | None = None, *, max_bytes: int | None = None) -> None:
+        self.path = str(path or HUB_ID)
+        self.max_bytes = max_bytes
+        self._fingerprints: dict[Split, str] = {}
+
+    def documents(self, split: Split) -> Iterator[Iterable[str]]:
+        if names_a_folder(self.path):
+            path, stop = self._file(split)
+            yield read_text(path, 0, stop)
+        else:
+            yield self._hub_lines(split)
+
+    def fingerprint(self, split: Split) -> str:
+        if split not in self._fingerprints:
+            if names_a_folder(self.path):
+                path, stop = self._file(split)
+                content = sha256_of_file(path, 0, stop)
+            else:
+                content = _sha256_of_lines(self._hub_lines(split))
+            self._fingerprints[split] = digest(self.name, content)
+        return self._fingerprints[split]
+
+    def _file(self, split: Split) -> tuple[Path, int]:
+        """Returns the file of a split and the byte at which to end."""
+        folder = Path(self.path).expanduser()
+        if not folder.is_dir():
+            raise DataError(
+                f"data.path={self.path} is no folder. Expected one with train.txt and valid.txt, "
+                f"or a hub id such as data.path={HUB_ID}."
+            )
+        for name in FILE_NAMES[split]:
+            if (path := folder / name).is_file():
+                size = path.stat().st_size
+                limit = size if self.max_bytes is None or split != "train" else self.max_bytes
+                return path, size if limit >= size else line_end_before(path, limit)
+        raise DataError(
+            f"{folder} has no {split} split: expected a file named "
+            f"{' or '.join(FILE_NAMES[split])}. Add it, or choose another folder with "
+            "data.path=<folder>."
+        )
+
+    def _hub_lines(self, split: Split) -> Iterator[str]:
+        wanted = f"data set {self.path}", "data.path=<folder with train.txt and valid.txt>"
+        require_hub(*wanted)
+        from datasets import load_dataset
+
+        hub_split = "validation" if split == "valid" else split
+        config = HUB_CONFIG if self.path == HUB_ID else None
+        try:
+            rows = load_dataset(self.path, config, split=hub_split)
+        except (OSError, ValueError) as error:
+            raise unreachable(*wanted, str(error)) from error
+        limit = self.max_bytes if split == "train" else None
+        yield from lines_of_rows((row["text"] for row in rows), limit)
+
+
+def lines_of_rows(rows: Iterable[str], max_bytes: int | None = None) -> Iterator[str]:
+    """Yields the lines of the original files from the rows of the hub, where a blank line is ""."""
+    total = 0
+    for row in rows:
+        line = row if row.endswith("\n") else f"{row or ' '}\n"
+        total += len(line.encode())
+        if max_bytes is not None and total > max_bytes:
+            return
+        yield line
+
+
+def _sha256_of_lines(lines: Iterable[str]) -> str:
+    content = hashlib.sha256()
+    for line in lines:
+        content.update(line.encode())
+    return content.hexdigest()

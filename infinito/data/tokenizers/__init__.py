@@ -1,0 +1,15 @@
+"""Tokenizers that a config can ask for; each becomes a Hugging Face fast tokenizer."""
+
+from infinito.data.tokenizers.bpe import BpeTokenizer
+from infinito.data.tokenizers.char import CharTokenizer
+from infinito.data.tokenizers.pretrained import PretrainedTokenizer
+from infinito.data.tokenizers.spec import TokenizerSpec
+from infinito.data.tokenizers.word import WordTokenizer
+
+__all__ = [
+    "BpeTokenizer",
+    "CharTokenizer",
+    "PretrainedTokenizer",
+    "TokenizerSpec",
+    "WordTokenizer",
+]
