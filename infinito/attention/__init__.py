@@ -1,7 +1,7 @@
 """Distance attention: metrics, each with a slow reference, and exact backends behind one call."""
 
 from infinito.attention.backend import Backend, Request
-from infinito.attention.functional import attend_folded, distance_attention, fold
+from infinito.attention.functional import attend_prepared, distance_attention, prepare
 from infinito.attention.metrics import METRICS
 from infinito.attention.reference import reference_attention
 from infinito.attention.registry import BACKENDS, choose_backend, explain
@@ -11,10 +11,10 @@ __all__ = [
     "METRICS",
     "Backend",
     "Request",
-    "attend_folded",
+    "attend_prepared",
     "choose_backend",
     "distance_attention",
     "explain",
-    "fold",
+    "prepare",
     "reference_attention",
 ]

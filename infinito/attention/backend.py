@@ -12,8 +12,10 @@ from torch import Tensor
 class Request(NamedTuple):
     """One attention call without its numbers: all that decides which backend can serve it.
 
-    `kernel` is the score that is left once λ, 1/√dim and norms are folded into queries and keys:
-    dot (q·k), l1 (−‖q−k‖₁), l2 (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ).
+    `kernel` is the score that is left once a metric is prepared: dot (q·k), l1 (−‖q−k‖₁), l2
+    (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ). `factor` is what it is multiplied
+    with, λ and 1/√dim; a λ that is learned, and every factor for a backend that does not take one,
+    is folded into queries and keys beforehand.
     `grad` says that a gradient will be asked for, `free_mask` that a whole mask is given instead of
     causality and padding.
     """
@@ -34,10 +36,11 @@ class Request(NamedTuple):
     dim: int = 64
     value_dim: int = 64
     free_mask: bool = False
+    factor: float = 1.0
 
 
 class Attend(Protocol):
-    """Attention over folded queries and keys.
+    """Attention over prepared queries and keys.
 
     A call takes queries (batch, heads, time_q, dim), keys (batch, kv_heads, time_k, dim), values
     (batch, kv_heads, time_k, value_dim), the request that they make, and the key padding: bool
@@ -62,18 +65,20 @@ class Backend(NamedTuple):
 
     `unable(request)` gives the reason it cannot serve, or None; `unwise(request)` the reason why
     `backend="auto"` passes it over although it could serve, or None. Both run on every call: keep
-    them to a few comparisons. A backend with `free_mask` also takes, in the place of the key
-    padding, a bool mask (batch or 1, heads or 1, time_q, time_k) that says all about who sees whom.
+    them to a few comparisons. A backend that `takes_mask` also takes, in the place of the key
+    padding, a bool mask (batch or 1, heads or 1, time_q, time_k) that says all about who sees
+    whom; one that `takes_factor` minds `request.factor`, the others always find 1 there.
     """
 
     name: str
     attend: Attend
     unable: Callable[[Request], str | None]
     unwise: Callable[[Request], str | None] = lambda _: None
-    free_mask: bool = False
+    takes_mask: bool = False
+    takes_factor: bool = False
 
     def obstacle(self, request: Request) -> str | None:
         """Return why this backend cannot serve a request, or None."""
-        if request.free_mask and not self.free_mask:
+        if request.free_mask and not self.takes_mask:
             return "it takes causality and padding, not a free mask"
         return self.unable(request)

@@ -21,6 +21,6 @@ def factor(scale: float | Tensor, _dim: int) -> float | Tensor:
     return scale
 
 
-def fold(queries: Tensor, keys: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Return queries and keys of which the plain dot product is the scaled cosine."""
-    return normalize(queries, dim=-1) * scale, normalize(keys, dim=-1)
+def prepare(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and keys of which the plain dot product is the cosine."""
+    return normalize(queries, dim=-1), normalize(keys, dim=-1)

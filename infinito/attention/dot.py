@@ -19,6 +19,6 @@ def factor(scale: float | Tensor, dim: int) -> float | Tensor:
     return scale / math.sqrt(dim)
 
 
-def fold(queries: Tensor, keys: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Return queries and keys whose bare score is the scaled one."""
-    return queries * factor(scale, queries.shape[-1]), keys
+def fold(queries: Tensor, keys: Tensor, by: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and keys whose score is `by` times as large."""
+    return queries * by, keys

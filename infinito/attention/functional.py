@@ -1,13 +1,14 @@
-"""The attention function that models call: check, fold λ into queries and keys, pick a backend."""
+"""The attention function that models call: prepare queries and keys, pick a backend, attend."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from infinito.attention import cosine
 from infinito.attention.backend import Request
 from infinito.attention.masking import share_groups
-from infinito.attention.metrics import find_metric
+from infinito.attention.metrics import KERNELS, find_metric
 from infinito.attention.registry import choose_backend
 
 
@@ -46,12 +47,13 @@ def distance_attention(
         ConfigError: metric, p or backend unknown, or a forced backend that cannot serve.
         ValueError: shapes that do not fit together.
     """
-    queries, keys, values = fold(queries, keys, values, metric=metric, scale=scale, p=p)
-    return attend_folded(
+    queries, keys, values, factor = prepare(queries, keys, values, metric, scale, p)
+    return attend_prepared(
         queries,
         keys,
         values,
         kernel=find_metric(metric, p).KERNEL,
+        factor=factor,
         p=p,
         causal=causal,
         dropout_p=dropout_p,
@@ -60,45 +62,55 @@ def distance_attention(
     )
 
 
-def fold(
+def prepare(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
-    *,
     metric: str,
     scale: float | Tensor = 1.0,
     p: float | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries, keys and values of which the bare score is the scaled one: kernels know no λ.
+) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Return queries, keys, values and the factor of a kernel's score that make the metric's.
 
-    With λ per head and shared key heads, keys and values are repeated for each head first.
+    A scale with a gradient is folded into queries and keys, and the factor is 1; with one scale per
+    head and shared key heads, keys and values are then repeated for each head.
 
     Raises:
         ConfigError: metric or p unknown.
     """
-    if isinstance(scale, Tensor):
-        if scale.numel() > 1:
-            heads = queries.shape[1]
-            keys, values = share_groups(keys, heads), share_groups(values, heads)
-        scale = scale.to(queries.dtype).view(-1, 1, 1)
-    return *find_metric(metric, p).fold(queries, keys, scale), values
+    found = find_metric(metric, p)
+    if found is cosine:
+        queries, keys = cosine.prepare(queries, keys)
+    factor = found.factor(scale, queries.shape[-1])
+    if not isinstance(factor, Tensor):
+        return queries, keys, values, factor
+    if factor.numel() > 1:
+        heads = queries.shape[1]
+        keys, values = share_groups(keys, heads), share_groups(values, heads)
+    by = factor.to(queries.dtype).view(-1, 1, 1)
+    return *KERNELS[found.KERNEL].fold(queries, keys, by), values, 1.0
 
 
-def attend_folded(
+def attend_prepared(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
     *,
     kernel: str,
+    factor: float = 1.0,
     p: float | None = None,
     causal: bool = True,
     dropout_p: float = 0.0,
     key_padding: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """Return attention of queries and keys that `fold` made; see `distance_attention`."""
-    request = describe(queries, keys, values, kernel, p, causal, dropout_p, key_padding)
-    return choose_backend(request, backend).attend(queries, keys, values, request, key_padding)
+    """Return attention of what `prepare` made; see `distance_attention`."""
+    request = describe(queries, keys, values, kernel, factor, p, causal, dropout_p, key_padding)
+    chosen = choose_backend(request, backend)
+    if factor != 1.0 and not chosen.takes_factor:
+        queries, keys = KERNELS[kernel].fold(queries, keys, factor)
+        request = request._replace(factor=1.0)
+    return chosen.attend(queries, keys, values, request, key_padding)
 
 
 def describe(
@@ -106,6 +118,7 @@ def describe(
     keys: Tensor,
     values: Tensor,
     kernel: str,
+    factor: float,
     p: float | None,
     causal: bool,
     dropout_p: float,
@@ -148,6 +161,7 @@ def describe(
         dim,
         value_dim,
         free_mask,
+        factor,
     )
 
 

@@ -22,6 +22,6 @@ def factor(scale: float | Tensor, _dim: int) -> float | Tensor:
     return scale
 
 
-def fold(queries: Tensor, keys: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Return queries and keys whose bare score is the scaled one; the norm is homogeneous."""
-    return queries * scale, keys * scale
+def fold(queries: Tensor, keys: Tensor, by: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and keys whose score is `by` times as large; the norm is homogeneous."""
+    return queries * by, keys * by

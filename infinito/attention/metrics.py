@@ -12,7 +12,10 @@ from infinito.errors import ConfigError
 
 
 class Metric(Protocol):
-    """What each metric's module offers; `score` is the slow, obvious reference."""
+    """What each metric's module offers; `score` is the slow, obvious reference.
+
+    `KERNEL` names the metric whose score is left for a backend to compute, its own in most cases.
+    """
 
     KERNEL: str
 
@@ -20,20 +23,24 @@ class Metric(Protocol):
 
     def factor(self, scale: float | Tensor, dim: int, /) -> float | Tensor: ...
 
+
+class Kernel(Metric, Protocol):
+    """A metric that backends compute; `fold` hides a factor of the score in queries and keys."""
+
     def fold(
-        self, queries: Tensor, keys: Tensor, scale: float | Tensor, /
+        self, queries: Tensor, keys: Tensor, by: float | Tensor, /
     ) -> tuple[Tensor, Tensor]: ...
 
 
-METRICS: dict[str, Metric] = {
+KERNELS: dict[str, Kernel] = {
     "dot": dot,
     "l1": l1,
     "l2": l2,
     "sq_l2": sq_l2,
-    "cosine": cosine,
     "linf": linf,
     "lp": lp,
 }
+METRICS: dict[str, Metric] = {**KERNELS, "cosine": cosine}
 
 
 def metric_faults(metric: str, p: float | None) -> list[str]:

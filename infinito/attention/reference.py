@@ -8,7 +8,7 @@ from torch.nn.functional import dropout
 
 from infinito.attention.backend import Backend, Request
 from infinito.attention.masking import share_groups, visible_keys
-from infinito.attention.metrics import METRICS, find_metric
+from infinito.attention.metrics import KERNELS, find_metric
 
 
 def weigh(scores: Tensor, visible: Tensor | None) -> Tensor:
@@ -69,8 +69,9 @@ def attend_by_scores(
 def attend_with_weights(
     queries: Tensor, keys: Tensor, values: Tensor, request: Request, key_padding: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return outputs and weights of folded queries and keys; arguments as in `backend.Attend`."""
-    scores = METRICS[request.kernel].score(queries, share_groups(keys, queries.shape[1]), request.p)
+    """Return outputs and weights of prepared queries and keys; arguments as in `backend.Attend`."""
+    scores = KERNELS[request.kernel].score(queries, share_groups(keys, request.heads), request.p)
+    scores = scores * request.factor
     return attend_by_scores(scores, values, request.causal, request.dropout_p, key_padding)
 
 
@@ -84,4 +85,4 @@ def _unable(_: Request) -> str | None:
     return None
 
 
-BACKEND = Backend("reference", _attend, _unable, free_mask=True)
+BACKEND = Backend("reference", _attend, _unable, takes_mask=True, takes_factor=True)

@@ -26,7 +26,7 @@ def _attend(
         attn_mask=mask,
         dropout_p=request.dropout_p,
         is_causal=square,
-        scale=1.0,
+        scale=request.factor,
         enable_gqa=request.heads != request.kv_heads,
     )
 
@@ -35,4 +35,4 @@ def _unable(request: Request) -> str | None:
     return None if request.kernel == "dot" else f"it has dot, not {request.kernel}"
 
 
-BACKEND = Backend("sdpa", _attend, _unable, free_mask=True)
+BACKEND = Backend("sdpa", _attend, _unable, takes_mask=True, takes_factor=True)

@@ -10,7 +10,7 @@ from torch.nn.functional import dropout, gelu, softplus
 from transformers import Cache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from infinito.attention.functional import attend_folded, describe, fold
+from infinito.attention.functional import attend_prepared, describe, prepare
 from infinito.attention.metrics import find_metric
 from infinito.attention.reference import attend_with_weights
 from infinito.models.distance_lm_config import DistanceLMConfig
@@ -63,8 +63,8 @@ class DistanceAttention(nn.Module):
         config = self.config
         queries, keys, values = self.project(hidden, rotation)
         scale = scale if self.scale is None else self.scale()
-        queries, keys, values = fold(
-            queries, keys, values, metric=config.metric, scale=scale, p=config.p
+        queries, keys, values, factor = prepare(
+            queries, keys, values, config.metric, scale, config.p
         )
         if past_key_values is not None:
             keys, values = past_key_values.update(keys, values, self.layer)
@@ -72,16 +72,17 @@ class DistanceAttention(nn.Module):
         dropout_p = config.attention_dropout if self.training else 0.0
         if output_attentions:
             request = describe(
-                queries, keys, values, self.kernel, config.p, True, dropout_p, visible
+                queries, keys, values, self.kernel, factor, config.p, True, dropout_p, visible
             )
             mixed, weights = attend_with_weights(queries, keys, values, request, visible)
         else:
             eager = config._attn_implementation == "eager"
-            mixed = attend_folded(
+            mixed = attend_prepared(
                 queries,
                 keys,
                 values,
                 kernel=self.kernel,
+                factor=factor,
                 p=config.p,
                 dropout_p=dropout_p,
                 key_padding=visible,
