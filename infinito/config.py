@@ -151,25 +151,24 @@ class WikiText2Conf(WrittenTextConf):
     """WikiText-2 (`data=wikitext2`)."""
 
     path: str | None = None
-    """Folder that holds the three splits; null to fetch `hub_id`."""
-    hub_id: str = "Salesforce/wikitext"
-    """Hub name of the data set."""
+    """Folder of train.txt, valid.txt and test.txt, or a hub id; null for `Salesforce/wikitext`."""
 
 
 @dataclass
 class MarkovConf(DataConf):
-    """A synthetic source whose entropy is known exactly (`data=markov`)."""
+    """A synthetic chain whose entropy is known exactly (`data=markov`)."""
 
-    states: int = limited(16, at_least=2)
+    vocab_size: int = limited(32, at_least=2, at_most=256)
     """Symbols of the chain."""
-    uniform: bool = False
-    """Independent uniform symbols: the null case, in which nothing can be learnt."""
-    train_tokens: int = limited(200_000, at_least=2)
-    """Length of the training path."""
-    eval_tokens: int = limited(20_000, at_least=2)
-    """Length of each held-out path."""
+    order: int = limited(1, at_least=0)
+    """Symbols that the next one depends on; 0 for independent uniform symbols, the null case."""
+    concentration: float = limited(0.2, above=0)
+    """Of the Dirichlet distribution of each row; smaller is more predictable."""
+    train_tokens: int = limited(1_000_000, at_least=2)
+    valid_tokens: int = limited(100_000, at_least=2)
+    test_tokens: int = limited(100_000, at_least=2)
     source_seed: int = limited(0, at_least=0)
-    """Draws the transition matrix and the paths; independent of `seed`."""
+    """Draws the chain and its paths; independent of `seed`."""
 
 
 @dataclass
@@ -179,6 +178,8 @@ class TokenizerConf:
     name: str = limited("bpe", choices=("char", "bpe", "word", "pretrained"))
     vocab_size: int | None = limited(None, at_least=2)
     """Tokens of a bpe or word vocabulary; null for every word of the training split."""
+    unknown: bool = True
+    """Give `char` an `<unk>` for characters that the training split lacks."""
     path: str | None = None
     """Hugging Face folder or id of a pretrained tokenizer."""
 

@@ -1,0 +1,212 @@
+"""`task=train`: trains the language model, or goes on with a training, and reports the results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from infinito import build, runs
+from infinito.config import RunConf
+from infinito.console import logged_to
+from infinito.data.datamodule import LanguageDataModule
+from infinito.errors import CheckpointError, InfinitoError
+from infinito.summary import print_next, print_table, provenance, score_of, write_json
+from infinito.trainer.checkpoint_io import read_checkpoint
+from infinito.trainer.interruption import Interruption
+from infinito.trainer.loading import load_weights, open_trained
+from infinito.trainer.stream import StreamedData
+
+
+def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+    """Trains in `folder` and returns the score.
+
+    Raises:
+        InfinitoError: anything that the user can mend; what was saved before stays.
+    """
+    console = Console(soft_wrap=False)
+    if run.trainer.threads is not None:
+        torch.set_num_threads(run.trainer.threads)
+    if run.dry_run:
+        return dry_run(run, console)
+    if run.resume is None:
+        build.accelerator(run)
+        runs.record_config(folder, asdict(run), overrides)
+    with logged_to(folder / "run.log") as log:
+        try:
+            return _train(run, folder, console)
+        except InfinitoError:
+            log.info("stopped", exc_info=True)
+            raise
+
+
+def _train(run: RunConf, folder: Path, console: Console) -> float:
+    started_s = time.perf_counter()
+    last = read_checkpoint(folder / "checkpoints/last.ckpt") if run.resume is not None else None
+    with console.status("preparing text"):
+        data = build.data_module(run)
+        tokenizer = data.tokenizer
+        length = build.training_length(run, len(data.blocks("train")))
+        units = build.text_units(run, data, "valid")
+    model = build.language_model(run, data.vocab_size, tokenizer.eos_token_id)
+    if run.checkpoint is not None:
+        start_from(model, tokenizer, run.checkpoint)
+    if run.trainer.compile:
+        model.compile()
+    task = build.language_model_task(run, model, tokenizer, length, units)
+    print_table(console, f"{run.name}  →  {folder}", headline(run, data, model, length))
+    if run.resume is None:
+        write_json(folder / "provenance.json", provenance(data_record(data)))
+    interruption = Interruption()
+    done = (
+        last["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"]
+        if last
+        else 0
+    )
+    training = build.training(
+        run, folder, length, tokenizer, console, interruption, last["global_step"] if last else None
+    )
+    stream = StreamedData(data, length.batches, start=done)
+    with interruption.listening():
+        training.trainer.fit(
+            task,
+            datamodule=stream,
+            ckpt_path=folder / "checkpoints/last.ckpt" if last else None,
+            weights_only=True,
+        )
+    return _finish(run, folder, console, data, training, time.perf_counter() - started_s)
+
+
+def _finish(
+    run: RunConf,
+    folder: Path,
+    console: Console,
+    data: LanguageDataModule,
+    training: build.Training,
+    elapsed_s: float,
+) -> float:
+    """Writes summary, hyper-parameters and the Hugging Face folder; prints the results."""
+    summary = summarize(run, folder, data, training, elapsed_s)
+    write_json(folder / "summary.json", summary)
+    score = score_of(summary, run.score)
+    training.trainer.logger.log_hyperparams(flat(asdict(run)), {run.score: score})  # type: ignore[union-attr]
+    training.trainer.logger.finalize("success")  # type: ignore[union-attr]
+    trained = open_trained(str(folder))
+    trained.model.save_pretrained(folder / "model")
+    trained.tokenizer.save_pretrained(folder / "model")
+    shown = {name: value for name, value in summary.items() if name not in ("run", "sample")}
+    print_table(console, "\nresults (validation split, best checkpoint)", shown)
+    if training.report.sample:
+        console.print(f"\n[bold]Sample[/]\n{training.report.sample}", markup=False, highlight=False)
+    name = "python -m infinito.run"
+    print_next(
+        console,
+        [
+            (f'{name} task=generate checkpoint={folder} generation.prompt="The "', "write text"),
+            (
+                f"{name} task=evaluate checkpoint={folder} split=test",
+                "the split that chose nothing",
+            ),
+            (f"{name} task=analyze checkpoint={folder}", "attention: entropy and heat maps"),
+            (f"tensorboard --logdir {run.runs_dir}", "curves, samples, heat maps"),
+        ],
+    )
+    return score
+
+
+def summarize(
+    run: RunConf,
+    folder: Path,
+    data: LanguageDataModule,
+    training: build.Training,
+    elapsed_s: float,
+) -> dict[str, Any]:
+    """The results of a run: those of its best checkpoint, as they were when it was saved."""
+    from infinito.tasks.language_model import loss_report
+
+    milestones, trainer = training.milestones, training.trainer
+    best = read_checkpoint(folder / "checkpoints/best.ckpt")
+    return {
+        "run": str(folder),
+        **loss_report(milestones.best_score, build.text_units(run, data, "valid"), "val"),
+        "best_step": best["global_step"],
+        "steps": trainer.global_step,
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),  # type: ignore[union-attr]
+        "tokens_per_s": training.log.mean_tokens_per_s,
+        "elapsed_s": elapsed_s,
+        "stopped_early": trainer.should_stop,
+        "sample": training.report.sample,
+    }
+
+
+def start_from(model: Any, tokenizer: Any, checkpoint: str) -> None:
+    """Gives a new run the weights of a trained model with the same tokenizer.
+
+    Raises:
+        CheckpointError: sizes or tokenizers differ.
+    """
+    trained = open_trained(checkpoint)
+    if trained.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise CheckpointError(
+            f"`checkpoint`={checkpoint} was trained with another tokenizer "
+            f"({len(trained.tokenizer)} tokens) than this run has ({len(tokenizer)}). "
+            f"Use `tokenizer=pretrained tokenizer.path={Path(checkpoint) / 'model'}`."
+        )
+    load_weights(model, trained.model.state_dict(), trained.source)
+
+
+def headline(
+    run: RunConf, data: LanguageDataModule, model: Any, length: build.Length
+) -> dict[str, Any]:
+    """What a run is, for the top of its output."""
+    train, valid = data.split_meta("train"), data.split_meta("valid")
+    attention = run.attention
+    sizes = f"{run.model.layers} layers of {run.model.dim}"
+    scale = f"λ {attention.scale:g}{' learned' * attention.learned_scale}"
+    counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
+    return {
+        "model": f"{model.num_parameters():,} parameters: {sizes}",
+        "attention": f"{attention.metric}, {attention.heads} heads, {scale}",
+        "text": data.source.description,
+        "tokens": f"{counts}, {data.vocab_size:,} kinds",
+        "training": (
+            f"{length.steps:,} steps of {run.data.batch_size * run.trainer.accumulate} × "
+            f"{run.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
+        ),
+        "seed": run.seed,
+    }
+
+
+def data_record(data: LanguageDataModule) -> dict[str, Any]:
+    """Hashes and sizes of the splits that training reads."""
+    return {
+        "source": data.source.description,
+        "vocab_size": data.vocab_size,
+        **{
+            split: {"fingerprint": data.fingerprint(split), **asdict(data.split_meta(split))}
+            for split in ("train", "valid")
+        },
+    }
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted keys, as TensorBoard's hparams wants them."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = (
+                value if isinstance(value, bool | int | float | str) else str(value)
+            )
+    return found
+
+
+def dry_run(run: RunConf, console: Console) -> None:
+    """Builds everything, takes one step in memory, and estimates memory and time."""
+    raise NotImplementedError

@@ -1,0 +1,120 @@
+"""What a run leaves for people and programs: provenance.json, summary.json and the final table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import infinito
+from infinito.errors import ConfigError, SaveError
+
+PACKAGES = ("torch", "lightning", "transformers", "tokenizers", "hydra-core", "numpy")
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes plain values as JSON, whole or not at all; NaN and infinity become null.
+
+    Raises:
+        SaveError: the file could not be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        text = json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SaveError(f"{path} could not be written: {error.strerror}") from error
+
+
+def provenance(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, commit, machine and data hashes: what one needs to know to repeat a run."""
+    return {
+        "infinito": infinito.__version__,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "commit": git_commit(),
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+        "command": sys.argv,
+        "data": dict(data),
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that infinito runs from, with "+changes" where it was edited."""
+    root = Path(infinito.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        head, changes = (
+            subprocess.run(
+                ["git", "-C", str(root), *command], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+changes" if changes else "")
+
+
+def score_of(summary: Mapping[str, Any], key: str) -> float:
+    """The figure that a sweep is told.
+
+    Raises:
+        ConfigError: the summary has no such number.
+    """
+    value = summary.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        known = ", ".join(name for name, each in summary.items() if isinstance(each, int | float))
+        raise ConfigError(f"`score`={key}: the summary has no such number. It has: {known}")
+    return float(value)
+
+
+def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
+    """Prints names and values, numbers to a sensible number of digits."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="cyan")
+    table.add_column()
+    for name, value in rows.items():
+        table.add_row(name, shown(value))
+    console.print(table)
+
+
+def print_next(console: Console, commands: Sequence[tuple[str, str]]) -> None:
+    """Prints the commands that are useful now, each with what it does."""
+    console.print("\n[bold]Next[/]")
+    for command, purpose in commands:
+        console.print(f"  {command}  [dim]# {purpose}[/]", highlight=False, soft_wrap=True)
+
+
+def shown(value: Any) -> str:
+    """A value as people read it."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

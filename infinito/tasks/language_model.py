@@ -1,0 +1,165 @@
+"""Trains and validates a causal language model on windows of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
+from transformers import PreTrainedModel
+
+from infinito.config import AdamWConf
+from infinito.errors import NonFiniteError
+from infinito.objectives.language import bits_per_byte, cross_entropy, perplexity
+from infinito.seeding import child_seed
+from infinito.tasks.schedule import Plateau, rate_factor
+from infinito.trainer.checkpoint_io import FORMAT
+
+
+@dataclass(frozen=True)
+class TextUnits:
+    """How much text a token of a split stands for, to report losses in comparable units."""
+
+    bytes_per_token: float
+    """UTF-8 bytes."""
+    words_per_token: float | None = None
+    """Words, where the text is tokenised by words."""
+
+
+def loss_report(nats: float, units: TextUnits, prefix: str) -> dict[str, float]:
+    """The mean loss per token (nats) in all units that make sense, each named."""
+    report = {
+        f"{prefix}/loss": nats,
+        f"{prefix}/perplexity": perplexity(nats),
+        f"{prefix}/bits_per_byte": bits_per_byte(nats, units.bytes_per_token),
+    }
+    if units.words_per_token is not None:
+        report[f"{prefix}/word_perplexity"] = perplexity(nats, units.words_per_token)
+    return report
+
+
+class LanguageModelTask(LightningModule):
+    """Next-token training of any Hugging Face causal language model.
+
+    A batch is a window of token ids (batch, block + 1): each token but the first is a target.
+
+    Args:
+        model: The language model.
+        optimizer: AdamW and its schedule.
+        total_steps: Optimizer steps of the whole training, where the cosine ends.
+        units: Units of the validation split.
+        seed: Randomness inside batch n is a function of (seed, n, rank).
+        description: Plain values that make a checkpoint readable on its own (model configuration,
+            tokenizer).
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        optimizer: AdamWConf,
+        total_steps: int,
+        units: TextUnits,
+        seed: int = 0,
+        description: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = optimizer
+        self.total_steps = total_steps
+        self.units = units
+        self.seed = seed
+        self.description = description or {}
+        self.validation_loss = MeanMetric()
+        self.last_loss: Tensor | None = None
+        self.last_gradient_norm: Tensor | None = None
+        self.plateau = Plateau(optimizer.plateau_factor, optimizer.plateau_patience)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (batch, time, vocab) of token ids (batch, time)."""
+        return self.model(input_ids=inputs, use_cache=False).logits
+
+    def on_train_start(self) -> None:
+        """Puts the model in training mode: one that was loaded comes in evaluation mode."""
+        self.model.train()
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """The mean loss of a batch, in nats per token."""
+        torch.manual_seed(child_seed(self.seed, "step", batch_idx, self.global_rank))
+        loss = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
+        self.last_loss = loss.detach()
+        return loss
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Clips the gradient, and refuses a step from a loss or gradient that is not finite.
+
+        Raises:
+            NonFiniteError: names the step and the batch; no weight has been touched by it.
+        """
+        limit = self.settings.clip_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit, foreach=True)
+        self.last_gradient_norm = norm
+        scales_loss = self.trainer.precision == "16-mixed"  # skips such steps by design
+        if not torch.isfinite(norm) and not scales_loss:
+            raise NonFiniteError(
+                f"step {self.global_step + 1} (batch {self.trainer.fit_loop.total_batch_idx + 1}): "
+                f"the loss is {self.last_loss:g} and the gradient norm {norm:g}, so training "
+                "stopped before the step. The last good checkpoint is kept. Try a smaller "
+                f"`optimizer.lr` (now {self.settings.lr:g}), a longer `optimizer.warmup_steps`, "
+                "or `optimizer.clip_norm=1.0`."
+            )
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Adds a batch to the validation loss."""
+        nats = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
+        self.validation_loss.update(nats, batch[:, 1:].numel())
+
+    def on_validation_epoch_end(self) -> None:
+        """Reports the validation loss in all its units and lets the plateau schedule judge it."""
+        nats = float(self.validation_loss.compute())
+        self.validation_loss.reset()
+        if not torch.isfinite(torch.tensor(nats)):
+            raise NonFiniteError(
+                f"step {self.global_step}: the validation loss is {nats}. "
+                "The last good checkpoint is kept. Try a smaller `optimizer.lr`."
+            )
+        self.log_dict(loss_report(nats, self.units, "val"), logger=False)
+        if self.settings.schedule == "plateau":
+            self.plateau.judge(nats)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW that decays matrices only, and a learning rate that follows the step."""
+        settings = self.settings
+        trained = [each for each in self.model.parameters() if each.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=settings.lr,
+            betas=(settings.betas[0], settings.betas[1]),
+            eps=settings.eps,
+            fused=True,
+        )
+        factor = rate_factor(
+            settings.schedule, settings.warmup_steps, self.total_steps, settings.min_lr_ratio
+        )
+        scheduler = LambdaLR(optimizer, lambda step: factor(step) * self.plateau.scale)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what makes the checkpoint readable without its run folder."""
+        checkpoint["infinito"] = {"format": FORMAT, **self.description}
+        checkpoint["plateau"] = self.plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the plateau's state back."""
+        self.plateau = Plateau(**checkpoint["plateau"])

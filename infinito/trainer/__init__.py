@@ -1,0 +1,1 @@
+"""What infinito adds to Lightning's Trainer: exact resume, safe checkpoints, signals, a bar."""

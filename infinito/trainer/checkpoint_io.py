@@ -1,0 +1,124 @@
+"""Checkpoint files that are whole, checked and harmless: written beside the target, never unpickled.
+
+A checkpoint is torch's own zip archive with its SHA-256 in the archive's comment, so `torch.load`
+and any zip tool still read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+
+from infinito.data.storage import locked, written_whole
+from infinito.errors import CheckpointError
+
+FORMAT = 1
+"""Version of what a checkpoint holds; a newer one is refused."""
+
+_COMMENT = b"infinito sha256 "
+
+
+class SafeCheckpointIO(CheckpointIO):
+    """Lightning's checkpoint files by `write_checkpoint` and `read_checkpoint`."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Writes a checkpoint; see `write_checkpoint`."""
+        write_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Reads a checkpoint; see `read_checkpoint`."""
+        return read_checkpoint(path, map_location)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Deletes a checkpoint file."""
+        Path(path).unlink(missing_ok=True)
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Writes a checkpoint that replaces `path` only once it is whole and on disk.
+
+    Raises:
+        SaveError: disk full or folder unwritable; what `path` held is untouched.
+    """
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    content = buffer.getbuffer()[:-2]
+    comment = _COMMENT + hashlib.sha256(content).hexdigest().encode()
+    with locked(path), written_whole(path) as file:
+        file.write(content)
+        file.write(struct.pack("<H", len(comment)) + comment)
+
+
+def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """The content of a checkpoint file, after its checksum has been found right.
+
+    Raises:
+        CheckpointError: missing, damaged, not infinito's, of a newer format, a URL, or holding
+            anything but tensors and plain values.
+    """
+    if "://" in str(path):
+        raise CheckpointError(
+            f"{path} is a URL: a checkpoint is read from a local file only. "
+            "Download it and give its path."
+        )
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint file {path}")
+    _verify(path)
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} was refused: it holds more than tensors and plain values, and unpickling "
+            f"those could run code ({str(error).splitlines()[0]})"
+        ) from None
+    _check_format(path, checkpoint)
+    return checkpoint
+
+
+def _verify(path: Path) -> None:
+    data = path.read_bytes()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            comment = archive.comment
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        raise CheckpointError(
+            f"{path} ({len(data)} bytes) is no checkpoint, or a damaged or truncated one. "
+            "Use another, e.g. checkpoints/best.ckpt instead of last.ckpt."
+        ) from None
+    if not comment.startswith(_COMMENT):
+        raise CheckpointError(
+            f"{path} is not a checkpoint of infinito (it carries no checksum). "
+            "A Hugging Face folder is read by `checkpoint=<folder>`."
+        )
+    if _COMMENT + hashlib.sha256(data[: -len(comment) - 2]).hexdigest().encode() != comment:
+        raise CheckpointError(
+            f"{path} is damaged: its content does not match its checksum. "
+            "Use another, e.g. checkpoints/best.ckpt instead of last.ckpt."
+        )
+
+
+def _check_format(path: Path, checkpoint: Any) -> None:
+    about = checkpoint.get("infinito") if isinstance(checkpoint, dict) else None
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path} is not a checkpoint of infinito: it lacks its description")
+    if about.get("format", 0) > FORMAT:
+        raise CheckpointError(
+            f"{path} has format {about['format']}, this infinito reads up to {FORMAT}: "
+            "update infinito"
+        )

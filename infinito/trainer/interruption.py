@@ -1,0 +1,51 @@
+"""Ctrl+C, SIGTERM and SIGHUP ask a run to save and stop; it exits with 128 + the signal's number."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from infinito.errors import InfinitoError
+
+SIGNALS = tuple(
+    number
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None))
+    if number is not None
+)
+
+
+class Interrupted(InfinitoError):
+    """A run that stopped on a signal, after saving."""
+
+    def __init__(self, number: int, message: str) -> None:
+        self.exit_code = 128 + number
+        super().__init__(message)
+
+
+class Interruption:
+    """Remembers the first signal that asked the run to stop; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[Interruption]:
+        """Takes the signals over for the block, where the main thread allows it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        previous = {number: signal.signal(number, self._remember) for number in SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)

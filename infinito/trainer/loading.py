@@ -1,0 +1,144 @@
+"""Opens a trained language model from whatever `checkpoint=` names."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+import infinito.models.distance_lm  # noqa: F401  (registers DistanceLM with the Auto classes)
+from infinito.errors import CheckpointError
+from infinito.trainer.checkpoint_io import read_checkpoint
+
+MODEL_PREFIX = "model."
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A language model in evaluation mode with its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: Path
+    """The file or folder the weights came from."""
+    step: int | None = None
+    """Optimizer steps of its training, where recorded."""
+
+
+def open_trained(checkpoint: str) -> Trained:
+    """The model that a run folder, a checkpoint file or a Hugging Face folder holds.
+
+    Args:
+        checkpoint: A run folder stands for its `checkpoints/best.ckpt`.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of another class, or its sizes do not fit.
+    """
+    path = Path(checkpoint)
+    if "://" in checkpoint or path.suffix == ".ckpt":
+        return _from_file(checkpoint)
+    if (path / "config.json").is_file():
+        return _from_hugging_face(path)
+    for name in ("best", "last"):
+        if (path / "checkpoints" / f"{name}.ckpt").is_file():
+            return _from_file(path / "checkpoints" / f"{name}.ckpt")
+    raise CheckpointError(
+        f"`checkpoint`={checkpoint} holds no model: expected a run folder with "
+        "checkpoints/best.ckpt, a .ckpt file, or a Hugging Face folder with config.json"
+    )
+
+
+def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What a checkpoint carries, as plain values, to be opened without its run folder."""
+    return {
+        "model_config": model.config.to_json_string(use_diff=False),
+        "tokenizer": tokenizer.backend_tokenizer.to_str(),
+        "special_tokens": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
+    }
+
+
+def load_weights(model: PreTrainedModel, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Puts weights into a model, all of them and nothing else.
+
+    Raises:
+        CheckpointError: names are missing or unknown, or shapes differ; each is listed.
+    """
+    own = model.state_dict()
+    tied = set(getattr(model, "all_tied_weights_keys", None) or {})
+    faults = [f"{name}: this model lacks it" for name in weights if name not in own]
+    faults += [f"{name}: missing" for name in own if name not in weights and name not in tied]
+    faults += [
+        f"{name}: {tuple(value.shape)} there, {tuple(own[name].shape)} here"
+        for name, value in weights.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults[:8])
+        more = f"\n  … and {len(faults) - 8} more" if len(faults) > 8 else ""
+        raise CheckpointError(
+            f"{source} does not fit the configured model:\n{listed}{more}\n"
+            "Set `model.*`, `attention.*` and `tokenizer.*` as its run had them "
+            "(they stand in its config.yaml)."
+        )
+    model.load_state_dict(weights, strict=False)
+    model.tie_weights()
+
+
+def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The language model's weights in a checkpoint, by the model's own names."""
+    return {
+        name.removeprefix(MODEL_PREFIX): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith(MODEL_PREFIX)
+    }
+
+
+def tokenizer_of(description: dict[str, Any]) -> PreTrainedTokenizerFast:
+    """The tokenizer that a checkpoint describes."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(description["tokenizer"]),
+        clean_up_tokenization_spaces=False,
+        **description["special_tokens"],
+    )
+
+
+def _from_file(path: str | Path) -> Trained:
+    checkpoint = read_checkpoint(path)
+    description = checkpoint["infinito"]
+    if "model_config" not in description:
+        raise CheckpointError(f"{path} is a checkpoint of infinito, but of no language model")
+    config = _config(description["model_config"])
+    model = AutoModelForCausalLM.from_config(config)
+    load_weights(model, weights_of(checkpoint), Path(path))
+    return Trained(
+        model.eval(), tokenizer_of(description), Path(path), int(checkpoint["global_step"])
+    )
+
+
+def _config(text: str) -> Any:
+    values = json.loads(text)
+    return AutoConfig.for_model(values.pop("model_type"), **values)
+
+
+def _from_hugging_face(folder: Path) -> Trained:
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{folder} cannot be opened as a Hugging Face causal LM with its tokenizer: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    return Trained(model.eval(), tokenizer, folder)

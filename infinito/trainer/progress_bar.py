@@ -1,0 +1,108 @@
+"""A progress bar that costs nothing: it reads the trainer a few times a second at most."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from infinito.trainer.training_log import TrainingLog
+
+REFRESH_S = 0.2
+
+
+class TrainingBar(ProgressBar):
+    """Shows epoch, step, loss, throughput and time left; prints a line for every validation.
+
+    Args:
+        total_batches: Batches of the whole training.
+        batches_per_epoch: Batches of one pass over the training split.
+        console: Where to draw; without a terminal only the lines of the validations are printed.
+        validate_every: Batches between validations.
+    """
+
+    def __init__(self, total_batches: int, batches_per_epoch: int, console: Console) -> None:
+        super().__init__()
+        self.total_batches = total_batches
+        self.batches_per_epoch = batches_per_epoch
+        self.console = console
+        self._next_s = 0.0
+        self._live = True
+        self._bar = Progress(
+            TextColumn("[bold]epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.fields[speed]} tokens/s"),
+            TimeRemainingColumn(),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total_batches, epoch="1", loss="–", speed="–")
+
+    def enable(self) -> None:
+        """Draws again (Lightning asks)."""
+        self._live = True
+
+    def disable(self) -> None:
+        """Draws nothing more (Lightning asks, on ranks other than 0)."""
+        self._live = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the bar."""
+        if self._live:
+            self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Moves the bar, at most every `REFRESH_S` seconds."""
+        now_s = time.perf_counter()
+        if not self._live or self._bar.disable or now_s < self._next_s:
+            return
+        self._next_s = now_s + REFRESH_S
+        speeds = [each.tokens_per_s for each in trainer.callbacks if isinstance(each, TrainingLog)]
+        self._bar.update(
+            self._task,
+            completed=batch_idx + 1,
+            epoch=self._epoch(batch_idx + 1),
+            loss=f"{float(pl_module.last_loss):.3f}",  # type: ignore[arg-type]
+            speed=f"{speeds[0]:,.0f}" if speeds and speeds[0] else "–",
+        )
+        self._bar.refresh()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints the line of a validation, above the bar."""
+        if not self._live or trainer.sanity_checking or "val/loss" not in trainer.callback_metrics:
+            return
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        done = trainer.fit_loop.total_batch_idx + 1
+        shown = [
+            f"epoch {self._epoch(done):>5}",
+            f"step {trainer.global_step:>6}",
+            f"valid loss {values['val/loss']:.4f}",
+            f"perplexity {values['val/perplexity']:,.2f}",
+            f"{values['val/bits_per_byte']:.4f} bits/byte",
+        ]
+        if "val/word_perplexity" in values:
+            shown.append(f"word perplexity {values['val/word_perplexity']:,.1f}")
+        self.console.print("  ".join(shown), highlight=False)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Takes the bar away."""
+        self._bar.stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Takes the bar away before an error is printed."""
+        self._bar.stop()
+
+    def _epoch(self, done: int) -> str:
+        return f"{done / self.batches_per_epoch:.1f}"

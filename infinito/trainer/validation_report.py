@@ -1,0 +1,113 @@
+"""What a validation leaves behind: metrics, sample text, attention statistics and heat maps."""
+
+from __future__ import annotations
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from infinito.attention.statistics import attention_statistics
+from infinito.reports.heat_maps import attention_figure
+from infinito.seeding import child_seed
+
+PROBE_WINDOWS = 4
+"""Validation windows whose attention is measured."""
+
+
+class ValidationReport(Callback):
+    """Writes each validation's figures to the logger.
+
+    Args:
+        tokenizer: Turns sample tokens into text.
+        seed: Sample text is drawn from a seed of its own: training randomness is untouched.
+        sample_tokens: Length of the sample text, 0 for none.
+        measure_attention: Log entropy, mean and maximum of attention a layer, and heat maps.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        seed: int,
+        sample_tokens: int,
+        measure_attention: bool = True,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.seed = seed
+        self.sample_tokens = sample_tokens
+        self.measure_attention = measure_attention
+        self.sample: str | None = None
+        self._probe: Tensor | None = None
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Tensor, batch_idx: int, *_: int
+    ) -> None:
+        """Keeps the first windows as the fixed probe."""
+        if self._probe is None and batch_idx == 0:
+            self._probe = batch[:PROBE_WINDOWS, :-1].clone()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes metrics, sample and attention at the current step."""
+        logger = trainer.logger
+        if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero:
+            return
+        step = trainer.global_step
+        names = [name for name in trainer.callback_metrics if name.startswith("val/")]
+        metrics = {name: float(trainer.callback_metrics[name]) for name in names}
+        model = pl_module.model
+        if self.measure_attention and self._probe is not None:
+            weights = probe_attention(model, self._probe)
+            for layer, layer_weights in enumerate(weights, start=1):
+                statistics = attention_statistics(layer_weights)
+                metrics |= {f"attention/{k}/layer_{layer}": v for k, v in statistics.items()}
+            figure = attention_figure([layer[0] for layer in weights], f"step {step}")
+            logger.experiment.add_figure("attention/weights", figure, step)
+        logger.log_metrics(metrics, step=step)
+        if self.sample_tokens:
+            seed = child_seed(self.seed, "sample", step)
+            self.sample = sample_text(model, self.tokenizer, self.sample_tokens, seed)
+            logger.experiment.add_text("sample", f"```\n{self.sample}\n```", step)
+        logger.experiment.flush()
+
+
+@torch.no_grad()
+def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
+    """Attention weights (batch, heads, time, time) of each layer, in evaluation mode.
+
+    Args:
+        model: Any causal LM that can return its attention.
+        inputs: Token ids (batch, time).
+    """
+    training = model.training
+    model.eval()
+    try:
+        outputs = model(input_ids=inputs, output_attentions=True, use_cache=False)
+    finally:
+        model.train(training)
+    return list(outputs.attentions)
+
+
+def sample_text(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: int, seed: int
+) -> str:
+    """Text drawn from the model at temperature 1, without touching torch's generator."""
+    longest = getattr(model.config, "max_position_embeddings", tokens + 1)
+    start = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else 0
+    training = model.training
+    model.eval()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(seed)
+            ids = model.generate(
+                input_ids=torch.tensor([[start]], device=model.device),
+                attention_mask=torch.ones(1, 1, dtype=torch.long, device=model.device),
+                max_new_tokens=min(tokens, longest - 1),
+                do_sample=True,
+                top_k=0,
+                pad_token_id=start,
+                eos_token_id=None,
+            )
+    finally:
+        model.train(training)
+    return tokenizer.decode(ids[0, 1:], skip_special_tokens=False)
