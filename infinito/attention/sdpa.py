@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from infinito.attention.backend import Backend, Request
-from infinito.attention.masking import visible_keys
+from infinito.attention.masking import share_groups, visible_keys
 
 
 def _attend(
     queries: Tensor, keys: Tensor, values: Tensor, request: Request, key_padding: Tensor | None
 ) -> Tensor:
+    factor, width = request.factor, request.value_dim
+    if request.kernel == "sq_l2":
+        queries, keys = as_dot_product(queries, keys)
+        values = pad(values, (0, max(0, queries.shape[-1] - width)))
+        factor = 2.0 * factor
     time_q, time_k = request.time_q, request.time_k
     square = request.causal and time_q == time_k and key_padding is None
     mask = None
@@ -19,20 +25,47 @@ def _attend(
         mask = visible_keys(
             time_q, time_k, causal=request.causal, key_padding=key_padding, device=queries.device
         )
-    return scaled_dot_product_attention(
+    mixed = scaled_dot_product_attention(
         queries,
         keys,
         values,
         attn_mask=mask,
         dropout_p=request.dropout_p,
         is_causal=square,
-        scale=request.factor,
+        scale=factor,
         enable_gqa=request.heads != request.kv_heads,
     )
+    return mixed[..., :width]
+
+
+def as_dot_product(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return wider queries and keys of which 2·q·k is −‖q − k‖₂² but for a constant in each row.
+
+    −‖q − k‖² = 2 (q·k − ‖k‖²/2) − ‖q‖², of which the softmax over keys does not see the last term.
+    The term in ‖k‖² is carried by extra features and not by a bias, because a bias with a gradient
+    leaves torch's flash kernels. Both sides are centred on the first key, which every query sees:
+    distances do not change, and an offset that all vectors share no longer cancels in float32.
+
+    Returns:
+        (batch, heads, time_q, wider dim) and (batch, kv_heads, time_k, wider dim).
+    """
+    centre = keys[:, :, :1].detach()
+    queries, keys = queries - share_groups(centre, queries.shape[1]), keys - centre
+    halves = keys.float() if keys.dtype.itemsize < 4 else keys
+    halves = halves.square().sum(-1, keepdim=True) * -0.5
+    columns = [halves.to(keys.dtype)]
+    if keys.dtype.itemsize < 4:
+        # Eight bits of bfloat16 are too few for ‖k‖²: a second column carries the rounding error.
+        columns.append((halves - columns[0].float()).to(keys.dtype))
+    # CUDA's flash kernel pads a width that 8 does not divide, at the cost of copies.
+    spare = -(keys.shape[-1] + len(columns)) % 8 if keys.is_cuda else 0
+    keys = torch.cat((keys, *columns), dim=-1)
+    return pad(pad(queries, (0, len(columns)), value=1.0), (0, spare)), pad(keys, (0, spare))
 
 
 def _unable(request: Request) -> str | None:
-    return None if request.kernel == "dot" else f"it has dot, not {request.kernel}"
+    served = request.kernel in ("dot", "sq_l2")
+    return None if served else f"it has dot, cosine and sq_l2, not {request.kernel}"
 
 
 BACKEND = Backend("sdpa", _attend, _unable, takes_mask=True, takes_factor=True)
