@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from infinito.data.batch_order import BatchOrder, TrainingOrder
+from infinito.data.batch_order import EvaluationOrder, TrainingOrder
 from infinito.data.token_blocks import TokenBlocks
 
 
-class BatchLoader:
-    """Batches of windows, int64 (batch, block_size + 1), in the order that `order` gives.
-
-    A plain iterable: a torch `DataLoader` takes its first indices as soon as its iterator exists,
-    which under Lightning is before the epoch is known, and costs more per batch than the fetch.
+class EvaluationLoader:
+    """All windows of a split as batches, int64 (batch, block_size + 1).
 
     Args:
         blocks: the windows.
@@ -25,65 +23,80 @@ class BatchLoader:
         workers: processes that fetch ahead; 0 fetches here, which takes microseconds.
     """
 
-    def __init__(self, blocks: TokenBlocks, order: BatchOrder, workers: int = 0) -> None:
-        self.blocks = blocks
-        self.sampler = order  # Lightning looks for `sampler.set_epoch`
-        self.workers = workers
+    def __init__(self, blocks: TokenBlocks, order: EvaluationOrder, workers: int = 0) -> None:
+        self.blocks, self.order, self.workers = blocks, order, workers
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self.order)
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self.workers > 0:
-            yield from self._fetched_by_workers()
-            return
-        for indices in self.sampler:
-            yield self.blocks.__getitems__(indices)
-
-    def _fetched_by_workers(self) -> Iterable[Tensor]:
-        return DataLoader(
-            self.blocks,
-            batch_sampler=cast(Any, self.sampler),
-            num_workers=self.workers,
-            collate_fn=cast(Any, _as_it_is),
-            generator=torch.Generator(),  # else torch's global state moves by one draw
-        )
+        return iter(fetched(self.blocks, self.order.batches(), self.workers))
 
 
-class ResumableLoader(BatchLoader):
-    """A training loader that says where it is and can be put there again.
+class TrainingLoader:
+    """Batches of one epoch after the other, int64 (batch, block_size + 1), from any place on.
 
-    Lightning stores `state_dict` in its checkpoints. Its counters stay the authority where a batch
-    was handed out but not finished: call `start_at` from `on_train_start` with
-    (current epoch, batches processed in it).
+    Each iteration that is begun is the next epoch. An iterator that is made but never asked for a
+    batch does not count: Lightning makes one before it knows where it will resume.
+
+    Lightning's own epoch counter is not used, because a run that `max_steps` stops within an epoch
+    counts that epoch as finished.
+
+    Args:
+        blocks: the windows.
+        order: the batches of an epoch.
+        workers: processes that fetch ahead; 0 fetches here, which takes microseconds.
+
+    Attributes:
+        position: (epoch, number of its batches handed out).
     """
 
-    sampler: TrainingOrder
-
     def __init__(self, blocks: TokenBlocks, order: TrainingOrder, workers: int = 0) -> None:
-        super().__init__(blocks, order, workers)
-        self._position = (0, 0)
+        self.blocks, self.order, self.workers = blocks, order, workers
+        self.start_at(0, 0)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        epoch = self.sampler.epoch
-        batch = self.sampler.start_of(epoch)
-        for windows in super().__iter__():
-            batch += 1
-            self._position = (epoch, batch)
-            yield windows
+    def __len__(self) -> int:
+        """Returns the batches of a whole epoch, wherever the present one started."""
+        return len(self.order)
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Makes epoch `epoch` begin at its batch number `batch`; later epochs begin at 0."""
-        self.sampler.start_at(epoch, batch)
-        self._position = (epoch, batch)
+        """Makes the next iteration begin at batch number `batch` of epoch `epoch`."""
+        self.position = (epoch, batch)
+        self._is_begun = False
 
-    def state_dict(self) -> dict[str, int]:
-        """Returns the epoch and the number of its batches that were handed out."""
-        return dict(zip(("epoch", "batch"), self._position, strict=True))
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._is_begun:
+            self.position = (self.position[0] + 1, 0)
+        self._is_begun = True
+        epoch, batch = self.position
+        indices = self.order.batches(epoch, batch)
+        for windows in fetched(self.blocks, indices, self.workers):
+            batch += 1
+            self.position = (epoch, batch)
+            yield windows
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes where `state_dict` was taken."""
-        self.start_at(state["epoch"], state["batch"])
+    def state_dict(self) -> dict[str, Any]:
+        """Returns nothing: the datamodule stores the position, which Lightning always restores.
+
+        A loader's state it restores in some kinds of resume only, but without this method it warns.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Does nothing, as `state_dict` has nothing."""
+
+
+def fetched(blocks: TokenBlocks, batches: Iterable[np.ndarray], workers: int) -> Iterable[Tensor]:
+    """Yields the windows (batch, block_size + 1) of each batch of window numbers, in order."""
+    if workers == 0:
+        return map(blocks.__getitems__, batches)
+    return DataLoader(
+        blocks,
+        batch_sampler=cast(Any, batches),
+        num_workers=workers,
+        collate_fn=cast(Any, _as_it_is),
+        generator=torch.Generator(),  # else torch's global state moves by one draw
+    )
 
 
 def _as_it_is(batch: Tensor) -> Tensor:

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 
 from infinito.errors import DataError
-
-
-class BatchOrder(Protocol):
-    """Window numbers, one array (batch,) per batch, the same count of batches in every process."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
 class TrainingOrder:
@@ -23,9 +14,6 @@ class TrainingOrder:
 
     A process takes every `world_size`-th window of a global batch, so that two processes with batch
     size B see together what one with 2B sees.
-
-    `__iter__` reads epoch and start when the first batch is asked for, not before: Lightning makes
-    the iterator before it restores its counters and calls `set_epoch`.
 
     Args:
         windows: number of windows of the split.
@@ -44,8 +32,6 @@ class TrainingOrder:
         self.windows = windows
         self.global_batch = batch_size * world_size
         self.seed, self.rank, self.world_size = seed, rank, world_size
-        self.epoch = 0
-        self._start = (0, 0)
         if windows < self.global_batch:
             raise DataError(
                 f"The train split has {windows} windows, but data.batch_size={batch_size} in "
@@ -55,24 +41,12 @@ class TrainingOrder:
             )
 
     def __len__(self) -> int:
-        """Returns the batches of a whole epoch, wherever the present one starts."""
         return self.windows // self.global_batch
 
-    def set_epoch(self, epoch: int) -> None:
-        """Selects the permutation of the epoch whose iteration begins next."""
-        self.epoch = epoch
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Makes epoch `epoch` begin at its batch number `batch`; other epochs begin at 0."""
-        self._start = (epoch, batch)
-
-    def start_of(self, epoch: int) -> int:
-        """Returns the number of the first batch that iteration of `epoch` yields."""
-        return self._start[1] if self._start[0] == epoch else 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        order = permutation(self.windows, self.seed, self.epoch)
-        for batch in range(self.start_of(self.epoch), len(self)):
+    def batches(self, epoch: int, start: int = 0) -> Iterator[np.ndarray]:
+        """Yields the window numbers (batch,) of the batches of an epoch from number `start` on."""
+        order = permutation(self.windows, self.seed, epoch)
+        for batch in range(start, len(self)):
             first = batch * self.global_batch
             yield order[first + self.rank : first + self.global_batch : self.world_size]
 
@@ -81,7 +55,7 @@ class EvaluationOrder:
     """All windows once in their order, none repeated, in equally many batches per process.
 
     Batches of a process differ by at most one window, so that no process waits for another at the
-    end: with 9 windows and batch size 8 there are batches of 4 and 5.
+    end: 9 windows with batch size 8 make batches of 4 and 5.
 
     Args:
         windows: number of windows of the split.
@@ -93,24 +67,27 @@ class EvaluationOrder:
         DataError: fewer windows than processes.
     """
 
-    def __init__(self, windows: int, batch_size: int, *, rank: int = 0, world_size: int = 1):
+    def __init__(
+        self, windows: int, batch_size: int, *, rank: int = 0, world_size: int = 1
+    ) -> None:
         if windows < world_size:
             raise DataError(
                 f"An evaluation split of {windows} window(s) cannot be shared by {world_size} "
                 "processes. Use fewer with trainer.devices, or a smaller data.block_size."
             )
-        self.first, self.stop = _cut(windows, rank, world_size), _cut(windows, rank + 1, world_size)
-        largest = -(-windows // world_size)
-        self.batches = min(-(-largest // batch_size), windows // world_size)
+        self.first, self.stop = (_cut(windows, part, world_size) for part in (rank, rank + 1))
+        most = -(-windows // world_size)
+        self.count = min(-(-most // batch_size), windows // world_size)
 
     def __len__(self) -> int:
-        return self.batches
+        return self.count
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for batch in range(self.batches):
-            share = self.stop - self.first
-            low, high = (_cut(share, n, self.batches) for n in (batch, batch + 1))
-            yield np.arange(self.first + low, self.first + high)
+    def batches(self) -> Iterator[np.ndarray]:
+        """Yields the window numbers (batch,) of each batch."""
+        share = np.arange(self.first, self.stop)
+        for batch in range(self.count):
+            low, high = (_cut(len(share), part, self.count) for part in (batch, batch + 1))
+            yield share[low:high]
 
 
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
