@@ -22,6 +22,7 @@ from infinito.data.sources.text_files import TextFiles
 from infinito.data.sources.wikitext2 import WikiText2
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.data.tokenizers.char import CharTokenizer
+from infinito.data.tokenizers.given import GivenTokenizer
 from infinito.data.tokenizers.pretrained import PretrainedTokenizer
 from infinito.data.tokenizers.spec import TokenizerSpec
 from infinito.data.tokenizers.word import WordTokenizer
@@ -150,12 +151,32 @@ def accelerator(run: RunConf) -> str:
     return asked
 
 
-def data_module(run: RunConf) -> LanguageDataModule:
-    """Windows of tokens of the configured text."""
+def torch_device(run: RunConf) -> torch.device:
+    """The device of tasks that need no Lightning trainer."""
+    asked = accelerator(run)
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(asked)
+
+
+def autocast_dtype(run: RunConf) -> torch.dtype | None:
+    """The lower precision that `trainer.precision` asks for, or None."""
+    return {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(run.trainer.precision)
+
+
+def data_module(
+    run: RunConf, tokenizer: PreTrainedTokenizerBase | None = None
+) -> LanguageDataModule:
+    """Windows of tokens of the configured text.
+
+    Args:
+        tokenizer: Taken instead of the configured one.
+    """
     text = source(run)
+    spec = tokenizer_spec(run) if tokenizer is None else GivenTokenizer(tokenizer)
     return LanguageDataModule(
         text,
-        None if isinstance(text, MarkovSource) else tokenizer_spec(run),
+        None if isinstance(text, MarkovSource) else spec,
         block_size=run.data.block_size,
         batch_size=run.data.batch_size,
         eval_batch_size=run.data.eval_batch_size,

@@ -38,6 +38,7 @@ OmegaConf.register_new_resolver(
 def main() -> None:
     """Reads the command line, reports every fault of it, else runs the job or the sweep."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    share_cores()
     parser = get_args_parser()
     sys.argv[1:] = tidy(sys.argv[1:], parser)
     args = parser.parse_args()
@@ -56,6 +57,17 @@ def main() -> None:
     except HydraException as error:
         _print_error(f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}")
         raise SystemExit(ConfigError.exit_code) from None
+
+
+def share_cores() -> None:
+    """Lets idle OpenMP threads sleep, not spin, where others use the cores too.
+
+    Must run before torch is loaded. On two cores of which one was busy, spinning made two threads
+    several times slower than one.
+    """
+    busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5
+    if busy:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _checked(argv: Sequence[str], args: Any) -> list[str]:

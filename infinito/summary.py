@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import infinito
@@ -84,7 +85,8 @@ def score_of(summary: Mapping[str, Any], key: str) -> float:
 
 def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
     """Prints names and values, numbers to a sensible number of digits."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    console.print(f"[bold]{escape(title)}[/]", highlight=False, soft_wrap=True)
+    table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
     table.add_column()
     for name, value in rows.items():

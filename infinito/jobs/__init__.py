@@ -1,1 +1,1 @@
-"""What `task=` can ask for, one file each: `run(run, folder, overrides)` gives the score, if any."""
+"""What `task=` can ask for, one file each; `run(run, folder, overrides)` gives the score."""

@@ -102,7 +102,8 @@ def _finish(
     shown = {name: value for name, value in summary.items() if name not in ("run", "sample")}
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
     if training.report.sample:
-        console.print(f"\n[bold]Sample[/]\n{training.report.sample}", markup=False, highlight=False)
+        console.print("\n[bold]sample[/]")
+        console.print(training.report.sample, markup=False, highlight=False)
     name = "python -m infinito.run"
     print_next(
         console,

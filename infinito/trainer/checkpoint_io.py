@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole, checked and harmless: written beside the target, never unpickled.
+"""Checkpoint files that are whole, checked and harmless: written aside, never unpickled.
 
 A checkpoint is torch's own zip archive with its SHA-256 in the archive's comment, so `torch.load`
 and any zip tool still read it.

@@ -1,4 +1,4 @@
-"""Ctrl+C, SIGTERM and SIGHUP ask a run to save and stop; it exits with 128 + the signal's number."""
+"""Ctrl+C, SIGTERM and SIGHUP ask a run to save and stop; exit code 128 + the signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validates, saves and stops at the right batches, so that a resumed run repeats an undisturbed one.
+"""Validates, saves and stops at the right batches: a resumed run repeats an undisturbed one.
 
 Training is one Lightning epoch over a stream of batches. After a batch this callback validates
 where that is due, lets early stopping judge, saves, and obeys signals, always in this order. A
@@ -98,9 +98,11 @@ class Milestones(Checkpoint):
             self._obey_signals(trainer)
 
     def _validate(self, trainer: Trainer) -> None:
+        logging_state = trainer._logger_connector._first_loop_iter
         trainer.validating = True
         trainer.fit_loop.epoch_loop.val_loop.run()
         trainer.training = True
+        trainer._logger_connector._first_loop_iter = logging_state
         self.validation_pending = False
         score = float(trainer.callback_metrics[self.monitor])
         if score < self.best_score:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
 from lightning import LightningDataModule
 from torch import Tensor
 
-from infinito.data.batch_loader import BatchLoader, ResumableLoader
+from infinito.data.batch_loader import EvaluationLoader, fetched
+from infinito.data.batch_order import TrainingOrder
 from infinito.data.datamodule import LanguageDataModule
+from infinito.data.token_blocks import TokenBlocks
 
 
 class TrainingStream:
@@ -19,29 +22,39 @@ class TrainingStream:
     saved and breaks at epoch boundaries; a single counter has no boundaries.
 
     Args:
-        loader: Yields the batches of one epoch.
+        blocks: The windows.
+        order: The batches of each epoch.
         total: Batches of the whole training.
         start: Batches that are already done.
+        workers: Processes that fetch ahead.
     """
 
-    def __init__(self, loader: ResumableLoader, total: int, start: int = 0) -> None:
-        self.loader = loader
+    def __init__(
+        self,
+        blocks: TokenBlocks,
+        order: TrainingOrder,
+        total: int,
+        start: int = 0,
+        workers: int = 0,
+    ) -> None:
+        self.blocks = blocks
+        self.order = order
         self.total = total
         self.start = start
+        self.workers = workers
 
     def __len__(self) -> int:
         """Batches of the whole training, wherever it begins."""
         return self.total
 
     def __iter__(self) -> Iterator[Tensor]:
-        return islice(self._from_start(), self.total - self.start)
+        batches = islice(self._window_numbers(), self.total - self.start)
+        return iter(fetched(self.blocks, batches, self.workers))
 
-    def _from_start(self) -> Iterator[Tensor]:
-        epoch, batch = divmod(self.start, len(self.loader))
+    def _window_numbers(self) -> Iterator[np.ndarray]:
+        epoch, batch = divmod(self.start, len(self.order))
         while True:
-            self.loader.sampler.set_epoch(epoch)
-            self.loader.start_at(epoch, batch)
-            yield from self.loader
+            yield from self.order.batches(epoch, batch)
             epoch, batch = epoch + 1, 0
 
     def state_dict(self) -> dict[str, int]:
@@ -73,8 +86,9 @@ class StreamedData(LightningDataModule):
     def train_dataloader(self) -> TrainingStream:
         """The batches that are left, of this process."""
         self.data.trainer = self.trainer
-        return TrainingStream(self.data.train_dataloader(), self.total, self.start)
+        loader = self.data.train_dataloader()
+        return TrainingStream(loader.blocks, loader.order, self.total, self.start, loader.workers)
 
-    def val_dataloader(self) -> BatchLoader:
+    def val_dataloader(self) -> EvaluationLoader:
         """All windows of the validation split, those of this process."""
         return self.data.val_dataloader()

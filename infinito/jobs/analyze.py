@@ -1,0 +1,60 @@
+"""`task=analyze`: what the attention of a trained model does, a layer at a time, with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from infinito import build, runs
+from infinito.attention.statistics import attention_statistics
+from infinito.config import RunConf
+from infinito.jobs.evaluate import data_for
+from infinito.reports.heat_maps import attention_figure
+from infinito.summary import shown, write_json
+from infinito.trainer.loading import open_trained
+from infinito.trainer.validation_report import probe_attention
+
+WINDOWS = 16
+"""Windows of the split that are measured."""
+SHOWN_POSITIONS = 64
+"""Positions that a heat map shows."""
+
+
+def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+    """Writes attention.json and attention.png in `folder` and prints the table."""
+    console = Console()
+    build.accelerator(run)
+    trained = open_trained(str(run.checkpoint))
+    model = trained.model.to(build.torch_device(run))
+    data = data_for(run, trained)
+    blocks = data.blocks(run.split)  # type: ignore[arg-type]
+    windows = torch.stack(list(islice((blocks[i] for i in range(len(blocks))), WINDOWS)))
+    weights = probe_attention(model, windows[:, :-1].to(model.device))
+    layers = [attention_statistics(layer) for layer in weights]
+    runs.record_config(folder, asdict(run), overrides)
+    write_json(
+        folder / "attention.json",
+        {
+            "checkpoint": str(trained.source),
+            "split": run.split,
+            "windows": len(windows),
+            "layers": layers,
+        },
+    )
+    shown_weights = [layer[0, :, :SHOWN_POSITIONS, :SHOWN_POSITIONS] for layer in weights]
+    figure = attention_figure(shown_weights, f"{trained.source}, first {run.split} window")
+    figure.savefig(folder / "attention.png", dpi=110)
+    table = Table(title="attention", title_justify="left", box=None)
+    table.add_column("layer", style="cyan")
+    for name in layers[0]:
+        table.add_column(name, justify="right")
+    for number, statistics in enumerate(layers, start=1):
+        table.add_row(str(number), *(shown(value) for value in statistics.values()))
+    console.print(table)
+    console.print(f"\npictures in {folder / 'attention.png'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,74 @@
+"""`task=evaluate`: the loss of a trained model on any split, in all units, as a table and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from infinito import build, runs
+from infinito.config import RunConf
+from infinito.data.datamodule import LanguageDataModule
+from infinito.errors import CheckpointError
+from infinito.summary import print_table, provenance, score_of, write_json
+from infinito.tasks.evaluation import mean_loss
+from infinito.tasks.language_model import loss_report
+from infinito.trainer.loading import Trained, open_trained
+
+
+def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+    """Writes evaluation.json in `folder` and prints it."""
+    console = Console()
+    build.accelerator(run)
+    trained = open_trained(str(run.checkpoint))
+    data = data_for(run, trained)
+    units = build.text_units(run, data, run.split)  # type: ignore[arg-type]
+    model = trained.model.to(build.torch_device(run))
+    batches = watched(data.eval_dataloader(run.split), console)  # type: ignore[arg-type]
+    nats, tokens = mean_loss(model, batches, build.autocast_dtype(run))
+    report = {
+        "checkpoint": str(trained.source),
+        "step": trained.step,
+        "split": run.split,
+        "text": data.source.description,
+        **loss_report(nats, units, run.split if run.split != "valid" else "val"),
+        "tokens": tokens,
+        "vocab_size": len(trained.tokenizer),
+        "bytes_per_token": units.bytes_per_token,
+        "fingerprint": data.fingerprint(run.split),  # type: ignore[arg-type]
+    }
+    runs.record_config(folder, asdict(run), overrides)
+    write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
+    print_table(console, "evaluation", report)
+    console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
+    return score_of(report, run.score) if run.score in report else None
+
+
+def data_for(run: RunConf, trained: Trained) -> LanguageDataModule:
+    """The configured text, tokenised by the checkpoint's own tokenizer.
+
+    Raises:
+        CheckpointError: the tokenizer has ids that the model lacks, or windows are too long.
+    """
+    vocab = trained.model.get_input_embeddings().num_embeddings
+    if len(trained.tokenizer) > vocab:
+        raise CheckpointError(
+            f"{trained.source}: its tokenizer has {len(trained.tokenizer)} tokens, its model only "
+            f"{vocab}; they do not belong together"
+        )
+    longest = getattr(trained.model.config, "max_position_embeddings", None)
+    if longest is not None and run.data.block_size > longest:
+        raise CheckpointError(
+            f"`data.block_size`={run.data.block_size} is longer than the {longest} positions of "
+            f"{trained.source}: use `data.block_size={longest}`"
+        )
+    return build.data_module(run, trained.tokenizer)
+
+
+def watched(batches: Iterable[Tensor], console: Console) -> Iterator[Tensor]:
+    """The same batches under a progress bar."""
+    yield from track(batches, "evaluating", console=console, transient=True)
