@@ -10,7 +10,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from infinito import config
 from infinito.config import RunConf
@@ -165,7 +165,7 @@ def autocast_dtype(run: RunConf) -> torch.dtype | None:
 
 
 def data_module(
-    run: RunConf, tokenizer: PreTrainedTokenizerBase | None = None
+    run: RunConf, tokenizer: PreTrainedTokenizerFast | None = None
 ) -> LanguageDataModule:
     """Windows of tokens of the configured text.
 
@@ -282,7 +282,7 @@ def training(
     if conf.patience is not None:
         callbacks.append(EarlyStopping("val/loss", patience=conf.patience, check_finite=False))
     if conf.progress_bar:
-        callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, console))
+        callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
     trainer = Trainer(
         accelerator=accelerator(run),
         devices=conf.devices,

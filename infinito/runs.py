@@ -41,6 +41,9 @@ def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dic
     """
     if values.get("resume") is not None:
         return _resumed_values(values, overrides)
+    if values.get("checkpoint") == "last":
+        newest = _newest(Path(str(values["runs_dir"])), "**/checkpoints/best.ckpt", "checkpoint")
+        values = {**values, "checkpoint": str(newest)}
     if values.get("task") in READING_TASKS and values.get("checkpoint") is not None:
         return _reading_values(values, overrides)
     return dict(values)
@@ -129,13 +132,7 @@ def resumable(resume: str, runs_dir: Path, name: str) -> Path:
         ResumeError: there is none, or it holds no checkpoint.
     """
     if resume == "last":
-        folders = [path.parent.parent for path in runs_dir.glob(f"{name}/**/checkpoints/last.ckpt")]
-        if not folders:
-            raise ResumeError(
-                f"`resume=last`: no run under {runs_dir / name} has a checkpoint. "
-                "Name its folder (`resume=multirun/…`) or leave `resume` out to start a new run."
-            )
-        return max(folders, key=lambda folder: (folder / "checkpoints/last.ckpt").stat().st_mtime)
+        return _newest(runs_dir / name, "**/checkpoints/last.ckpt", "resume")
     folder = Path(resume)
     folder = folder.parent.parent if folder.suffix == ".ckpt" else folder
     if not folder.is_dir():
@@ -146,6 +143,16 @@ def resumable(resume: str, runs_dir: Path, name: str) -> Path:
             "to go on from. Start again without `resume`."
         )
     return folder
+
+
+def _newest(root: Path, pattern: str, key: str) -> Path:
+    files = list(root.glob(pattern))
+    if not files:
+        raise ResumeError(
+            f"`{key}=last`: no run under {root} has a checkpoint. Name its folder, "
+            f"`{key}=<run folder>`, or leave `{key}` out to start anew."
+        )
+    return max(files, key=lambda file: file.stat().st_mtime).parent.parent
 
 
 def difference(

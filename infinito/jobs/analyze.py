@@ -30,8 +30,8 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes attention.json and attention.png in `folder` and prints the table."""
     console = Console()
     build.accelerator(run)
-    trained = open_trained(str(run.checkpoint))
-    model = trained.model.to(build.torch_device(run))
+    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
+    model = trained.model
     data = data_for(run, trained)
     blocks = data.blocks(run.split)  # type: ignore[arg-type]
     windows = torch.stack(list(islice((blocks[i] for i in range(len(blocks))), WINDOWS)))

@@ -24,12 +24,11 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Writes evaluation.json in `folder` and prints it."""
     console = Console()
     build.accelerator(run)
-    trained = open_trained(str(run.checkpoint))
+    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
     data = data_for(run, trained)
     units = build.text_units(run, data, run.split)  # type: ignore[arg-type]
-    model = trained.model.to(build.torch_device(run))
     batches = watched(data.eval_dataloader(run.split), console)  # type: ignore[arg-type]
-    nats, tokens = mean_loss(model, batches, build.autocast_dtype(run))
+    nats, tokens = mean_loss(trained.model, batches, build.autocast_dtype(run))
     report = {
         "checkpoint": str(trained.source),
         "step": trained.step,
@@ -54,7 +53,7 @@ def data_for(run: RunConf, trained: Trained) -> LanguageDataModule:
     Raises:
         CheckpointError: the tokenizer has ids that the model lacks, or windows are too long.
     """
-    vocab = trained.model.get_input_embeddings().num_embeddings
+    vocab = int(trained.model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
     if len(trained.tokenizer) > vocab:
         raise CheckpointError(
             f"{trained.source}: its tokenizer has {len(trained.tokenizer)} tokens, its model only "

@@ -22,15 +22,14 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Prints each prompt with its continuation."""
     console = Console(stderr=True, highlight=False)
     build.accelerator(run)
-    trained = open_trained(str(run.checkpoint))
-    trained.model.to(build.torch_device(run))
+    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
     for number, prompt in enumerate(prompts(run.generation)):
         torch.manual_seed(child_seed(run.seed, "generate", number))
         inputs = encoded(prompt, trained, run.generation)
         unknown = trained.tokenizer.unk_token_id
         if unknown is not None and (inputs == unknown).any():
             console.print("[yellow]warning:[/] the prompt holds tokens that the model never saw")
-        trained.model.generate(
+        trained.model.generate(  # type: ignore[operator]
             input_ids=inputs,
             attention_mask=torch.ones_like(inputs),
             streamer=TextStreamer(trained.tokenizer, skip_special_tokens=True),
@@ -58,8 +57,8 @@ def prompts(settings: GenerationConf) -> list[str]:
         return [line for line in lines if line]
     if sys.stdin is None or sys.stdin.isatty():
         raise ConfigError(
-            "there is no prompt: give `generation.prompt=\"The \"`, `generation.prompts_file=<file>`, "
-            "or lines on standard input"
+            'there is no prompt: give `generation.prompt="The "`, '
+            "`generation.prompts_file=<file>`, or lines on standard input"
         )
     return [line.rstrip("\n") for line in sys.stdin if line.strip()]
 

@@ -30,7 +30,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 
 def first_comment(path: Path) -> str:
     """The comment lines at the head of a YAML file, as one line."""
-    lines = []
+    lines: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             if lines:

@@ -16,7 +16,9 @@ from infinito.config import RunConf
 from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
 from infinito.errors import CheckpointError, InfinitoError
+from infinito.jobs.dry_run import estimate
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
+from infinito.tasks.language_model import loss_report
 from infinito.trainer.checkpoint_io import read_checkpoint
 from infinito.trainer.interruption import Interruption
 from infinito.trainer.loading import load_weights, open_trained
@@ -33,7 +35,8 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if run.trainer.threads is not None:
         torch.set_num_threads(run.trainer.threads)
     if run.dry_run:
-        return dry_run(run, console)
+        estimate(run, console)
+        return None
     if run.resume is None:
         build.accelerator(run)
         runs.record_config(folder, asdict(run), overrides)
@@ -128,8 +131,6 @@ def summarize(
     elapsed_s: float,
 ) -> dict[str, Any]:
     """The results of a run: those of its best checkpoint, as they were when it was saved."""
-    from infinito.tasks.language_model import loss_report
-
     milestones, trainer = training.milestones, training.trainer
     best = read_checkpoint(folder / "checkpoints/best.ckpt")
     return {
@@ -137,7 +138,7 @@ def summarize(
         **loss_report(milestones.best_score, build.text_units(run, data, "valid"), "val"),
         "best_step": best["global_step"],
         "steps": trainer.global_step,
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),  # type: ignore[union-attr]
+        "parameters": sum(each.numel() for each in trainer.lightning_module.parameters()),
         "tokens_per_s": training.log.mean_tokens_per_s,
         "elapsed_s": elapsed_s,
         "stopped_early": trainer.should_stop,
@@ -206,8 +207,3 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
                 value if isinstance(value, bool | int | float | str) else str(value)
             )
     return found
-
-
-def dry_run(run: RunConf, console: Console) -> None:
-    """Builds everything, takes one step in memory, and estimates memory and time."""
-    raise NotImplementedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from torch import Tensor
 
 
@@ -18,11 +19,10 @@ def attention_figure(weights: Sequence[Tensor], title: str = "") -> Figure:
     rows, columns = len(weights), len(weights[0])
     figure = Figure(figsize=(1.7 * columns + 0.9, 1.7 * rows + 0.7), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    image = None
     for layer, heads in enumerate(weights):
         for head, matrix in enumerate(heads):
             axis = axes[layer][head]
-            image = axis.imshow(
+            image: AxesImage = axis.imshow(
                 matrix.detach().float().cpu().numpy() ** 0.5, vmin=0, vmax=1, cmap="magma"
             )
             axis.set_title(f"layer {layer + 1} head {head + 1}", fontsize=7)

@@ -132,6 +132,11 @@ class LanguageModelTask(LightningModule):
             self.plateau.judge(nats)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and the schedule, in Lightning's form."""
+        optimizer, schedule = self.optimizer_and_schedule()
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def optimizer_and_schedule(self) -> tuple[torch.optim.AdamW, LambdaLR]:
         """AdamW that decays matrices only, and a learning rate that follows the step."""
         settings = self.settings
         trained = [each for each in self.model.parameters() if each.requires_grad]
@@ -149,11 +154,7 @@ class LanguageModelTask(LightningModule):
         factor = rate_factor(
             settings.schedule, settings.warmup_steps, self.total_steps, settings.min_lr_ratio
         )
-        scheduler = LambdaLR(optimizer, lambda step: factor(step) * self.plateau.scale)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return optimizer, LambdaLR(optimizer, lambda step: factor(step) * self.plateau.scale)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what makes the checkpoint readable without its run folder."""

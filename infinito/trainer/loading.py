@@ -30,11 +30,16 @@ class Trained:
     """A language model in evaluation mode with its tokenizer."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerFast
     source: Path
     """The file or folder the weights came from."""
     step: int | None = None
     """Optimizer steps of its training, where recorded."""
+
+    def to(self, device: torch.device) -> Trained:
+        """The same, on a device."""
+        self.model.to(device)  # type: ignore[arg-type]
+        return self
 
 
 def open_trained(checkpoint: str) -> Trained:
@@ -141,4 +146,6 @@ def _from_hugging_face(folder: Path) -> Trained:
             f"{folder} cannot be opened as a Hugging Face causal LM with its tokenizer: "
             f"{str(error).splitlines()[0]}"
         ) from None
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise CheckpointError(f"{folder} has a slow tokenizer: save a tokenizer.json beside it")
     return Trained(model.eval(), tokenizer, folder)

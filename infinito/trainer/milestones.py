@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
+from lightning.pytorch.callbacks import Checkpoint
 
 from infinito.trainer.interruption import Interrupted, Interruption
 
@@ -75,7 +75,7 @@ class Milestones(Checkpoint):
         """Makes up a validation that the interrupted run did not finish, and a verdict to stop."""
         if self.validation_pending:
             self._validate(trainer)
-        stoppers = [each for each in trainer.callbacks if isinstance(each, EarlyStopping)]
+        stoppers = trainer.early_stopping_callbacks
         trainer.should_stop |= any(each.wait_count >= each.patience for each in stoppers)
 
     def on_train_batch_end(

@@ -21,12 +21,15 @@ class TrainingBar(ProgressBar):
     Args:
         total_batches: Batches of the whole training.
         batches_per_epoch: Batches of one pass over the training split.
+        log: Knows the throughput.
         console: Where to draw; without a terminal only the lines of the validations are printed.
-        validate_every: Batches between validations.
     """
 
-    def __init__(self, total_batches: int, batches_per_epoch: int, console: Console) -> None:
+    def __init__(
+        self, total_batches: int, batches_per_epoch: int, log: TrainingLog, console: Console
+    ) -> None:
         super().__init__()
+        self.log = log
         self.total_batches = total_batches
         self.batches_per_epoch = batches_per_epoch
         self.console = console
@@ -67,13 +70,12 @@ class TrainingBar(ProgressBar):
         if not self._live or self._bar.disable or now_s < self._next_s:
             return
         self._next_s = now_s + REFRESH_S
-        speeds = [each.tokens_per_s for each in trainer.callbacks if isinstance(each, TrainingLog)]
         self._bar.update(
             self._task,
             completed=batch_idx + 1,
             epoch=self._epoch(batch_idx + 1),
             loss=f"{float(pl_module.last_loss):.3f}",  # type: ignore[arg-type]
-            speed=f"{speeds[0]:,.0f}" if speeds and speeds[0] else "–",
+            speed=f"{self.log.tokens_per_s:,.0f}" if self.log.tokens_per_s else "–",
         )
         self._bar.refresh()
 

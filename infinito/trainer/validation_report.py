@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -55,7 +57,7 @@ class ValidationReport(Callback):
         step = trainer.global_step
         names = [name for name in trainer.callback_metrics if name.startswith("val/")]
         metrics = {name: float(trainer.callback_metrics[name]) for name in names}
-        model = pl_module.model
+        model = cast(PreTrainedModel, pl_module.model)
         if self.measure_attention and self._probe is not None:
             weights = probe_attention(model, self._probe)
             for layer, layer_weights in enumerate(weights, start=1):
@@ -99,7 +101,7 @@ def sample_text(
     try:
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(seed)
-            ids = model.generate(
+            ids = model.generate(  # type: ignore[operator]
                 input_ids=torch.tensor([[start]], device=model.device),
                 attention_mask=torch.ones(1, 1, dtype=torch.long, device=model.device),
                 max_new_tokens=min(tokens, longest - 1),
@@ -110,4 +112,4 @@ def sample_text(
             )
     finally:
         model.train(training)
-    return tokenizer.decode(ids[0, 1:], skip_special_tokens=False)
+    return str(tokenizer.decode(ids[0, 1:], skip_special_tokens=False))

@@ -1,0 +1,61 @@
+# infinito: `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+PROMPT ?= The
+
+.PHONY: help setup run train test test-all lint check format bench sweep dash generate clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## Create the virtual environment and install the pinned packages, once
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"infinito needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: setup  ## Train the base model on Python's own documentation (ARGS="seed=7" for overrides)
+	$(BIN)/python -m infinito.run +experiment=base_30ep $(ARGS)
+
+train: setup  ## Train whatever ARGS says, e.g. ARGS="+experiment=debug attention=dot"
+	$(BIN)/python -m infinito.run $(ARGS)
+
+test: setup  ## Run the fast tests
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-all: setup  ## Run all tests, the slow ones too
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test  ## Everything a commit must pass
+
+format: setup  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## Measure training throughput against a bare PyTorch loop
+	$(BIN)/python experiments/throughput/measure.py $(ARGS)
+
+sweep: setup  ## Compare attentions over seeds, in a minute
+	$(BIN)/python -m infinito.run -m +experiment=debug attention=dot,l1,sq_l2 seed=0,1 $(ARGS)
+
+dash: setup  ## Watch the runs in TensorBoard
+	$(BIN)/tensorboard --logdir multirun
+
+generate: setup  ## Write text with the newest run (PROMPT="The")
+	$(BIN)/python -m infinito.run task=generate checkpoint=last 'generation.prompt="$(PROMPT)"' $(ARGS)
+
+clean:  ## Delete caches and builds; runs and the virtual environment stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
