@@ -159,6 +159,6 @@ def _check(vocab_size: int, order: int, concentration: float, uniform_share: flo
     if concentration <= 0:
         faults.append(f"`data.concentration`={concentration} must be positive.")
     if not 0 < uniform_share <= 1:
-        faults.append(f"`data.uniform_share`={uniform_share} must be above 0 and at most 1.")
+        faults.append(f"`uniform_share`={uniform_share} must be above 0 and at most 1.")
     if faults:
         raise ConfigError(faults)

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from infinito.data.sources.docstrings import module_files, module_sections
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
 from infinito.data.storage import locked, written_whole
@@ -80,13 +82,12 @@ class PythonDocs(TextSource):
     def _by_split(self) -> dict[Split, list[str]]:
         by_split: dict[Split, list[str]] = {split: [] for split in SPLITS}
         total = 0
-        for position, text in sorted((_position(n), t) for n, t in self._named_texts().items()):
+        for _, side, text in sorted((*_places(n), t) for n, t in self._named_texts().items()):
             total += len(text.encode())
             if self.max_bytes is not None and total > self.max_bytes:
-                continue
-            is_train = position >= self.valid_below
-            split: Split = "train" if is_train else "valid"
-            by_split["test" if position < self.test_below else split].append(text)
+                break
+            is_test, is_train = side < self.test_below, side >= self.valid_below
+            by_split["test" if is_test else "train" if is_train else "valid"].append(text)
         return by_split
 
     def _named_texts(self) -> dict[str, str]:
@@ -162,9 +163,10 @@ def _topics() -> dict[str, list[Section]]:
     return {f"topic {name}": [("", text)] for name, text in topics.items()}
 
 
-def _position(name: str) -> float:
-    """Returns a number in [0, 1) that depends on the name only."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+def _places(name: str) -> tuple[float, float]:
+    """Returns two unrelated numbers in [0, 1) that depend on the name only: order and side."""
+    order, side, *_ = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=">u8") / 2**64
+    return float(order), float(side)
 
 
 def _read_checked(path: Path) -> dict[str, str] | None:

@@ -1,0 +1,125 @@
+"""Strict reading in pieces, and every kind of file that is not text."""
+
+import pytest
+
+from infinito.data.sources.text_reading import (
+    PIECE_CHARACTERS,
+    find_text_files,
+    line_end_before,
+    read_text,
+)
+from infinito.errors import DataError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content: bytes, name: str = "a.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+TEXTS = {
+    "lines": "".join(f"line {n} ünï 中文 🎈\n" for n in range(20_000)),
+    "blank lines": "word\n\n\n  indented\n" * 5000,
+    "one long line": "word and word " * 20_000,
+    "no space at all": "é" * 100_000,
+    "short": "ab",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_pieces_join_to_the_text_and_stay_small(write, text):
+    pieces = list(read_text(write(text.encode())))
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= PIECE_CHARACTERS
+
+
+def test_pieces_end_at_line_ends_before_a_word(write):
+    pieces = list(read_text(write(TEXTS["blank lines"].encode())))
+    assert len(pieces) > 1
+    assert all(p.endswith("\n") for p in pieces)
+    assert all(not p[0].isspace() for p in pieces)
+
+
+def test_line_ends_are_kept_and_a_byte_order_mark_is_not(write):
+    assert "".join(read_text(write(b"\xef\xbb\xbfa\r\nb\n"))) == "a\r\nb\n"
+
+
+def test_a_range_of_bytes(write):
+    assert "".join(read_text(write(b"abc\ndef\nghi"), 4, 8)) == "def\n"
+
+
+@pytest.mark.parametrize("before", [0, 10, 65_535, 65_536, 200_000])
+def test_bytes_that_are_not_utf8_are_named_with_their_offset(write, before):
+    path = write(b"a" * before + "é".encode("latin-1") + b"b")
+    message = rf"a\.txt is not UTF-8: byte 0xe9 at byte {before} .*iconv.*data\.path=utf8\.txt"
+    with pytest.raises(DataError, match=message):
+        list(read_text(path))
+
+
+def test_a_character_cut_off_at_the_end_is_named(write):
+    with pytest.raises(DataError, match="byte 0xe4 at byte 3"):
+        list(read_text(write("abc中".encode()[:-1])))
+
+
+@pytest.mark.parametrize("before", [0, 100_000])
+def test_a_binary_file_is_named_with_the_offset_of_its_first_nul(write, before):
+    path = write(b"a" * before + b"\0" + b"b")
+    with pytest.raises(DataError, match=rf"not text: .*NUL byte at byte {before}\. .*data\.path="):
+        list(read_text(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "offset", "expected"),
+    [
+        ("ab\ncd\nef", 7, 6),
+        ("ab\ncd\nef", 6, 6),
+        ("ab\ncd\nef", 5, 3),
+        ("ab cd", 4, 3),
+        ("ééé", 3, 2),
+        ("abc", 2, 2),
+        ("abc", 0, 0),
+        ("a" * 70_000, 66_000, 66_000),
+    ],
+)
+def test_cuts_fall_on_line_ends_else_spaces_else_characters(write, text, offset, expected):
+    assert line_end_before(write(text.encode()), offset) == expected
+
+
+def test_a_folder_is_searched_for_text_and_hidden_files_are_passed_over(write, tmp_path):
+    names = ["b.txt", "deep/er/c.md", "d.rst", "image.png", ".hidden.txt", ".git/e.txt"]
+    paths = [write(b"x", name) for name in names]
+    assert find_text_files(tmp_path) == sorted(paths[:3])
+
+
+def test_a_glob_takes_any_suffix(write, tmp_path):
+    wanted = [write(b"x", name) for name in ("a.log", "deep/b.log")]
+    write(b"x", "c.txt")
+    assert find_text_files(f"{tmp_path}/**/*.log") == wanted
+
+
+def test_a_name_with_letters_of_all_kinds(write):
+    path = write(b"x", "ñandú [1].txt")
+    assert find_text_files(path) == [path]
+
+
+def test_a_missing_path_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"data\.path=.*/no\.txt does not exist.*e\.g\. data\.path"):
+        find_text_files(tmp_path / "no.txt")
+
+
+def test_a_glob_without_a_match_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"matches no file"):
+        find_text_files(f"{tmp_path}/*.txt")
+
+
+def test_a_folder_without_text_says_what_it_has(write, tmp_path):
+    for name in ("a.csv", "b.csv", "c"):
+        write(b"x", name)
+    message = r"folder without text files: .*2 × \.csv, 1 × no suffix.*data\.path='.*\*\.log'"
+    with pytest.raises(DataError, match=message):
+        find_text_files(tmp_path)
