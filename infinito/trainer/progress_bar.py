@@ -29,7 +29,7 @@ class TrainingBar(ProgressBar):
         self, total_batches: int, batches_per_epoch: int, log: TrainingLog, console: Console
     ) -> None:
         super().__init__()
-        self.log = log
+        self.throughput = log
         self.total_batches = total_batches
         self.batches_per_epoch = batches_per_epoch
         self.console = console
@@ -75,7 +75,7 @@ class TrainingBar(ProgressBar):
             completed=batch_idx + 1,
             epoch=self._epoch(batch_idx + 1),
             loss=f"{float(pl_module.last_loss):.3f}",  # type: ignore[arg-type]
-            speed=f"{self.log.tokens_per_s:,.0f}" if self.log.tokens_per_s else "–",
+            speed=f"{self.throughput.tokens_per_s:,.0f}" if self.throughput.tokens_per_s else "–",
         )
         self._bar.refresh()
 
