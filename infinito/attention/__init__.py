@@ -5,6 +5,7 @@ from infinito.attention.functional import attend_prepared, distance_attention, p
 from infinito.attention.metrics import METRICS
 from infinito.attention.reference import reference_attention
 from infinito.attention.registry import BACKENDS, choose_backend, explain
+from infinito.attention.statistics import attention_statistics
 
 __all__ = [
     "BACKENDS",
@@ -12,6 +13,7 @@ __all__ = [
     "Backend",
     "Request",
     "attend_prepared",
+    "attention_statistics",
     "choose_backend",
     "distance_attention",
     "explain",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, softplus
@@ -25,9 +23,10 @@ class LearnedScale(nn.Module):
         self.start = start
         self.raw = nn.Parameter(torch.empty(count))
 
-    def first_raw(self) -> float:
-        """Return the raw value whose softplus is the start: log(exp(start) − 1)."""
-        return self.start + math.log(-math.expm1(-self.start))
+    def first_raw(self) -> Tensor:
+        """Return the raw value whose softplus is the start: log(exp(start) − 1), float64 ()."""
+        start = torch.tensor(self.start, dtype=torch.float64)
+        return start + (-torch.expm1(-start)).log()
 
     def forward(self) -> Tensor:
         """Return λ, (count,)."""

@@ -60,7 +60,7 @@ class DistanceLMPreTrainedModel(PreTrainedModel):
             std = self.config.initializer_range / math.sqrt(branches)
             init.normal_(module.out.weight, mean=0.0, std=std)
         elif isinstance(module, LearnedScale):
-            init.constant_(module.raw, module.first_raw())
+            init.copy_(module.raw, module.first_raw().expand_as(module.raw))
         elif isinstance(module, RotaryPositions):
             init.copy_(module.table, module.first_rotations())
 
