@@ -12,7 +12,13 @@ from transformers import PreTrainedTokenizerFast
 
 from infinito.data.batch_loader import EvaluationLoader, TrainingLoader
 from infinito.data.batch_order import EvaluationOrder, TrainingOrder
-from infinito.data.encoding import TokenChunk, encode_documents, id_dtype, tokenizer_fingerprint
+from infinito.data.encoding import (
+    TokenChunk,
+    encode_documents,
+    id_dtype,
+    ids_of,
+    tokenizer_fingerprint,
+)
 from infinito.data.sources import MarkovSource, Split, TextSource
 from infinito.data.sources.source import digest
 from infinito.data.token_blocks import TokenBlocks
@@ -86,10 +92,10 @@ class LanguageDataModule(LightningDataModule):
             key, lambda: spec.build(source.pieces("train"), separates_documents=separates)
         )
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
         """Number of token ids, special tokens counted."""
-        return len(self.tokenizer)
+        return ids_of(self.tokenizer)
 
     def split_meta(self, split: Split) -> SplitMeta:
         """Returns the counts of a split, which is tokenised if it was not before."""

@@ -47,7 +47,7 @@ def encode_documents(
         DataError: a character that the vocabulary lacks, in a tokenizer without an unknown token.
     """
     backend = plain_backend(tokenizer)
-    dtype = id_dtype(len(tokenizer))
+    dtype = id_dtype(ids_of(tokenizer))
     end = tokenizer.eos_token_id if separates_documents else None
     for document in documents:
         last_id = None
@@ -73,6 +73,11 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     """Returns the hex SHA-256 of everything that decides which ids a text gets."""
     content = f"{plain_backend(tokenizer).to_str()}\n{tokenizer.eos_token_id}"
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def ids_of(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Returns the highest id plus one, which exceeds the number of tokens where ids are skipped."""
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 def id_dtype(vocab_size: int) -> np.dtype:

@@ -18,7 +18,7 @@ from infinito.data.encoding import TokenChunk
 from infinito.data.storage import locked, sha256_of_file, written_whole
 from infinito.data.tokenizers.spec import wrapped
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 log = logging.getLogger(__name__)
 

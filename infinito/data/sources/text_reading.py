@@ -13,10 +13,12 @@ from infinito.errors import DataError
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst")
 PIECE_CHARACTERS = 1 << 14
+CUT_SEARCH_CHARACTERS = 1 << 11
 LINE_SEARCH_BYTES = 1 << 16
 
-# A cut here leaves the tokens of byte-level BPE as they are without the cut.
-_LINE_START = re.compile(r"\n(?=\S)")
+# A cut here leaves the tokens of byte-level BPE as they are without the cut, as a cut next to
+# several white spaces would not.
+_BETWEEN_WORDS = re.compile(r"(?<=\S)(?=[ \n]\S)")
 
 
 def find_text_files(path: str | Path) -> list[Path]:
@@ -46,7 +48,8 @@ def find_text_files(path: str | Path) -> list[Path]:
 def read_text(path: Path, start: int = 0, stop: int | None = None) -> Iterator[str]:
     """Yields the text of the bytes `start:stop` in pieces of about 16,000 characters.
 
-    Pieces end at a line end or before a space where there is one. A byte order mark at the start
+    Pieces end between words where there are any, so that encoding them one by one gives the tokens
+    of the whole. A byte order mark at the start
     of the file is dropped; line ends stay as they are.
 
     Raises:
@@ -123,11 +126,8 @@ def _decoded(path: Path, start: int, stop: int | None) -> Iterator[str]:
 
 
 def _piece_end(text: str) -> int:
-    line_starts = [m.end() for m in _LINE_START.finditer(text, 0, PIECE_CHARACTERS)]
-    if line_starts:
-        return line_starts[-1]
-    space = text.rfind(" ", 1, PIECE_CHARACTERS)
-    return space if space > 0 else PIECE_CHARACTERS
+    gaps = _BETWEEN_WORDS.finditer(text, PIECE_CHARACTERS - CUT_SEARCH_CHARACTERS, PIECE_CHARACTERS)
+    return max((gap.start() for gap in gaps), default=PIECE_CHARACTERS)
 
 
 def _continues_a_character(byte: bytes) -> bool:

@@ -40,12 +40,13 @@ class WordTokenizer(TokenizerSpec):
         joined = decoders.WordPiece(prefix="\0", cleanup=False)
         backend.decoder = decoders.Sequence([joined, decoders.Replace(END, "\n")])
         trainer = trainers.WordLevelTrainer(
-            vocab_size=self.vocab_size or NO_LIMIT,
-            min_frequency=self.min_frequency,
-            special_tokens=[UNKNOWN, END],
-            show_progress=False,
+            vocab_size=NO_LIMIT, min_frequency=self.min_frequency, show_progress=False
         )
         backend.train_from_iterator(pieces, trainer)
+        rank = backend.get_vocab()
+        words = sorted(rank.keys() - {UNKNOWN, END}, key=lambda word: rank[word])
+        kept = [UNKNOWN, END, *words][: self.vocab_size]
         limit = f"words seen at least {self.min_frequency} times"
-        check_vocab_size(self.vocab_size or 0, backend.get_vocab_size(), limit)
+        check_vocab_size(self.vocab_size or 0, len(kept), limit)
+        backend.model = models.WordLevel({w: i for i, w in enumerate(kept)}, unk_token=UNKNOWN)
         return wrapped(backend, unk_token=UNKNOWN, eos_token=END)

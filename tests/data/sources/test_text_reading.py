@@ -38,11 +38,11 @@ def test_pieces_join_to_the_text_and_stay_small(write, text):
     assert max(map(len, pieces)) <= PIECE_CHARACTERS
 
 
-def test_pieces_end_at_line_ends_before_a_word(write):
-    pieces = list(read_text(write(TEXTS["blank lines"].encode())))
+def test_pieces_end_between_words(write):
+    pieces = list(read_text(write(TEXTS["lines"].encode())))
     assert len(pieces) > 1
-    assert all(p.endswith("\n") for p in pieces)
-    assert all(not p[0].isspace() for p in pieces)
+    assert not any(piece[-1].isspace() for piece in pieces[:-1])
+    assert all(piece[0].isspace() and not piece[1].isspace() for piece in pieces[1:])
 
 
 def test_line_ends_are_kept_and_a_byte_order_mark_is_not(write):
