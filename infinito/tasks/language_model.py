@@ -43,6 +43,19 @@ def loss_report(nats: float, units: TextUnits, prefix: str) -> dict[str, float]:
     return report
 
 
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seeds the generators that a step on `device` draws from.
+
+    `torch.manual_seed` also queues a call, with a formatted traceback, for every kind of device that
+    is not in use: a third of a millisecond a step, and a list that grows without end.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 class LanguageModelTask(LightningModule):
     """Next-token training of any Hugging Face causal language model.
 
@@ -74,6 +87,7 @@ class LanguageModelTask(LightningModule):
         self.units = units
         self.seed = seed
         self.description = description or {}
+        self.trained = [each for each in model.parameters() if each.requires_grad]
         self.validation_loss = MeanMetric()
         self.last_loss: Tensor | None = None
         self.last_gradient_norm: Tensor | None = None
@@ -89,7 +103,7 @@ class LanguageModelTask(LightningModule):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """The mean loss of a batch, in nats per token."""
-        torch.manual_seed(child_seed(self.seed, "step", batch_idx, self.global_rank))
+        seed_device(child_seed(self.seed, "step", batch_idx, self.global_rank), batch.device)
         loss = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
         self.last_loss = loss.detach()
         return loss
@@ -101,7 +115,7 @@ class LanguageModelTask(LightningModule):
             NonFiniteError: names the step and the batch; no weight has been touched by it.
         """
         limit = self.settings.clip_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit, foreach=True)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, limit, foreach=True)
         self.last_gradient_norm = norm
         scales_loss = self.trainer.precision == "16-mixed"  # skips such steps by design
         if not torch.isfinite(norm) and not scales_loss:
@@ -139,10 +153,11 @@ class LanguageModelTask(LightningModule):
     def optimizer_and_schedule(self) -> tuple[torch.optim.AdamW, LambdaLR]:
         """AdamW that decays matrices only, and a learning rate that follows the step."""
         settings = self.settings
-        trained = [each for each in self.model.parameters() if each.requires_grad]
+        matrices = [each for each in self.trained if each.ndim > 1]
+        vectors = [each for each in self.trained if each.ndim < 2]
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+            {"params": matrices, "weight_decay": settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(
             [group for group in groups if group["params"]],
