@@ -1,6 +1,6 @@
 """The fused CPU attention as torch operators with gradients, and as a backend.
 
-The kernel itself is `fused_cpu.cpp`; compiling and loading it is in `kernel_build`.
+The kernel itself is `cpu/kernel.cpp`; compiling and loading it is in `kernel_build`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SIZES = ("batch", "heads", "kv_heads", "time_q", "time_k", "dim", "value_dim")
 
 
 class _Call(ctypes.Structure):
-    """The struct `Call` of `fused_cpu.cpp`, field by field."""
+    """The struct `Call` of `cpu/call.h`, field by field."""
 
     _fields_ = (
         *((name, _View) for name in _VIEWS),

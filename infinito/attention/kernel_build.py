@@ -1,6 +1,6 @@
 """Compiles the fused CPU attention for this very CPU, once per user, and loads it.
 
-What the kernel computes is in `fused_cpu.cpp`; how torch calls it in `fused_cpu`.
+What the kernel computes is in `cpu/kernel.cpp`; how torch calls it in `fused_cpu`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from pathlib import Path
 
 from infinito.errors import DeviceError
 
-SOURCES = tuple(
-    Path(__file__).with_name(name)
-    for name in ("fused_cpu.cpp", "fused_cpu_pool.h", "fused_cpu_vector.h")
-)
+SOURCE = Path(__file__).parent / "cpu" / "kernel.cpp"
 COMPILERS = ("c++", "g++", "clang++")
-COMPILE_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread", "-fno-math-errno")
+COMPILE_FLAGS = (
+    "-fvisibility=hidden",
+    "-fno-math-errno",
+    "-O3",
+    "-std=c++17",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+)
 COMPILE_TIMEOUT_S = 300
 
 
@@ -60,7 +65,7 @@ def build_kernel(
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as scratch:
             fresh = Path(scratch) / library.name
-            _compile([compiler, *COMPILE_FLAGS, *target, str(SOURCES[0]), "-o", str(fresh)])
+            _compile([compiler, *COMPILE_FLAGS, *target, str(SOURCE), "-o", str(fresh)])
             os.replace(fresh, library)
     except OSError as error:
         raise DeviceError(
@@ -91,7 +96,7 @@ def load_kernel(folder: Path, target: Sequence[str] = ()) -> ctypes.CDLL:
 def fingerprint(compiler: str | None, target: Sequence[str]) -> str:
     """Return a name for what a compiled library depends on: sources, flags, compiler and CPU."""
     digest = hashlib.sha256()
-    for source in SOURCES:
+    for source in sorted(SOURCE.parent.iterdir()):
         digest.update(source.read_bytes())
     digest.update(repr((COMPILE_FLAGS, tuple(target), compiler, _cpu_features())).encode())
     return digest.hexdigest()[:20]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 
-from infinito.attention import cdist, fused_cpu, reference, sdpa
+from infinito.attention import cdist, chunked, fused_cpu, reference, sdpa
 from infinito.attention.backend import Backend, Request
 from infinito.errors import ConfigError
 
 BACKENDS: tuple[Backend, ...] = (
     fused_cpu.BACKEND,
     sdpa.BACKEND,
+    chunked.BACKEND,
     cdist.BACKEND,
     reference.BACKEND,
 )

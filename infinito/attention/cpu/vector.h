@@ -1,5 +1,6 @@
 // Vectors of floats, one width per instruction set, chosen by what the compiler was told to target.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -20,6 +21,7 @@ static inline vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vec fnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline vec maximum(vec a, vec b) { return _mm512_max_ps(a, b); }
 static inline vec square_root(vec a) { return _mm512_sqrt_ps(a); }
+static inline vec absolute(vec a) { return _mm512_abs_ps(a); }
 static inline bool any_above(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
 static inline vec nearest(vec a) { return _mm512_roundscale_ps(a, 0); }
 static inline vec times_power_of_two(vec a, vec n) { return _mm512_scalef_ps(a, n); }
@@ -37,6 +39,7 @@ static inline vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vec fnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline vec maximum(vec a, vec b) { return _mm256_max_ps(a, b); }
 static inline vec square_root(vec a) { return _mm256_sqrt_ps(a); }
+static inline vec absolute(vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 static inline bool any_above(vec a, vec b) {
   return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
 }
@@ -53,6 +56,7 @@ static inline vec fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 static inline vec fnma(vec a, vec b, vec c) { return vfmsq_f32(c, a, b); }
 static inline vec maximum(vec a, vec b) { return vmaxq_f32(a, b); }
 static inline vec square_root(vec a) { return vsqrtq_f32(a); }
+static inline vec absolute(vec a) { return vabsq_f32(a); }
 static inline bool any_above(vec a, vec b) { return vmaxvq_u32(vcgtq_f32(a, b)) != 0; }
 static inline vec nearest(vec a) { return vrndnq_f32(a); }
 #else
@@ -83,16 +87,45 @@ static inline word lane_numbers() {
   return lanes;
 }
 
+// Makes the compiler hold x in a register rather than read it again at each use.
+static inline void hold(vec& x) {
+#if defined(__x86_64__)
+  asm("" : "+v"(x));
+#else
+  asm("" : "+w"(x));
+#endif
+}
+
 static inline float largest(vec a) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+  return _mm512_reduce_max_ps(a);
+#else
   float best = a[0];
   for (int i = 1; i < LANES; i++) best = a[i] > best ? a[i] : best;
   return best;
+#endif
 }
 
 static inline float sum(vec a) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+  return _mm512_reduce_add_ps(a);
+#else
   float total = 0;
   for (int i = 0; i < LANES; i++) total += a[i];
   return total;
+#endif
+}
+
+// The first `count` floats, zeros after them.
+static inline vec load_part(const float* p, int64_t count) {
+  if (count >= LANES) return load(p);
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+  return _mm512_maskz_loadu_ps(__mmask16((1u << std::max<int64_t>(count, 0)) - 1), p);
+#else
+  float whole[LANES] = {};
+  std::memcpy(whole, p, size_t(std::max<int64_t>(count, 0)) * 4);
+  return load(whole);
+#endif
 }
 
 // 2^x to 1e-7 of itself for x < 127; exactly 0 below -126, so a masked score weighs nothing; NaN
@@ -100,40 +133,63 @@ static inline float sum(vec a) {
 static inline vec exp2(vec x) {
   vec low = splat(-126.0f);
   vec whole = nearest(x < low ? low : x), part = x - whole;
-  vec p = splat(1.53458124e-4f);
-  p = fma(p, part, splat(1.33999309e-3f));
-  p = fma(p, part, splat(9.61848907e-3f));
-  p = fma(p, part, splat(5.55032864e-2f));
-  p = fma(p, part, splat(2.40226462e-1f));
-  p = fma(p, part, splat(6.93147182e-1f));
-  p = fma(p, part, splat(1.0f));
+  vec p = splat(1.32764725e-3f);
+  p = fma(p, part, splat(9.67554096e-3f));
+  p = fma(p, part, splat(5.55071309e-2f));
+  p = fma(p, part, splat(2.40221202e-1f));
+  p = fma(p, part, splat(6.93146944e-1f));
+  p = fma(p, part, splat(1.00000012f));
   return x < low ? splat(0.0f) : times_power_of_two(p, whole);
 }
 
-// Turns a square of LANES x LANES floats on its diagonal.
-static inline void transpose(vec* rows) {
-#if defined(__clang__)
-  vec turned[LANES];
-  for (int i = 0; i < LANES; i++)
-    for (int j = 0; j < LANES; j++) turned[i][j] = rows[j][i];
-  for (int i = 0; i < LANES; i++) rows[i] = turned[i];
-#else
-  using index = __attribute__((vector_size(sizeof(vec)))) int32_t;
-#pragma GCC unroll 8
-  for (int step = 1; step < LANES; step *= 2) {
-    index low, high;
-#pragma GCC unroll 16
+// Where lane i of a pair's merge comes from, at the butterfly stage of `step`: the pair's own lanes
+// that have their bit `step` clear (low) or set (high).
+using lane_list = __attribute__((vector_size(sizeof(vec)))) int32_t;
+struct Merge {
+  lane_list low, high;
+  explicit Merge(int step) {
     for (int i = 0; i < LANES; i++) {
       low[i] = i & step ? LANES + i - step : i;
       high[i] = i & step ? LANES + i : i + step;
     }
+  }
+};
+
+static inline vec choose(vec a, vec b, lane_list from) {
+#if defined(__clang__)
+  vec out;
+  for (int i = 0; i < LANES; i++) out[i] = from[i] < LANES ? a[from[i]] : b[from[i] - LANES];
+  return out;
+#else
+  return __builtin_shuffle(a, b, from);
+#endif
+}
+
+// Turns a square of LANES x LANES floats on its diagonal.
+static inline void transpose(vec* rows) {
+#pragma GCC unroll 8
+  for (int step = 1; step < LANES; step *= 2) {
+    const Merge merge(step);
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; i++) {
       if (i & step) continue;
       vec a = rows[i], b = rows[i + step];
-      rows[i] = __builtin_shuffle(a, b, low);
-      rows[i + step] = __builtin_shuffle(a, b, high);
+      rows[i] = choose(a, b, merge.low);
+      rows[i + step] = choose(a, b, merge.high);
     }
   }
-#endif
+}
+
+// Lane i of the result is the sum of the lanes of rows[i]; rows are used up.
+static inline vec sums(vec* rows) {
+#pragma GCC unroll 8
+  for (int step = 1; step < LANES; step *= 2) {
+    const Merge merge(step);
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i += 2 * step) {
+      vec a = rows[i], b = rows[i + step];
+      rows[i] = choose(a, b, merge.low) + choose(a, b, merge.high);
+    }
+  }
+  return rows[0];
 }

@@ -1,0 +1,147 @@
+"""Attention in blocks of queries, each recomputed for its gradient: plain torch, any kernel.
+
+Memory is linear in time: no temporary is much larger than the queries, whatever the metric. It
+needs nothing but torch, so it serves where no faster backend can.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout
+from torch.utils.checkpoint import checkpoint
+
+from infinito.attention.backend import Backend, Request
+from infinito.attention.masking import share_groups
+from infinito.attention.metrics import KERNELS
+from infinito.attention.reference import weigh
+
+LEAST_ROWS = 4
+"""Queries in a block at least: fewer would save little memory for much overhead."""
+
+_EXPONENTS = {"l1": 1.0, "l2": 2.0, "sq_l2": 2.0}
+
+
+def _attend(
+    queries: Tensor, keys: Tensor, values: Tensor, request: Request, mask: Tensor | None
+) -> Tensor:
+    rows = block_rows(request)
+    if not _has_feature_axis(request.kernel):
+        return _in_blocks(queries, keys, values, request, mask, rows)
+    outs = []
+    for b, h in product(range(request.batch), range(request.heads)):
+        group = h * request.kv_heads // request.heads
+        one = request._replace(batch=1, heads=1, kv_heads=1)
+        outs.append(
+            _in_blocks(
+                queries[b : b + 1, h : h + 1],
+                keys[b : b + 1, group : group + 1],
+                values[b : b + 1, group : group + 1],
+                one,
+                _part(mask, b, h),
+                rows,
+            )
+        )
+    return torch.cat(outs).view(*queries.shape[:-1], values.shape[-1])
+
+
+def block_rows(request: Request) -> int:
+    """Return how many queries make a block whose largest temporary is as large as all queries."""
+    rows = request.time_q * request.dim // request.time_k
+    if _has_feature_axis(request.kernel):
+        rows = rows * request.batch * request.heads // request.dim
+    return max(LEAST_ROWS, rows)
+
+
+def _has_feature_axis(kernel: str) -> bool:
+    """Whether scores go through a tensor (queries, keys, dim); such blocks are of one head."""
+    return kernel in ("linf", "lp")
+
+
+def _part(mask: Tensor | None, b: int, h: int) -> Tensor | None:
+    """Return what one head of one sequence needs of a padding or of a free mask."""
+    if mask is None or mask.ndim == 2:
+        return mask if mask is None else mask[b : b + 1]
+    b, h = min(b, mask.shape[0] - 1), min(h, mask.shape[1] - 1)
+    return mask[b : b + 1, h : h + 1]
+
+
+def _in_blocks(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    request: Request,
+    mask: Tensor | None,
+    rows: int,
+) -> Tensor:
+    outs = []
+    for start in range(0, request.time_q, rows):
+        stop = min(start + rows, request.time_q)
+        seen = request.time_k
+        if request.causal and not request.free_mask:
+            seen = max(1, stop + request.time_k - request.time_q)
+        visible = _visible(request, mask, start, stop, seen, queries.device)
+        arguments = queries[:, :, start:stop], keys[:, :, :seen], values[:, :, :seen]
+        if request.grad:
+            out = checkpoint(_attend_block, *arguments, visible, request, use_reentrant=False)
+        else:
+            out = _attend_block(*arguments, visible, request)
+        outs.append(out)
+    return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)
+
+
+def _visible(
+    request: Request,
+    mask: Tensor | None,
+    start: int,
+    stop: int,
+    seen: int,
+    device: torch.device,
+) -> Tensor | None:
+    """Return which of the `seen` first keys the queries from start to stop see; None for all."""
+    if mask is not None and mask.ndim == 4:
+        return mask[:, :, start:stop]
+    visible = None
+    shift = request.time_k - request.time_q
+    if request.causal and start + shift < seen - 1:
+        limits = torch.arange(start, stop, device=device) + shift
+        visible = torch.arange(seen, device=device) <= limits[:, None]
+    if mask is None:
+        return visible
+    padding = mask[:, None, None, :seen]
+    return padding if visible is None else visible & padding
+
+
+def _attend_block(
+    queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None, request: Request
+) -> Tensor:
+    scores = _scores(queries, share_groups(keys, request.heads), request) * request.factor
+    weights = weigh(scores, visible).to(values.dtype)
+    if request.dropout_p:
+        weights = dropout(weights, request.dropout_p)
+    return weights @ share_groups(values, request.heads)
+
+
+def _scores(queries: Tensor, keys: Tensor, request: Request) -> Tensor:
+    exponent = _EXPONENTS.get(request.kernel)
+    if exponent is None:
+        return KERNELS[request.kernel].score(queries, keys, request.p)
+    wide = torch.promote_types(queries.dtype, torch.float32)
+    with torch.autocast(queries.device.type, enabled=False):
+        distances = torch.cdist(
+            queries.to(wide),
+            keys.to(wide),
+            p=exponent,
+            # The other mode takes ‖q‖² + ‖k‖² − 2 q·k, which cancels where q is near k.
+            compute_mode="donot_use_mm_for_euclid_dist",
+        )
+    return -(distances.square() if request.kernel == "sq_l2" else distances)
+
+
+def _unable(_: Request) -> str | None:
+    return None
+
+
+BACKEND = Backend("chunked", _attend, _unable, takes_mask=True, takes_factor=True)

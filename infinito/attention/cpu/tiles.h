@@ -1,0 +1,153 @@
+// Register tiles: the inner loops in which nearly all time goes, each at the ports' limit.
+#pragma once
+#include "call.h"
+
+// scores[r][k] = bias[k] + row_bias[r] + Σ_d f(queries[r][d], turned[d][k]).
+template <Kernel K, int N>
+void score_tile(const float* turned, const float* queries, int64_t stride, int64_t dim,
+                const float* bias, const float* row_bias, float* scores) {
+  vec acc[ROWS][N];
+  for (int r = 0; r < ROWS; r++)
+    for (int n = 0; n < N; n++) acc[r][n] = load(bias + n * LANES) + splat(row_bias[r]);
+  const vec two = splat(2.0f);
+  for (int64_t d = 0; d < dim; d++) {
+    vec key[N];
+    for (int n = 0; n < N; n++) key[n] = load(turned + d * PANEL + n * LANES);
+    for (int r = 0; r < ROWS; r++) {
+      vec query = splat(queries[r * stride + d]);
+      for (int n = 0; n < N; n++) {
+        if (K == DOT) acc[r][n] = fma(query, key[n], acc[r][n]);
+        // Multiply-add and maximum leave by different ports; two additions would share one.
+        if (K == L1) acc[r][n] = fnma(two, maximum(query, key[n]), acc[r][n]);
+        if (K == L2 || K == SQ_L2) {
+          vec gap = query - key[n];
+          acc[r][n] = fnma(gap, gap, acc[r][n]);
+        }
+      }
+    }
+  }
+  for (int r = 0; r < ROWS; r++)
+    for (int n = 0; n < N; n++) {
+      vec s = acc[r][n];
+      store(scores + r * PANEL + n * LANES, K == L2 ? -square_root(-s) : s);
+    }
+}
+
+template <Kernel K, int N = TILE_VECTORS>
+void score_slices(int slices, const float* turned, const float* queries, int64_t stride,
+                  int64_t dim, const float* bias, const float* row_bias, float* scores) {
+  for (; slices >= N; slices -= N) {
+    score_tile<K, N>(turned, queries, stride, dim, bias, row_bias, scores);
+    turned += N * LANES, bias += N * LANES, scores += N * LANES;
+  }
+  if constexpr (N > 1)
+    score_slices<K, N - 1>(slices, turned, queries, stride, dim, bias, row_bias, scores);
+}
+
+// out[r] += Σ_j weights[r][j]·rows[j] for ROWS rows and `count` keys.
+template <int N>
+void mix_tile(const float* weights, const float* rows, int64_t stride, int64_t count, float* out,
+              int64_t width) {
+  vec acc[ROWS][N];
+  for (int r = 0; r < ROWS; r++)
+    for (int n = 0; n < N; n++) acc[r][n] = load(out + r * width + n * LANES);
+  for (int64_t j = 0; j < count; j++) {
+    vec row[N];
+    for (int n = 0; n < N; n++) row[n] = load(rows + j * stride + n * LANES);
+    for (int r = 0; r < ROWS; r++) {
+      vec weight = splat(weights[r * PANEL + j]);
+      for (int n = 0; n < N; n++) acc[r][n] = fma(weight, row[n], acc[r][n]);
+    }
+  }
+  for (int r = 0; r < ROWS; r++)
+    for (int n = 0; n < N; n++) store(out + r * width + n * LANES, acc[r][n]);
+}
+
+template <int N = TILE_VECTORS>
+void mix(const float* weights, const float* rows, int64_t stride, int64_t count, float* out,
+         int64_t width, int64_t done = 0) {
+  for (; width - done >= N * LANES; done += N * LANES)
+    mix_tile<N>(weights, rows + done, stride, count, out + done, width);
+  if constexpr (N > 1) mix<N - 1>(weights, rows, stride, count, out, width, done);
+}
+
+// sums[j] += Σ_i weights[i][j]·rows[i] for J keys and `count` queries.
+template <int J, int N>
+void gather_tile(const float* weights, const float* rows, int64_t stride, int64_t count,
+                 float* sums, int64_t sum_stride) {
+  vec acc[J][N];
+  for (int j = 0; j < J; j++)
+    for (int n = 0; n < N; n++) acc[j][n] = load(sums + j * sum_stride + n * LANES);
+  for (int64_t i = 0; i < count; i++) {
+    vec row[N];
+    for (int n = 0; n < N; n++) {
+      row[n] = load(rows + i * stride + n * LANES);
+      hold(row[n]);
+    }
+    for (int j = 0; j < J; j++) {
+      vec weight = splat(weights[i * PANEL + j]);
+      for (int n = 0; n < N; n++) acc[j][n] = fma(weight, row[n], acc[j][n]);
+    }
+  }
+  for (int j = 0; j < J; j++)
+    for (int n = 0; n < N; n++) store(sums + j * sum_stride + n * LANES, acc[j][n]);
+}
+
+template <int J, int N = TILE_VECTORS>
+void gather(const float* weights, const float* rows, int64_t stride, int64_t count, float* sums,
+            int64_t sum_stride, int64_t width, int64_t done = 0) {
+  for (; width - done >= N * LANES; done += N * LANES)
+    gather_tile<J, N>(weights, rows + done, stride, count, sums + done, sum_stride);
+  if constexpr (N > 1)
+    gather<J, N - 1>(weights, rows, stride, count, sums, sum_stride, width, done);
+}
+
+struct Slopes {  // of one block of queries and one panel of keys
+  const float *queries, *keys;
+  float *grad_queries, *grad_keys;
+  int64_t query_stride, key_stride, grad_query_stride, grad_key_stride;
+};
+
+// Gradients of J keys and `count` queries from the slopes of their scores. A slope is the score's
+// gradient times what the step below leaves out: −1/STEP (l1), 1/score (l2), −2 (sq_l2).
+template <Kernel K, int J, int N>
+void slope_tile(const float* slopes, const Slopes& s, int64_t i0, int64_t j0, int64_t count,
+                int64_t done) {
+  vec key[J][N], grad[J][N];
+  float* grad_keys = s.grad_keys + j0 * s.grad_key_stride + done;
+  for (int j = 0; j < J; j++)
+    for (int n = 0; n < N; n++) {
+      key[j][n] = load(s.keys + (j0 + j) * s.key_stride + done + n * LANES);
+      grad[j][n] = load(grad_keys + j * s.grad_key_stride + n * LANES);
+    }
+  for (int64_t i = i0; i < count; i++) {
+    vec query[N], mine[N];
+    float* grad_query = s.grad_queries + i * s.grad_query_stride + done;
+    for (int n = 0; n < N; n++) {
+      query[n] = load(s.queries + i * s.query_stride + done + n * LANES);
+      mine[n] = load(grad_query + n * LANES);
+    }
+    for (int j = 0; j < J; j++) {
+      vec slope = splat(slopes[i * PANEL + j0 + j]);
+      for (int n = 0; n < N; n++) {
+        vec step = query[n] - key[j][n];
+        if (K == L1) step = sign_step(step);
+        mine[n] = fma(slope, K == DOT ? key[j][n] : step, mine[n]);
+        grad[j][n] = K == DOT ? fma(slope, query[n], grad[j][n]) : fnma(slope, step, grad[j][n]);
+      }
+    }
+    for (int n = 0; n < N; n++) store(grad_query + n * LANES, mine[n]);
+  }
+  for (int j = 0; j < J; j++)
+    for (int n = 0; n < N; n++) store(grad_keys + j * s.grad_key_stride + n * LANES, grad[j][n]);
+}
+
+template <Kernel K, int J>
+void apply_slopes(const float* slopes, const Slopes& s, int64_t i0, int64_t j0, int64_t count,
+                  int64_t width) {
+  constexpr int N = TILE_VECTORS / 2;
+  int64_t done = 0;
+  for (; width - done >= N * LANES; done += N * LANES)
+    slope_tile<K, J, N>(slopes, s, i0, j0, count, done);
+  for (; done < width; done += LANES) slope_tile<K, J, 1>(slopes, s, i0, j0, count, done);
+}
