@@ -1,17 +1,6 @@
 """What several data tests need."""
 
-from pathlib import Path
-
 import pytest
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of published data beside the checkout."""
-    folder = Path(__file__).parents[3] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no published data in {folder}")
-    return folder
 
 
 @pytest.fixture
