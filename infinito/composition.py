@@ -7,11 +7,16 @@ every fault is collected, with the file or command that caused it, before a fold
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Sweep
@@ -43,14 +48,13 @@ def check(
     Raises:
         ConfigError: lists every fault.
     """
-    with hydra.initialize_config_dir(str(conf_dir), version_base="1.3"):
-        search = [f"hydra.searchpath=[file://{Path(extra_dir).absolute()}]"] if extra_dir else []
-        faults: list[str] = []
+    faults: list[str] = []
+    folders = [conf_dir, *([Path(extra_dir)] if extra_dir else [])]
+    with searching(folders):
         kept = _checked_overrides(overrides, sweep, faults)
-        composed = _compose(config_name, [*search, *kept], faults)
+        composed = _compose(config_name, kept, faults)
     if composed is None:
         raise ConfigError(faults)
-    folders = [conf_dir, *([Path(extra_dir)] if extra_dir else [])]
     origin = origin_of(composed, overrides, folders, config_name)
     try:
         values = effective_values(plain(composed), overrides)
@@ -60,6 +64,27 @@ def check(
     if faults:
         raise ConfigError(faults)
     return run
+
+
+@contextmanager
+def searching(folders: Sequence[Path]) -> Iterator[None]:
+    """Lets Hydra compose from these folders, in the order its own `--config-dir` gives them.
+
+    Raises:
+        ConfigError: a folder is missing.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"there is no folder of configuration {folder}")
+    version.setbase("1.3")
+    path = create_config_search_path(str(folders[0]))
+    for folder in folders[1:]:
+        path.prepend("command-line", f"file://{folder.absolute()}", SearchPathQuery("schema"))
+    Hydra.create_main_hydra2(task_name="infinito", config_search_path=path)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def plain(composed: DictConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import importlib
 import os
 import secrets
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,8 @@ def main() -> None:
         if not (args.help or args.hydra_help or args.shell_completion or args.info):
             sys.argv[1:] = _checked(sys.argv[1:], args)
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
-    except InfinitoError as error:
-        _print_error(str(error))
-        raise SystemExit(error.exit_code) from None
-    except HydraException as error:
-        _print_error(f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}")
-        raise SystemExit(ConfigError.exit_code) from None
+    except Exception as error:
+        raise SystemExit(_reported(error)) from None
 
 
 def share_cores() -> None:
@@ -89,7 +86,7 @@ def job(composed: DictConfig) -> float | None:
     """Runs one configured job and returns its score, which sweepers read."""
     settings = HydraConfig.get()
     overrides = list(settings.overrides.task)
-    folder = Path(settings.runtime.output_dir)
+    folder = Path(os.path.relpath(settings.runtime.output_dir))
     try:
         run = parse(runs.effective_values(composition.plain(composed), overrides))
         if settings.mode == RunMode.MULTIRUN and run.trainer.strategy in {"ddp", "fsdp"}:
@@ -99,6 +96,10 @@ def job(composed: DictConfig) -> float | None:
                 "Use `trainer.strategy=ddp_spawn`"
             )
         return execute(run, folder, overrides)
+    except Exception as error:
+        if settings.mode == RunMode.MULTIRUN:
+            raise  # the sweeper decides
+        raise SystemExit(_reported(error, folder)) from None
     finally:
         _remove_if_empty(folder)
 
@@ -121,10 +122,22 @@ def _remove_if_empty(folder: Path) -> None:
             folder.parent.rmdir()
 
 
-def _print_error(message: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"[bold red]error:[/] {escape(message)}"
-    )
+def _reported(error: Exception, folder: Path | None = None) -> int:
+    """Prints an error, in one line where the user cannot mend it; returns its exit code."""
+    if isinstance(error, InfinitoError):
+        message, code = str(error), error.exit_code
+    elif isinstance(error, HydraException):
+        message, code = f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}", 2
+    else:
+        message, code = f"{type(error).__name__}: {error}".splitlines()[0], 1
+        log = folder / "run.log" if folder is not None else None
+        if log is not None and log.is_file():
+            message += f"\nThis is not expected; the traceback is in {log}"
+        else:
+            traceback.print_exception(error)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]error:[/] {escape(message)}")
+    return code
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from infinito import build, runs
 from infinito.config import RunConf
 from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
-from infinito.errors import CheckpointError, InfinitoError
+from infinito.errors import CheckpointError
 from infinito.jobs.dry_run import estimate
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
 from infinito.tasks.language_model import loss_report
@@ -43,7 +43,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     with logged_to(folder / "run.log") as log:
         try:
             return _train(run, folder, console)
-        except InfinitoError:
+        except Exception:
             log.info("stopped", exc_info=True)
             raise
 

@@ -1,0 +1,97 @@
+"""What many tests share: the data beside the checkout, a small text, and runs of the program."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infinito import run as program
+from infinito.composition import check
+from infinito.config import RunConf
+from infinito.paths import conf_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY = (
+    "model.dim=16",
+    "model.layers=1",
+    "attention=dot",
+    "attention.heads=2",
+    "data=text",
+    "tokenizer=char",
+    "data.block_size=16",
+    "data.batch_size=4",
+    "trainer.epochs=null",
+    "trainer.max_steps=6",
+    "trainer.validate_every=3",
+    "trainer.log_every=1",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+    "trainer.sample_tokens=8",
+)
+"""Overrides of a training that takes a moment."""
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few kilobytes of text with some structure."""
+    path = tmp_path_factory.mktemp("text") / "rhymes.txt"
+    lines = [f"line {n} has {n * n} sheep and {n % 7} dogs.\n" for n in range(200)]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def configured(text_file: Path, tmp_path: Path) -> Callable[..., RunConf]:
+    """Makes the configuration of a tiny training; later overrides win."""
+
+    def make(*overrides: str) -> RunConf:
+        fixed = [f"data.path={text_file}", f"data.cache_dir={tmp_path / 'cache'}"]
+        return check([*TINY, *fixed, f"runs_dir={tmp_path / 'runs'}", *overrides], conf_dir())
+
+    return make
+
+
+@pytest.fixture
+def trained(configured: Callable[..., RunConf], tmp_path: Path) -> Callable[..., Path]:
+    """Trains a tiny model in this process and returns the run folder."""
+
+    def train(*overrides: str, folder: str = "run") -> Path:
+        program.execute(configured(*overrides), tmp_path / folder)
+        return tmp_path / folder
+
+    return train
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python -m infinito.run` in an empty folder, in a process of its own."""
+
+    def call(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            [sys.executable, "-m", "infinito.run", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return call

@@ -1,0 +1,119 @@
+"""The program as a user meets it: its command line, its messages, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infinito import run as program
+from infinito.errors import ConfigError
+
+from .conftest import ROOT, TINY
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_help_names_groups_and_commands(command: Command) -> None:
+    finished = command("--help")
+    assert finished.returncode == 0
+    for part in ("attention: cosine, dot, l1", "experiment: ", "resume=<run folder>"):
+        assert part in finished.stdout
+
+
+def test_faults_are_reported_without_a_folder_or_a_traceback(
+    command: Command, tmp_path: Path
+) -> None:
+    finished = command("attention=l9", "optimizer.lrr=1")
+    assert finished.returncode == ConfigError.exit_code
+    assert "2 faults in the configuration" in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_configuration_can_be_shown_with_unusual_letters(command: Command) -> None:
+    finished = command("name=ñandú", "experiment=debug", "--cfg", "job", "-p", "name")
+    assert finished.stdout.strip() == "ñandú"
+
+
+def test_users_own_config_dir(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/wide.yaml").write_text("# @package _global_\nmodel:\n  dim: 256\n")
+    finished = command("--config-dir", "mine", "+experiment=wide", "--cfg", "job", "-p", "model")
+    assert "dim: 256" in finished.stdout
+
+
+def test_shell_completion_as_hydra_documents_it(tmp_path: Path) -> None:
+    environment = {**os.environ, "COMP_LINE": "infinito attention=l", "COMP_POINT": "20"}
+    code = "from infinito.run import main; main()"
+    finished = subprocess.run(
+        [sys.executable, "-c", code, "-sc", "query=bash"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.stdout.split() == [f"attention={name}" for name in ("l1", "l2", "linf", "lp")]
+
+
+def test_rerun_by_unpickling_is_refused(command: Command) -> None:
+    finished = command("--experimental-rerun", "x.pickle")
+    assert finished.returncode == ConfigError.exit_code
+    assert "unpickles a file" in finished.stderr
+
+
+def test_training_evaluation_generation_and_comparison(
+    command: Command, text_file: Path, tmp_path: Path
+) -> None:
+    arguments = [*TINY, f"data.path={text_file}", "data.cache_dir=cache", "name=été"]
+    finished = command("-m", *arguments, "seed=0,1")
+    assert finished.returncode == 0, finished.stderr
+    folders = sorted(path.parent for path in tmp_path.glob("multirun/été/*/*/summary.json"))
+    assert len(folders) == 2
+    runs = [str(folder.relative_to(tmp_path)) for folder in folders]
+
+    finished = command("task=evaluate", f"checkpoint={runs[0]}", "split=test", "name=eval")
+    assert finished.returncode == 0, finished.stderr
+    (report,) = tmp_path.glob("multirun/eval/*/evaluation.json")
+    assert json.loads(report.read_text())["test/loss"] > 0
+
+    finished = command(
+        "task=generate", "checkpoint=last", "generation.max_new_tokens=5", stdin="a\nb\n"
+    )
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stdout.splitlines()
+    assert lines[0].startswith("a")
+    assert len(finished.stdout) >= 2
+
+    finished = command("task=compare", f"runs=[{','.join(runs)}]")
+    assert finished.returncode == 0, finished.stderr
+    assert "equal configurations but for the seed" in finished.stdout
+
+
+def test_unexpected_errors_point_to_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.log").write_text("")
+    assert program._reported(KeyError("x"), tmp_path) == 1
+    printed = capsys.readouterr().err
+    assert "KeyError" in printed
+    assert "run.log" in printed.replace("\n", "")
+
+
+def test_readme_commands_are_real(command: Command) -> None:
+    """Every `python -m infinito.run …` of the README composes."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line.strip().split("#")[0] for line in text.splitlines()]
+    commands = [line for line in lines if line.startswith("python -m infinito.run")]
+    assert commands
+    for line in commands:
+        words = line.split()[3:]
+        if any("<" in word or "last" in word for word in words) or "-m" in words:
+            continue
+        finished = command(*words, "--cfg", "job")
+        assert finished.returncode == 0, (line, finished.stderr)
