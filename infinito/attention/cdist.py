@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infinito.attention.backend import Backend, Request
 from infinito.attention.masking import share_groups
+from infinito.attention.precision import widen
 from infinito.attention.reference import attend_by_scores
 
 _EXPONENTS = {"l1": 1.0, "l2": 2.0, "lp": None}
@@ -21,11 +22,10 @@ def _attend(
 ) -> Tensor:
     exponent = request.p if request.kernel == "lp" else _EXPONENTS[request.kernel]
     assert exponent is not None
-    wide = torch.promote_types(queries.dtype, torch.float32)
     with torch.autocast(queries.device.type, enabled=False):
         distances = torch.cdist(
-            queries.to(wide),
-            share_groups(keys, request.heads).to(wide),
+            widen(queries),
+            widen(share_groups(keys, request.heads)),
             p=exponent,
             # The other mode takes ‖q‖² + ‖k‖² − 2 q·k, which cancels where q is near k.
             compute_mode="donot_use_mm_for_euclid_dist",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from infinito.attention.precision import widen
+
 KERNEL = "dot"
 
 
@@ -13,7 +15,7 @@ def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
 
     A zero vector has cosine 0 with every other.
     """
-    return normalize(queries, dim=-1) @ normalize(keys, dim=-1).transpose(-2, -1)
+    return normalize(widen(queries), dim=-1) @ normalize(widen(keys), dim=-1).transpose(-2, -1)
 
 
 def factor(scale: float | Tensor, _dim: int) -> float | Tensor:

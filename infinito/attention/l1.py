@@ -6,12 +6,14 @@ import math
 
 from torch import Tensor
 
+from infinito.attention.precision import widen
+
 KERNEL = "l1"
 
 
 def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
     """Return −‖q − k‖₁ (…, time_q, time_k) of queries (…, time_q, dim), keys (…, time_k, dim)."""
-    return -(queries.unsqueeze(-2) - keys.unsqueeze(-3)).abs().sum(-1)
+    return -(widen(queries).unsqueeze(-2) - widen(keys).unsqueeze(-3)).abs().sum(-1)
 
 
 def factor(scale: float | Tensor, dim: int) -> float | Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from infinito.attention.precision import widen
+
 KERNEL = "l2"
 
 
@@ -13,7 +15,9 @@ def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
 
     Where q = k the gradient is the subgradient 0, as `torch.linalg.vector_norm` defines it.
     """
-    return -torch.linalg.vector_norm(queries.unsqueeze(-2) - keys.unsqueeze(-3), dim=-1)
+    return -torch.linalg.vector_norm(
+        widen(queries).unsqueeze(-2) - widen(keys).unsqueeze(-3), dim=-1
+    )
 
 
 def factor(scale: float | Tensor, _dim: int) -> float | Tensor:

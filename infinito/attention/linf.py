@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from infinito.attention.precision import widen
+
 KERNEL = "linf"
 
 
@@ -12,7 +14,7 @@ def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
 
     Features that tie for the maximum share its gradient equally, as `torch.amax` defines it.
     """
-    return -(queries.unsqueeze(-2) - keys.unsqueeze(-3)).abs().amax(-1)
+    return -(widen(queries).unsqueeze(-2) - widen(keys).unsqueeze(-3)).abs().amax(-1)
 
 
 def factor(scale: float | Tensor, _dim: int) -> float | Tensor:

@@ -12,7 +12,7 @@ from infinito.errors import ConfigError
 
 
 class Metric(Protocol):
-    """What each metric's module offers; `score` is the slow, obvious reference.
+    """What each metric's module offers; `score` is the slow, obvious reference, float32 at least.
 
     `KERNEL` names the metric whose score is left for a backend to compute, its own in most cases.
     """

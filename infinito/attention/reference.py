@@ -9,6 +9,7 @@ from torch.nn.functional import dropout
 from infinito.attention.backend import Backend, Request
 from infinito.attention.masking import share_groups, visible_keys
 from infinito.attention.metrics import KERNELS, find_metric
+from infinito.attention.precision import widen
 
 
 def weigh(scores: Tensor, visible: Tensor | None) -> Tensor:
@@ -16,7 +17,7 @@ def weigh(scores: Tensor, visible: Tensor | None) -> Tensor:
 
     A row that sees no key gets weight 0 everywhere, and no NaN in its gradient either.
     """
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    scores = widen(scores)
     if visible is None:
         return scores.softmax(-1)
     lowest = torch.finfo(scores.dtype).min
@@ -48,7 +49,8 @@ def reference_attention(
     if isinstance(scale, Tensor):
         scale = scale.view(-1, 1, 1)
     heads, dim = queries.shape[1], queries.shape[-1]
-    scores = found.score(queries, share_groups(keys, heads), p) * found.factor(scale, dim)
+    scores = found.score(queries, share_groups(keys, heads), p)
+    scores = scores * found.factor(scale, dim)
     return attend_by_scores(scores, values, causal, dropout_p, key_padding)
 
 
@@ -70,8 +72,8 @@ def attend_with_weights(
     queries: Tensor, keys: Tensor, values: Tensor, request: Request, key_padding: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return outputs and weights of prepared queries and keys; arguments as in `backend.Attend`."""
-    scores = KERNELS[request.kernel].score(queries, share_groups(keys, request.heads), request.p)
-    scores = scores * request.factor
+    keys = share_groups(keys, request.heads)
+    scores = KERNELS[request.kernel].score(queries, keys, request.p) * request.factor
     return attend_by_scores(scores, values, request.causal, request.dropout_p, key_padding)
 
 

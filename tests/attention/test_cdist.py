@@ -1,0 +1,25 @@
+"""The route through torch.cdist beyond the contract: half precision and autocast."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from infinito.attention import Request, distance_attention, reference_attention
+from infinito.attention.cdist import BACKEND
+
+
+@pytest.mark.parametrize("metric", ["l1", "l2"])
+def test_half_precision_is_computed_in_float32(metric: str) -> None:
+    """Also under autocast, which would otherwise hand bfloat16 on."""
+    torch.manual_seed(0)
+    tensors = tuple(torch.randn(1, 2, 9, 8).bfloat16() for _ in range(3))
+    exact, _ = reference_attention(*(x.double() for x in tensors), metric=metric)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = distance_attention(*tensors, metric=metric, backend="cdist")
+    assert out.dtype == torch.bfloat16
+    assert (out.double() - exact).abs().max() < 0.01
+
+
+def test_linf_is_refused_for_its_gradient_at_ties() -> None:
+    assert BACKEND.obstacle(Request("linf")) == "it has l1, l2 and lp, not linf"

@@ -1,0 +1,86 @@
+"""The attention function: what it refuses, and what it does before a backend runs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from infinito.attention import BACKENDS, METRICS, distance_attention, prepare, reference_attention
+from infinito.errors import ConfigError
+
+METRIC_OF = {"sdpa": "sq_l2"}
+
+
+def tensors(heads: int = 4, kv_heads: int = 2, time: int = 5) -> tuple[torch.Tensor, ...]:
+    torch.manual_seed(0)
+    queries = torch.randn(2, heads, time, 8, dtype=torch.float64)
+    keys, values = torch.randn(2, 2, kv_heads, time, 8, dtype=torch.float64)
+    return queries, keys, values
+
+
+def test_a_number_is_left_to_the_backend() -> None:
+    queries, keys, values = tensors()
+    *same, factor = prepare(queries, keys, values, "l1", 3.0)
+    assert same == [queries, keys, values]
+    assert factor == pytest.approx(3 / 8**0.5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_learned_scale_is_folded_in(metric: str) -> None:
+    """What `prepare` makes of it scores, with factor 1, as the definition does."""
+    queries, keys, values = tensors()
+    p = 3.0 if metric == "lp" else None
+    scale = torch.tensor([0.5, 1.0, 2.0, 4.0], dtype=torch.float64)
+    *prepared, factor = prepare(queries, keys, values, metric, scale, p)
+    assert factor == 1.0
+    unscaled, dim = METRICS[METRICS[metric].KERNEL], queries.shape[-1]
+    expected = reference_attention(queries, keys, values, metric=metric, scale=scale, p=p)[1]
+    by = 1 / unscaled.factor(1.0, dim)
+    got = reference_attention(*prepared, metric=METRICS[metric].KERNEL, scale=by, p=p)[1]
+    torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "cut"),
+    [(4, 3, slice(None)), (2, 4, slice(None)), (4, 2, slice(0, 0))],
+    ids=["heads do not group", "more key heads", "no keys"],
+)
+def test_shapes_that_do_not_fit(heads: int, kv_heads: int, cut: slice) -> None:
+    queries, keys, values = tensors(heads, kv_heads)
+    with pytest.raises(ValueError, match=r"do not fit: expected .*kv_heads dividing heads"):
+        distance_attention(queries, keys[:, :, cut], values[:, :, cut], metric="dot")
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        torch.ones(2, 4, dtype=torch.bool),
+        torch.ones(2, 5),
+        torch.ones(2, 3, 5, 5, dtype=torch.bool),
+        torch.ones(5, 5, dtype=torch.bool),
+    ],
+    ids=["too short", "not bool", "other heads", "no batch"],
+)
+def test_a_mask_that_does_not_fit(mask: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"mask .* does not fit: expected torch.bool \(2, 5\)"):
+        distance_attention(*tensors(), metric="dot", key_padding=mask)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ConfigError, match=r"Did you mean `attention.metric=sq_l2`"):
+        distance_attention(*tensors(), metric="sql2")
+    with pytest.raises(ConfigError, match=r"Did you mean `attention.backend=sdpa`"):
+        distance_attention(*tensors(), metric="dot", backend="spda")
+
+
+@pytest.mark.parametrize("backend", [backend.name for backend in BACKENDS])
+def test_nan_passes_on_to_those_who_see_it(backend: str) -> None:
+    """A token that is NaN, as a diverged hidden state makes it; torch's SDPA hides a NaN query."""
+    queries, keys, values = (x.float() for x in tensors())
+    queries[0, 0, 3] = keys[0, 0, 3] = float("nan")
+    out = distance_attention(
+        queries, keys, values, metric=METRIC_OF.get(backend, "l1"), backend=backend
+    )
+    assert out[0, 0, 4:].isnan().all()
+    assert out[0, 0, :3].isfinite().all()
+    assert out[1].isfinite().all()
