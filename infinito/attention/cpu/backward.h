@@ -106,17 +106,14 @@ void backward_block(const Call& c, const Panel& panel, int64_t b, int64_t h, int
   Slopes all = {queries.data,   panel.keys.data,   grad.data,   panel.grad_keys.data,
                 queries.stride, panel.keys.stride, grad.stride, panel.grad_keys.stride};
   const int64_t keys = std::min<int64_t>(PANEL, c.limit(first + count - 1) + 1 - panel.base);
-  auto spread = [&](auto few, int64_t j) {
+  for (int64_t j = 0; j < keys; j += 4) {
     // The first tile of which a row sees key j; left of the diagonal, weights and slopes are 0.
     int64_t tile = 0;
     while (c.limit(first + std::min(tile + ROWS, count) - 1) < panel.base + j) tile += ROWS;
-    gather<few()>(weights + tile * PANEL + j, grad_out.at(tile), grad_out.stride, count - tile,
-                  panel.grad_values.at(j), panel.grad_values.stride, value_width);
-    apply_slopes<K, few()>(slopes, all, tile, j, count, width);
-  };
-  int64_t j = 0;
-  for (; j + WIDE <= PANEL && j < keys; j += WIDE) spread(std::integral_constant<int, WIDE>(), j);
-  for (; j < keys; j += 4) spread(std::integral_constant<int, 4>(), j);
+    gather(weights + tile * PANEL + j, grad_out.at(tile), grad_out.stride, count - tile,
+           panel.grad_values.at(j), panel.grad_values.stride, value_width);
+    apply_slopes<K>(slopes, all, tile, j, count, width);
+  }
   if (!whole_vectors(c.dim))
     for (int64_t r = 0; r < count; r++)
       std::memcpy(c.grad_queries.row(b, h, first + r), grad.at(r), size_t(c.dim) * 4);

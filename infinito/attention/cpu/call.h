@@ -7,7 +7,6 @@
 #include "vector.h"
 
 constexpr int ROWS = 6, PANEL = 64, BLOCK = 24;  // of a register tile, of keys, of queries
-constexpr int WIDE = 4;
 constexpr int SLICES = PANEL / LANES;            // vectors in a row of a panel
 
 enum Kernel : int64_t { DOT, L1, L2, SQ_L2 };

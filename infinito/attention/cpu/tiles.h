@@ -71,12 +71,12 @@ void mix(const float* weights, const float* rows, int64_t stride, int64_t count,
   if constexpr (N > 1) mix<N - 1>(weights, rows, stride, count, out, width, done);
 }
 
-// sums[j] += Σ_i weights[i][j]·rows[i] for J keys and `count` queries.
-template <int J, int N>
+// sums[j] += Σ_i weights[i][j]·rows[i] for 4 keys and `count` queries.
+template <int N>
 void gather_tile(const float* weights, const float* rows, int64_t stride, int64_t count,
                  float* sums, int64_t sum_stride) {
-  vec acc[J][N];
-  for (int j = 0; j < J; j++)
+  vec acc[4][N];
+  for (int j = 0; j < 4; j++)
     for (int n = 0; n < N; n++) acc[j][n] = load(sums + j * sum_stride + n * LANES);
   for (int64_t i = 0; i < count; i++) {
     vec row[N];
@@ -84,22 +84,22 @@ void gather_tile(const float* weights, const float* rows, int64_t stride, int64_
       row[n] = load(rows + i * stride + n * LANES);
       hold(row[n]);
     }
-    for (int j = 0; j < J; j++) {
+    for (int j = 0; j < 4; j++) {
       vec weight = splat(weights[i * PANEL + j]);
       for (int n = 0; n < N; n++) acc[j][n] = fma(weight, row[n], acc[j][n]);
     }
   }
-  for (int j = 0; j < J; j++)
+  for (int j = 0; j < 4; j++)
     for (int n = 0; n < N; n++) store(sums + j * sum_stride + n * LANES, acc[j][n]);
 }
 
-template <int J, int N = TILE_VECTORS>
+template <int N = TILE_VECTORS>
 void gather(const float* weights, const float* rows, int64_t stride, int64_t count, float* sums,
             int64_t sum_stride, int64_t width, int64_t done = 0) {
   for (; width - done >= N * LANES; done += N * LANES)
-    gather_tile<J, N>(weights, rows + done, stride, count, sums + done, sum_stride);
+    gather_tile<N>(weights, rows + done, stride, count, sums + done, sum_stride);
   if constexpr (N > 1)
-    gather<J, N - 1>(weights, rows, stride, count, sums, sum_stride, width, done);
+    gather<N - 1>(weights, rows, stride, count, sums, sum_stride, width, done);
 }
 
 struct Slopes {  // of one block of queries and one panel of keys
@@ -108,14 +108,14 @@ struct Slopes {  // of one block of queries and one panel of keys
   int64_t query_stride, key_stride, grad_query_stride, grad_key_stride;
 };
 
-// Gradients of J keys and `count` queries from the slopes of their scores. A slope is the score's
+// Gradients of 4 keys and `count` queries from the slopes of their scores. A slope is the score's
 // gradient times what the step below leaves out: −1/STEP (l1), 1/score (l2), −2 (sq_l2).
-template <Kernel K, int J, int N>
+template <Kernel K, int N>
 void slope_tile(const float* slopes, const Slopes& s, int64_t i0, int64_t j0, int64_t count,
                 int64_t done) {
-  vec key[J][N], grad[J][N];
+  vec key[4][N], grad[4][N];
   float* grad_keys = s.grad_keys + j0 * s.grad_key_stride + done;
-  for (int j = 0; j < J; j++)
+  for (int j = 0; j < 4; j++)
     for (int n = 0; n < N; n++) {
       key[j][n] = load(s.keys + (j0 + j) * s.key_stride + done + n * LANES);
       grad[j][n] = load(grad_keys + j * s.grad_key_stride + n * LANES);
@@ -127,7 +127,7 @@ void slope_tile(const float* slopes, const Slopes& s, int64_t i0, int64_t j0, in
       query[n] = load(s.queries + i * s.query_stride + done + n * LANES);
       mine[n] = load(grad_query + n * LANES);
     }
-    for (int j = 0; j < J; j++) {
+    for (int j = 0; j < 4; j++) {
       vec slope = splat(slopes[i * PANEL + j0 + j]);
       for (int n = 0; n < N; n++) {
         vec step = query[n] - key[j][n];
@@ -138,16 +138,16 @@ void slope_tile(const float* slopes, const Slopes& s, int64_t i0, int64_t j0, in
     }
     for (int n = 0; n < N; n++) store(grad_query + n * LANES, mine[n]);
   }
-  for (int j = 0; j < J; j++)
+  for (int j = 0; j < 4; j++)
     for (int n = 0; n < N; n++) store(grad_keys + j * s.grad_key_stride + n * LANES, grad[j][n]);
 }
 
-template <Kernel K, int J>
+template <Kernel K>
 void apply_slopes(const float* slopes, const Slopes& s, int64_t i0, int64_t j0, int64_t count,
                   int64_t width) {
   constexpr int N = TILE_VECTORS / 2;
   int64_t done = 0;
   for (; width - done >= N * LANES; done += N * LANES)
-    slope_tile<K, J, N>(slopes, s, i0, j0, count, done);
-  for (; done < width; done += LANES) slope_tile<K, J, 1>(slopes, s, i0, j0, count, done);
+    slope_tile<K, N>(slopes, s, i0, j0, count, done);
+  for (; done < width; done += LANES) slope_tile<K, 1>(slopes, s, i0, j0, count, done);
 }

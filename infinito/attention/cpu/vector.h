@@ -20,11 +20,16 @@ static inline void store(float* p, vec x) { _mm512_storeu_ps(p, x); }
 static inline vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vec fnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline vec maximum(vec a, vec b) { return _mm512_max_ps(a, b); }
+// The larger of a and b; NaN where a is NaN.
+static inline vec at_least(vec a, vec b) { return _mm512_max_ps(b, a); }
 static inline vec square_root(vec a) { return _mm512_sqrt_ps(a); }
 static inline vec absolute(vec a) { return _mm512_abs_ps(a); }
 static inline bool any_above(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
 static inline vec nearest(vec a) { return _mm512_roundscale_ps(a, 0); }
-static inline vec times_power_of_two(vec a, vec n) { return _mm512_scalef_ps(a, n); }
+// a·2^whole, but 0 where x < low.
+static inline vec scale_above(vec a, vec whole, vec x, vec low) {
+  return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ), a, whole);
+}
 // The smaller of |t| and STEP with the sign of t: exactly 0 where t is 0.
 static inline vec sign_step(vec t) { return _mm512_range_ps(t, _mm512_set1_ps(STEP), 2); }
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -38,6 +43,7 @@ static inline void store(float* p, vec x) { _mm256_storeu_ps(p, x); }
 static inline vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vec fnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline vec maximum(vec a, vec b) { return _mm256_max_ps(a, b); }
+static inline vec at_least(vec a, vec b) { return _mm256_max_ps(b, a); }
 static inline vec square_root(vec a) { return _mm256_sqrt_ps(a); }
 static inline vec absolute(vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 static inline bool any_above(vec a, vec b) {
@@ -55,6 +61,7 @@ static inline void store(float* p, vec x) { vst1q_f32(p, x); }
 static inline vec fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 static inline vec fnma(vec a, vec b, vec c) { return vfmsq_f32(c, a, b); }
 static inline vec maximum(vec a, vec b) { return vmaxq_f32(a, b); }
+static inline vec at_least(vec a, vec b) { return vmaxq_f32(a, b); }
 static inline vec square_root(vec a) { return vsqrtq_f32(a); }
 static inline vec absolute(vec a) { return vabsq_f32(a); }
 static inline bool any_above(vec a, vec b) { return vmaxvq_u32(vcgtq_f32(a, b)) != 0; }
@@ -65,11 +72,11 @@ static inline vec nearest(vec a) { return vrndnq_f32(a); }
 
 #if !(defined(__AVX512F__) && defined(__AVX512DQ__))
 constexpr float STEP = 1.0f;
-static inline vec times_power_of_two(vec a, vec n) {
-  word bits = __builtin_convertvector(n + splat(127.0f), word) << 23;
+static inline vec scale_above(vec a, vec whole, vec x, vec low) {
+  word bits = __builtin_convertvector(whole + splat(127.0f), word) << 23;
   vec power;
   std::memcpy(&power, &bits, sizeof bits);
-  return a * power;
+  return x < low ? splat(0.0f) : a * power;
 }
 static inline vec sign_step(vec t) {
   vec zero = splat(0.0f), one = splat(1.0f);
@@ -132,14 +139,14 @@ static inline vec load_part(const float* p, int64_t count) {
 // stays NaN. Compilers' own exp is scalar, or inexact under -ffast-math, which also drops NaN.
 static inline vec exp2(vec x) {
   vec low = splat(-126.0f);
-  vec whole = nearest(x < low ? low : x), part = x - whole;
+  vec whole = nearest(at_least(x, low)), part = x - whole;
   vec p = splat(1.32764725e-3f);
   p = fma(p, part, splat(9.67554096e-3f));
   p = fma(p, part, splat(5.55071309e-2f));
   p = fma(p, part, splat(2.40221202e-1f));
   p = fma(p, part, splat(6.93146944e-1f));
   p = fma(p, part, splat(1.00000012f));
-  return x < low ? splat(0.0f) : times_power_of_two(p, whole);
+  return scale_above(p, whole, x, low);
 }
 
 // Where lane i of a pair's merge comes from, at the butterfly stage of `step`: the pair's own lanes
