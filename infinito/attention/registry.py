@@ -14,8 +14,8 @@ from infinito.errors import ConfigError
 BACKENDS: tuple[Backend, ...] = (
     fused_cpu.BACKEND,
     sdpa.BACKEND,
-    chunked.BACKEND,
     cdist.BACKEND,
+    chunked.BACKEND,
     reference.BACKEND,
 )
 

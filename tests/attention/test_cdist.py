@@ -23,3 +23,9 @@ def test_half_precision_is_computed_in_float32(metric: str) -> None:
 
 def test_linf_is_refused_for_its_gradient_at_ties() -> None:
     assert BACKEND.obstacle(Request("linf")) == "it has l1, l2 and lp, not linf"
+
+
+def test_auto_takes_it_for_short_sequences_only() -> None:
+    assert BACKEND.unwise(Request("l1", time_k=128, dim=64)) is None
+    assert BACKEND.unwise(Request("l1", time_k=129, dim=64)) == "it is for up to 128 keys"
+    assert BACKEND.unwise(Request("lp", time_k=65, dim=64)) == "it is for up to 64 keys"
