@@ -2,7 +2,7 @@
 
     python experiments/throughput/measure.py --text <tiny Shakespeare> [--threads 1]
 
-Both run in this process, in turn, a fresh trainer each time; the ratio is that of medians. infinito's
+Both run in this process, in turn, a fresh trainer each time; the ratio is that of medians. Our
 side is everything a run has: Lightning, its callbacks, logging to TensorBoard, the progress bar
 (drawn to a terminal that goes nowhere), and the data path. Validation and saving are left out on
 both sides.
@@ -32,7 +32,6 @@ from infinito.objectives.language import cross_entropy
 from infinito.paths import conf_dir
 from infinito.run import job  # noqa: F401  (registers what the configuration needs)
 from infinito.trainer.interruption import Interruption
-from infinito.trainer.stream import StreamedData
 
 WARM_UP = 20
 RECIPES = {
@@ -54,7 +53,9 @@ class Clock(Callback):
         self.steps = steps
         self.started_s = self.step_s = 0.0
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx == WARM_UP:
             self.started_s = time.perf_counter()
 
@@ -98,7 +99,8 @@ def infinito(run: RunConf, steps: int, folder: Path) -> float:
         clock = Clock(steps)
         training.trainer.callbacks.insert(0, clock)  # type: ignore[attr-defined]
         training.trainer.fit_loop.epoch_loop.max_steps = WARM_UP + steps
-        training.trainer.fit(task, datamodule=StreamedData(data, WARM_UP + steps + 1))
+        data.total_batches = WARM_UP + steps + 1
+        training.trainer.fit(task, datamodule=data)
     return clock.step_s
 
 

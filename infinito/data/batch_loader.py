@@ -1,8 +1,9 @@
-"""Loaders that hand whole batches to a training loop and can begin anywhere in an epoch."""
+"""Loaders that hand whole batches to a training loop and can begin anywhere in a training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -33,52 +34,49 @@ class EvaluationLoader:
         return iter(fetched(self.blocks, self.order.batches(), self.workers))
 
 
-class TrainingLoader:
-    """Batches of one epoch after the other, int64 (batch, block_size + 1), from any place on.
+class TrainingStream:
+    """Batches 0 … `total` − 1 of a training, int64 (batch, block_size + 1), epoch after epoch.
 
-    Each iteration that is begun is the next epoch. An iterator that is made but never asked for a
-    batch does not count: Lightning makes one before it knows where it will resume.
-
-    Lightning's own epoch counter is not used, because a run that `max_steps` stops within an epoch
-    counts that epoch as finished.
+    A training is one stream with one counter: Lightning's restart logic differs with the hook in
+    which a checkpoint was saved, and breaks at epoch boundaries. A stream has none.
 
     Args:
         blocks: the windows.
-        order: the batches of an epoch.
+        order: the batches of each epoch.
+        total: batches of the whole training.
+        start: batches that are already done.
         workers: processes that fetch ahead; 0 fetches here, which takes microseconds.
-
-    Attributes:
-        position: (epoch, number of its batches handed out).
     """
 
-    def __init__(self, blocks: TokenBlocks, order: TrainingOrder, workers: int = 0) -> None:
+    def __init__(
+        self,
+        blocks: TokenBlocks,
+        order: TrainingOrder,
+        total: int,
+        start: int = 0,
+        workers: int = 0,
+    ) -> None:
         self.blocks, self.order, self.workers = blocks, order, workers
-        self.start_at(0, 0)
+        self.total, self.start = total, start
 
     def __len__(self) -> int:
-        """Returns the batches of a whole epoch, wherever the present one started."""
-        return len(self.order)
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Makes the next iteration begin at batch number `batch` of epoch `epoch`."""
-        self.position = (epoch, batch)
-        self._is_begun = False
+        """Returns the batches of the whole training, wherever this stream begins."""
+        return self.total
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self._is_begun:
-            self.position = (self.position[0] + 1, 0)
-        self._is_begun = True
-        epoch, batch = self.position
-        indices = self.order.batches(epoch, batch)
-        for windows in fetched(self.blocks, indices, self.workers):
-            batch += 1
-            self.position = (epoch, batch)
-            yield windows
+        batches = islice(self._window_numbers(), self.total - self.start)
+        return iter(fetched(self.blocks, batches, self.workers))
+
+    def _window_numbers(self) -> Iterator[np.ndarray]:
+        epoch, batch = divmod(self.start, len(self.order))
+        while True:
+            yield from self.order.batches(epoch, batch)
+            epoch, batch = epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns nothing: the datamodule stores the position, which Lightning always restores.
+        """Returns nothing: the place is `start`, which the trainer's counter gives.
 
-        A loader's state it restores in some kinds of resume only, but without this method it warns.
+        Lightning asks for this method as the sign of a loader that can be resumed.
         """
         return {}
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from transformers import PreTrainedTokenizerFast
 
-from infinito.data.batch_loader import EvaluationLoader, TrainingLoader
+from infinito.data.batch_loader import EvaluationLoader, TrainingStream
 from infinito.data.batch_order import EvaluationOrder, TrainingOrder
 from infinito.data.encoding import (
     TokenChunk,
@@ -43,6 +42,10 @@ class LanguageDataModule(LightningDataModule):
         workers: processes that fetch batches; 0 fetches in the training process.
         cache_dir: folder of tokens and tokenizers, shared between runs.
 
+    Attributes:
+        total_batches: batches of the whole training; None for one epoch.
+        start_batch: batches of it that are already done.
+
     Raises:
         ConfigError: text without a tokenizer, or a chain with one.
     """
@@ -74,8 +77,8 @@ class LanguageDataModule(LightningDataModule):
         self.seed, self.workers = seed, workers
         self.cache = TokenCache(cache_dir)
         self._files: dict[Split, TokenFile] = {}
-        self._start = (0, 0)
-        self._train_loader: TrainingLoader | None = None
+        self.total_batches: int | None = None
+        self.start_batch = 0
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -114,21 +117,15 @@ class LanguageDataModule(LightningDataModule):
         name = f"{split} split of {self.source.description}"
         return TokenBlocks(self._tokens(split), self.block_size, name)
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
-        """Puts the training data back to its beginning; a checkpoint is loaded after this."""
-        self._start = (0, 0)
-        self._train_loader = None
-
-    def train_dataloader(self) -> TrainingLoader:
-        """Returns the training batches of this process, in an order fixed by (seed, epoch)."""
+    def train_dataloader(self) -> TrainingStream:
+        """Returns the batches of this process that are left, in orders fixed by (seed, epoch)."""
         blocks = self.blocks("train")
         rank, world_size = self._place()
         order = TrainingOrder(
             len(blocks), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
         )
-        self._train_loader = TrainingLoader(blocks, order, self.workers)
-        self._train_loader.start_at(*self._start)
-        return self._train_loader
+        total = self.total_batches or len(order)
+        return TrainingStream(blocks, order, total, self.start_batch, self.workers)
 
     def val_dataloader(self) -> EvaluationLoader:
         """Returns the validation batches of this process."""
@@ -144,20 +141,6 @@ class LanguageDataModule(LightningDataModule):
         rank, world_size = self._place()
         order = EvaluationOrder(len(blocks), self.eval_batch_size, rank=rank, world_size=world_size)
         return EvaluationLoader(blocks, order, self.workers)
-
-    def state_dict(self) -> dict[str, int]:
-        """Returns where training goes on: the epoch and the number of its next batch."""
-        if self._train_loader is None or self.trainer is None:
-            return {}
-        epoch, batch = self._train_loader.position
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        batch -= progress.ready - progress.processed  # handed out, but its step was not finished
-        is_last = batch >= self.trainer.num_training_batches
-        return {"epoch": epoch + 1, "batch": 0} if is_last else {"epoch": epoch, "batch": batch}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes training go on where `state_dict` was taken."""
-        self._start = (state["epoch"], state["batch"])
 
     def _tokens(self, split: Split) -> TokenFile:
         if split not in self._files:

@@ -22,7 +22,6 @@ from infinito.tasks.language_model import loss_report
 from infinito.trainer.checkpoint_io import read_checkpoint
 from infinito.trainer.interruption import Interruption
 from infinito.trainer.loading import load_weights, open_trained
-from infinito.trainer.stream import StreamedData
 
 
 def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -74,11 +73,11 @@ def _train(run: RunConf, folder: Path, console: Console) -> float:
     training = build.training(
         run, folder, length, tokenizer, console, interruption, last["global_step"] if last else None
     )
-    stream = StreamedData(data, length.batches, start=done)
+    data.total_batches, data.start_batch = length.batches, done
     with interruption.listening():
         training.trainer.fit(
             task,
-            datamodule=stream,
+            datamodule=data,
             ckpt_path=folder / "checkpoints/last.ckpt" if last else None,
             weights_only=True,
         )

@@ -46,8 +46,8 @@ def loss_report(nats: float, units: TextUnits, prefix: str) -> dict[str, float]:
 def seed_device(seed: int, device: torch.device) -> None:
     """Seeds the generators that a step on `device` draws from.
 
-    `torch.manual_seed` also queues a call, with a formatted traceback, for every kind of device that
-    is not in use: a third of a millisecond a step, and a list that grows without end.
+    `torch.manual_seed` also queues a call, with a formatted traceback, for every kind of device
+    that is not in use: a third of a millisecond a step, and a list that grows without end.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

@@ -17,12 +17,15 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils.logging import disable_progress_bar
 
 import infinito.models.distance_lm  # noqa: F401  (registers DistanceLM with the Auto classes)
 from infinito.errors import CheckpointError
 from infinito.trainer.checkpoint_io import read_checkpoint
 
 MODEL_PREFIX = "model."
+
+disable_progress_bar()  # a bar for each file of a small model is noise
 
 
 @dataclass(frozen=True)
