@@ -33,6 +33,13 @@ class LearnedScale(nn.Module):
         return softplus(self.raw)
 
 
+class ResidualLinear(nn.Linear):
+    """A linear layer without bias that adds to the residual stream: it starts smaller."""
+
+    def __init__(self, features: int, dim: int) -> None:
+        super().__init__(features, dim, bias=False)
+
+
 class DistanceAttention(nn.Module):
     """Multi-head causal attention by the config's metric."""
 
@@ -44,7 +51,7 @@ class DistanceAttention(nn.Module):
         self.head_dim = config.head_dim
         features = (self.heads + 2 * self.kv_heads) * self.head_dim
         self.qkv = nn.Linear(config.hidden_size, features, bias=False)
-        self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.out = ResidualLinear(config.hidden_size, config.hidden_size)
         self.scale = None
         if config.learned_scale and config.scale_per == "head":
             self.scale = LearnedScale(self.heads, config.scale)
@@ -107,7 +114,7 @@ class FeedForward(nn.Module):
     def __init__(self, config: DistanceLMConfig) -> None:
         super().__init__()
         self.up = nn.Linear(config.hidden_size, config.feed_forward_size, bias=False)
-        self.out = nn.Linear(config.feed_forward_size, config.hidden_size, bias=False)
+        self.out = ResidualLinear(config.feed_forward_size, config.hidden_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return (batch, time, dim) of (batch, time, dim)."""

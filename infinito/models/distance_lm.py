@@ -26,8 +26,8 @@ from transformers.utils.output_capturing import capture_outputs
 from infinito.models.distance_block import (
     DistanceAttention,
     DistanceBlock,
-    FeedForward,
     LearnedScale,
+    ResidualLinear,
 )
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.learned_positions import LearnedPositions
@@ -53,12 +53,18 @@ class DistanceLMPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        """Draw a module's start values.
+
+        Linear layers keep the size of what they are given (LeCun et al. 1998): with GPT-2's 0.02
+        whatever the width, a model of width 128 learns markedly slower. Layers that add to the
+        residual stream start smaller by the root of their number (GPT-2, section 2.3).
+        """
         super()._init_weights(module)
-        if isinstance(module, DistanceAttention | FeedForward):
-            # Each block adds two branches to the residual stream (GPT-2, section 2.3).
-            branches = 2 * self.config.num_hidden_layers
-            std = self.config.initializer_range / math.sqrt(branches)
-            init.normal_(module.out.weight, mean=0.0, std=std)
+        if isinstance(module, nn.Linear) and module is not self.get_output_embeddings():
+            std = self.config.initializer_factor / math.sqrt(module.in_features)
+            if isinstance(module, ResidualLinear):
+                std /= math.sqrt(2 * self.config.num_hidden_layers)
+            init.normal_(module.weight, mean=0.0, std=std)
         elif isinstance(module, LearnedScale):
             init.copy_(module.raw, module.first_raw().expand_as(module.raw))
         elif isinstance(module, RotaryPositions):

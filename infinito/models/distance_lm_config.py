@@ -21,7 +21,8 @@ class DistanceLMConfig(PreTrainedConfig):
         scale_per: "model" learns one λ, "head" one for each head of each layer.
         attention_backend: a name in `infinito.attention.BACKENDS`, or "auto".
         dropout: on embeddings and residual branches; `attention_dropout`: on attention weights.
-        initializer_range: standard deviation of the embeddings' start.
+        initializer_range: standard deviation of the embeddings at the start.
+        initializer_factor: that of a linear layer, over 1/√inputs.
 
     Raises:
         ConfigError: numbers that do not fit together; all faults at once.
@@ -49,6 +50,7 @@ class DistanceLMConfig(PreTrainedConfig):
     dropout: float | int = 0.0
     layer_norm_eps: float = 1e-5
     initializer_range: float = 0.02
+    initializer_factor: float = 1.0
     tie_word_embeddings: bool = True
     use_cache: bool = True
     pad_token_id: int | None = None
