@@ -96,7 +96,9 @@ def _finish(
     summary = summarize(run, folder, data, training, elapsed_s)
     write_json(folder / "summary.json", summary)
     score = score_of(summary, run.score)
-    training.trainer.logger.log_hyperparams(flat(asdict(run)), {run.score: score})  # type: ignore[union-attr]
+    training.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
+        flat(asdict(run)), {f"final/{run.score}": score}, step=training.trainer.global_step
+    )
     training.trainer.logger.finalize("success")  # type: ignore[union-attr]
     trained = open_trained(str(folder))
     trained.model.save_pretrained(folder / "model")

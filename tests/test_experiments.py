@@ -1,0 +1,82 @@
+"""Every file of conf/ composes, and every experiment trains a few steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infinito import run as program
+from infinito.composition import check
+from infinito.config import RunConf
+from infinito.jobs.list import first_comment
+from infinito.paths import conf_dir
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+OPTIONS = [
+    (path.parent.name, path.stem)
+    for path in sorted(conf_dir().glob("*/*.yaml"))
+    if path.parent.name != "experiment"
+]
+NEEDED = {
+    "text": ["data.path=x"],
+    "pretrained": ["tokenizer.path=x"],
+    "shakespeare_char": ["data.path=x"],
+}
+SHORT = (
+    "trainer.max_steps=2",
+    "trainer.validate_every=2",
+    "optimizer.warmup_steps=0",
+    "model.dim=16",
+    "model.layers=1",
+    "attention.heads=2",
+    "data.block_size=16",
+    "data.batch_size=2",
+    "trainer.sample_tokens=4",
+    "trainer.progress_bar=false",
+    "trainer.threads=1",
+)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes(group: str, option: str) -> None:
+    check([f"{group}={option}", *NEEDED.get(option, [])], conf_dir())
+
+
+@pytest.mark.parametrize("path", sorted(conf_dir().glob("*/*.yaml")), ids=lambda path: path.stem)
+def test_every_file_says_what_it_is_and_runs_no_code(path: Path) -> None:
+    assert first_comment(path)
+    assert "_target_" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_is_a_short_delta_with_its_question(name: str) -> None:
+    path = conf_dir() / "experiment" / f"{name}.yaml"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 40
+    check([f"+experiment={name}", *NEEDED.get(name, [])], conf_dir())
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "reproducibility"])
+def test_every_experiment_trains(name: str, text_file: Path, tmp_path: Path) -> None:
+    overrides = [f"+experiment={name}", *SHORT, f"data.cache_dir={tmp_path / 'cache'}"]
+    if name == "shakespeare_char":
+        overrides.append(f"data.path={text_file}")
+    else:
+        overrides += ["data.parts=topics", "data.max_bytes=150000", "tokenizer.vocab_size=300"]
+    score = program.execute(check(overrides, conf_dir()), tmp_path / "run")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert score == summary["val/loss"] > 0
+    assert summary["steps"] == 2
+
+
+def test_equal_seeds_are_equal_bits_in_two_processes(
+    configured: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    run = configured("task=reproducibility", "model.dropout=0.1")
+    program.execute(run, tmp_path / "check")
+    report = json.loads((tmp_path / "check/reproducibility.json").read_text())
+    assert report["same seed, equal weights"]
+    assert report["other seed, other weights"]
+    assert report["runs"][0]["losses"] == 8
