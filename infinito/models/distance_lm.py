@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     Cache,
@@ -204,6 +203,5 @@ class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
         )
 
 
-AutoConfig.register("distance_lm", DistanceLMConfig, exist_ok=True)
 AutoModel.register(DistanceLMConfig, DistanceLMModel, exist_ok=True)
 AutoModelForCausalLM.register(DistanceLMConfig, DistanceLMForCausalLM, exist_ok=True)

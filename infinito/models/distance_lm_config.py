@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformers import PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from infinito.attention.metrics import metric_faults
 from infinito.errors import ConfigError
@@ -129,3 +129,6 @@ def _choose(size: int, name: str = "attention.heads") -> str:
     some = ", ".join(map(str, divisors[:8]))
     example = max(count for count in divisors if count <= 8)
     return f"Choose {some}{' …' if len(divisors) > 8 else ''}, e.g. `{name}={example}`"
+
+
+AutoConfig.register("distance_lm", DistanceLMConfig, exist_ok=True)
