@@ -6,6 +6,7 @@ needs nothing but torch, so it serves where no faster backend can.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import torch
@@ -21,30 +22,52 @@ from infinito.attention.reference import weigh
 LEAST_ROWS = 4
 """Queries in a block at least: fewer would save little memory for much overhead."""
 
+Block = Callable[[Tensor, Tensor, Tensor, Tensor | None, Request], Tensor]
+
 _EXPONENTS = {"l1": 1.0, "l2": 2.0, "sq_l2": 2.0}
 
 
 def _attend(
     queries: Tensor, keys: Tensor, values: Tensor, request: Request, mask: Tensor | None
 ) -> Tensor:
+    return in_blocks(_attend_block, queries, keys, values, request, mask)
+
+
+def in_blocks(
+    block: Block,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    request: Request,
+    mask: Tensor | None,
+) -> Tensor:
+    """Return what `block` makes of some queries at a time, side by side.
+
+    Args:
+        block: takes queries (batch, heads, rows, dim), the keys and values that they may see, which
+            of these they see (None for all), and the request; returns (batch, heads, rows, width).
+
+    Returns:
+        (batch, heads, time_q, width).
+    """
     rows = block_rows(request)
     if not _has_feature_axis(request.kernel):
-        return _in_blocks(queries, keys, values, request, mask, rows)
+        return _walk(block, queries, keys, values, request, mask, rows)
     outs = []
     for b, h in product(range(request.batch), range(request.heads)):
         group = h * request.kv_heads // request.heads
-        one = request._replace(batch=1, heads=1, kv_heads=1)
         outs.append(
-            _in_blocks(
+            _walk(
+                block,
                 queries[b : b + 1, h : h + 1],
                 keys[b : b + 1, group : group + 1],
                 values[b : b + 1, group : group + 1],
-                one,
+                request._replace(batch=1, heads=1, kv_heads=1),
                 _part(mask, b, h),
                 rows,
             )
         )
-    return torch.cat(outs).view(*queries.shape[:-1], values.shape[-1])
+    return torch.cat(outs).view(*queries.shape[:-1], outs[0].shape[-1])
 
 
 def block_rows(request: Request) -> int:
@@ -68,7 +91,8 @@ def _part(mask: Tensor | None, b: int, h: int) -> Tensor | None:
     return mask[b : b + 1, h : h + 1]
 
 
-def _in_blocks(
+def _walk(
+    block: Block,
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
@@ -85,9 +109,9 @@ def _in_blocks(
         visible = _visible(request, mask, start, stop, seen, queries.device)
         arguments = queries[:, :, start:stop], keys[:, :, :seen], values[:, :, :seen]
         if request.grad:
-            out = checkpoint(_attend_block, *arguments, visible, request, use_reentrant=False)
+            out = checkpoint(block, *arguments, visible, request, use_reentrant=False)
         else:
-            out = _attend_block(*arguments, visible, request)
+            out = block(*arguments, visible, request)
         outs.append(out)
     return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)
 
@@ -117,17 +141,18 @@ def _visible(
 def _attend_block(
     queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None, request: Request
 ) -> Tensor:
-    scores = _scores(queries, share_groups(keys, request.heads), request) * request.factor
-    weights = weigh(scores, visible).to(values.dtype)
+    weights = weigh(block_scores(queries, keys, request), visible).to(values.dtype)
     if request.dropout_p:
         weights = dropout(weights, request.dropout_p)
     return weights @ share_groups(values, request.heads)
 
 
-def _scores(queries: Tensor, keys: Tensor, request: Request) -> Tensor:
+def block_scores(queries: Tensor, keys: Tensor, request: Request) -> Tensor:
+    """Return the scores of some queries with some keys, (batch, heads, rows, keys)."""
+    keys = share_groups(keys, request.heads)
     exponent = _EXPONENTS.get(request.kernel)
     if exponent is None:
-        return KERNELS[request.kernel].score(queries, keys, request.p)
+        return KERNELS[request.kernel].score(queries, keys, request.p) * request.factor
     wide = torch.promote_types(queries.dtype, torch.float32)
     with torch.autocast(queries.device.type, enabled=False):
         distances = torch.cdist(
@@ -137,7 +162,7 @@ def _scores(queries: Tensor, keys: Tensor, request: Request) -> Tensor:
             # The other mode takes ‖q‖² + ‖k‖² − 2 q·k, which cancels where q is near k.
             compute_mode="donot_use_mm_for_euclid_dist",
         )
-    return -(distances.square() if request.kernel == "sq_l2" else distances)
+    return -request.factor * (distances.square() if request.kernel == "sq_l2" else distances)
 
 
 def _unable(_: Request) -> str | None:

@@ -1,165 +1,66 @@
 """The fused CPU attention as torch operators with gradients, and as a backend.
 
-The kernel itself is `cpu/kernel.cpp`; compiling and loading it is in `kernel_build`.
+What it computes is in `cpu/kernel.cpp`; how its functions are called in `kernel_call`.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from infinito.attention.backend import Backend, Request
-from infinito.attention.kernel_build import load_kernel
-from infinito.errors import DeviceError
-from infinito.paths import cache_dir
+from infinito.attention.kernel_call import KERNELS, fault, run_kernel
 
-KERNELS = ("dot", "l1", "l2", "sq_l2")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-
-
-class _View(ctypes.Structure):
-    _fields_ = (("data", ctypes.c_void_p), ("strides", ctypes.c_int64 * 3))
-
-
-_VIEWS = (
-    "queries",
-    "keys",
-    "values",
-    "out",
-    "grad_out",
-    "grad_queries",
-    "grad_keys",
-    "grad_values",
-)
-_SIZES = ("batch", "heads", "kv_heads", "time_q", "time_k", "dim", "value_dim")
-
-
-class _Call(ctypes.Structure):
-    """The struct `Call` of `cpu/call.h`, field by field."""
-
-    _fields_ = (
-        *((name, _View) for name in _VIEWS),
-        ("softmax", ctypes.c_void_p),
-        ("statistics", ctypes.c_void_p),
-        ("padding", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in _SIZES),
-        ("kernel", ctypes.c_int64),
-        ("causal", ctypes.c_int64),
-        ("threads", ctypes.c_int64),
-        ("seed", ctypes.c_uint64),
-        ("dropout_p", ctypes.c_double),
-        ("factor", ctypes.c_double),
-    )
-
-
-@functools.cache
-def _load() -> ctypes.CDLL | DeviceError:
-    try:
-        return load_kernel(cache_dir() / "kernels")
-    except DeviceError as error:
-        warnings.warn(f"attention backend fused_cpu is off: {error}.", stacklevel=2)
-        return error
-
-
-@torch.compiler.assume_constant_result
-def fault() -> str | None:
-    """Return why the kernel cannot be had here, or None; the first call may compile it."""
-    loaded = _load()
-    return str(loaded) if isinstance(loaded, DeviceError) else None
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
-
-
-def _run(name: str, call: _Call) -> None:
-    kernel = _load()
-    if isinstance(kernel, DeviceError):
-        raise kernel
-    if getattr(kernel, name)(ctypes.addressof(call)):
-        raise MemoryError("fused_cpu attention ran out of memory")
-
-
-def _describe(
-    tensors: dict[str, Tensor],
-    kernel: str,
-    causal: bool,
-    factor: float,
-    key_padding: Tensor | None,
-    dropout_p: float,
-    seed: Tensor | None,
-) -> _Call:
-    batch, heads, time_q, dim = tensors["queries"].shape
-    _, kv_heads, time_k, value_dim = tensors["values"].shape
-    call = _Call(
-        softmax=tensors["softmax"].data_ptr(),
-        statistics=tensors["statistics"].data_ptr() if "statistics" in tensors else None,
-        padding=None if key_padding is None else key_padding.data_ptr(),
-        batch=batch,
-        heads=heads,
-        kv_heads=kv_heads,
-        time_q=time_q,
-        time_k=time_k,
-        dim=dim,
-        value_dim=value_dim,
-        kernel=KERNELS.index(kernel),
-        causal=causal,
-        threads=torch.get_num_threads(),
-        seed=0 if seed is None else int(seed),
-        dropout_p=dropout_p,
-        factor=factor,
-    )
-    for name in _VIEWS:
-        if name in tensors:
-            view = getattr(call, name)
-            view.data = tensors[name].data_ptr()
-            view.strides[:] = tensors[name].stride()[:3]
-    return call
-
-
-def _new_outputs(queries: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return an output whose heads lie side by side, so that merging them is free, and softmax."""
-    batch, heads, time, _ = queries.shape
-    out = queries.new_empty(batch, time, heads, values.shape[-1]).transpose(1, 2)
-    return out, queries.new_empty(batch, heads, time, 2)
+"""What it takes; it computes in float32."""
 
 
 @torch.library.custom_op("infinito::fused_cpu", mutates_args=(), device_types="cpu")
-def _forward(
+def fused_attention(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
     kernel: str,
     causal: bool,
     factor: float,
-    key_padding: Tensor | None,
+    padding: Tensor | None,
     dropout_p: float,
     seed: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
+    """Return the output, and of each row's softmax the reference (in bits) and the sum.
+
+    Args:
+        queries: float32 (batch, heads, time_q, dim).
+        keys: float32 (batch, kv_heads, time_k, dim).
+        values: float32 (batch, kv_heads, time_k, value_dim).
+        kernel: a name in `KERNELS`.
+        causal: query i sees key j when j <= i + time_k − time_q.
+        factor: what scores are multiplied with.
+        padding: bool (batch, time_k), True for a real token.
+        dropout_p: probability with which a weight is dropped.
+        seed: int64 (), what decides which.
+
+    Returns:
+        (batch, heads, time_q, value_dim) and (batch, heads, time_q, 2).
+    """
     queries, keys, values = _rows(queries), _rows(keys), _rows(values)
-    out, softmax = _new_outputs(queries, values)
-    tensors = {"queries": queries, "keys": keys, "values": values, "out": out, "softmax": softmax}
-    call = _describe(tensors, kernel, causal, factor, key_padding, dropout_p, seed)
-    _run("infinito_attention_forward", call)
+    out, softmax = _new_results(queries, values)
+    run_kernel(
+        "forward",
+        _named(padding, queries=queries, keys=keys, values=values, out=out, softmax=softmax),
+        kernel=kernel,
+        causal=causal,
+        factor=factor,
+        dropout_p=dropout_p,
+        seed=seed,
+    )
     return out, softmax
 
 
-@_forward.register_fake
-def _(
-    queries: Tensor,
-    keys: Tensor,  # noqa: ARG001
-    values: Tensor,
-    *_: object,
-) -> tuple[Tensor, Tensor]:
-    return _new_outputs(queries, values)
-
-
 @torch.library.custom_op("infinito::fused_cpu_backward", mutates_args=(), device_types="cpu")
-def _backward(
+def fused_attention_backward(
     grad_out: Tensor,
     queries: Tensor,
     keys: Tensor,
@@ -169,72 +70,105 @@ def _backward(
     kernel: str,
     causal: bool,
     factor: float,
-    key_padding: Tensor | None,
+    padding: Tensor | None,
     dropout_p: float,
     seed: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of queries, keys and values; arguments as in `fused_attention`."""
     queries, keys, values, grad_out = map(_rows, (queries, keys, values, grad_out))
-    tensors = {
-        "queries": queries,
-        "keys": keys,
-        "values": values,
-        "out": out,
-        "softmax": softmax,
-        "grad_out": grad_out,
-        "grad_queries": torch.empty_like(queries),
-        "grad_keys": torch.empty_like(keys),
-        "grad_values": torch.empty_like(values),
-    }
-    call = _describe(tensors, kernel, causal, factor, key_padding, dropout_p, seed)
-    _run("infinito_attention_backward", call)
-    return tensors["grad_queries"], tensors["grad_keys"], tensors["grad_values"]
+    grads = _new_gradients(queries, keys, values)
+    tensors = _named(
+        padding,
+        queries=queries,
+        keys=keys,
+        values=values,
+        out=out,
+        softmax=softmax,
+        grad_out=grad_out,
+        grad_queries=grads[0],
+        grad_keys=grads[1],
+        grad_values=grads[2],
+    )
+    run_kernel(
+        "backward",
+        tensors,
+        kernel=kernel,
+        causal=causal,
+        factor=factor,
+        dropout_p=dropout_p,
+        seed=seed,
+    )
+    return grads
 
 
-@_backward.register_fake
+@fused_attention.register_fake
+def _(queries: Tensor, _keys: Tensor, values: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+    return _new_results(queries, values)
+
+
+@fused_attention_backward.register_fake
 def _(
-    _grad: Tensor, queries: Tensor, keys: Tensor, values: Tensor, *_: object
-) -> tuple[Tensor, ...]:
-    return tuple(torch.empty_like(_rows(tensor)) for tensor in (queries, keys, values))
+    _grad_out: Tensor, queries: Tensor, keys: Tensor, values: Tensor, *_: object
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _new_gradients(queries, keys, values)
 
 
-def _save(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:  # type: ignore[no-untyped-def]
-    queries, keys, values, kernel, causal, factor, key_padding, dropout_p, seed = inputs
-    ctx.save_for_backward(queries, keys, values, *output, key_padding, seed)
+def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    queries, keys, values, kernel, causal, factor, padding, dropout_p, seed = inputs
+    ctx.save_for_backward(queries, keys, values, *output, padding, seed)
     ctx.options = kernel, causal, factor, dropout_p
 
 
-def _differentiate(ctx, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-    *tensors, key_padding, seed = ctx.saved_tensors
+def _differentiate(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    *tensors, padding, seed = ctx.saved_tensors
     kernel, causal, factor, dropout_p = ctx.options
-    grads = _backward(grad_out, *tensors, kernel, causal, factor, key_padding, dropout_p, seed)
+    grads = fused_attention_backward(
+        grad_out, *tensors, kernel, causal, factor, padding, dropout_p, seed
+    )
     return *grads, *[None] * 6
 
 
 torch.library.register_autograd("infinito::fused_cpu", _differentiate, setup_context=_save)
 
 
+def _rows(tensor: Tensor) -> Tensor:
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _named(padding: Tensor | None, **tensors: Tensor) -> dict[str, Tensor]:
+    return tensors if padding is None else {**tensors, "padding": padding.contiguous()}
+
+
+def _new_results(queries: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return an output whose heads lie side by side, so that merging them is free, and softmax."""
+    batch, heads, time, _ = queries.shape
+    out = queries.new_empty(batch, time, heads, values.shape[-1]).transpose(1, 2)
+    return out, queries.new_empty(batch, heads, time, 2)
+
+
+def _new_gradients(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        torch.empty_like(_rows(queries)),
+        torch.empty_like(_rows(keys)),
+        torch.empty_like(_rows(values)),
+    )
+
+
 def _attend(
-    queries: Tensor, keys: Tensor, values: Tensor, request: Request, key_padding: Tensor | None
+    queries: Tensor, keys: Tensor, values: Tensor, request: Request, padding: Tensor | None
 ) -> Tensor:
-    dtype = values.dtype
-    queries, keys, values = queries.float(), keys.float(), values.float()
-    seed = None
-    if request.dropout_p:
-        seed = torch.randint(2**62, ())
-    if key_padding is not None:
-        key_padding = key_padding.contiguous()
-    out, _ = _forward(
-        queries,
-        keys,
-        values,
+    out, _ = fused_attention(
+        queries.float(),
+        keys.float(),
+        values.float(),
         request.kernel,
         request.causal,
         request.factor,
-        key_padding,
+        padding,
         request.dropout_p,
-        seed,
+        torch.randint(2**62, ()) if request.dropout_p else None,
     )
-    return out.to(dtype)
+    return out.to(values.dtype)
 
 
 def _unable(request: Request) -> str | None:

@@ -54,7 +54,7 @@ def build_kernel(
     target = tuple(target) or target_flags()
     compiler = next(filter(None, map(shutil.which, compilers)), None)
     library = folder / f"fused_cpu-{fingerprint(compiler, target)}.so"
-    if library.is_file():
+    if _is_whole(library):
         return library
     if compiler is None:
         raise DeviceError(
@@ -66,6 +66,7 @@ def build_kernel(
         with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as scratch:
             fresh = Path(scratch) / library.name
             _compile([compiler, *COMPILE_FLAGS, *target, str(SOURCE), "-o", str(fresh)])
+            _seal(fresh)
             os.replace(fresh, library)
     except OSError as error:
         raise DeviceError(
@@ -76,21 +77,20 @@ def build_kernel(
 
 
 def load_kernel(folder: Path, target: Sequence[str] = ()) -> ctypes.CDLL:
-    """Return the loaded library; one that does not load (a damaged file) is compiled anew once.
+    """Return the loaded library, compiled first when it is missing or damaged.
 
     Raises:
-        DeviceError: as `build_kernel`, or the fresh library does not load either.
+        DeviceError: as `build_kernel`, or the library does not load.
     """
     library = build_kernel(folder, target)
     try:
-        return _open(library)
-    except (OSError, AttributeError):
-        library.unlink(missing_ok=True)
-    library = build_kernel(folder, target)
-    try:
-        return _open(library)
+        kernel = ctypes.CDLL(str(library))
+        for function in (kernel.infinito_attention_forward, kernel.infinito_attention_backward):
+            function.argtypes = [ctypes.c_void_p]
+            function.restype = ctypes.c_int64
     except (OSError, AttributeError) as error:
         raise DeviceError(f"the compiled kernel {library} does not load: {error}") from error
+    return kernel
 
 
 def fingerprint(compiler: str | None, target: Sequence[str]) -> str:
@@ -102,12 +102,18 @@ def fingerprint(compiler: str | None, target: Sequence[str]) -> str:
     return digest.hexdigest()[:20]
 
 
-def _open(library: Path) -> ctypes.CDLL:
-    kernel = ctypes.CDLL(str(library))
-    for function in (kernel.infinito_attention_forward, kernel.infinito_attention_backward):
-        function.argtypes = [ctypes.c_void_p]
-        function.restype = ctypes.c_int64
-    return kernel
+def _seal(library: Path) -> None:
+    """Append the file's digest, which the loader ignores: mapping a damaged library could crash."""
+    content = library.read_bytes()
+    library.write_bytes(content + hashlib.sha256(content).digest())
+
+
+def _is_whole(library: Path) -> bool:
+    try:
+        content = library.read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(content[:-32]).digest() == content[-32:]
 
 
 def _compile(command: list[str]) -> None:

@@ -270,7 +270,7 @@ def test_a_compiled_caller_stays_one_graph():
 def test_operators_keep_torch_library_promises():
     tensors = [tensor.requires_grad_() for tensor in draw(9, 9, 16)]
     arguments = (*tensors, "l1", True, 1.0, None, 0.0, None)
-    torch.library.opcheck(fused_cpu._forward, arguments)
+    torch.library.opcheck(fused_cpu.fused_attention, arguments)
 
 
 def test_a_forked_child_has_threads_of_its_own():

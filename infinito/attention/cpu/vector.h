@@ -6,14 +6,13 @@
 #include <cstring>
 #include <limits>
 
-// A register tile is 6 rows by TILE_VECTORS: 24 accumulators of 32 registers, or 12 of 16. STEP is the size of `sign_step`: a range instruction clamps to it, and dividing the
-// other factor by the same power of two is exact.
+// A register tile is 6 rows by TILE_VECTORS: 24 accumulators of 32 registers, or 12 of 16.
+constexpr float STEP = 0x1p-80f;  // what `sign_step` clamps to, so small that only a sign is left
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #include <immintrin.h>
 using vec = __m512;
 using word = __attribute__((vector_size(64))) uint32_t;
 constexpr int LANES = 16, TILE_VECTORS = 4;
-constexpr float STEP = 0x1p-80f;
 static inline vec splat(float x) { return _mm512_set1_ps(x); }
 static inline vec load(const float* p) { return _mm512_loadu_ps(p); }
 static inline void store(float* p, vec x) { _mm512_storeu_ps(p, x); }
@@ -44,6 +43,7 @@ static inline vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vec fnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline vec maximum(vec a, vec b) { return _mm256_max_ps(a, b); }
 static inline vec at_least(vec a, vec b) { return _mm256_max_ps(b, a); }
+static inline vec minimum(vec a, vec b) { return _mm256_min_ps(a, b); }
 static inline vec square_root(vec a) { return _mm256_sqrt_ps(a); }
 static inline vec absolute(vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 static inline bool any_above(vec a, vec b) {
@@ -62,6 +62,7 @@ static inline vec fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 static inline vec fnma(vec a, vec b, vec c) { return vfmsq_f32(c, a, b); }
 static inline vec maximum(vec a, vec b) { return vmaxq_f32(a, b); }
 static inline vec at_least(vec a, vec b) { return vmaxq_f32(a, b); }
+static inline vec minimum(vec a, vec b) { return vminq_f32(a, b); }
 static inline vec square_root(vec a) { return vsqrtq_f32(a); }
 static inline vec absolute(vec a) { return vabsq_f32(a); }
 static inline bool any_above(vec a, vec b) { return vmaxvq_u32(vcgtq_f32(a, b)) != 0; }
@@ -71,7 +72,6 @@ static inline vec nearest(vec a) { return vrndnq_f32(a); }
 #endif
 
 #if !(defined(__AVX512F__) && defined(__AVX512DQ__))
-constexpr float STEP = 1.0f;
 static inline vec scale_above(vec a, vec whole, vec x, vec low) {
   word bits = __builtin_convertvector(whole + splat(127.0f), word) << 23;
   vec power;
@@ -79,8 +79,7 @@ static inline vec scale_above(vec a, vec whole, vec x, vec low) {
   return x < low ? splat(0.0f) : a * power;
 }
 static inline vec sign_step(vec t) {
-  vec zero = splat(0.0f), one = splat(1.0f);
-  return (t > zero ? one : zero) - (t < zero ? one : zero);
+  return at_least(minimum(t, splat(STEP)), splat(-STEP));
 }
 #endif
 

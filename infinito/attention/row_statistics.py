@@ -1,0 +1,125 @@
+"""How spread out each row of attention is, without the weights: memory linear in time.
+
+What a single layer's weights say when they are at hand is in `statistics`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from infinito.attention import chunked, fused_cpu
+from infinito.attention.backend import Request
+from infinito.attention.functional import describe, prepare
+from infinito.attention.kernel_call import run_kernel
+from infinito.attention.metrics import find_metric
+from infinito.attention.reference import weigh
+
+
+class RowStatistics(NamedTuple):
+    """Of each query's attention, float32 (batch, heads, time_q).
+
+    A query that sees no key has −inf for `log_sum_exp` and 0 for the others.
+    """
+
+    log_sum_exp: Tensor
+    """log Σ exp(score), in nats."""
+    entropy: Tensor
+    """Of the weights, in nats: 0 for one key, log n for n keys weighted alike."""
+    mean: Tensor
+    """The mean weight of a visible key, which is 1 over their number."""
+    largest: Tensor
+    """The largest weight."""
+
+
+@torch.no_grad()
+def row_statistics(
+    queries: Tensor,
+    keys: Tensor,
+    *,
+    metric: str,
+    scale: float | Tensor = 1.0,
+    p: float | None = None,
+    causal: bool = True,
+    key_padding: Tensor | None = None,
+) -> RowStatistics:
+    """Return the statistics of every row; arguments as in `distance_attention`, no gradient.
+
+    Raises:
+        ConfigError: metric or p unknown.
+        ValueError: shapes that do not fit together.
+    """
+    # A value of width 1 stands in for those that nobody asks for.
+    values = keys.new_zeros(1).expand(*keys.shape[:3], 1)
+    queries, keys, values, factor = prepare(queries, keys, values, metric, scale, p)
+    kernel = find_metric(metric, p).KERNEL
+    request = describe(queries, keys, values, kernel, factor, p, causal, 0.0, key_padding)
+    if fused_cpu.BACKEND.obstacle(request) is None:
+        return _fused(queries, keys, values, request, key_padding)
+    four = chunked.in_blocks(_summarise, queries, keys, values, request, key_padding)
+    return RowStatistics(*four.float().unbind(-1))
+
+
+def _fused(
+    queries: Tensor, keys: Tensor, values: Tensor, request: Request, padding: Tensor | None
+) -> RowStatistics:
+    tensors = {
+        "queries": queries.float().contiguous(),
+        "keys": keys.float().contiguous(),
+        "values": values.float(),
+        "out": torch.empty(*queries.shape[:3], 1),
+        "softmax": torch.empty(*queries.shape[:3], 2),
+        "statistics": torch.empty(*queries.shape[:3], 2),
+    }
+    if padding is not None:
+        tensors["padding"] = padding.contiguous()
+    run_kernel(
+        "forward",
+        tensors,
+        kernel=request.kernel,
+        causal=request.causal,
+        factor=request.factor,
+    )
+    reference, total = tensors["softmax"].unbind(-1)
+    weighted, best = tensors["statistics"].unbind(-1)
+    log_sum_exp = (reference + total.log2()) * math.log(2)
+    seen = total > 0
+    return RowStatistics(
+        log_sum_exp,
+        (log_sum_exp - weighted / total * math.log(2)).where(seen, 0.0).clamp_min(0.0),
+        _seen_keys(request, padding).reciprocal().where(seen, 0.0),
+        ((best - reference).exp2() / total).where(seen, 0.0),
+    )
+
+
+def _seen_keys(request: Request, padding: Tensor | None) -> Tensor:
+    """Return how many keys each query sees, float32 (batch or 1, 1, time_q)."""
+    real = torch.ones(1, request.time_k) if padding is None else padding.float()
+    if not request.causal:
+        return real.sum(-1)[:, None, None].expand(-1, 1, request.time_q)
+    limits = torch.arange(request.time_q) + request.time_k - request.time_q
+    return torch.where(limits >= 0, real.cumsum(-1)[:, None, limits.clamp_min(0)], 0.0)
+
+
+def _summarise(
+    queries: Tensor, keys: Tensor, _: Tensor, visible: Tensor | None, request: Request
+) -> Tensor:
+    """Return the four statistics of a block's rows, (batch, heads, rows, 4)."""
+    scores = chunked.block_scores(queries, keys, request)
+    if visible is None:
+        visible = torch.ones((), dtype=torch.bool, device=scores.device)
+    count = visible.expand(scores.shape).sum(-1)
+    log_sum_exp = scores.masked_fill(~visible, -math.inf).logsumexp(-1)
+    weights = weigh(scores, visible.expand(scores.shape))
+    return torch.stack(
+        [
+            log_sum_exp,
+            torch.special.entr(weights).sum(-1),
+            count.to(scores.dtype).reciprocal().where(count > 0, 0.0),
+            weights.amax(-1),
+        ],
+        dim=-1,
+    )
