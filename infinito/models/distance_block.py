@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, softplus
@@ -40,13 +42,28 @@ class ResidualLinear(nn.Linear):
         super().__init__(features, dim, bias=False)
 
 
+class AttentionContext(NamedTuple):
+    """What all layers of one forward pass share.
+
+    `rotation` (batch or 1, time, 1, head_dim/2, 2) turns queries and keys; `visible` is what
+    `visibility` made; `scale` is λ, or the module that learns one for the whole model.
+    """
+
+    rotation: Tensor | None = None
+    visible: Tensor | None = None
+    scale: float | LearnedScale = 1.0
+    backend: str = "auto"
+    output_attentions: bool = False
+
+
 class DistanceAttention(nn.Module):
     """Multi-head causal attention by the config's metric."""
 
     def __init__(self, config: DistanceLMConfig, layer: int) -> None:
         super().__init__()
-        self.config, self.layer = config, layer
+        self.layer, self.metric, self.p = layer, config.metric, config.p
         self.kernel = find_metric(config.metric, config.p).KERNEL
+        self.dropout = config.attention_dropout
         self.heads, self.kv_heads = config.num_attention_heads, config.kv_heads
         self.head_dim = config.head_dim
         features = (self.heads + 2 * self.kv_heads) * self.head_dim
@@ -57,42 +74,33 @@ class DistanceAttention(nn.Module):
             self.scale = LearnedScale(self.heads, config.scale)
 
     def forward(
-        self,
-        hidden: Tensor,
-        rotation: Tensor | None,
-        visible: Tensor | None,
-        scale: float | Tensor,
-        past_key_values: Cache | None,
-        output_attentions: bool,
+        self, hidden: Tensor, context: AttentionContext, past_key_values: Cache | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return outputs (batch, time, dim); on request, weights (batch, heads, time, time_k)."""
-        config = self.config
-        queries, keys, values = self.project(hidden, rotation)
-        scale = scale if self.scale is None else self.scale()
-        queries, keys, values, factor = prepare(
-            queries, keys, values, config.metric, scale, config.p
-        )
+        queries, keys, values = self.project(hidden, context.rotation)
+        scale = context.scale if self.scale is None else self.scale
+        scale = scale() if isinstance(scale, LearnedScale) else scale
+        queries, keys, values, factor = prepare(queries, keys, values, self.metric, scale, self.p)
         if past_key_values is not None:
             keys, values = past_key_values.update(keys, values, self.layer)
-        weights = None
-        dropout_p = config.attention_dropout if self.training else 0.0
-        if output_attentions:
+        weights, visible = None, context.visible
+        dropout_p = self.dropout if self.training else 0.0
+        if context.output_attentions:
             request = describe(
-                queries, keys, values, self.kernel, factor, config.p, True, dropout_p, visible
+                queries, keys, values, self.kernel, factor, self.p, True, dropout_p, visible
             )
             mixed, weights = attend_with_weights(queries, keys, values, request, visible)
         else:
-            eager = config._attn_implementation == "eager"
             mixed = attend_prepared(
                 queries,
                 keys,
                 values,
                 kernel=self.kernel,
                 factor=factor,
-                p=config.p,
+                p=self.p,
                 dropout_p=dropout_p,
                 key_padding=visible,
-                backend="reference" if eager else config.attention_backend,
+                backend=context.backend,
             )
         return self.out(mixed.transpose(1, 2).flatten(2)), weights
 
@@ -133,23 +141,10 @@ class DistanceBlock(GradientCheckpointingLayer):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self,
-        hidden: Tensor,
-        rotation: Tensor | None,
-        visible: Tensor | None,
-        scale: float | Tensor,
-        past_key_values: Cache | None = None,
-        output_attentions: bool = False,
+        self, hidden: Tensor, context: AttentionContext, past_key_values: Cache | None = None
     ) -> Tensor:
         """Return the residual stream after this block, (batch, time, dim)."""
-        mixed, _ = self.attention(
-            self.attention_norm(hidden),
-            rotation,
-            visible,
-            scale,
-            past_key_values,
-            output_attentions,
-        )
+        mixed, _ = self.attention(self.attention_norm(hidden), context, past_key_values)
         hidden = hidden + self.drop(mixed)
         return hidden + self.drop(self.feed_forward(self.feed_forward_norm(hidden)))
 

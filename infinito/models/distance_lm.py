@@ -23,6 +23,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from infinito.models.distance_block import (
+    AttentionContext,
     DistanceAttention,
     DistanceBlock,
     LearnedScale,
@@ -110,33 +111,38 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
             ValueError: not exactly one of input_ids and inputs_embeds.
             ConfigError: the input is longer than the learned positions.
         """
+        config = self.config
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("expected exactly one of input_ids and inputs_embeds.")
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
+            past_key_values = DynamicCache(config=config)
         batch, time, _ = hidden.shape
         visible = visibility(attention_mask, position_ids, past_key_values, batch, time)
         start = 0 if past_key_values is None else past_key_values.get_seq_length()
         if position_ids is None:
             position_ids = default_positions(visible, start, time, hidden.device)
         hidden, rotation = self.positions(hidden, position_ids, start)
-        if self.config.dropout and self.training:
-            hidden = dropout(hidden, self.config.dropout)
-        scale = self.config.scale if self.scale is None else self.scale()
-        output_attentions = kwargs.get("output_attentions", self.config.output_attentions)
+        if config.dropout and self.training:
+            hidden = dropout(hidden, config.dropout)
+        context = AttentionContext(
+            rotation=rotation,
+            visible=visible,
+            scale=config.scale if self.scale is None else self.scale,
+            backend=attention_backend(config),
+            output_attentions=bool(kwargs.get("output_attentions", config.output_attentions)),
+        )
         for layer in self.layers:
-            hidden = layer(
-                hidden,
-                rotation,
-                visible,
-                scale,
-                past_key_values=past_key_values,
-                output_attentions=bool(output_attentions),
-            )
+            hidden = layer(hidden, context, past_key_values=past_key_values)
         return BaseModelOutputWithPast(
             last_hidden_state=self.norm(hidden), past_key_values=past_key_values
         )
+
+
+def attention_backend(config: DistanceLMConfig) -> str:
+    """Return the backend's name; transformers' "eager" implementation is our reference."""
+    eager = config._attn_implementation == "eager"
+    return "reference" if eager else config.attention_backend
 
 
 def default_positions(

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from infinito.models.distance_block import DistanceAttention, DistanceBlock, LearnedScale
+from infinito.models.distance_block import (
+    AttentionContext,
+    DistanceAttention,
+    DistanceBlock,
+    LearnedScale,
+)
 from infinito.models.distance_lm_config import DistanceLMConfig
 
 
@@ -40,7 +45,7 @@ def test_dropout_acts_in_training_only() -> None:
     hidden = torch.randn(1, 4, 32)
 
     def run() -> torch.Tensor:
-        return block(hidden, None, None, 1.0)
+        return block(hidden, AttentionContext())
 
     assert not torch.equal(run(), run())
     block.eval()

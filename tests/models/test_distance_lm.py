@@ -237,12 +237,14 @@ class TestScale:
 
 
 class TestTraining:
-    def test_gradient_checkpointing_changes_no_bit(self) -> None:
+    @pytest.mark.parametrize("reentrant", [True, False])
+    @pytest.mark.parametrize("per", ["model", "head"])
+    def test_gradient_checkpointing_changes_no_bit(self, reentrant: bool, per: str) -> None:
         gradients = []
         for checkpointing in (False, True):
-            model = build("l1", learned_scale=True, scale_per="head").train()
+            model = build("l1", learned_scale=True, scale_per=per).train()
             if checkpointing:
-                model.activation_checkpointing_enable()
+                model.activation_checkpointing_enable({"use_reentrant": reentrant})
             model(tokens(), labels=tokens(), use_cache=False).loss.backward()
             gradients.append([p.grad for p in model.parameters()])
         assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
