@@ -9,6 +9,7 @@ import torch
 from metric_contract import MetricContract
 
 from infinito.attention import distance_attention
+from infinito.attention.cosine import unit
 
 
 class TestCosine(MetricContract):
@@ -33,3 +34,13 @@ def test_hand_worked() -> None:
     values = torch.tensor([[[[0.0], [1.0]]]], dtype=torch.float64)
     out = distance_attention(queries, keys, values, metric="cosine", scale=5.0)
     assert out.item() == pytest.approx(0.268941, abs=5e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_unit_vectors(dtype: torch.dtype) -> None:
+    """A zero vector stays zero, also where 1e-12 is no number of the type; large ones do not flow
+    over: (3, 4) · 10⁴ has length 5 · 10⁴, whose square no float16 holds.
+    """
+    vectors = torch.tensor([[0.0, 0.0], [30000.0, 40000.0], [3e-4, -4e-4]], dtype=dtype)
+    expected = torch.tensor([[0.0, 0.0], [0.6, 0.8], [0.6, -0.8]], dtype=dtype)
+    torch.testing.assert_close(unit(vectors), expected, atol=2e-3, rtol=5e-3)
