@@ -15,6 +15,7 @@ from infinito import build, runs
 from infinito.config import RunConf
 from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
+from infinito.data.sources.markov import MarkovSource
 from infinito.errors import CheckpointError
 from infinito.jobs.dry_run import estimate
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
@@ -137,6 +138,7 @@ def summarize(
     return {
         "run": str(folder),
         **loss_report(milestones.best_score, build.text_units(run, data, "valid"), "val"),
+        **known_floor(data),
         "best_step": best["global_step"],
         "steps": trainer.global_step,
         "parameters": sum(each.numel() for each in trainer.lightning_module.parameters()),
@@ -182,7 +184,15 @@ def headline(
             f"{run.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
         ),
         "seed": run.seed,
+        **known_floor(data),
     }
+
+
+def known_floor(data: LanguageDataModule) -> dict[str, float]:
+    """The entropy that no model can beat, in nats per token, where the source knows it."""
+    if not isinstance(data.source, MarkovSource):
+        return {}
+    return {"entropy rate": data.source.entropy_rate_nats}
 
 
 def data_record(data: LanguageDataModule) -> dict[str, Any]:
