@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from transformers import AutoConfig, PreTrainedConfig
 
-from infinito.attention.metrics import metric_faults
+from infinito.attention.backend import Request
+from infinito.attention.metrics import find_metric, metric_faults
 from infinito.errors import ConfigError
 
 
@@ -80,6 +82,30 @@ class DistanceLMConfig(PreTrainedConfig):
         """Width of the feed-forward layer."""
         given = self.intermediate_size
         return 4 * self.hidden_size if given is None else given
+
+    def attention_request(
+        self, batch: int, time: int, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Request:
+        """Return what a training step asks of the attention, e.g. for `infinito.attention.explain`.
+
+        Args:
+            batch: sequences. time: tokens in each.
+            device: a type such as "cpu" or "cuda". dtype: that of the activations.
+        """
+        return Request(
+            find_metric(self.metric, self.p).KERNEL,
+            self.p,
+            device,
+            dtype,
+            dropout_p=self.attention_dropout,
+            batch=batch,
+            heads=self.num_attention_heads,
+            kv_heads=self.kv_heads,
+            time_q=time,
+            time_k=time,
+            dim=self.head_dim,
+            value_dim=self.head_dim,
+        )
 
     def faults(self) -> list[str]:
         """Return what does not fit together, one sentence per fault."""

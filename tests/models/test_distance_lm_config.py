@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoConfig
 
+from infinito.attention import explain
 from infinito.errors import ConfigError
 from infinito.models.distance_lm_config import DistanceLMConfig
 
@@ -68,3 +69,12 @@ def test_survives_the_disk(tmp_path: Path) -> None:
     assert read.pop("_name_or_path") == str(tmp_path)
     assert {key: written[key] for key in read} == read
     assert (again.p, again.scale, again.kv_heads, again.eos_token_id) == (2.5, 3.0, 2, 7)
+
+
+def test_the_attention_it_asks_for_can_be_explained() -> None:
+    config = DistanceLMConfig(metric="cosine", hidden_size=64, attention_dropout=0.1)
+    request = config.attention_request(batch=8, time=32)
+    assert (request.kernel, request.dim, request.time_k) == ("dot", 16, 32)
+    assert explain(request, "sdpa") == (
+        "dot attention on cpu (float32, head dim 16, dropout) is served by sdpa: asked for by name."
+    )
