@@ -16,6 +16,9 @@ from infinito.attention.kernel_call import KERNELS, fault, run_kernel
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What it takes; it computes in float32."""
 
+SMALL_WORK = 2**20
+"""Multiplications of a score that take as long as torch needs to call an operator from Python."""
+
 
 @torch.library.custom_op("infinito::fused_cpu", mutates_args=(), device_types="cpu")
 def fused_attention(
@@ -181,4 +184,11 @@ def _unable(request: Request) -> str | None:
     return fault()
 
 
-BACKEND = Backend("fused_cpu", _attend, _unable, takes_factor=True)
+def _unwise(request: Request) -> str | None:
+    work = request.batch * request.heads * request.time_q * request.time_k * request.dim
+    if request.kernel == "dot" and request.dtype == torch.float32 and work < SMALL_WORK:
+        return "torch's own dot-product attention takes less time to call"
+    return None
+
+
+BACKEND = Backend("fused_cpu", _attend, _unable, _unwise, takes_factor=True)

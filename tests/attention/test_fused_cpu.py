@@ -301,6 +301,13 @@ def test_what_it_cannot_serve(change, reason):
     assert BACKEND.unable(request) == reason
 
 
+def test_a_small_dot_product_is_left_to_torch():
+    small = Request("dot", batch=8, heads=4, time_q=16, time_k=16)
+    assert BACKEND.unwise(small) == "torch's own dot-product attention takes less time to call"
+    assert BACKEND.unwise(small._replace(kernel="l1")) is None
+    assert BACKEND.unwise(small._replace(time_q=64, time_k=64)) is None
+
+
 def test_forcing_it_on_a_metric_it_lacks_names_the_reason():
     from infinito.attention import distance_attention
 
