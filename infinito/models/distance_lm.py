@@ -32,7 +32,7 @@ from infinito.models.distance_block import (
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.learned_positions import LearnedPositions
 from infinito.models.rotary_positions import RotaryPositions
-from infinito.models.visibility import visibility
+from infinito.models.visibility import default_positions, visibility
 
 
 class DistanceLMPreTrainedModel(PreTrainedModel):
@@ -118,10 +118,14 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=config)
         batch, time, _ = hidden.shape
-        visible = visibility(attention_mask, position_ids, past_key_values, batch, time)
+        visible = visibility(
+            attention_mask, position_ids, past_key_values, batch, time, hidden.device
+        )
         start = 0 if past_key_values is None else past_key_values.get_seq_length()
         if position_ids is None:
-            position_ids = default_positions(visible, start, time, hidden.device)
+            padded = visible is not None and attention_mask is not None and attention_mask.ndim == 2
+            padding = attention_mask if padded else None
+            position_ids = default_positions(padding, start, time, hidden.device)
         hidden, rotation = self.positions(hidden, position_ids, start)
         if config.dropout and self.training:
             hidden = dropout(hidden, config.dropout)
@@ -129,7 +133,7 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
             rotation=rotation,
             visible=visible,
             scale=config.scale if self.scale is None else self.scale,
-            backend=attention_backend(config),
+            backend=config.backend,
             output_attentions=bool(kwargs.get("output_attentions", config.output_attentions)),
         )
         for layer in self.layers:
@@ -137,23 +141,6 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
         return BaseModelOutputWithPast(
             last_hidden_state=self.norm(hidden), past_key_values=past_key_values
         )
-
-
-def attention_backend(config: DistanceLMConfig) -> str:
-    """Return the backend's name; transformers' "eager" implementation is our reference."""
-    eager = config._attn_implementation == "eager"
-    return "reference" if eager else config.attention_backend
-
-
-def default_positions(
-    visible: Tensor | None, start: int | Tensor, time: int, device: torch.device
-) -> Tensor | None:
-    """Return position ids that skip padding, or None where they just count on from `start`."""
-    if visible is not None and visible.ndim == 2 and not isinstance(start, Tensor):
-        return (visible.long().cumsum(-1) - 1).clamp(min=0)[:, -time:]
-    if isinstance(start, Tensor):
-        return (torch.arange(time, device=device) + start)[None]
-    return None
 
 
 class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):

@@ -83,6 +83,11 @@ class DistanceLMConfig(PreTrainedConfig):
         given = self.intermediate_size
         return 4 * self.hidden_size if given is None else given
 
+    @property
+    def backend(self) -> str:
+        """Name of the attention backend; transformers' "eager" implementation is our reference."""
+        return "reference" if self._attn_implementation == "eager" else self.attention_backend
+
     def attention_request(
         self, batch: int, time: int, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Request:

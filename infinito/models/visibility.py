@@ -1,4 +1,4 @@
-"""Which keys a causal LM's queries see, from the masks and caches that transformers hands over."""
+"""Which keys queries see and where tokens stand, from the masks and caches of transformers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def visibility(
     past_key_values: Cache | None,
     batch: int,
     time: int,
+    device: torch.device,
 ) -> Tensor | None:
     """Return what is to be seen beyond plain causality aligned bottom-right, or None.
 
@@ -29,7 +30,7 @@ def visibility(
     if attention_mask is not None and attention_mask.ndim == 4:
         return whole_mask(attention_mask)
     if past_key_values is not None and past_key_values.is_compileable:
-        return static_visibility(attention_mask, past_key_values, batch, time)
+        return static_visibility(attention_mask, past_key_values, batch, time, device)
     if attention_mask is not None:
         padding = attention_mask.bool()
         if not torch.compiler.is_compiling() and padding.all():
@@ -46,14 +47,15 @@ def whole_mask(mask: Tensor) -> Tensor:
 
 
 def static_visibility(
-    attention_mask: Tensor | None, past_key_values: Cache, batch: int, time: int
+    attention_mask: Tensor | None,
+    past_key_values: Cache,
+    batch: int,
+    time: int,
+    device: torch.device,
 ) -> Tensor:
     """Return the keys that are filled, of a cache that is allocated to its full length."""
     seen = past_key_values.get_seq_length()
     length, _ = past_key_values.get_mask_sizes(time, 0)
-    device = seen.device if isinstance(seen, Tensor) else None
-    if attention_mask is not None:
-        device = attention_mask.device
     keys = torch.arange(length, device=device)
     last = torch.arange(time, device=device) + seen
     visible = (keys <= last[:, None]).expand(batch, 1, time, length)
@@ -72,3 +74,20 @@ def packed_visibility(position_ids: Tensor, batch: int) -> Tensor | None:
         return None
     same = sequences[:, None, :, None] == sequences[:, None, None, :]
     return same.tril().expand(batch, 1, -1, -1)
+
+
+def default_positions(
+    padding: Tensor | None, start: int | Tensor, time: int, device: torch.device
+) -> Tensor | None:
+    """Return position ids that skip padding, or None where they just count on from `start`.
+
+    Args:
+        padding: (batch, time_k at least start + time), nonzero for a real token; None without any.
+        start: tokens in the cache; a tensor for one that is allocated to its full length.
+    """
+    if padding is None and not isinstance(start, Tensor):
+        return None
+    places = torch.arange(time, device=device) + start
+    if padding is None:
+        return places[None]
+    return (padding.long().cumsum(-1) - 1).clamp(min=0)[:, places]

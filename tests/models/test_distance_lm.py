@@ -128,6 +128,21 @@ class TestPadding:
         torch.testing.assert_close(out[1:], logits(model, both[1:]), atol=1e-4, rtol=1e-4)
         assert out.isfinite().all()
 
+    @every_position
+    @pytest.mark.parametrize("cache", [DynamicCache, StaticCache])
+    @torch.no_grad()
+    def test_padded_left_behind_a_cache(self, position: str, cache: type) -> None:
+        model, ids = build("l1", position=position), tokens(1, 7)
+        padded = torch.cat((torch.full((1, 4), 3), ids), 1)
+        mask = torch.tensor([[0] * 4 + [1] * 7])
+        past = new_cache(cache, model)
+        pieces = [
+            model(padded[:, a:b], attention_mask=mask[:, :b], past_key_values=past).logits
+            for a, b in ((0, 6), (6, 7), (7, 11))
+        ]
+        out = torch.cat(pieces, 1)[:, 4:]
+        torch.testing.assert_close(out, logits(model, ids), atol=1e-4, rtol=1e-4)
+
     def test_padding_has_no_gradient(self) -> None:
         model = build("sq_l2")
         ids, mask = tokens(1, 6), torch.tensor([[0, 0, 1, 1, 1, 1]])

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import torch
-from transformers import DynamicCache, StaticCache
+from torch import Tensor
+from transformers import Cache, DynamicCache, StaticCache
 
+from infinito.models import visibility as visibility_module
 from infinito.models.distance_lm_config import DistanceLMConfig
-from infinito.models.visibility import visibility
+from infinito.models.visibility import default_positions
+
+CPU = torch.device("cpu")
+
+
+def visibility(
+    mask: Tensor | None, positions: Tensor | None, cache: Cache | None, batch: int, time: int
+) -> Tensor | None:
+    return visibility_module.visibility(mask, positions, cache, batch, time, CPU)
 
 
 def test_nothing_to_hide_is_none() -> None:
@@ -55,3 +65,21 @@ def test_a_static_cache_shows_what_is_filled() -> None:
     empty = visibility(None, None, static_cache(0), 1, 2)
     assert empty is not None
     assert empty[0, 0].int().tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
+
+
+def test_positions_skip_padding() -> None:
+    padding = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
+    positions = default_positions(padding, 0, 4, CPU)
+    assert positions is not None
+    assert positions.tolist() == [[0, 0, 0, 1], [0, 1, 2, 2]]
+    for start in (3, torch.tensor(3)):
+        behind_cache = default_positions(padding, start, 1, CPU)
+        assert behind_cache is not None
+        assert behind_cache.tolist() == [[1], [2]]
+
+
+def test_positions_count_on_without_padding() -> None:
+    assert default_positions(None, 5, 2, CPU) is None
+    static = default_positions(None, torch.tensor(5), 2, CPU)
+    assert static is not None
+    assert static.tolist() == [[5, 6]]
