@@ -68,6 +68,17 @@ def configured(text_file: Path, tmp_path: Path) -> Callable[..., RunConf]:
 
 
 @pytest.fixture
+def reading(text_file: Path, tmp_path: Path) -> Callable[..., RunConf]:
+    """Makes the configuration of a task that reads a trained model."""
+
+    def make(*overrides: str) -> RunConf:
+        fixed = [f"runs_dir={tmp_path / 'runs'}", "trainer.accelerator=cpu"]
+        return check([*fixed, f"data.cache_dir={tmp_path / 'cache'}", *overrides], conf_dir())
+
+    return make
+
+
+@pytest.fixture
 def trained(configured: Callable[..., RunConf], tmp_path: Path) -> Callable[..., Path]:
     """Trains a tiny model in this process and returns the run folder."""
 
