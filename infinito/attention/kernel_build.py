@@ -52,10 +52,10 @@ def build_kernel(
         DeviceError: no compiler, a source it refuses, or a folder that cannot be written.
     """
     target = tuple(target) or target_flags()
-    compiler = next(filter(None, map(shutil.which, compilers)), None)
-    library = folder / f"fused_cpu-{fingerprint(compiler, target)}.so"
+    library = folder / f"fused_cpu-{fingerprint(target)}.so"
     if _is_whole(library):
         return library
+    compiler = next(filter(None, map(shutil.which, compilers)), None)
     if compiler is None:
         raise DeviceError(
             f"no C++ compiler: none of {', '.join(compilers)} is on the PATH. Install one, e.g. "
@@ -93,12 +93,12 @@ def load_kernel(folder: Path, target: Sequence[str] = ()) -> ctypes.CDLL:
     return kernel
 
 
-def fingerprint(compiler: str | None, target: Sequence[str]) -> str:
-    """Return a name for what a compiled library depends on: sources, flags, compiler and CPU."""
+def fingerprint(target: Sequence[str]) -> str:
+    """Return a name for what a compiled library depends on: sources, flags and CPU."""
     digest = hashlib.sha256()
     for source in sorted(SOURCE.parent.iterdir()):
         digest.update(source.read_bytes())
-    digest.update(repr((COMPILE_FLAGS, tuple(target), compiler, _cpu_features())).encode())
+    digest.update(repr((COMPILE_FLAGS, tuple(target), _cpu_features())).encode())
     return digest.hexdigest()[:20]
 
 
@@ -117,9 +117,12 @@ def _is_whole(library: Path) -> bool:
 
 
 def _compile(command: list[str]) -> None:
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
-    )
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DeviceError(f"{command[0]} cannot compile the fused CPU attention: {error}") from None
     if result.returncode:
         lines = result.stderr.strip().splitlines() or ["no message"]
         first = next((line for line in lines if "error" in line), lines[0])
