@@ -25,6 +25,9 @@ def _attend(
         mask = visible_keys(
             time_q, time_k, causal=request.causal, key_padding=key_padding, device=queries.device
         )
+    if mask is not None:
+        # With a mask, CUDA's fast kernels want as many key heads as query heads.
+        keys, values = share_groups(keys, request.heads), share_groups(values, request.heads)
     mixed = scaled_dot_product_attention(
         queries,
         keys,
@@ -33,7 +36,7 @@ def _attend(
         dropout_p=request.dropout_p,
         is_causal=square,
         scale=factor,
-        enable_gqa=request.heads != request.kv_heads,
+        enable_gqa=queries.shape[1] != keys.shape[1],
     )
     return mixed[..., :width]
 
