@@ -14,6 +14,7 @@ from rich.table import Table
 from infinito import build, runs
 from infinito.attention.statistics import attention_statistics
 from infinito.config import RunConf
+from infinito.errors import CheckpointError
 from infinito.jobs.evaluate import data_for
 from infinito.reports.heat_maps import attention_figure
 from infinito.summary import shown, write_json
@@ -36,6 +37,8 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     blocks = data.blocks(run.split)  # type: ignore[arg-type]
     windows = torch.stack(list(islice((blocks[i] for i in range(len(blocks))), WINDOWS)))
     weights = probe_attention(model, windows[:, :-1].to(model.device))
+    if not weights:
+        raise CheckpointError(f"{trained.source}: this model does not return its attention")
     layers = [attention_statistics(layer) for layer in weights]
     runs.record_config(folder, asdict(run), overrides)
     write_json(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from infinito import build, runs
@@ -23,6 +24,7 @@ from infinito.tasks.language_model import loss_report
 from infinito.trainer.checkpoint_io import read_checkpoint
 from infinito.trainer.interruption import Interruption
 from infinito.trainer.loading import load_weights, open_trained
+from infinito.trainer.milestones import Milestones
 
 
 def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -31,13 +33,13 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     Raises:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
-    console = Console(soft_wrap=False)
+    console = Console(quiet=not is_first_process())
     if run.trainer.threads is not None:
         torch.set_num_threads(run.trainer.threads)
     if run.dry_run:
         estimate(run, console)
         return None
-    if run.resume is None:
+    if run.resume is None and is_first_process():
         build.accelerator(run)
         runs.record_config(folder, asdict(run), overrides)
     with logged_to(folder / "run.log") as log:
@@ -48,7 +50,12 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
             raise
 
 
-def _train(run: RunConf, folder: Path, console: Console) -> float:
+def is_first_process() -> bool:
+    """Whether this process writes and prints, of those of a data-parallel training."""
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
+def _train(run: RunConf, folder: Path, console: Console) -> float | None:
     started_s = time.perf_counter()
     last = read_checkpoint(folder / "checkpoints/last.ckpt") if run.resume is not None else None
     with console.status("preparing text"):
@@ -63,7 +70,7 @@ def _train(run: RunConf, folder: Path, console: Console) -> float:
         model.compile()
     task = build.language_model_task(run, model, tokenizer, length, units)
     print_table(console, f"{run.name}  →  {folder}", headline(run, data, model, length))
-    if run.resume is None:
+    if run.resume is None and is_first_process():
         write_json(folder / "provenance.json", provenance(data_record(data)))
     interruption = Interruption()
     done = (
@@ -82,6 +89,8 @@ def _train(run: RunConf, folder: Path, console: Console) -> float:
             ckpt_path=folder / "checkpoints/last.ckpt" if last else None,
             weights_only=True,
         )
+    if not is_first_process():
+        return None
     return _finish(run, folder, console, data, training, time.perf_counter() - started_s)
 
 
@@ -133,18 +142,18 @@ def summarize(
     elapsed_s: float,
 ) -> dict[str, Any]:
     """The results of a run: those of its best checkpoint, as they were when it was saved."""
-    milestones, trainer = training.milestones, training.trainer
-    best = read_checkpoint(folder / "checkpoints/best.ckpt")
+    best, last = (read_checkpoint(folder / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
+    best_loss = best["callbacks"][Milestones.KEY]["best_score"]
     return {
         "run": str(folder),
-        **loss_report(milestones.best_score, build.text_units(run, data, "valid"), "val"),
+        **loss_report(best_loss, build.text_units(run, data, "valid"), "val"),
         **known_floor(data),
         "best_step": best["global_step"],
-        "steps": trainer.global_step,
-        "parameters": sum(each.numel() for each in trainer.lightning_module.parameters()),
+        "steps": last["global_step"],
+        "parameters": sum(each.numel() for each in training.trainer.lightning_module.parameters()),
         "tokens_per_s": training.log.mean_tokens_per_s,
         "elapsed_s": elapsed_s,
-        "stopped_early": trainer.should_stop,
+        "stopped_early": training.trainer.should_stop,
         "sample": training.report.sample,
     }
 

@@ -141,7 +141,7 @@ class LanguageModelTask(LightningModule):
                 f"step {self.global_step}: the validation loss is {nats}. "
                 "The last good checkpoint is kept. Try a smaller `optimizer.lr`."
             )
-        self.log_dict(loss_report(nats, self.units, "val"), logger=False)
+        self.log_dict(loss_report(nats, self.units, "val"), logger=False, sync_dist=True)
         if self.settings.schedule == "plateau":
             self.plateau.judge(nats)
 

@@ -55,9 +55,12 @@ class Milestones(Checkpoint):
         self.validation_pending = False
         self._saved_at_s = time.monotonic()
 
+    KEY = "Milestones"
+    """Where a checkpoint keeps this callback's state."""
+
     @property
     def state_key(self) -> str:
-        return "Milestones"
+        return self.KEY
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -32,9 +32,12 @@ class TrainingBar(ProgressBar):
         self.throughput = log
         self.total_batches = total_batches
         self.batches_per_epoch = batches_per_epoch
-        self.console = console
         self._next_s = 0.0
         self._live = True
+        self._draw_on(console)
+
+    def _draw_on(self, console: Console) -> None:
+        self.console = console
         self._bar = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
@@ -47,7 +50,18 @@ class TrainingBar(ProgressBar):
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=total_batches, epoch="1", loss="–", speed="–")
+        self._task = self._bar.add_task(
+            "", total=self.total_batches, epoch="0", loss="–", speed="–"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is tied to this process: a spawned one draws on a console of its own."""
+        tied = ("console", "_bar", "_task")
+        return {name: value for name, value in vars(self).items() if name not in tied}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._draw_on(Console())
 
     def enable(self) -> None:
         """Draws again (Lightning asks)."""

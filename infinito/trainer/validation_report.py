@@ -58,8 +58,10 @@ class ValidationReport(Callback):
         names = [name for name in trainer.callback_metrics if name.startswith("val/")]
         metrics = {name: float(trainer.callback_metrics[name]) for name in names}
         model = cast(PreTrainedModel, pl_module.model)
+        weights: list[Tensor] = []
         if self.measure_attention and self._probe is not None:
             weights = probe_attention(model, self._probe)
+        if weights:
             for layer, layer_weights in enumerate(weights, start=1):
                 statistics = attention_statistics(layer_weights)
                 metrics |= {f"attention/{k}/layer_{layer}": v for k, v in statistics.items()}
@@ -75,7 +77,7 @@ class ValidationReport(Callback):
 
 @torch.no_grad()
 def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
-    """Attention weights (batch, heads, time, time) of each layer, in evaluation mode.
+    """Attention weights (batch, heads, time, time) of each layer, none if the model keeps them.
 
     Args:
         model: Any causal LM that can return its attention.
@@ -87,7 +89,7 @@ def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
         outputs = model(input_ids=inputs, output_attentions=True, use_cache=False)
     finally:
         model.train(training)
-    return list(outputs.attentions)
+    return list(outputs.attentions or [])
 
 
 def sample_text(
