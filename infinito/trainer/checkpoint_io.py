@@ -41,8 +41,8 @@ class SafeCheckpointIO(CheckpointIO):
         map_location: Callable[..., Any] | None = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Reads a checkpoint; see `read_checkpoint`."""
-        return read_checkpoint(path, map_location)
+        """Reads a file that `save_checkpoint` wrote, be it Lightning's own passing of weights."""
+        return _checked_content(path, map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
         """Deletes a checkpoint file."""
@@ -76,19 +76,23 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
             f"{path} is a URL: a checkpoint is read from a local file only. "
             "Download it and give its path."
         )
+    checkpoint = _checked_content(path, map_location)
+    _check_format(Path(path), checkpoint)
+    return checkpoint
+
+
+def _checked_content(path: str | Path, map_location: Any) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint file {path}")
     _verify(path)
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise CheckpointError(
             f"{path} was refused: it holds more than tensors and plain values, and unpickling "
             f"those could run code ({str(error).splitlines()[0]})"
         ) from None
-    _check_format(path, checkpoint)
-    return checkpoint
 
 
 def _verify(path: Path) -> None:
