@@ -28,10 +28,10 @@ train: setup  ## Train whatever ARGS says, e.g. ARGS="+experiment=debug attentio
 	$(BIN)/python -m infinito.run $(ARGS)
 
 test: setup  ## Run the fast tests
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not gpu" $(ARGS)
 
 test-all: setup  ## Run all tests, the slow ones too
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: setup  ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,10 +62,15 @@ def test_every_experiment_is_a_short_delta_with_its_question(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "reproducibility"])
 def test_every_experiment_trains(name: str, text_file: Path, tmp_path: Path) -> None:
     overrides = [f"+experiment={name}", *SHORT, f"data.cache_dir={tmp_path / 'cache'}"]
-    if name == "shakespeare_char":
-        overrides.append(f"data.path={text_file}")
-    else:
-        overrides += ["data.parts=topics", "data.max_bytes=150000", "tokenizer.vocab_size=300"]
+    for split in ("train", "valid"):
+        shutil.copy(text_file, tmp_path / f"{split}.txt")
+    short_docs = ["data.parts=topics", "data.max_bytes=150000", "tokenizer.vocab_size=300"]
+    texts = {
+        "shakespeare_char": [f"data.path={text_file}"],
+        "wikitext2_word": [f"data.path={tmp_path}"],
+        "markov": ["data.train_tokens=9999", "data.valid_tokens=999"],
+    }
+    overrides += texts.get(name, short_docs)
     score = program.execute(check(overrides, conf_dir()), tmp_path / "run")
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert score == summary["val/loss"] > 0
