@@ -68,7 +68,7 @@ def configured(text_file: Path, tmp_path: Path) -> Callable[..., RunConf]:
 
 
 @pytest.fixture
-def reading(text_file: Path, tmp_path: Path) -> Callable[..., RunConf]:
+def reading(tmp_path: Path) -> Callable[..., RunConf]:
     """Makes the configuration of a task that reads a trained model."""
 
     def make(*overrides: str) -> RunConf:

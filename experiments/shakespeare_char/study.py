@@ -32,12 +32,14 @@ def main() -> None:
     parser.add_argument("--text", required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--attentions", nargs="*", choices=ATTENTIONS)
     arguments = parser.parse_args()
     for seed in range(arguments.seeds):
-        for attention in ATTENTIONS:
+        for attention in arguments.attentions or ATTENTIONS:
             if not any(r["attention"] == attention and r["seed"] == str(seed) for r in results()):
                 record(attention, seed, arguments.text, arguments.threads)
-    report()
+    if all(len([r for r in results() if r["attention"] == a]) > 1 for a in ATTENTIONS):
+        report()
 
 
 def results() -> list[dict[str, str]]:

@@ -163,13 +163,14 @@ def test_ten_kills_at_random_moments(text_file: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def start(*words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "infinito.run", *words],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        with (tmp_path / "errors").open("w") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-m", "infinito.run", *words],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
 
     assert start(*arguments, f"hydra.run.dir={whole}").wait() == 0
     draws = random.Random(0)
@@ -183,8 +184,7 @@ def test_ten_kills_at_random_moments(text_file: Path, tmp_path: Path) -> None:
             time.sleep(0.002)
         time.sleep(draws.uniform(0, 0.4))
         process.kill()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL  # it had not finished
         process = start(f"resume={killed}")
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
+    assert process.wait() == 0, (tmp_path / "errors").read_text()
     assert_same_run(whole, killed)
