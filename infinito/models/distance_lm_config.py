@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -23,7 +25,7 @@ class DistanceLMConfig(PreTrainedConfig):
         scale_per: "model" learns one λ, "head" one for each head of each layer.
         attention_backend: a name in `infinito.attention.BACKENDS`, or "auto".
         dropout: on embeddings and residual branches; `attention_dropout`: on attention weights.
-        initializer_range: standard deviation of the embeddings at the start.
+        initializer_range: standard deviation of the embeddings at the start; None for ½/√width.
         initializer_factor: that of a linear layer, over 1/√inputs.
 
     Raises:
@@ -51,7 +53,7 @@ class DistanceLMConfig(PreTrainedConfig):
     attention_dropout: float | int = 0.0
     dropout: float | int = 0.0
     layer_norm_eps: float = 1e-5
-    initializer_range: float = 0.02
+    initializer_range: float | None = None
     initializer_factor: float = 1.0
     tie_word_embeddings: bool = True
     use_cache: bool = True
@@ -64,6 +66,8 @@ class DistanceLMConfig(PreTrainedConfig):
         self.intermediate_size = self.feed_forward_size
         if faults := self.faults():
             raise ConfigError(faults)
+        if self.initializer_range is None:
+            self.initializer_range = 0.5 / math.sqrt(self.hidden_size)
         super().__post_init__(**kwargs)
 
     @property

@@ -301,7 +301,7 @@ class TestTraining:
     @pytest.mark.parametrize("metric", ["dot", "l1", "linf"])
     def test_a_tiny_problem_is_learned(self, metric: str) -> None:
         """Copying: which token comes is known from the one four places back."""
-        model = build(metric, initializer_range=0.02).train()
+        model = build(metric, initializer_range=None).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
         ids = tokens(4, 4).repeat(1, 4)
         for _ in range(40):
@@ -315,7 +315,7 @@ class TestTraining:
     @pytest.mark.parametrize("metric", ["dot", "l1"])
     def test_nothing_is_learned_from_uniform_tokens(self, metric: str) -> None:
         """The null case: on i.i.d. uniform tokens no perplexity is below the vocabulary's size."""
-        model = build(metric, initializer_range=0.02).train()
+        model = build(metric, initializer_range=None).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
         for step in range(60):
             ids = tokens(16, 16, seed=step)
@@ -325,6 +325,38 @@ class TestTraining:
         ids = tokens(200, 16, seed=10**6)
         loss = model.eval()(ids, labels=ids, use_cache=False).loss.item()
         assert 0.98 * VOCAB <= math.exp(loss) < 1.1 * VOCAB
+
+
+class TestStart:
+    """Standard deviations of 256 features and 3 layers: ½/16 of embeddings, 1/16 of linear layers
+    with 256 inputs, 1/32 with 1024, over 6 where they add to the residual stream.
+    """
+
+    @pytest.mark.parametrize("tied", [True, False])
+    def test_hand_worked(self, tied: bool) -> None:
+        model = build(
+            hidden_size=256,
+            num_hidden_layers=3,
+            vocab_size=500,
+            position="learned",
+            max_position_embeddings=200,
+            initializer_range=None,
+            tie_word_embeddings=tied,
+        )
+        block = model.model.layers[1]
+        expected = {
+            model.get_input_embeddings(): 1 / 32,
+            model.get_output_embeddings(): 1 / 32,
+            model.model.positions: 1 / 32,
+            block.attention.qkv: 1 / 16,
+            block.attention.out: 1 / 16 / 6,
+            block.feed_forward.up: 1 / 16,
+            block.feed_forward.out: 1 / 32 / 6,
+        }
+        for module, std in expected.items():
+            assert module.weight.std().item() == pytest.approx(std, rel=0.02)
+            assert abs(module.weight.mean().item()) < 0.02 * std
+        assert torch.equal(block.attention_norm.weight, torch.ones(256))
 
 
 class TestFiles:
