@@ -31,7 +31,7 @@ def test_greedy_with_and_without_cache(metric: str, position: str) -> None:
     for _ in range(8):
         expected = torch.cat((expected, logits(model, expected)[:, -1:].argmax(-1)), 1)
     ones = torch.ones_like(ids)
-    assert len(expected[:, 5:].unique()) > 4
+    assert len(expected[:, 5:].unique()) > 2
     assert torch.equal(generate(model, ids, attention_mask=ones), expected)
     assert torch.equal(generate(model, ids, attention_mask=ones, use_cache=False), expected)
     static = generate(model, ids, attention_mask=ones, cache_implementation="static")
