@@ -24,7 +24,6 @@ class MetricContract:
     metric: str
     p: float | None = None
     scale = 1.3
-    translation_invariant = True
 
     def score(self, query: list[float], key: list[float]) -> float:
         """Return the score without λ, in plain Python."""
@@ -154,13 +153,6 @@ class MetricContract:
             for x in (out, *torch.autograd.grad(out.sum(), tensors)):
                 assert x.isfinite().all(), backend
 
-    def test_a_shared_offset_changes_nothing(self) -> None:
-        """Distances do not see it; rounding must not either, as far as the inputs hold digits."""
-        if not self.translation_invariant:
-            pytest.skip("a similarity, not a distance")
-        tensors = self.tensors(33, 33, dtype=torch.float32, offset=100.0)
-        self.assert_like_float64(tensors, 1e-4)
-
     # -- who sees whom
 
     def test_backends_agree_on_padding(self) -> None:
@@ -244,6 +236,15 @@ class MetricContract:
             mean = torch.stack(draws).mean(0)
             assert not torch.equal(draws[0], draws[1]), backend
             assert (mean - expected).abs().mean() < 0.08, backend
+
+
+class DistanceContract(MetricContract):
+    """What every distance must do besides."""
+
+    def test_a_shared_offset_changes_nothing(self) -> None:
+        """Distances do not see it; rounding must not either, as far as the inputs hold digits."""
+        tensors = self.tensors(33, 33, dtype=torch.float32, offset=100.0)
+        self.assert_like_float64(tensors, 1e-4)
 
 
 def close(got: Tensor, expected: Tensor, tolerance: float, what: str) -> None:

@@ -14,7 +14,6 @@ from infinito.attention.cosine import unit
 
 class TestCosine(MetricContract):
     metric = "cosine"
-    translation_invariant = False
 
     def score(self, query: list[float], key: list[float]) -> float:
         norms = math.hypot(*query) * math.hypot(*key)

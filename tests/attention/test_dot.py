@@ -13,7 +13,6 @@ from infinito.attention import distance_attention
 
 class TestDot(MetricContract):
     metric = "dot"
-    translation_invariant = False
 
     def score(self, query: list[float], key: list[float]) -> float:
         return sum(q * k for q, k in zip(query, key, strict=True))

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from metric_contract import MetricContract
+from metric_contract import DistanceContract
 
 from infinito.attention import distance_attention
 
 
-class TestL2(MetricContract):
+class TestL2(DistanceContract):
     metric = "l2"
 
     def score(self, query: list[float], key: list[float]) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from metric_contract import MetricContract
+from metric_contract import DistanceContract
 
 from infinito.attention import distance_attention
 from infinito.attention.linf import score
 
 
-class TestLinf(MetricContract):
+class TestLinf(DistanceContract):
     metric = "linf"
 
     def score(self, query: list[float], key: list[float]) -> float:

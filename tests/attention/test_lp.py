@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from metric_contract import MetricContract
+from metric_contract import DistanceContract
 
 from infinito.attention import distance_attention, reference_attention
 
 
-class TestLp(MetricContract):
+class TestLp(DistanceContract):
     metric = "lp"
     p = 3.0
 
