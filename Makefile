@@ -44,7 +44,9 @@ format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Measure training throughput against a bare PyTorch loop
+bench: setup  ## Measure attention against torch's, and training against a bare loop
+	$(BIN)/python experiments/attention_speed/measure.py
+	$(BIN)/python experiments/attention_speed/report.py
 	$(BIN)/python experiments/throughput/measure.py $(ARGS)
 
 sweep: setup  ## Compare attentions over seeds, in a minute

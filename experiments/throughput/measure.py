@@ -1,6 +1,6 @@
 """Training throughput of infinito against a bare PyTorch loop over the same model and batches.
 
-    python experiments/throughput/measure.py --text <tiny Shakespeare> [--threads 1]
+    python experiments/throughput/measure.py [--text <tiny Shakespeare>] [--threads 1]
 
 Both run in this process, in turn, a fresh trainer each time; the ratio is that of medians. Our
 side is everything a run has: Lightning, its callbacks, logging to TensorBoard, the progress bar
@@ -107,7 +107,7 @@ def infinito(run: RunConf, steps: int, folder: Path) -> float:
 def main() -> None:
     """Measures all recipes and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--text", required=True)
+    parser.add_argument("--text", help="a text file; without it, the documentation of Python")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results.json")
@@ -116,10 +116,8 @@ def main() -> None:
     results = {}
     for name, overrides in RECIPES.items():
         steps = next(count for key, count in STEPS.items() if name.startswith(key))
-        run = check(
-            ["+experiment=shakespeare_char", f"++data.path={arguments.text}", *overrides],
-            conf_dir(),
-        )
+        text = [f"data.path={arguments.text}"] if arguments.text else ["data=python_docs", "tokenizer.unknown=true"]
+        run = check(["+experiment=shakespeare_char", *text, *overrides], conf_dir())
         times: dict[str, list[float]] = {"bare": [], "infinito": []}
         for _ in range(arguments.repeats):
             times["bare"].append(bare(run, steps))
