@@ -116,7 +116,11 @@ def main() -> None:
     results = {}
     for name, overrides in RECIPES.items():
         steps = next(count for key, count in STEPS.items() if name.startswith(key))
-        text = [f"data.path={arguments.text}"] if arguments.text else ["data=python_docs", "tokenizer.unknown=true"]
+        text = (
+            [f"data.path={arguments.text}"]
+            if arguments.text
+            else ["data=python_docs", "tokenizer.unknown=true"]
+        )
         run = check(["+experiment=shakespeare_char", *text, *overrides], conf_dir())
         times: dict[str, list[float]] = {"bare": [], "infinito": []}
         for _ in range(arguments.repeats):
