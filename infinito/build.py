@@ -115,7 +115,7 @@ def language_model(run: RunConf, vocab_size: int, eos_token_id: int | None) -> P
     torch.manual_seed(child_seed(run.seed, "model"))
     built = DistanceLMForCausalLM(settings)
     if model.gradient_checkpointing:
-        built.gradient_checkpointing_enable()
+        built.activation_checkpointing_enable()
     return built
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from logging import Logger
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
+from transformers import PreTrainedModel
 
 from infinito import build, runs
+from infinito.attention import explain
 from infinito.config import RunConf
 from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
@@ -44,7 +47,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         runs.record_config(folder, asdict(run), overrides)
     with logged_to(folder / "run.log") as log:
         try:
-            return _train(run, folder, console)
+            return _train(run, folder, console, log)
         except Exception:
             log.info("stopped", exc_info=True)
             raise
@@ -55,7 +58,7 @@ def is_first_process() -> bool:
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
-def _train(run: RunConf, folder: Path, console: Console) -> float | None:
+def _train(run: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     started_s = time.perf_counter()
     last = read_checkpoint(folder / "checkpoints/last.ckpt") if run.resume is not None else None
     with console.status("preparing text"):
@@ -69,6 +72,7 @@ def _train(run: RunConf, folder: Path, console: Console) -> float | None:
     if run.trainer.compile:
         model.compile()
     task = build.language_model_task(run, model, tokenizer, length, units)
+    log.info(attention_choice(run, model))
     print_table(console, f"{run.name}  →  {folder}", headline(run, data, model, length))
     if run.resume is None and is_first_process():
         write_json(folder / "provenance.json", provenance(data_record(data)))
@@ -195,6 +199,16 @@ def headline(
         "seed": run.seed,
         **known_floor(data),
     }
+
+
+def attention_choice(run: RunConf, model: PreTrainedModel) -> str:
+    """Which attention backend serves a training step, and why."""
+    device = build.torch_device(run).type
+    dtype = build.autocast_dtype(run) or torch.float32
+    request = model.config.attention_request(
+        run.data.batch_size, run.data.block_size, device, dtype
+    )
+    return explain(request, run.attention.backend)
 
 
 def known_floor(data: LanguageDataModule) -> dict[str, float]:

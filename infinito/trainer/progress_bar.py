@@ -109,6 +109,7 @@ class TrainingBar(ProgressBar):
         if "val/word_perplexity" in values:
             shown.append(f"word perplexity {values['val/word_perplexity']:,.1f}")
         self.console.print("  ".join(shown), highlight=False)
+        self.console.file.flush()  # a log file shows it now, not 8 KiB later
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Takes the bar away."""
