@@ -18,7 +18,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import infinito
-from infinito.errors import ConfigError, SaveError
+from infinito.errors import ConfigError
+from infinito.storage import written_whole
 
 PACKAGES = ("torch", "lightning", "transformers", "tokenizers", "hydra-core", "numpy")
 
@@ -29,14 +30,9 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     Raises:
         SaveError: the file could not be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        text = json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise SaveError(f"{path} could not be written: {error.strerror}") from error
+    text = json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False)
+    with written_whole(path) as file:
+        file.write(f"{text}\n".encode())
 
 
 def provenance(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ PACKAGE = Path(infinito.__file__).parent
 
 LAYERS = (
     {"errors", "__init__"},
-    {"config", "seeding", "arguments", "paths"},
+    {"config", "seeding", "arguments", "paths", "storage"},
     {"parsing", "runs", "summary", "console", "attention", "objectives", "reports"},
     {"models", "composition"},
     {"data"},

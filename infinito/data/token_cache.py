@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from infinito.data.encoding import TokenChunk
-from infinito.data.storage import locked, sha256_of_file, written_whole
 from infinito.data.tokenizers.spec import wrapped
+from infinito.storage import locked, sha256_of_file, written_whole
 
 FORMAT_VERSION = 2
 

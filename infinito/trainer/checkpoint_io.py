@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
-from infinito.data.storage import locked, written_whole
 from infinito.errors import CheckpointError
+from infinito.storage import locked, written_whole
 
 FORMAT = 1
 """Version of what a checkpoint holds; a newer one is refused."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from infinito.data.sources.docstrings import module_files, module_sections
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
-from infinito.data.storage import locked, written_whole
 from infinito.errors import DataError
+from infinito.storage import locked, written_whole
 
 EXTRACTION_VERSION = 1
 MIN_DOCUMENT_CHARACTERS = 200

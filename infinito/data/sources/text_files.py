@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
 from infinito.data.sources.text_reading import find_text_files, line_end_before, read_text
-from infinito.data.storage import sha256_of_file
 from infinito.errors import ConfigError, DataError
+from infinito.storage import sha256_of_file
 
 
 class Span(NamedTuple):

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from infinito.data.storage import locked, sha256_of_file, written_whole
 from infinito.errors import SaveError
+from infinito.storage import locked, sha256_of_file, written_whole
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):
