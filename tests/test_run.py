@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from infinito import run as program
+from infinito.config import RunConf
 from infinito.errors import ConfigError
+from infinito.runs import record_config
 
 from .conftest import ROOT, TINY
 
@@ -93,6 +95,24 @@ def test_training_evaluation_generation_and_comparison(
     finished = command("task=compare", f"runs=[{','.join(runs)}]")
     assert finished.returncode == 0, finished.stderr
     assert "equal configurations but for the seed" in finished.stdout
+
+
+def test_a_sweep_with_ddp_is_refused(command: Command) -> None:
+    finished = command("-m", "+experiment=debug", "trainer=ddp", "seed=0,1")
+    assert finished.returncode == ConfigError.exit_code
+    assert "Use `trainer.strategy=ddp_spawn`" in finished.stderr
+
+
+def test_a_sweep_of_wrong_values_is_refused(command: Command) -> None:
+    finished = command("-m", "+experiment=debug", "attention.heads=3,5")
+    assert finished.returncode == ConfigError.exit_code
+    assert "does not divide" in finished.stderr
+
+
+def test_two_runs_never_share_a_folder(configured: Callable[..., RunConf], tmp_path: Path) -> None:
+    record_config(tmp_path / "run", {"seed": 0}, [])
+    with pytest.raises(ConfigError, match="already holds a run"):
+        program.execute(configured(), tmp_path / "run")
 
 
 def test_unexpected_errors_point_to_the_log(
