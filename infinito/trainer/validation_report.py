@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -75,6 +77,19 @@ class ValidationReport(Callback):
         logger.experiment.flush()
 
 
+@contextmanager
+def evaluated_eagerly(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode, and no compiled code: text that grows would be compiled for each length."""
+    training, compiled = model.training, model._compiled_call_impl
+    model.eval()
+    model._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        model._compiled_call_impl = compiled
+        model.train(training)
+
+
 @torch.no_grad()
 def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
     """Attention weights (batch, heads, time, time) of each layer, none if the model keeps them.
@@ -83,12 +98,8 @@ def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
         model: Any causal LM that can return its attention.
         inputs: Token ids (batch, time).
     """
-    training = model.training
-    model.eval()
-    try:
+    with evaluated_eagerly(model):
         outputs = model(input_ids=inputs, output_attentions=True, use_cache=False)
-    finally:
-        model.train(training)
     return list(outputs.attentions or [])
 
 
@@ -98,20 +109,15 @@ def sample_text(
     """Text drawn from the model at temperature 1, without touching torch's generator."""
     longest = getattr(model.config, "max_position_embeddings", tokens + 1)
     start = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else 0
-    training = model.training
-    model.eval()
-    try:
-        with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(seed)
-            ids = model.generate(  # type: ignore[operator]
-                input_ids=torch.tensor([[start]], device=model.device),
-                attention_mask=torch.ones(1, 1, dtype=torch.long, device=model.device),
-                max_new_tokens=min(tokens, longest - 1),
-                do_sample=True,
-                top_k=0,
-                pad_token_id=start,
-                eos_token_id=None,
-            )
-    finally:
-        model.train(training)
+    with evaluated_eagerly(model), torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        ids = model.generate(  # type: ignore[operator]
+            input_ids=torch.tensor([[start]], device=model.device),
+            attention_mask=torch.ones(1, 1, dtype=torch.long, device=model.device),
+            max_new_tokens=min(tokens, longest - 1),
+            do_sample=True,
+            top_k=0,
+            pad_token_id=start,
+            eos_token_id=None,
+        )
     return str(tokenizer.decode(ids[0, 1:], skip_special_tokens=False))
