@@ -1,0 +1,1 @@
+"""Preference pairs: reading, checking, tokenising, batching, and what the reference says of them."""
