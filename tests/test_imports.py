@@ -16,11 +16,11 @@ PACKAGE = Path(infinito.__file__).parent
 LAYERS = (
     {"errors", "__init__"},
     {"config", "seeding", "arguments", "paths", "storage"},
-    {"parsing", "runs", "summary", "console", "attention", "objectives", "reports"},
+    {"parsing", "runs", "summary", "console", "attention", "objectives", "search", "reports"},
     {"models", "composition"},
     {"data"},
     {"trainer"},
-    {"tasks"},
+    {"tasks", "rl"},
     {"build"},
     {"jobs"},
     {"run"},

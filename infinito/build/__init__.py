@@ -1,0 +1,22 @@
+"""Builds the objects of a run from its configuration: the only place where they are wired."""
+
+from infinito.build.device import accelerator, autocast_dtype, torch_device
+from infinito.build.model import language_model
+from infinito.build.text import data_module, source, text_units, tokenizer_spec
+from infinito.build.trainer import Length, Training, language_model_task, training, training_length
+
+__all__ = [
+    "Length",
+    "Training",
+    "accelerator",
+    "autocast_dtype",
+    "data_module",
+    "language_model",
+    "language_model_task",
+    "source",
+    "text_units",
+    "tokenizer_spec",
+    "torch_device",
+    "training",
+    "training_length",
+]

@@ -1,0 +1,137 @@
+"""Builds the training of a language model: its length, its task, its trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from infinito.build.device import accelerator
+from infinito.config import RunConf
+from infinito.tasks.language_model import LanguageModelTask, TextUnits
+from infinito.trainer.checkpoint_io import SafeCheckpointIO
+from infinito.trainer.interruption import Interruption
+from infinito.trainer.loading import description_of
+from infinito.trainer.milestones import Milestones
+from infinito.trainer.progress_bar import TrainingBar
+from infinito.trainer.training_log import TrainingLog
+from infinito.trainer.validation_report import ValidationReport
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is."""
+
+    batches_per_epoch: int
+    batches: int
+    """Of the whole training."""
+    steps: int
+    """Optimizer steps of the whole training."""
+    validate_every: int
+    """Batches."""
+
+
+def training_length(run: RunConf, windows: int) -> Length:
+    """How many batches and steps the configuration asks for; the shorter of two limits rules.
+
+    Args:
+        windows: Windows of the training split.
+    """
+    per_epoch = max(1, windows // (run.data.batch_size * run.trainer.devices))
+    limits = []
+    if run.trainer.epochs is not None:
+        limits.append(run.trainer.epochs * per_epoch)
+    if run.trainer.max_steps is not None:
+        limits.append(run.trainer.max_steps * run.trainer.accumulate)
+    batches = min(limits)
+    every = run.trainer.validate_every or per_epoch
+    return Length(per_epoch, batches, -(-batches // run.trainer.accumulate), min(every, batches))
+
+
+def language_model_task(
+    run: RunConf,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    length: Length,
+    units: TextUnits,
+) -> LanguageModelTask:
+    """The Lightning module that trains `model`."""
+    return LanguageModelTask(
+        model,
+        run.optimizer,
+        total_steps=length.steps,
+        units=units,
+        seed=run.seed,
+        description=description_of(model, tokenizer),
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trainer and those of its callbacks that are asked for results afterwards."""
+
+    trainer: Trainer
+    milestones: Milestones
+    log: TrainingLog
+    report: ValidationReport
+
+
+def training(
+    run: RunConf,
+    folder: Path,
+    length: Length,
+    tokenizer: PreTrainedTokenizerBase,
+    console: Console,
+    interruption: Interruption,
+    resumed_step: int | None = None,
+) -> Training:
+    """A trainer that writes to `folder`.
+
+    Args:
+        resumed_step: The optimizer step a resumed run goes on from.
+    """
+    conf = run.trainer
+    milestones = Milestones(
+        folder / "checkpoints",
+        length.batches,
+        length.validate_every,
+        save_every_steps=conf.checkpoint_every,
+        interruption=interruption,
+    )
+    log = TrainingLog(conf.log_every)
+    report = ValidationReport(tokenizer, run.seed, conf.sample_tokens)
+    callbacks: list[Callback] = [log, report, milestones]
+    if conf.patience is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=conf.patience, check_finite=False))
+    if conf.progress_bar:
+        callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
+    trainer = Trainer(
+        accelerator=accelerator(run),
+        devices=conf.devices,
+        strategy=conf.strategy,
+        precision=conf.precision,  # type: ignore[arg-type]
+        max_steps=length.steps,
+        accumulate_grad_batches=conf.accumulate,
+        check_val_every_n_epoch=2,  # never within the one epoch: Milestones validates
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        logger=TensorBoardLogger(
+            folder,
+            name=None,
+            version="tensorboard",
+            default_hp_metric=False,
+            purge_step=resumed_step,
+        ),
+        callbacks=callbacks,
+        plugins=[SafeCheckpointIO()],
+        enable_progress_bar=conf.progress_bar,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic=run.deterministic,
+    )
+    return Training(trainer, milestones, log, report)

@@ -1,0 +1,44 @@
+"""The typed schema of every configuration group; values only, nothing heavy is imported.
+
+`conf/<group>/<name>.yaml` holds the values of a `<Name>Conf` of `infinito/config/<group>.py`. A
+group with several kinds of member (data) names the kind in its `name` key.
+"""
+
+from infinito.config.attention import METRICS, AttentionConf
+from infinito.config.data import (
+    DataConf,
+    MarkovConf,
+    PythonDocsConf,
+    SplitTextConf,
+    TextConf,
+    WikiText2Conf,
+    WrittenTextConf,
+)
+from infinito.config.generation import GenerationConf
+from infinito.config.limits import limited
+from infinito.config.model import DistanceLMConf
+from infinito.config.optimizer import AdamWConf
+from infinito.config.run import TASKS, VARIANTS, RunConf
+from infinito.config.tokenizer import TokenizerConf
+from infinito.config.trainer import TrainerConf
+
+__all__ = [
+    "METRICS",
+    "TASKS",
+    "VARIANTS",
+    "AdamWConf",
+    "AttentionConf",
+    "DataConf",
+    "DistanceLMConf",
+    "GenerationConf",
+    "MarkovConf",
+    "PythonDocsConf",
+    "RunConf",
+    "SplitTextConf",
+    "TextConf",
+    "TokenizerConf",
+    "TrainerConf",
+    "WikiText2Conf",
+    "WrittenTextConf",
+    "limited",
+]

@@ -1,0 +1,83 @@
+"""The schemas of the `data` group: one for each kind of source, named by its `name`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infinito.config.limits import limited
+
+
+@dataclass
+class DataConf:
+    """What every data source has."""
+
+    name: str = ""
+    block_size: int = limited(128, at_least=1)
+    """Tokens a training window predicts."""
+    batch_size: int = limited(16, at_least=1)
+    """Windows in a training batch."""
+    eval_batch_size: int | None = limited(None, at_least=1)
+    """Windows in an evaluation batch, null for `batch_size`."""
+    workers: int = limited(0, at_least=0)
+    """Loader processes; 0 is fastest for memory-mapped tokens."""
+    cache_dir: str | None = None
+    """Folder of tokenised text, null for the user's cache folder."""
+
+
+@dataclass
+class WrittenTextConf(DataConf):
+    """What every source of written text has."""
+
+    max_bytes: int | None = limited(None, at_least=1)
+    """Use about this much text at most, cut at document ends; null for all."""
+
+
+@dataclass
+class SplitTextConf(WrittenTextConf):
+    """What every text without published splits has."""
+
+    valid_fraction: float = limited(0.1, above=0, below=1)
+    """Share of the text that validates."""
+    test_fraction: float = limited(0.1, at_least=0, below=1)
+    """Share of the text that only `task=evaluate` reads."""
+
+
+@dataclass
+class PythonDocsConf(SplitTextConf):
+    """English reference text and docstrings of the running Python (`data=python_docs`)."""
+
+    parts: str = limited("both", choices=("topics", "docstrings", "both"))
+    """The language reference, the library's docstrings, or both."""
+
+
+@dataclass
+class TextConf(SplitTextConf):
+    """UTF-8 text of the user's own (`data=text data.path=…`)."""
+
+    path: str | None = None
+    """File, folder or glob."""
+
+
+@dataclass
+class WikiText2Conf(WrittenTextConf):
+    """WikiText-2 (`data=wikitext2`)."""
+
+    path: str | None = None
+    """Folder of train.txt, valid.txt and test.txt, or a hub id; null for `Salesforce/wikitext`."""
+
+
+@dataclass
+class MarkovConf(DataConf):
+    """A synthetic chain whose entropy is known exactly (`data=markov`)."""
+
+    vocab_size: int = limited(32, at_least=2, at_most=256)
+    """Symbols of the chain."""
+    order: int = limited(1, at_least=0)
+    """Symbols that the next one depends on; 0 for independent uniform symbols, the null case."""
+    concentration: float = limited(0.2, above=0)
+    """Of the Dirichlet distribution of each row; smaller is more predictable."""
+    train_tokens: int = limited(1_000_000, at_least=2)
+    valid_tokens: int = limited(100_000, at_least=2)
+    test_tokens: int = limited(100_000, at_least=2)
+    source_seed: int = limited(0, at_least=0)
+    """Draws the chain and its paths; independent of `seed`."""

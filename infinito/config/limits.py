@@ -1,0 +1,32 @@
+"""Fields that say which values they take; `infinito.parsing` holds a configuration against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Any
+
+
+def limited(
+    default: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    choices: Sequence[str] | None = None,
+    pattern: str | None = None,
+) -> Any:
+    """A field whose value must lie in the given limits, be one of `choices` or match `pattern`."""
+    limits = {
+        "above": above,
+        "at_least": at_least,
+        "below": below,
+        "at_most": at_most,
+        "choices": choices,
+        "pattern": pattern,
+    }
+    metadata = {name: limit for name, limit in limits.items() if limit is not None}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)

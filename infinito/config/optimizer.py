@@ -1,0 +1,32 @@
+"""The schema of the `optimizer` group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infinito.config.limits import limited
+
+
+@dataclass
+class AdamWConf:
+    """AdamW and its learning-rate schedule."""
+
+    name: str = limited("adamw", choices=("adamw",))
+    lr: float = limited(1e-3, above=0)
+    """Peak learning rate."""
+    betas: list[float] = limited([0.9, 0.95], at_least=0, below=1)
+    """Decay of the running mean of the gradient and of its square."""
+    eps: float = limited(1e-8, above=0)
+    weight_decay: float = limited(0.1, at_least=0)
+    """Decoupled decay of matrices; vectors are not decayed."""
+    clip_norm: float | None = limited(1.0, above=0)
+    """Largest gradient norm, null for no clipping."""
+    schedule: str = limited("cosine", choices=("constant", "cosine", "plateau"))
+    warmup_steps: int = limited(0, at_least=0)
+    """Steps of linear warm-up."""
+    min_lr_ratio: float = limited(0.1, at_least=0, at_most=1)
+    """Where the cosine ends, over `lr`."""
+    plateau_factor: float = limited(0.5, above=0, below=1)
+    """What the rate is multiplied by when validation stalls (`schedule=plateau`)."""
+    plateau_patience: int = limited(2, at_least=0)
+    """Validations without improvement before that."""

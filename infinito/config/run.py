@@ -1,0 +1,69 @@
+"""The schema of a whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from infinito.config.attention import AttentionConf
+from infinito.config.data import DataConf, MarkovConf, PythonDocsConf, TextConf, WikiText2Conf
+from infinito.config.generation import GenerationConf
+from infinito.config.limits import limited
+from infinito.config.model import DistanceLMConf
+from infinito.config.optimizer import AdamWConf
+from infinito.config.tokenizer import TokenizerConf
+from infinito.config.trainer import TrainerConf
+
+TASKS = (
+    "train",
+    "evaluate",
+    "generate",
+    "analyze",
+    "compare",
+    "reproducibility",
+    "doctor",
+    "list",
+)
+
+
+@dataclass
+class RunConf:
+    """A whole run."""
+
+    model: DistanceLMConf
+    attention: AttentionConf
+    data: DataConf
+    tokenizer: TokenizerConf
+    optimizer: AdamWConf
+    trainer: TrainerConf
+    generation: GenerationConf
+    task: str = limited("train", choices=TASKS)
+    name: str = limited("base", pattern=r"[^\W_][\w.-]*")
+    """Names the run's folder."""
+    seed: int = limited(0, at_least=0, at_most=2**32 - 1)
+    deterministic: bool = True
+    """Same seed, same bits."""
+    score: str = "val/loss"
+    """The figure of summary.json that a sweep is told."""
+    runs_dir: str = "multirun"
+    """Where run folders are made."""
+    checkpoint: str | None = None
+    """Run folder, checkpoint file or Hugging Face folder to start from."""
+    resume: str | None = None
+    """Run folder to go on with, exactly where it stopped."""
+    split: str = limited("valid", choices=("train", "valid", "test"))
+    """What `task=evaluate` and `task=analyze` read."""
+    runs: list[str] = field(default_factory=list)
+    """Run folders that `task=compare` compares."""
+    dry_run: bool = False
+    """Build everything, run one batch, estimate memory and time, write nothing."""
+
+
+VARIANTS: dict[str, dict[str, type]] = {
+    "data": {
+        "python_docs": PythonDocsConf,
+        "text": TextConf,
+        "wikitext2": WikiText2Conf,
+        "markov": MarkovConf,
+    },
+}
+"""Groups whose schema depends on their `name`."""

@@ -1,0 +1,20 @@
+"""The schema of the `tokenizer` group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infinito.config.limits import limited
+
+
+@dataclass
+class TokenizerConf:
+    """How text becomes token ids (`infinito.data.tokenizer`)."""
+
+    name: str = limited("bpe", choices=("char", "bpe", "word", "pretrained"))
+    vocab_size: int | None = limited(None, at_least=2)
+    """Tokens of a bpe or word vocabulary; null for every word of the training split."""
+    unknown: bool = True
+    """Give `char` an `<unk>` for characters that the training split lacks."""
+    path: str | None = None
+    """Hugging Face folder or id of a pretrained tokenizer."""

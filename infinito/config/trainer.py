@@ -1,0 +1,38 @@
+"""The schema of the `trainer` group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infinito.config.limits import limited
+
+
+@dataclass
+class TrainerConf:
+    """How long, where and in what precision to train."""
+
+    epochs: int | None = limited(None, at_least=1)
+    """Passes over the training split; null when `max_steps` decides."""
+    max_steps: int | None = limited(None, at_least=1)
+    """Optimizer steps; null when `epochs` decides."""
+    accumulate: int = limited(1, at_least=1)
+    """Batches whose gradients make one step."""
+    patience: int | None = limited(None, at_least=1)
+    """Validations without improvement before training stops; null to go on."""
+    validate_every: int | None = limited(None, at_least=1)
+    """Batches between validations; null for once an epoch."""
+    checkpoint_every: int | None = limited(None, at_least=1)
+    """Steps between checkpoints besides the one at each validation; null for none."""
+    accelerator: str = limited("auto", choices=("auto", "cpu", "cuda", "mps"))
+    devices: int = limited(1, at_least=1)
+    strategy: str = limited("auto", choices=("auto", "ddp", "ddp_spawn", "fsdp"))
+    precision: str = limited("32-true", choices=("32-true", "bf16-mixed", "16-mixed", "64-true"))
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    threads: int | None = limited(None, at_least=1)
+    """CPU threads of torch; null for torch's own choice."""
+    log_every: int = limited(10, at_least=1)
+    """Steps between logged training values."""
+    progress_bar: bool = True
+    sample_tokens: int = limited(64, at_least=0)
+    """Tokens of sample text written at each validation; 0 for none."""
