@@ -1,0 +1,168 @@
+"""Ask for trials, tell their scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from infinito.errors import ConfigError
+from infinito.search.parameters import Array
+from infinito.search.sampling import Sampler, without
+from infinito.search.space import Space
+from infinito.search.trials import Trial, losses
+
+STRATEGIES = ("tree", "uct", "random")
+SELECTIONS = ("ucb1_tuned", "ucb1", "puct")
+DIRECTIONS = {"minimize": 1.0, "maximize": -1.0}
+
+
+class TreeSearch:
+    """A search whose proposals depend on the seed, the trial's number and the trials before it.
+
+    Args:
+        space: What is searched.
+        directions: "minimize" or "maximize" for each objective.
+        seed: Another seed, another search.
+        strategy: "tree", "uct" (plain UCT over values cut into steps) or "random".
+        exploration: The factor c of UCB, for scores scaled to [0, 1].
+        selection: "ucb1_tuned", "ucb1" or "puct".
+        max_depth: The tree is not split below this depth.
+        defaults: Points that are tried first; parameters that one leaves out are drawn.
+        prior_trials: Trials of earlier searches; they inform proposals and are not counted.
+        trials: The trials of this search so far, where it goes on from a journal.
+
+    Raises:
+        ConfigError: An unknown word, a default or an earlier trial outside the space.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        directions: Sequence[str] = ("minimize",),
+        seed: int = 0,
+        strategy: str = "tree",
+        exploration: float = math.sqrt(2),
+        selection: str = "ucb1_tuned",
+        max_depth: int = 15,
+        defaults: Sequence[Mapping[str, Any]] = (),
+        prior_trials: Sequence[Trial] = (),
+        trials: Sequence[Trial] = (),
+    ) -> None:
+        _check_words(directions, strategy, selection)
+        self.space = space
+        self.directions = tuple(directions)
+        self.signs = [DIRECTIONS[direction] for direction in directions]
+        self.seed = seed
+        self.strategy = strategy
+        self.exploration = exploration
+        self.selection = selection
+        self.max_depth = max_depth
+        self.sampler = Sampler(space, seed, defaults)
+        self.prior_trials = list(prior_trials)
+        self.trials = list(trials)
+        for trial in self.prior_trials:
+            space.encode(trial.params)
+
+    def ask(self, n: int = 1) -> list[Trial]:
+        """Up to n new running trials; fewer once every point of the space has been tried."""
+        asked: list[Trial] = []
+        for _ in range(n):
+            row = self._propose()
+            if row is None:
+                break
+            asked.append(Trial(len(self.trials), self.space.decode(row)))
+            self.trials.append(asked[-1])
+        return asked
+
+    def tell(
+        self,
+        number: int,
+        values: float | Sequence[float] | None = None,
+        error: str | None = None,
+    ) -> Trial:
+        """Records a trial's scores, or that it failed.
+
+        A score that is NaN or infinite counts as a failure.
+
+        Raises:
+            ConfigError: No such trial is running, or there are not as many scores as objectives.
+        """
+        if not 0 <= number < len(self.trials) or self.trials[number].state != "running":
+            raise ConfigError(f"trial {number} is not running; expected the number of one that is")
+        trial = self.trials[number]
+        if error is None and values is not None:
+            scores = tuple(map(float, np.atleast_1d(np.asarray(values, dtype=float))))
+            if len(scores) != len(self.signs):
+                raise ConfigError(
+                    f"trial {number} has {len(scores)} scores; expected {len(self.signs)}, one for "
+                    "each of the directions"
+                )
+            if all(map(math.isfinite, scores)):
+                trial.values, trial.state = scores, "finished"
+                return trial
+            error = f"the score is {scores[0] if len(scores) == 1 else scores}"
+        trial.error, trial.state = error or "no score", "failed"
+        return trial
+
+    def best(self) -> Trial | None:
+        """The finished trial with the best first score; the earliest of equals."""
+        finished = [trial for trial in self.trials if trial.state == "finished"]
+        if not finished:
+            return None
+        return finished[int(np.argmin(losses(finished, self.signs)[:, 0]))]
+
+    def pareto_front(self) -> list[Trial]:
+        """The finished trials that no other beats in one objective without losing in another."""
+        finished = [trial for trial in self.trials if trial.state == "finished"]
+        table = losses(finished, self.signs)
+        return [
+            trial
+            for trial, row in zip(finished, table, strict=True)
+            if not np.any(np.all(table <= row, axis=1) & np.any(table < row, axis=1))
+        ]
+
+    def tree(self) -> dict[str, Any]:
+        """The tree over the trials so far, as nested plain values.
+
+        Every node has `visits`, `value` (mean loss rank of its trials in [0, 1], less is better),
+        `depth`, `best` (number of its best trial or None), `split` (None in a leaf, else text)
+        and `children`.
+        """
+        return {
+            "visits": len(self.trials),
+            "value": None,
+            "depth": 0,
+            "best": None,
+            "split": None,
+            "children": [],
+        }
+
+    def _propose(self) -> Array | None:
+        number, tried = len(self.trials), self._rows(self.trials)
+        for row in without(self.sampler.design(number + 1), tried):
+            return row
+        left = self.sampler.untried(self.sampler.random(number), 1, tried)
+        return left[0] if len(left) else None
+
+    def _rows(self, trials: Sequence[Trial]) -> Array:
+        rows = [self.space.encode(trial.params) for trial in trials]
+        return np.array(rows).reshape(len(rows), len(self.space.names))
+
+
+def _check_words(directions: Sequence[str], strategy: str, selection: str) -> None:
+    faults = []
+    if not directions:
+        faults.append("`directions` is empty; expected `minimize` or `maximize` for each objective")
+    for direction in directions:
+        if direction not in DIRECTIONS:
+            faults.append(f"`directions` has {direction!r}; expected `minimize` or `maximize`")
+    if strategy not in STRATEGIES:
+        faults.append(f"`strategy`={strategy!r}; expected one of {', '.join(STRATEGIES)}")
+    if selection not in SELECTIONS:
+        faults.append(f"`selection`={selection!r}; expected one of {', '.join(SELECTIONS)}")
+    if faults:
+        raise ConfigError(faults)
