@@ -54,6 +54,9 @@ def main() -> None:
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
     except Exception as error:
         raise SystemExit(_reported(error)) from None
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
+        raise SystemExit(130) from None
 
 
 def share_cores() -> None:

@@ -125,6 +125,20 @@ def test_unexpected_errors_point_to_the_log(
     assert "run.log" in printed.replace("\n", "")
 
 
+def test_ctrl_c_before_training_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "execute", interrupted)
+    monkeypatch.setattr("sys.argv", ["infinito", "task=list", f"hydra.run.dir={tmp_path}/run"])
+    with pytest.raises(SystemExit) as stopped:
+        program.main()
+    assert stopped.value.code == 130
+    assert "Ctrl+C" in capsys.readouterr().err
+
+
 def test_readme_commands_are_real(command: Command) -> None:
     """Every `python -m infinito.run …` of the README composes."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from logging import Logger
@@ -59,7 +58,6 @@ def is_first_process() -> bool:
 
 
 def _train(run: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
-    started_s = time.perf_counter()
     last = read_checkpoint(folder / "checkpoints/last.ckpt") if run.resume is not None else None
     with console.status("preparing text"):
         data = build.data_module(run)
@@ -95,7 +93,7 @@ def _train(run: RunConf, folder: Path, console: Console, log: Logger) -> float |
         )
     if not is_first_process():
         return None
-    return _finish(run, folder, console, data, training, time.perf_counter() - started_s)
+    return _finish(run, folder, console, data, training)
 
 
 def _finish(
@@ -104,10 +102,9 @@ def _finish(
     console: Console,
     data: LanguageDataModule,
     training: build.Training,
-    elapsed_s: float,
 ) -> float:
     """Writes summary, hyper-parameters and the Hugging Face folder; prints the results."""
-    summary = summarize(run, folder, data, training, elapsed_s)
+    summary = summarize(run, folder, data, training)
     write_json(folder / "summary.json", summary)
     score = score_of(summary, run.score)
     training.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
@@ -143,7 +140,6 @@ def summarize(
     folder: Path,
     data: LanguageDataModule,
     training: build.Training,
-    elapsed_s: float,
 ) -> dict[str, Any]:
     """The results of a run: those of its best checkpoint, as they were when it was saved."""
     best, last = (read_checkpoint(folder / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
@@ -156,7 +152,7 @@ def summarize(
         "steps": last["global_step"],
         "parameters": sum(each.numel() for each in training.trainer.lightning_module.parameters()),
         "tokens_per_s": training.log.mean_tokens_per_s,
-        "elapsed_s": elapsed_s,
+        "elapsed_s": training.log.elapsed_s,
         "stopped_early": training.trainer.should_stop,
         "sample": training.report.sample,
     }

@@ -26,6 +26,27 @@ class TrainingLog(Callback):
         self._all_tokens = 0
         self._all_training_s = 0.0
         self._since_s = time.perf_counter()
+        self._started_s = time.perf_counter()
+        self._earlier_s = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this was made, and those of the runs that a resumed one goes on with."""
+        return self._earlier_s + time.perf_counter() - self._started_s
+
+    def state_dict(self) -> dict[str, Any]:
+        """The times, so that a resumed run reports those of the whole training."""
+        return {
+            "elapsed_s": self.elapsed_s,
+            "tokens": self._all_tokens,
+            "training_s": self._all_training_s,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the times of the interrupted run."""
+        self._earlier_s = state_dict["elapsed_s"]
+        self._all_tokens = state_dict["tokens"]
+        self._all_training_s = state_dict["training_s"]
 
     @property
     def mean_tokens_per_s(self) -> float | None:

@@ -124,7 +124,10 @@ def test_stopping_early_and_plateaus_are_resumed(
 def test_resuming_a_finished_run_changes_nothing(trained: Trained) -> None:
     folder = trained()
     before = weights(folder)
+    first = json.loads((folder / "summary.json").read_text())
     resumed(folder)
+    again = json.loads((folder / "summary.json").read_text())
+    assert again["tokens_per_s"] == first["tokens_per_s"], "that of the whole training"
     assert all(torch.equal(before[key], value) for key, value in weights(folder).items())
 
 
