@@ -1,0 +1,177 @@
+"""An append-only file of events that a process killed at any moment leaves readable.
+
+A line is `<checksum> <JSON>`; the checksum covers the JSON and the line before it, so an altered,
+missing or reordered line is noticed. A line is on the disk before `append` returns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from infinito.errors import ResumeError, SaveError
+
+VERSION = 1
+"""Of the format; the first event of every journal names it."""
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """The events of one search, locked against a second writer until closed.
+
+    Args:
+        path: Made, with its folder, where it does not exist. What a kill left of an unfinished
+            last line is cut off.
+
+    Attributes:
+        events: All that is written so far; the first tells the version.
+
+    Raises:
+        ResumeError: Another process writes it, or it is damaged or of a newer version.
+        SaveError: The folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._checksum = 0
+        self._lock = FileLock(f"{path}.lock", timeout=0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self._file = path.open("ab")
+        except Timeout:
+            raise ResumeError(
+                f"{path.parent} is in use by a sweep that is still running. "
+                "Wait for it or stop it, or choose another folder: `hydra.sweep.dir=<folder>`"
+            ) from None
+        except OSError as error:
+            self._lock.release()
+            raise _not_written(path, error) from error
+        try:
+            self.events = self._repaired()
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, *events: Mapping[str, Any]) -> None:
+        """Writes events, which are on the disk when this returns.
+
+        Raises:
+            SaveError: They could not be written.
+        """
+        if not self.events:
+            events = ({"event": "journal", "version": VERSION}, *events)
+        lines, checksum = b"", self._checksum
+        for event in events:
+            line, checksum = _line(event, checksum)
+            lines += line
+        try:
+            self._file.write(lines)
+            _sync(self._file)
+        except OSError as error:
+            raise _not_written(self.path, error) from error
+        self._checksum = checksum
+        self.events.extend(map(dict, events))
+
+    def close(self) -> None:
+        """Lets another process write."""
+        self._file.close()
+        self._lock.release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _repaired(self) -> list[Event]:
+        content = self.path.read_bytes()
+        events, sound, self._checksum = _parsed(content, self.path)
+        if sound < len(content):
+            self._file.truncate(sound)
+            _sync(self._file)
+        return events
+
+
+def read(path: Path) -> list[Event]:
+    """The events of a journal, without those of an unfinished last line; nothing is changed.
+
+    Raises:
+        ResumeError: There is none, or it is damaged or of a newer version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ResumeError(f"{path} cannot be read: {error.strerror}") from error
+    return _parsed(content, path)[0]
+
+
+def _parsed(content: bytes, path: Path) -> tuple[list[Event], int, int]:
+    """Events, the bytes they take, and the checksum of the last one."""
+    events: list[Event] = []
+    sound = checksum = 0
+    lines = content.splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        event, found = _event(line, checksum)
+        if event is None:
+            if number == len(lines):
+                break  # torn by a kill
+            raise ResumeError(
+                f"{path}, line {number} of {len(lines)}: its checksum is wrong, so the file was "
+                "altered or damaged after it was written. Restore it from a copy, or start a new "
+                "sweep that learns from a table of its trials: `hydra.sweeper.warm_start=[<csv>]`"
+            )
+        events.append(event)
+        sound, checksum = sound + len(line), found
+        if number == 1:
+            _check_version(event, path)
+    return events, sound, checksum
+
+
+def _line(event: Mapping[str, Any], previous: int) -> tuple[bytes, int]:
+    text = json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
+    checksum = zlib.crc32(text, previous)
+    return b"%08x %s\n" % (checksum, text), checksum
+
+
+def _event(line: bytes, previous: int) -> tuple[Event | None, int]:
+    """The event of a sound line, else None."""
+    written, _, text = line[:-1].partition(b" ")
+    checksum = zlib.crc32(text, previous)
+    if not line.endswith(b"\n") or written != b"%08x" % checksum:
+        return None, previous
+    return json.loads(text), checksum
+
+
+def _check_version(event: Event, path: Path) -> None:
+    version = event.get("version")
+    if version != VERSION:
+        raise ResumeError(
+            f"{path} is of version {version}; this infinito reads version {VERSION}. "
+            "Go on with the infinito that wrote it, or start a new sweep"
+        )
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _not_written(path: Path, error: OSError) -> SaveError:
+    return SaveError(
+        f"Cannot write {path}: {error.strerror or error}. Choose a folder that can be written, "
+        "e.g. `hydra.sweep.dir=/path/with/space`."
+    )
