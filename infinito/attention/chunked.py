@@ -53,21 +53,14 @@ def in_blocks(
     rows = block_rows(request)
     if not _has_feature_axis(request.kernel):
         return _walk(block, queries, keys, values, request, mask, rows)
+    single = request._replace(batch=1, heads=1, kv_heads=1)
+    all_queries, all_keys, all_values = _heads(queries), _heads(keys), _heads(values)
     outs = []
     for b, h in product(range(request.batch), range(request.heads)):
         group = h * request.kv_heads // request.heads
-        outs.append(
-            _walk(
-                block,
-                queries[b : b + 1, h : h + 1],
-                keys[b : b + 1, group : group + 1],
-                values[b : b + 1, group : group + 1],
-                request._replace(batch=1, heads=1, kv_heads=1),
-                _part(mask, b, h),
-                rows,
-            )
-        )
-    return torch.cat(outs).view(*queries.shape[:-1], outs[0].shape[-1])
+        parts = all_queries[b][h], all_keys[b][group], all_values[b][group]
+        outs.append(_walk(block, *parts, single, _part(mask, b, h), rows))
+    return torch.cat(outs).unflatten(0, (request.batch, request.heads)).squeeze(2)
 
 
 def block_rows(request: Request) -> int:
@@ -81,6 +74,14 @@ def block_rows(request: Request) -> int:
 def _has_feature_axis(kernel: str) -> bool:
     """Whether scores go through a tensor (queries, keys, dim); such blocks are of one head."""
     return kernel in ("linf", "lp")
+
+
+def _heads(tensor: Tensor) -> list[tuple[Tensor, ...]]:
+    """Return (batch, heads, time, dim) as (1, 1, time, dim) of each sequence and head.
+
+    Slices would do; the gradient of each is a tensor as large as the whole, mostly zeros.
+    """
+    return [sequence[:, None, None].unbind() for sequence in tensor.unbind()]
 
 
 def _part(mask: Tensor | None, b: int, h: int) -> Tensor | None:
@@ -101,15 +102,23 @@ def _walk(
     rows: int,
 ) -> Tensor:
     outs = []
-    for start in range(0, request.time_q, rows):
-        stop = min(start + rows, request.time_q)
+    start = stop = 0
+    for part in queries.split(rows, dim=2):
+        start, stop = stop, stop + part.shape[2]
         seen = request.time_k
         if request.causal and not request.free_mask:
             seen = max(1, stop + request.time_k - request.time_q)
         visible = _visible(request, mask, start, stop, seen, queries.device)
-        arguments = queries[:, :, start:stop], keys[:, :, :seen], values[:, :, :seen]
+        arguments = part, keys[:, :, :seen], values[:, :, :seen]
         if request.grad:
-            out = checkpoint(block, *arguments, visible, request, use_reentrant=False)
+            out = checkpoint(
+                block,
+                *arguments,
+                visible,
+                request,
+                use_reentrant=False,
+                preserve_rng_state=request.dropout_p > 0,
+            )
         else:
             out = block(*arguments, visible, request)
         outs.append(out)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from infinito.attention.backend import Backend, Request
-from infinito.attention.kernel_call import KERNELS, fault, run_kernel
+from infinito.attention.kernel_call import fault, run_kernel
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What it takes; it computes in float32."""
@@ -28,6 +28,7 @@ def fused_attention(
     kernel: str,
     causal: bool,
     factor: float,
+    p: float | None,
     padding: Tensor | None,
     dropout_p: float,
     seed: Tensor | None,
@@ -38,9 +39,10 @@ def fused_attention(
         queries: float32 (batch, heads, time_q, dim).
         keys: float32 (batch, kv_heads, time_k, dim).
         values: float32 (batch, kv_heads, time_k, value_dim).
-        kernel: a name in `KERNELS`.
+        kernel: a name in `kernel_call.KERNELS`.
         causal: query i sees key j when j <= i + time_k − time_q.
         factor: what scores are multiplied with.
+        p: exponent of kernel "lp".
         padding: bool (batch, time_k), True for a real token.
         dropout_p: probability with which a weight is dropped.
         seed: int64 (), what decides which.
@@ -56,6 +58,7 @@ def fused_attention(
         kernel=kernel,
         causal=causal,
         factor=factor,
+        p=p,
         dropout_p=dropout_p,
         seed=seed,
     )
@@ -73,6 +76,7 @@ def fused_attention_backward(
     kernel: str,
     causal: bool,
     factor: float,
+    p: float | None,
     padding: Tensor | None,
     dropout_p: float,
     seed: Tensor | None,
@@ -98,6 +102,7 @@ def fused_attention_backward(
         kernel=kernel,
         causal=causal,
         factor=factor,
+        p=p,
         dropout_p=dropout_p,
         seed=seed,
     )
@@ -117,18 +122,18 @@ def _(
 
 
 def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    queries, keys, values, kernel, causal, factor, padding, dropout_p, seed = inputs
+    queries, keys, values, kernel, causal, factor, p, padding, dropout_p, seed = inputs
     ctx.save_for_backward(queries, keys, values, *output, padding, seed)
-    ctx.options = kernel, causal, factor, dropout_p
+    ctx.options = kernel, causal, factor, p, dropout_p
 
 
 def _differentiate(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     *tensors, padding, seed = ctx.saved_tensors
-    kernel, causal, factor, dropout_p = ctx.options
+    kernel, causal, factor, p, dropout_p = ctx.options
     grads = fused_attention_backward(
-        grad_out, *tensors, kernel, causal, factor, padding, dropout_p, seed
+        grad_out, *tensors, kernel, causal, factor, p, padding, dropout_p, seed
     )
-    return *grads, *[None] * 6
+    return *grads, *[None] * 7
 
 
 torch.library.register_autograd("infinito::fused_cpu", _differentiate, setup_context=_save)
@@ -167,6 +172,7 @@ def _attend(
         request.kernel,
         request.causal,
         request.factor,
+        request.p,
         padding,
         request.dropout_p,
         torch.randint(2**62, ()) if request.dropout_p else None,
@@ -177,8 +183,6 @@ def _attend(
 def _unable(request: Request) -> str | None:
     if request.device != "cpu":
         return f"it runs on a CPU, not on {request.device}"
-    if request.kernel not in KERNELS:
-        return f"it has {', '.join(KERNELS)}, not {request.kernel}"
     if request.dtype not in DTYPES:
         return f"it computes in float32, less than {request.dtype}"
     return fault()

@@ -16,7 +16,7 @@ from infinito.attention.kernel_build import load_kernel
 from infinito.errors import DeviceError
 from infinito.paths import cache_dir
 
-KERNELS = ("dot", "l1", "l2", "sq_l2")
+KERNELS = ("dot", "l1", "l2", "sq_l2", "linf", "lp")
 """In the order of the enumeration `Kernel` of `cpu/call.h`."""
 
 VIEWS = (
@@ -52,6 +52,7 @@ class _Call(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         ("dropout_p", ctypes.c_double),
         ("factor", ctypes.c_double),
+        ("p", ctypes.c_double),
     )
 
 
@@ -69,6 +70,7 @@ def run_kernel(
     kernel: str,
     causal: bool,
     factor: float,
+    p: float | None = None,
     dropout_p: float = 0.0,
     seed: Tensor | None = None,
 ) -> None:
@@ -92,6 +94,7 @@ def run_kernel(
         seed=0 if seed is None else int(seed),
         dropout_p=dropout_p,
         factor=factor,
+        p=0.0 if p is None else p,
     )
     call.batch, call.heads, call.time_q, call.dim = tensors["queries"].shape
     _, call.kv_heads, call.time_k, call.value_dim = tensors["values"].shape

@@ -82,6 +82,7 @@ def _fused(
         kernel=request.kernel,
         causal=request.causal,
         factor=request.factor,
+        p=request.p,
     )
     reference, total = tensors["softmax"].unbind(-1)
     weighted, best = tensors["statistics"].unbind(-1)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from infinito.attention import fused_cpu
+from infinito.attention import distance_attention, fused_cpu
 from infinito.attention.backend import Request
-from infinito.attention.fused_cpu import BACKEND, KERNELS
+from infinito.attention.fused_cpu import BACKEND
+from infinito.attention.kernel_call import KERNELS
 from infinito.attention.reference import attend_with_weights
 from infinito.errors import ConfigError
 
@@ -24,6 +25,7 @@ def request_for(kernel: str, queries: Tensor, keys: Tensor, values: Tensor, **op
     batch, heads, time_q, dim = queries.shape
     return Request(
         kernel=kernel,
+        p=1.5 if kernel == "lp" else None,
         batch=batch,
         heads=heads,
         kv_heads=keys.shape[1],
@@ -269,7 +271,7 @@ def test_a_compiled_caller_stays_one_graph():
 
 def test_operators_keep_torch_library_promises():
     tensors = [tensor.requires_grad_() for tensor in draw(9, 9, 16)]
-    arguments = (*tensors, "l1", True, 1.0, None, 0.0, None)
+    arguments = (*tensors, "l1", True, 1.0, None, None, 0.0, None)
     torch.library.opcheck(fused_cpu.fused_attention, arguments)
 
 
@@ -291,7 +293,6 @@ def test_a_forked_child_has_threads_of_its_own():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"kernel": "linf"}, "it has dot, l1, l2, sq_l2, not linf"),
         ({"device": "cuda"}, "it runs on a CPU, not on cuda"),
         ({"dtype": torch.float64}, "it computes in float32, less than torch.float64"),
     ],
@@ -308,8 +309,9 @@ def test_a_small_dot_product_is_left_to_torch():
     assert BACKEND.unwise(small._replace(time_q=64, time_k=64)) is None
 
 
-def test_forcing_it_on_a_metric_it_lacks_names_the_reason():
-    from infinito.attention import distance_attention
-
-    with pytest.raises(ConfigError, match=r"`attention.backend`=fused_cpu cannot serve linf"):
-        distance_attention(*draw(4, 4, 8), metric="linf", backend="fused_cpu")
+def test_forcing_it_on_a_type_it_lacks_names_the_reason():
+    tensors = [tensor.double() for tensor in draw(4, 4, 8)]
+    with pytest.raises(
+        ConfigError, match=r"`attention.backend`=fused_cpu cannot serve l1.*float64"
+    ):
+        distance_attention(*tensors, metric="l1", backend="fused_cpu")

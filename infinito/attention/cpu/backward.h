@@ -18,10 +18,12 @@ struct Panel {  // what all queries need of a panel of keys
   int64_t base;
 };
 
-// Turns a row's scores into weights, and its products of gradient and value into slopes.
+// Turns a row's scores into weights, and its products of gradient and value into slopes; keeps the
+// distances where the gradient needs them.
 template <Kernel K>
-void differentiate(const Call& c, float* scores, float* products, int slices, int64_t number,
-                   float delta, const Dropout& dropout, int64_t base) {
+void differentiate(const Call& c, const Panel& panel, const float* query, float* scores,
+                   float* products, float* distances, int slices, int64_t number, float delta,
+                   const Dropout& dropout) {
   const float *softmax = c.softmax + 2 * number, factor = float(c.factor);
   const vec reference = splat(softmax[0] == -INF ? 0.0f : softmax[0]);
   const vec share = splat(softmax[1] == 0 ? 0.0f : 1.0f / softmax[1]);
@@ -31,12 +33,16 @@ void differentiate(const Call& c, float* scores, float* products, int slices, in
     vec score = load(scores + n * LANES), product = load(products + n * LANES);
     vec weight = exp2(score * splat(factor * LOG2_E) - reference) * share, kept = weight;
     if (dropout.threshold) {
-      vec fate = dropout.factor(key, base + n * LANES);
+      vec fate = dropout.factor(key, panel.base + n * LANES);
       product *= fate;
       kept *= fate;
     }
     vec slope = weight * (product - splat(delta)) * splat(scale);
-    if (K == L2) slope = score == splat(0.0f) ? splat(0.0f) : slope / score;
+    vec divisor = score;
+    if (K == LINF) divisor *= count_ties(panel.turned + n * LANES, query, c.dim, -score);
+    if (K == LINF || K == LP) store(distances + n * LANES, -score);
+    if (K == L2 || K == LINF || K == LP)
+      slope = score == splat(0.0f) ? splat(0.0f) : slope / divisor;
     store(scores + n * LANES, kept);
     store(products + n * LANES, slope);
   }
@@ -54,7 +60,7 @@ inline Rows block_rows(const View& view, int64_t b, int64_t h, int64_t first, in
 template <Kernel K>
 void weigh_block(const Call& c, const Panel& panel, int64_t b, int64_t h, int64_t first,
                  int64_t count, Rows queries, Rows grad_out, const RowSums* sums, float* weights,
-                 float* slopes) {
+                 float* slopes, float* distances) {
   const Dropout dropout(c);
   const float nothing[PANEL] = {};
   float bias[BLOCK] = {};
@@ -65,14 +71,14 @@ void weigh_block(const Call& c, const Panel& panel, int64_t b, int64_t h, int64_
     if (limit < 0) continue;
     int slices = int(std::min<int64_t>(limit, PANEL - 1)) / LANES + 1;
     score_slices<K>(slices, panel.turned, queries.at(tile), queries.stride, c.dim, panel.bias,
-                    bias + tile, weights + tile * PANEL);
+                    bias + tile, float(c.p), weights + tile * PANEL);
     score_slices<DOT>(slices, panel.turned_values, grad_out.at(tile), grad_out.stride,
-                      c.value_dim, nothing, nothing, slopes + tile * PANEL);
+                      c.value_dim, nothing, nothing, 0.0f, slopes + tile * PANEL);
     for (int64_t i = tile; i < tile + rows; i++) {
       int64_t number = c.row_number(b, h, first + i);
       hide(weights + i * PANEL, c.limit(first + i) - panel.base);
-      differentiate<K>(c, weights + i * PANEL, slopes + i * PANEL, slices, number,
-                       sums[number].delta, dropout, panel.base);
+      differentiate<K>(c, panel, queries.at(i), weights + i * PANEL, slopes + i * PANEL,
+                       distances + i * PANEL, slices, number, sums[number].delta, dropout);
     }
   }
 }
@@ -89,6 +95,7 @@ void backward_block(const Call& c, const Panel& panel, int64_t b, int64_t h, int
   const int64_t width = padded(c.dim), value_width = padded(c.value_dim);
   const int64_t first = block * BLOCK, count = std::min<int64_t>(BLOCK, c.time_q - first);
   float *weights = own_scratch.take(BLOCK * PANEL), *slopes = own_scratch.take(BLOCK * PANEL);
+  float* distances = own_scratch.take(BLOCK * PANEL);
   Rows queries = block_rows(c.queries, b, h, first, count, c.dim, own_scratch.take(BLOCK * width));
   Rows grad_out = block_rows(c.grad_out, b, h, first, count, c.value_dim,
                              own_scratch.take(BLOCK * value_width));
@@ -96,7 +103,8 @@ void backward_block(const Call& c, const Panel& panel, int64_t b, int64_t h, int
   if (K == L1)
     centred = pack_rows(c.queries.row(b, h, first), c.queries.time, count, c.dim, panel.centre,
                         BLOCK, own_scratch.take(BLOCK * width));
-  weigh_block<K>(c, panel, b, h, first, count, centred, grad_out, sums, weights, slopes);
+  weigh_block<K>(c, panel, b, h, first, count, centred, grad_out, sums, weights, slopes,
+                 distances);
 
   await_turn(turn, panel.base / PANEL);
   Rows grad = {c.grad_queries.row(b, h, first), c.grad_queries.time};
@@ -104,7 +112,8 @@ void backward_block(const Call& c, const Panel& panel, int64_t b, int64_t h, int
     grad = pack_rows(grad.data, grad.stride, count, c.dim, nullptr, BLOCK,
                      own_scratch.take(BLOCK * width));
   Slopes all = {queries.data,   panel.keys.data,   grad.data,   panel.grad_keys.data,
-                queries.stride, panel.keys.stride, grad.stride, panel.grad_keys.stride};
+                queries.stride, panel.keys.stride, grad.stride, panel.grad_keys.stride,
+                distances,      float(c.p)};
   const int64_t keys = std::min<int64_t>(PANEL, c.limit(first + count - 1) + 1 - panel.base);
   for (int64_t j = 0; j < keys; j += 4) {
     // The first tile of which a row sees key j; left of the diagonal, weights and slopes are 0.
@@ -127,7 +136,7 @@ void backward_panel(const Call& c, int64_t b, int64_t kv_head, int64_t base, con
   const int64_t width = padded(c.dim), value_width = padded(c.value_dim);
   const int64_t count = std::min<int64_t>(PANEL, c.time_k - base), group = c.group();
   own_scratch.reserve(PANEL * (2 * width + c.dim + c.value_dim + value_width + 1) +
-                      BLOCK * (3 * width + value_width + 2 * PANEL) + 256);
+                      BLOCK * (3 * width + value_width + 3 * PANEL) + 256);
   float *turned = own_scratch.take(PANEL * c.dim), *bias = own_scratch.take(PANEL);
   float* turned_values = own_scratch.take(PANEL * c.value_dim);
   const float *keys = c.keys.row(b, kv_head, base), *centre = centre_of(c, b, kv_head);

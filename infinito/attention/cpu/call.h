@@ -9,7 +9,7 @@
 constexpr int ROWS = 6, PANEL = 64, BLOCK = 24;  // of a register tile, of keys, of queries
 constexpr int SLICES = PANEL / LANES;            // vectors in a row of a panel
 
-enum Kernel : int64_t { DOT, L1, L2, SQ_L2 };
+enum Kernel : int64_t { DOT, L1, L2, SQ_L2, LINF, LP };
 
 struct View {  // (batch, heads, time, dim) with any strides but that of dim, which is 1
   float* data;
@@ -26,7 +26,7 @@ struct Call {  // `fused_cpu.py` mirrors it field by field
   const uint8_t* padding;  // (batch, time_k), 1 for a real token; or null
   int64_t batch, heads, kv_heads, time_q, time_k, dim, value_dim, kernel, causal, threads;
   uint64_t seed;
-  double dropout_p, factor;  // the scores' factor
+  double dropout_p, factor, p;  // the scores' factor, the exponent of lp
 
   // Position of the last key that a query sees; below 0 when it sees none.
   int64_t limit(int64_t query) const { return causal ? query + time_k - time_q : time_k - 1; }

@@ -11,7 +11,7 @@ inline bool few_queries(const Call& c) {
 // Scores of one query with a panel of `count` keys.
 template <Kernel K>
 void score_row(const float* query, const float* keys, int64_t stride, int64_t count, int64_t dim,
-               const float* bias, float* scores) {
+               const float* bias, float p, float* scores) {
   for (int k = 0; k < PANEL; k += LANES) {
     vec parts[LANES];
     for (int i = 0; i < LANES; i++) {
@@ -22,11 +22,16 @@ void score_row(const float* query, const float* keys, int64_t stride, int64_t co
         if (K == DOT) part = fma(q, x, part);
         if (K == L1) part -= absolute(gap);
         if (K == L2 || K == SQ_L2) part = fnma(gap, gap, part);
+        if (K == LINF) part = larger(part, absolute(gap));
+        if (K == LP) part += power(absolute(gap), p);
       }
       parts[i] = part;
     }
-    vec s = sums(parts);
-    store(scores + k, (K == L2 ? -square_root(-s) : s) + load(bias + k));
+    vec s = across(parts, [](vec a, vec b) { return K == LINF ? larger(a, b) : a + b; });
+    if (K == L2) s = -square_root(-s);
+    if (K == LINF) s = -s;
+    if (K == LP) s = -power(s, 1.0f / p);
+    store(scores + k, s + load(bias + k));
   }
 }
 
@@ -65,7 +70,7 @@ void decode_head(const Call& c, int64_t b, int64_t kv_head) {
       int64_t limit = std::min<int64_t>(c.limit(query) - base, count - 1);
       if (limit < 0) continue;
       score_row<K>(queries + r * width, c.keys.row(b, kv_head, base), c.keys.time, count, c.dim,
-                   bias, scores);
+                   bias, float(c.p), scores);
       hide(scores, limit);
       softmax.soften(scores, r);
       drop(dropout, c.row_number(b, h, query), base, scores);

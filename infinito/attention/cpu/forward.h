@@ -50,7 +50,7 @@ void forward_block(const Call& c, const PackedKeys& keys, int64_t b, int64_t h, 
       if (limits[rows - 1] < 0) continue;
       int slices = int(std::min<int64_t>(limits[rows - 1], PANEL - 1)) / LANES + 1;
       score_slices<K>(slices, keys.turned + base * c.dim, queries.at(tile), width, c.dim,
-                      keys.bias + base, row_bias + tile, scores);
+                      keys.bias + base, row_bias + tile, float(c.p), scores);
       for (int64_t r = 0; r < rows; r++) {
         hide(scores + r * PANEL, limits[r]);
         softmax.soften(scores + r * PANEL, tile + r);

@@ -1,6 +1,6 @@
 // Fused attention on a CPU: forward with an online softmax, and a backward that recomputes scores.
 //
-// Scores are q·k, −‖q−k‖₁, −‖q−k‖₂ or −‖q−k‖₂², times one factor. Work goes in tiles of 6 queries
+// Scores are q·k, −‖q−k‖₁, −‖q−k‖₂, −‖q−k‖₂², −‖q−k‖∞ or −‖q−k‖ₚ, times one factor. Work goes in tiles of 6 queries
 // by 64 keys, so memory is linear in time. Everything that a row or a key adds up is added in one
 // order, whatever the number of threads.
 //
@@ -26,6 +26,8 @@ static int64_t serve(const Call& c, bool back) {
       case DOT: serve<DOT>(c, back); break;
       case L1: serve<L1>(c, back); break;
       case L2: serve<L2>(c, back); break;
+      case LINF: serve<LINF>(c, back); break;
+      case LP: serve<LP>(c, back); break;
       default: serve<SQ_L2>(c, back);
     }
     return 0;

@@ -2,13 +2,16 @@
 #pragma once
 #include "call.h"
 
-// scores[r][k] = bias[k] + row_bias[r] + Σ_d f(queries[r][d], turned[d][k]).
+// scores[r][k] = bias[k] + row_bias[r] + Σ_d f(queries[r][d], turned[d][k]); for linf −max_d.
 template <Kernel K, int N>
 void score_tile(const float* turned, const float* queries, int64_t stride, int64_t dim,
-                const float* bias, const float* row_bias, float* scores) {
+                const float* bias, const float* row_bias, float p, float* scores) {
   vec acc[ROWS][N];
   for (int r = 0; r < ROWS; r++)
-    for (int n = 0; n < N; n++) acc[r][n] = load(bias + n * LANES) + splat(row_bias[r]);
+    for (int n = 0; n < N; n++) {
+      vec start = load(bias + n * LANES) + splat(row_bias[r]);
+      acc[r][n] = K == LINF ? absolute(start) : start;
+    }
   const vec two = splat(2.0f);
   for (int64_t d = 0; d < dim; d++) {
     vec key[N];
@@ -23,25 +26,30 @@ void score_tile(const float* turned, const float* queries, int64_t stride, int64
           vec gap = query - key[n];
           acc[r][n] = fnma(gap, gap, acc[r][n]);
         }
+        if (K == LINF) acc[r][n] = larger(acc[r][n], absolute(query - key[n]));
+        if (K == LP) acc[r][n] -= power(absolute(query - key[n]), p);
       }
     }
   }
   for (int r = 0; r < ROWS; r++)
     for (int n = 0; n < N; n++) {
       vec s = acc[r][n];
-      store(scores + r * PANEL + n * LANES, K == L2 ? -square_root(-s) : s);
+      if (K == L2) s = -square_root(-s);
+      if (K == LINF) s = -s;
+      if (K == LP) s = -power(-s, 1.0f / p);
+      store(scores + r * PANEL + n * LANES, s);
     }
 }
 
 template <Kernel K, int N = TILE_VECTORS>
 void score_slices(int slices, const float* turned, const float* queries, int64_t stride,
-                  int64_t dim, const float* bias, const float* row_bias, float* scores) {
+                  int64_t dim, const float* bias, const float* row_bias, float p, float* scores) {
   for (; slices >= N; slices -= N) {
-    score_tile<K, N>(turned, queries, stride, dim, bias, row_bias, scores);
+    score_tile<K, N>(turned, queries, stride, dim, bias, row_bias, p, scores);
     turned += N * LANES, bias += N * LANES, scores += N * LANES;
   }
   if constexpr (N > 1)
-    score_slices<K, N - 1>(slices, turned, queries, stride, dim, bias, row_bias, scores);
+    score_slices<K, N - 1>(slices, turned, queries, stride, dim, bias, row_bias, p, scores);
 }
 
 // out[r] += Σ_j weights[r][j]·rows[j] for ROWS rows and `count` keys.
@@ -102,14 +110,27 @@ void gather(const float* weights, const float* rows, int64_t stride, int64_t cou
     gather<N - 1>(weights, rows, stride, count, sums, sum_stride, width, done);
 }
 
+// How many features of a query are as far from those of LANES keys as the farthest; 1 at least.
+inline vec count_ties(const float* turned, const float* query, int64_t dim, vec largest) {
+  vec count = splat(0.0f);
+  for (int64_t d = 0; d < dim; d++) {
+    vec gap = absolute(splat(query[d]) - load(turned + d * PANEL));
+    count += gap >= largest ? splat(1.0f) : splat(0.0f);
+  }
+  return at_least(count, splat(1.0f));
+}
+
 struct Slopes {  // of one block of queries and one panel of keys
   const float *queries, *keys;
   float *grad_queries, *grad_keys;
   int64_t query_stride, key_stride, grad_query_stride, grad_key_stride;
+  const float* distances;  // of each pair (linf, lp)
+  float p;
 };
 
 // Gradients of 4 keys and `count` queries from the slopes of their scores. A slope is the score's
-// gradient times what the step below leaves out: −1/STEP (l1), 1/score (l2), −2 (sq_l2).
+// gradient times what the step below leaves out: −1/STEP (l1), 1/score (l2, lp), −2 (sq_l2), and for
+// linf 1/(score · features that tie).
 template <Kernel K, int N>
 void slope_tile(const float* slopes, const Slopes& s, int64_t i0, int64_t j0, int64_t count,
                 int64_t done) {
@@ -132,6 +153,11 @@ void slope_tile(const float* slopes, const Slopes& s, int64_t i0, int64_t j0, in
       for (int n = 0; n < N; n++) {
         vec step = query[n] - key[j][n];
         if (K == L1) step = sign_step(step);
+        if (K == LINF || K == LP) {
+          vec distance = splat(s.distances[i * PANEL + j0 + j]), size = absolute(step);
+          if (K == LINF) step = size >= distance ? step : splat(0.0f);
+          if (K == LP) step *= power(size / maximum(distance, splat(1e-37f)), s.p - 2.0f);
+        }
         mine[n] = fma(slope, K == DOT ? key[j][n] : step, mine[n]);
         grad[j][n] = K == DOT ? fma(slope, query[n], grad[j][n]) : fnma(slope, step, grad[j][n]);
       }

@@ -83,9 +83,16 @@ static inline vec sign_step(vec t) {
 }
 #endif
 
+using lane_list = __attribute__((vector_size(sizeof(vec)))) int32_t;
 constexpr float INF = std::numeric_limits<float>::infinity();
 
 static inline word splat_word(uint32_t x) { return word{} + x; }
+
+// The larger of two that are not negative; NaN where one is, for as integers NaN is the largest.
+static inline vec larger(vec a, vec b) {
+  word x = reinterpret_cast<word>(a), y = reinterpret_cast<word>(b);
+  return reinterpret_cast<vec>(x > y ? x : y);
+}
 
 static inline word lane_numbers() {
   word lanes;
@@ -148,9 +155,28 @@ static inline vec exp2(vec x) {
   return scale_above(p, whole, x, low);
 }
 
+// log2 of positive numbers to 1e-7 (the polynomial is that of Cephes' logf).
+static inline vec log2(vec x) {
+  constexpr uint32_t low = 0x3f3504f3u;  // √½, from where the mantissa reaches to √2
+  word bits = reinterpret_cast<word>(x) - low;
+  lane_list whole = reinterpret_cast<lane_list>(bits) >> 23;
+  vec t = reinterpret_cast<vec>((bits & 0x007fffffu) + low) - splat(1.0f), square = t * t;
+  vec p = splat(7.0376836292e-2f);
+  for (float next : {-1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f,
+                     -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f})
+    p = fma(p, t, splat(next));
+  vec natural = fma(p, t * square, fnma(splat(0.5f), square, t));
+  return fma(natural, splat(1.44269504f), __builtin_convertvector(whole, vec));
+}
+
+// x^p of positive numbers, at most 2^127; 0, infinity and NaN stay what they are.
+static inline vec power(vec x, float p) {
+  vec bits = log2(x) * splat(p), result = exp2(bits > splat(127.0f) ? splat(127.0f) : bits);
+  return reinterpret_cast<word>(x) - 1 < splat_word(0x7f7fffffu) ? result : x;
+}
+
 // Where lane i of a pair's merge comes from, at the butterfly stage of `step`: the pair's own lanes
 // that have their bit `step` clear (low) or set (high).
-using lane_list = __attribute__((vector_size(sizeof(vec)))) int32_t;
 struct Merge {
   lane_list low, high;
   explicit Merge(int step) {
@@ -186,15 +212,16 @@ static inline void transpose(vec* rows) {
   }
 }
 
-// Lane i of the result is the sum of the lanes of rows[i]; rows are used up.
-static inline vec sums(vec* rows) {
+// Lane i of the result is what `join` makes of the lanes of rows[i]; rows are used up.
+template <class Join>
+static inline vec across(vec* rows, Join join) {
 #pragma GCC unroll 8
   for (int step = 1; step < LANES; step *= 2) {
     const Merge merge(step);
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; i += 2 * step) {
       vec a = rows[i], b = rows[i + step];
-      rows[i] = choose(a, b, merge.low) + choose(a, b, merge.high);
+      rows[i] = join(choose(a, b, merge.low), choose(a, b, merge.high));
     }
   }
   return rows[0];
