@@ -9,6 +9,7 @@ from infinito.attention import cosine
 from infinito.attention.backend import Request
 from infinito.attention.masking import share_groups
 from infinito.attention.metrics import KERNELS, find_metric
+from infinito.attention.observation import AttentionCall, note
 from infinito.attention.registry import choose_backend
 
 
@@ -106,6 +107,7 @@ def attend_prepared(
 ) -> Tensor:
     """Return attention of what `prepare` made; see `distance_attention`."""
     request = describe(queries, keys, values, kernel, factor, p, causal, dropout_p, key_padding)
+    note(AttentionCall(queries, keys, kernel, factor, p, causal, key_padding))
     chosen = choose_backend(request, backend)
     if factor != 1.0 and not chosen.takes_factor:
         queries, keys = KERNELS[kernel].fold(queries, keys, factor)
