@@ -55,3 +55,7 @@ class NonFiniteError(InfinitoError):
 
 class SaveError(InfinitoError):
     """A file that could not be written; what was saved before is untouched."""
+
+
+class SweepError(InfinitoError):
+    """A sweep that stopped because too many of its trials failed."""

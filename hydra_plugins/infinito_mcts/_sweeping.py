@@ -1,0 +1,228 @@
+"""A whole sweep: the plan, the journal, the search, the launches, and what is left at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.infinito_mcts._space import Grammar
+from hydra_plugins.infinito_mcts._trial import LABEL
+from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeperConf
+from infinito.errors import ConfigError, ResumeError
+from infinito.reports.search_table import SweepTable
+from infinito.runs import difference, quoted
+from infinito.search import history
+from infinito.search.export import JOURNAL, earlier_trials, results, write_csv
+from infinito.search.journal import Journal
+from infinito.search.search import TreeSearch
+from infinito.search.space import Space
+from infinito.search.sweep import Launch, Limits, Sweep
+from infinito.search.trials import Trial
+
+if TYPE_CHECKING:
+    from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeper
+
+SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
+"""Settings that decide what is proposed; a resumed sweep has them unchanged."""
+
+
+def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
+    """Runs or resumes a sweep to its end.
+
+    Returns:
+        The best score, or the scores of the Pareto front; None where every trial failed.
+
+    Raises:
+        ConfigError: The settings or the space cannot be used.
+        ResumeError: The sweep in this folder is another one, or its journal is damaged.
+        SweepError: More trials failed than allowed.
+    """
+    settings, config = sweeper.settings, sweeper.config
+    assert config is not None
+    assert sweeper.hydra_context is not None
+    check(settings)
+    loader = sweeper.hydra_context.config_loader
+    grammar = Grammar.read(settings.params, arguments, loader)
+    space = grammar.space(settings.conditions, config)
+    plan = planned(settings, grammar, space, config)
+    new = searching(plan, space, () if settings.resume else warm_start(settings, space))
+    first = grammar.overrides(new.ask()[0].params)
+    sweeper.validate_batch_is_legal([first])
+    folder = Path(str(config.hydra.sweep.dir))
+    with Journal(folder / JOURNAL) as journal:
+        search = begun_or_resumed(journal, plan, space, settings)
+        OmegaConf.save(config, folder / "multirun.yaml")
+        limits = limits_of(settings)
+        with SweepTable(limits, space, search.directions, folder) as table:
+            try:
+                run = Sweep(search, journal, launching(sweeper, grammar), limits, table.show)
+                table.end(run.run())
+            finally:
+                leave_results(folder, search, history.seconds_in(journal.events))
+    if settings.report:
+        from infinito.reports.search import write_report
+
+        table.say(f"report: {write_report(folder)}")
+    return scored(search)
+
+
+def check(settings: MctsSweeperConf) -> None:
+    """Looks at the numbers that only the sweeper reads.
+
+    Raises:
+        ConfigError: Lists all that are out of their limits.
+    """
+    faults = [
+        f"`hydra.sweeper.{name}`={value}: expected {expected}"
+        for name, value, holds, expected in (
+            ("n_trials", settings.n_trials, settings.n_trials >= 1, "at least 1"),
+            ("n_jobs", settings.n_jobs, settings.n_jobs >= 1, "at least 1"),
+            (
+                "max_failure_rate",
+                settings.max_failure_rate,
+                0 <= settings.max_failure_rate <= 1,
+                "a share from 0 to 1",
+            ),
+            ("timeout_s", settings.timeout_s, _positive(settings.timeout_s), "above 0, or null"),
+            (
+                "trial_timeout_s",
+                settings.trial_timeout_s,
+                _positive(settings.trial_timeout_s),
+                "above 0, or null",
+            ),
+        )
+        if not holds
+    ]
+    if faults:
+        raise ConfigError(faults)
+
+
+def _positive(limit: float | None) -> bool:
+    return limit is None or limit > 0
+
+
+def limits_of(settings: MctsSweeperConf) -> Limits:
+    """The settings that say when to end."""
+    names = [each.name for each in dataclasses.fields(Limits)]
+    return Limits(**{name: getattr(settings, name) for name in names})
+
+
+def planned(
+    settings: MctsSweeperConf, grammar: Grammar, space: Space, config: DictConfig
+) -> dict[str, Any]:
+    """Everything that decides what a sweep proposes and what a score means, as plain values."""
+    direction = settings.direction
+    plan = {
+        "space": space.to_dict(),
+        "directions": [direction] if isinstance(direction, str) else list(direction),
+        **{key: getattr(settings, key) for key in SEARCH_KEYS},
+        "defaults": grammar.defaults(config, space),
+        "overrides": grammar.fixed,
+        "warm_start": settings.warm_start,
+    }
+    return json.loads(json.dumps(plan))
+
+
+def searching(
+    plan: dict[str, Any], space: Space, prior: Sequence[Trial], trials: Sequence[Trial] = ()
+) -> TreeSearch:
+    """The search that a plan describes."""
+    return TreeSearch(
+        space,
+        directions=plan["directions"],
+        defaults=plan["defaults"],
+        prior_trials=prior,
+        trials=trials,
+        **{key: plan[key] for key in SEARCH_KEYS},
+    )
+
+
+def warm_start(settings: MctsSweeperConf, space: Space) -> list[Trial]:
+    """Trials of earlier sweeps and tables, numbered through."""
+    objectives = 1 if isinstance(settings.direction, str) else len(settings.direction)
+    found = [
+        trial
+        for source in settings.warm_start
+        for trial in earlier_trials(Path(source), space, objectives)
+    ]
+    return [dataclasses.replace(trial, number=number) for number, trial in enumerate(found)]
+
+
+def begun_or_resumed(
+    journal: Journal, plan: dict[str, Any], space: Space, settings: MctsSweeperConf
+) -> TreeSearch:
+    """The search as far as the journal tells it, the plan journaled where it is new.
+
+    Raises:
+        ConfigError: The folder already holds a sweep and nobody asked to resume it.
+        ResumeError: The journal's plan is another one; tells what differs.
+    """
+    folder = journal.path.parent
+    old = history.plan_in(journal.events)
+    if old is None:
+        prior = warm_start(settings, space)
+        journal.append(history.begun(plan), history.prior(prior))
+        return searching(plan, space, prior)
+    if settings.resume is None:
+        raise ConfigError(
+            f"{folder} already holds a sweep: go on with it by `hydra.sweeper.resume={folder}`, "
+            "or choose another `hydra.sweep.dir`"
+        )
+    lines = [
+        f"  {key}: the sweep has {before}, the command asks for {after}"
+        for key, before, after in difference(_by_name(old), _by_name(plan))
+    ]
+    if lines:
+        raise ResumeError(
+            f"`hydra.sweeper.resume`={folder} goes on with exactly the sweep's space and settings, "
+            "but these differ:\n" + "\n".join(lines) + "\nRepeat the first command, or start a new "
+            f"sweep that learns from this one: `hydra.sweeper.warm_start=[{folder}]`"
+        )
+    return searching(
+        plan, space, history.prior_in(journal.events), history.trials_in(journal.events)
+    )
+
+
+def _by_name(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan whose parameters are told apart by their names."""
+    parameters = {each["name"]: each for each in plan["space"]["parameters"]}
+    return {**plan, "space": {**plan["space"], "parameters": parameters}}
+
+
+def launching(sweeper: MctsSweeper, grammar: Grammar) -> Callable[[Sequence[Launch]], object]:
+    """A function that runs launches through Hydra's launcher, in folders named by their trials."""
+
+    def launch(launches: Sequence[Launch]) -> object:
+        assert sweeper.launcher is not None
+        start = launches[0].trial.number
+        jobs = []
+        for index, each in enumerate(launches, start=start):
+            job = grammar.overrides(each.trial.params)
+            job.append(f"++hydra.job.env_set.{LABEL}='{each.label}'")
+            if each.label != str(index):  # Hydra would take a folder that is in use
+                job.append(f"hydra.sweep.subdir={quoted(Path(each.label))}")
+            jobs.append(job)
+        return sweeper.launcher.launch(jobs, initial_job_idx=start)
+
+    return launch
+
+
+def leave_results(folder: Path, search: TreeSearch, seconds: dict[int, float]) -> None:
+    """Writes optimization_results.yaml and trials.csv."""
+    objectives = len(search.directions)
+    found = results(search.trials, search.best(), search.pareto_front(), objectives)
+    OmegaConf.save(OmegaConf.create(found), folder / "optimization_results.yaml")
+    write_csv(folder / "trials.csv", search.trials, search.space, objectives, seconds)
+
+
+def scored(search: TreeSearch) -> Any:
+    """What Hydra's own caller gets."""
+    if len(search.directions) > 1:
+        return [list(trial.values or ()) for trial in search.pareto_front()]
+    best = search.best()
+    return best.values[0] if best is not None and best.values else None

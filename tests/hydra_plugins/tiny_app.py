@@ -1,0 +1,65 @@
+"""A Hydra application of a few milliseconds, some of whose trials crash, hang or lie."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+DEFAULTS = [
+    "_self_",
+    {"override hydra/job_logging": "none"},
+    {"override hydra/hydra_logging": "none"},
+    {"override hydra/sweeper": "mcts"},
+]
+CONFIG = {
+    "defaults": DEFAULTS,
+    "x": 0.5,
+    "lr": 0.01,
+    "n": 4,
+    "kind": "good",
+    "deep": {"width": 8, "heads": 2},
+    "seconds": 0.0,
+    "crash": [],
+    "nan": [],
+    "hang": [],
+    "die": [],
+    "returns": "score",
+    "hydra": {"output_subdir": None},
+}
+ConfigStore.instance().store(name="tiny", node=CONFIG)
+
+
+@hydra.main(config_path=None, config_name="tiny", version_base="1.3")
+def main(config: DictConfig) -> Any:
+    """A bowl with its minimum at x=0.7, lr=0.003, n=6, kind=good."""
+    number = int(os.environ["INFINITO_TRIAL"].split(".")[0])
+    print("a trial's own output")
+    if number in config.crash:
+        raise RuntimeError("boom")
+    if number in config.die:
+        os.kill(os.getpid(), 9)
+    if number in config.hang:
+        time.sleep(600)
+    time.sleep(config.seconds)
+    score: Any = (config.x - 0.7) ** 2 + abs(config.lr - 0.003) + 0.1 * abs(config.n - 6)
+    score += 1.0 * (config.kind == "bad")
+    if number in config.nan:
+        score = float("nan")
+    done = Path(HydraConfig.get().sweep.dir) / "done"
+    with done.open("a") as file:
+        file.write(f"{number}\n")
+    returned = {"score": score, "none": None, "text": "good", "two": [score, config.n]}
+    return returned[config.returns]
+
+
+if __name__ == "__main__":
+    sys.argv[1:1] = ["-m"]
+    main()
