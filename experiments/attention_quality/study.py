@@ -51,7 +51,12 @@ def main() -> None:
             chosen = [f"attention={attention}", f"seed={seed}"]
             if scale == "learned":
                 chosen += ["attention.learned_scale=true", "attention.scale_per=head"]
-            row = {"text": text, "seed": seed, "attention": attention, "scale": scale}
+            row: dict[str, float | str] = {
+                "text": text,
+                "seed": seed,
+                "attention": attention,
+                "scale": scale,
+            }
             append({**row, **train([*COMMON, *texts[text], *chosen])})
 
 

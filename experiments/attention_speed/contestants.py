@@ -33,7 +33,7 @@ GOALS = {
 def contestants(shape: tuple[int, ...]) -> dict[str, Attend]:
     """Return what is timed on a shape; the naive forms only where their tensors fit."""
     found: dict[str, Attend] = {YARDSTICK: yardstick}
-    for metric in ("l1", "dot", "sq_l2", "cosine", "l2"):
+    for metric in ("l1", "dot", "sq_l2", "cosine", "l2", "linf", "lp"):
         found[f"fused_cpu {metric}"] = backend("fused_cpu", metric)
     for metric in ("sq_l2", "cosine"):
         found[f"sdpa {metric}"] = backend("sdpa", metric)
@@ -60,4 +60,9 @@ def naive(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def backend(name: str, metric: str) -> Attend:
     """Return distance attention with a metric through a backend."""
-    return partial(distance_attention, metric=metric, backend=name)
+    return partial(distance_attention, metric=metric, p=exponent(metric), backend=name)
+
+
+def exponent(metric: str) -> float | None:
+    """Return the p of lp."""
+    return 1.5 if metric == "lp" else None
