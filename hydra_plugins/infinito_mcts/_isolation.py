@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -16,8 +17,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import setup_globals
+from hydra.core.utils import env_override, setup_globals
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class Child:
         from hydra_plugins.infinito_mcts._trial import TrialFailed, over
 
         try:
-            self._pipe.send((task, config, whole))
+            self._pipe.send(cloudpickle.dumps((task, config, whole, os.getcwd())))
             if not self._pipe.poll(None if limit_s is None else limit_s + GRACE_S):
                 raise TrialFailed(f"{over(limit_s or 0)}; it did not answer and was killed")
             fault, returned = self._pipe.recv()
@@ -102,12 +104,14 @@ def _serve(pipe: Connection) -> None:
     setup_globals()
     while True:
         try:
-            task, config, whole = pipe.recv()
+            task, config, whole, place = pickle.loads(pipe.recv())
         except EOFError:
             return
+        os.chdir(place)
         HydraConfig.instance().cfg = whole
         try:
-            answer = (None, task.run(config))
+            with env_override(whole.hydra.job.env_set):
+                answer: tuple[str | None, Any] = (None, task.run(config))
         except (Exception, SystemExit, TrialTimeout) as error:
             answer = (described(error), None)
             sys.stderr.flush()

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
+    ChoiceSweep,
     IntervalSweep,
     Override,
     QuotedString,
@@ -99,9 +100,10 @@ class Grammar:
             return _interval(name, value)
         if isinstance(value, RangeSweep):
             return _range(name, value)
-        elements = (
-            list(override.sweep_iterator()) if not hasattr(value, "list") else list(value.list)
-        )
+        if isinstance(value, ChoiceSweep):
+            elements = list(value.list)  # the iterator would shuffle it by chance
+        else:
+            elements = list(override.sweep_iterator())
         if not elements:
             raise ConfigError(f"`{override.input_line}` matches no option")
         values = [_plain(element) for element in elements]

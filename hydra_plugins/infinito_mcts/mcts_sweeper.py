@@ -66,7 +66,7 @@ class MctsSweeper(Sweeper):
     """Proposes trials by Monte Carlo tree search and runs them through the configured launcher."""
 
     def __init__(self, **settings: Any) -> None:
-        plain = {
+        plain: dict[str, Any] = {
             name: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
             for name, value in settings.items()
         }

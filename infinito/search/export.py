@@ -104,7 +104,7 @@ def to_optuna(
     import optuna
     from optuna.trial import TrialState, create_trial
 
-    made = optuna.create_study(directions=list(directions), **study)
+    made = optuna.create_study(directions=list(directions), **study)  # type: ignore[arg-type]
     distributions = {each.name: _distribution(each) for each in space.parameters}
     for trial in trials:
         if trial.state == "running":
