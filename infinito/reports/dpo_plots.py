@@ -1,0 +1,56 @@
+"""Curves of a preference tuning: loss, margins, accuracies, log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+PANELS = {
+    "loss": ("loss", "nats", ("loss",)),
+    "margins": ("reward margin", "β · nats", ("rewards/margins",)),
+    "accuracies": ("reward accuracy", "share of pairs", ("rewards/accuracies",)),
+    "log_probabilities": (
+        "log-probability of answers",
+        "nats",
+        ("logps/chosen", "logps/rejected"),
+    ),
+}
+"""For each figure: its title, its unit, and the metrics it shows."""
+
+COLOURS = {"logps/rejected": "tab:red"}
+
+
+def curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
+    """A figure for each panel, with training (thin) and held-out (thick) values over steps.
+
+    Args:
+        history: Points in order, each with its `step`, metrics of training by name and held-out
+            ones after `val/`.
+    """
+    return {name: _figure(history, *panel) for name, panel in PANELS.items()}
+
+
+def _figure(
+    history: Sequence[Mapping[str, float]], title: str, unit: str, metrics: Sequence[str]
+) -> Figure:
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for metric in metrics:
+        colour = COLOURS.get(metric, "tab:blue")
+        name = metric.rpartition("/")[2] if len(metrics) > 1 else ""
+        for key, style, where in (
+            (metric, {"lw": 0.9, "alpha": 0.7}, "training"),
+            (f"val/{metric}", {"lw": 2.0, "marker": "o", "ms": 3}, "held out"),
+        ):
+            points = [(each["step"], each[key]) for each in history if key in each]
+            if points:
+                steps, values = zip(*points, strict=True)
+                axis.plot(steps, values, color=colour, label=f"{name} {where}".strip(), **style)
+    axis.set_title(title, fontsize=10)
+    axis.set_xlabel("step")
+    axis.set_ylabel(unit)
+    axis.grid(alpha=0.3)
+    if axis.lines:
+        axis.legend(fontsize=8)
+    return figure

@@ -1,0 +1,133 @@
+"""What a policy and its reference say of pairs, as figures: rewards, margins, accuracies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class PreferenceScores:
+    """Log-probabilities of the answers to pairs, in nats; all arrays (pairs,)."""
+
+    chosen: np.ndarray
+    """log π(chosen | prompt)."""
+    rejected: np.ndarray
+    reference_chosen: np.ndarray
+    """log π_ref(chosen | prompt); 0 without a reference."""
+    reference_rejected: np.ndarray
+    chosen_tokens: np.ndarray
+    """Tokens of the chosen answer, its end-of-text token included."""
+    rejected_tokens: np.ndarray
+    categories: Sequence[str | None]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def margins(self, beta: float) -> np.ndarray:
+        """β times how much more than the reference the policy prefers the chosen answer.
+
+        Source: the implicit reward of Rafailov et al. 2023, arXiv:2305.18290, section 4.
+        """
+        chosen, rejected = self.rewards(beta)
+        return chosen - rejected
+
+    def rewards(self, beta: float) -> tuple[np.ndarray, np.ndarray]:
+        """Implicit rewards of chosen and rejected answers."""
+        return (
+            beta * (self.chosen - self.reference_chosen),
+            beta * (self.rejected - self.reference_rejected),
+        )
+
+    def of(self, category: str | None) -> PreferenceScores:
+        """Those of one category."""
+        kept = [index for index, each in enumerate(self.categories) if each == category]
+        return PreferenceScores(
+            self.chosen[kept],
+            self.rejected[kept],
+            self.reference_chosen[kept],
+            self.reference_rejected[kept],
+            self.chosen_tokens[kept],
+            self.rejected_tokens[kept],
+            [category] * len(kept),
+        )
+
+
+def figures(scores: PreferenceScores, beta: float) -> dict[str, Any]:
+    """Rewards, margin and accuracies of pairs with their intervals, as plain values."""
+    chosen, rejected = scores.rewards(beta)
+    return {
+        "pairs": len(scores),
+        "margin": mean_interval(chosen - rejected),
+        "reward_chosen": float(chosen.mean()),
+        "reward_rejected": float(rejected.mean()),
+        "accuracy": share_interval(chosen > rejected),
+        "raw_accuracy": share_interval(scores.chosen > scores.rejected),
+        "logp_chosen": float(scores.chosen.mean()),
+        "logp_rejected": float(scores.rejected.mean()),
+    }
+
+
+def by_category(scores: PreferenceScores, beta: float) -> dict[str, dict[str, Any]]:
+    """`figures` of each category, in alphabetical order."""
+    names = sorted({each for each in scores.categories if each is not None})
+    return {name: figures(scores.of(name), beta) for name in names}
+
+
+def length_baselines(scores: PreferenceScores) -> dict[str, dict[str, Any]]:
+    """How often the longer, or the shorter, answer is the chosen one; a tie is no win for either.
+
+    What a policy must beat before its accuracy says more than "it has learned length".
+    """
+    return {
+        "longer_wins": share_interval(scores.chosen_tokens > scores.rejected_tokens),
+        "shorter_wins": share_interval(scores.chosen_tokens < scores.rejected_tokens),
+    }
+
+
+def reward_length_correlation(scores: PreferenceScores, beta: float) -> float | None:
+    """Pearson's r of margin and difference in length (tokens); None where either is constant."""
+    margin = scores.margins(beta)
+    longer = scores.chosen_tokens - scores.rejected_tokens
+    if len(scores) < 3 or np.ptp(margin) == 0 or np.ptp(longer) == 0:
+        return None
+    return float(np.corrcoef(margin, longer)[0, 1])
+
+
+def displacement(scores: PreferenceScores) -> dict[str, float]:
+    """How the chosen answers fared against the reference: preferring them can still lower them.
+
+    Source: Razin et al. 2024, Unintentional unalignment: likelihood displacement in DPO,
+    arXiv:2410.08847.
+    """
+    change = scores.chosen - scores.reference_chosen
+    return {
+        "chosen_change_nats": float(change.mean()),
+        "share_of_chosen_that_fell": float((change < 0).mean()),
+        "rejected_change_nats": float((scores.rejected - scores.reference_rejected).mean()),
+    }
+
+
+def mean_interval(values: np.ndarray) -> dict[str, float]:
+    """Mean and its 95 % t interval; the bounds are NaN for one value."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return {"mean": mean, "low": math.nan, "high": math.nan}
+    half = float(stats.sem(values) * stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def share_interval(wins: np.ndarray) -> dict[str, float]:
+    """A share and its 95 % Wilson interval.
+
+    Source: Wilson 1927, J. Am. Stat. Assoc. 22, 209–212.
+    """
+    test = stats.binomtest(int(wins.sum()), len(wins)).proportion_ci(LEVEL, method="wilson")
+    return {"share": float(wins.mean()), "low": float(test.low), "high": float(test.high)}
