@@ -1,0 +1,116 @@
+"""Chooses the fastest pair layout with which a model says the same as in its plain use.
+
+Block masks and positions that start anew are more than some architectures take: windowed attention
+ignores its window under a whole mask, ALiBi and recurrent models take no such mask at all, and
+models that scale their logits do more than a linear head. One real pair, the longest, tells.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from infinito.models.pair_layouts import LAYOUTS, LayoutName, Pair, arrange
+from infinito.models.pair_scores import Head, answer_scores, has_plain_head
+
+TOLERANCE_EPS = 32
+"""Allowed difference of a token's log-probability: this many rounding errors of the weights' type,
+times the largest log-probability or 1."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a model is given its pairs."""
+
+    name: LayoutName
+    head: Head
+    obstacles: tuple[str, ...] = ()
+    """Why each faster way was passed over."""
+
+
+def choose_layout(model: nn.Module, pairs: Sequence[Pair], asked: str = "auto") -> Layout:
+    """The first layout, from the one asked for on, that agrees with the model's plain logits.
+
+    A fall back from the layout asked for is warned of once, with the reason.
+
+    Args:
+        model: a causal language model; its training mode is kept.
+        pairs: those of the training; the longest is tried.
+        asked: `auto` or a name in `LAYOUTS`.
+    """
+    names = LAYOUTS if asked == "auto" else LAYOUTS[LAYOUTS.index(asked) :]
+    longest = max(
+        pairs,
+        key=lambda pair: len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)),
+    )
+    training = model.training
+    model.eval()
+    try:
+        return _first_fitting(model, longest, names)
+    finally:
+        model.train(training)
+
+
+def _first_fitting(model: nn.Module, pair: Pair, names: Sequence[LayoutName]) -> Layout:
+    heads: tuple[Head, ...] = ("fused", "module") if has_plain_head(model) else ("module",)
+    obstacles: list[str] = []
+    passed: list[str] = []
+    for name in names:
+        if name == "full":
+            break
+        for head in heads:
+            obstacle = _obstacle(model, pair, name, head)
+            if obstacle is None:
+                _warn(names[0], name, passed)
+                return Layout(name, head, tuple(obstacles))
+            obstacles.append(f"{name} layout, {head} head: {obstacle}")
+        passed.append(obstacles[-1])
+    _warn(names[0], "full", passed)
+    return Layout("full", "module", tuple(obstacles))
+
+
+def _warn(asked: str, found: str, obstacles: Sequence[str]) -> None:
+    if obstacles:
+        reasons = "; ".join(obstacles)
+        log.warning("pairs are laid out as `%s` and not as `%s`: %s", found, asked, reasons)
+
+
+@torch.no_grad()
+def _obstacle(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> str | None:
+    """Why a layout does not serve, or None."""
+    end = len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
+    window = _attention_window(model)
+    if name == "shared" and window is not None and window < end:
+        return (
+            f"attention sees {window} tokens back, which a whole mask would undo, and the longest "
+            f"answer ends at token {end}"
+        )
+    plain = _log_probs(model, pair, "full", head)
+    try:
+        found = _log_probs(model, pair, name, head)
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError) as error:
+        return f"the model refuses it ({str(error).splitlines()[0] or type(error).__name__})"
+    difference = float((found - plain).abs().max())
+    precision = torch.finfo(next(model.parameters()).dtype).eps
+    allowed = TOLERANCE_EPS * precision * max(1.0, float(plain.abs().max()))
+    if difference <= allowed:
+        return None
+    return f"log-probabilities differ by {difference:.1e} from those of plain logits"
+
+
+def _attention_window(model: nn.Module) -> int | None:
+    """The fewest tokens that some layer's attention looks back, or None where it has no limit."""
+    config = model.config.get_text_config()  # type: ignore[union-attr, operator]
+    sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min((size for size in sizes if size), default=None)
+
+
+def _log_probs(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> torch.Tensor:
+    batch = arrange([pair], name).to(next(model.parameters()).device)
+    return answer_scores(model, batch, head).tokens.log_probs.double()

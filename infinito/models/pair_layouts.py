@@ -1,0 +1,172 @@
+"""How preference pairs become one model input, and where in it each answer token is predicted.
+
+`shared` puts a prompt and both answers into one row: the prompt is computed once, a block mask
+keeps the answers apart, and positions of the second answer start anew after the prompt. Prior art
+of sharing the prompt: frankxwang/dpo-prefix-sharing. `concat` has a row for each answer, and the
+head runs on answer positions only; `full` is the plain use of a model, mask and all logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+LayoutName = Literal["shared", "concat", "full"]
+LAYOUTS: tuple[LayoutName, ...] = ("shared", "concat", "full")
+"""From the fastest to the plainest."""
+
+
+class Pair(Protocol):
+    """What a layout reads of a pair: token ids of the prompt and of each answer, and its place."""
+
+    @property
+    def prompt_ids(self) -> Sequence[int]: ...
+    @property
+    def chosen_ids(self) -> Sequence[int]: ...
+    @property
+    def rejected_ids(self) -> Sequence[int]: ...
+    @property
+    def row(self) -> int: ...
+    @property
+    def weight(self) -> float: ...
+
+
+class PairBatch(NamedTuple):
+    """A batch of pairs, ready for a model; answers are numbered chosen first, then rejected."""
+
+    inputs: dict[str, Tensor]
+    """Keyword arguments of the model: `input_ids` (rows, time), masks and positions as needed."""
+    positions: Tensor
+    """(answer tokens,): the place in rows · time whose output predicts each answer token."""
+    targets: Tensor
+    """(answer tokens,): the answer tokens."""
+    answers: Tensor
+    """(answer tokens,): the answer each belongs to, 0 … 2·pairs − 1."""
+    tokens: Tensor
+    """(2·pairs,): tokens of each answer."""
+    weights: Tensor
+    """(pairs,) float64: how much each pair counts."""
+    rows: Tensor
+    """(pairs,): row of each pair in its file."""
+    layout: LayoutName
+    share: float
+    """What a pair's loss counts in the mean over the pairs of all processes, times their number."""
+    reference: Tensor | None = None
+    """(2·pairs,) float64: precomputed log-probabilities of the reference."""
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs."""
+        return len(self.weights)
+
+    def to(self, device: torch.device) -> PairBatch:
+        """The same on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in self._asdict().items()
+            if isinstance(value, Tensor)
+        }
+        inputs = {name: value.to(device) for name, value in self.inputs.items()}
+        return self._replace(inputs=inputs, **moved)
+
+
+def arrange(
+    pairs: Sequence[Pair],
+    layout: LayoutName,
+    reference: Tensor | None = None,
+    share: float | None = None,
+) -> PairBatch:
+    """Returns a batch of pairs in a layout, in the order given.
+
+    Args:
+        pairs: at least one.
+        layout: one of `LAYOUTS`.
+        reference: (2·pairs,) log-probabilities that the reference gives the answers.
+        share: see `PairBatch`; None for one process.
+    """
+    answers = [pair.chosen_ids for pair in pairs] + [pair.rejected_ids for pair in pairs]
+    prompts = [pair.prompt_ids for pair in pairs]
+    lengths = [len(answer) for answer in answers]
+    if layout == "shared":
+        inputs, starts, firsts = _shared_rows(pairs)
+    else:
+        inputs, starts, firsts = _row_each(prompts * 2, answers, padding_mask=layout == "full")
+    tokens = torch.tensor(lengths)
+    numbers = torch.repeat_interleave(torch.arange(len(answers)), tokens)
+    within = torch.arange(len(numbers)) - (tokens.cumsum(0) - tokens)[numbers]
+    # The token after the prompt is predicted at the prompt's end, the others in the answer itself.
+    positions = torch.where(within == 0, firsts[numbers], starts[numbers] + within - 1)
+    return PairBatch(
+        inputs=inputs,
+        positions=positions,
+        targets=torch.tensor(list(chain.from_iterable(answers))),
+        answers=numbers,
+        tokens=tokens,
+        weights=torch.tensor([pair.weight for pair in pairs], dtype=torch.float64),
+        rows=torch.tensor([pair.row for pair in pairs]),
+        layout=layout,
+        share=1 / len(pairs) if share is None else share,
+        reference=reference,
+    )
+
+
+def _row_each(
+    prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], padding_mask: bool
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """A row for each answer, its last token left out: nothing is predicted there.
+
+    Padding stands on the right, where causal models do not look: without a mask they take their
+    fast paths.
+    """
+    rows = [[*prompt, *answer[:-1]] for prompt, answer in zip(prompts, answers, strict=True)]
+    ids, real = _padded(rows)
+    inputs = {"input_ids": ids} | ({"attention_mask": real.long()} if padding_mask else {})
+    starts = torch.arange(len(rows)) * ids.shape[1] + torch.tensor([len(each) for each in prompts])
+    return inputs, starts, starts - 1
+
+
+def _shared_rows(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """A row for each pair: prompt, chosen, rejected; the answers do not see each other."""
+    rows = [[*pair.prompt_ids, *pair.chosen_ids[:-1], *pair.rejected_ids[:-1]] for pair in pairs]
+    ids, _ = _padded(rows)
+    time = ids.shape[1]
+    prompt = torch.tensor([len(pair.prompt_ids) for pair in pairs])
+    second = prompt + torch.tensor([len(pair.chosen_ids) - 1 for pair in pairs])
+    end = second + torch.tensor([len(pair.rejected_ids) - 1 for pair in pairs])
+    places = torch.arange(time)
+    limits = torch.stack((prompt, second, end), dim=1)
+    # 0 in the prompt, 1 and 2 in the answers, 3 in the padding
+    parts = (places[None, :, None] >= limits[:, None, :]).sum(-1)
+    positions = torch.where(parts == 2, places - (second - prompt)[:, None], places)
+    inputs = {
+        "input_ids": ids,
+        "attention_mask": _block_mask(parts),
+        "position_ids": torch.where(parts == 3, 0, positions),
+    }
+    offsets = torch.arange(len(rows)) * time
+    starts = torch.cat((offsets + prompt, offsets + second))
+    return inputs, starts, (offsets + prompt - 1).repeat(2)
+
+
+def _block_mask(parts: Tensor) -> Tensor:
+    """A causal mask that is added to scores, (rows, 1, time, time): all see the prompt.
+
+    Not bool: transformers' eager attention adds its mask, and a bool one would hide nothing.
+    Every query sees itself, so no row is −∞ throughout.
+    """
+    queries, keys = parts[:, :, None], parts[:, None, :]
+    visible = ((keys == 0) | (keys == queries)).tril()
+    return torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf).unsqueeze(1)
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Token ids (rows, time) with 0 in the padding, and which are real."""
+    lengths = torch.tensor([len(row) for row in rows])
+    real = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids = torch.zeros(real.shape, dtype=torch.long)
+    ids[real] = torch.tensor(list(chain.from_iterable(rows)))
+    return ids, real

@@ -1,0 +1,80 @@
+"""Which layout each architecture gets, and that what it gets is right."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from infinito.models.layout_probe import choose_layout
+from infinito.models.pair_layouts import arrange
+from infinito.models.pair_scores import answer_scores
+from tests.pair_models import make, random_pairs
+
+PAIRS = random_pairs(6)
+
+EXPECTED = {
+    "llama": ("shared", "fused", None),
+    "gpt2": ("shared", "fused", None),
+    "qwen2": ("shared", "fused", None),
+    "gpt_neox": ("shared", "fused", None),
+    "distance_l1": ("shared", "fused", None),
+    "distance_lp": ("shared", "fused", None),
+    "gemma2_capped": ("shared", "module", None),
+    "granite": ("shared", "module", None),
+    "cohere": ("shared", "module", None),
+    "mistral_windowed": ("concat", "fused", "attention sees 8 tokens back"),
+    "gemma2_windowed": ("concat", "module", "attention sees 8 tokens back"),
+    "gemma3_windowed": ("concat", "fused", "attention sees 8 tokens back"),
+    "bloom": ("concat", "fused", "the model refuses it"),
+    "mamba": ("concat", "fused", "the model refuses it"),
+}
+"""Layout, head and the reason in the warning, by architecture."""
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_architecture_gets_the_fastest_that_is_right(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = make(name, p=3.0) if name == "distance_lp" else make(name)
+    with caplog.at_level(logging.WARNING, logger="infinito"):
+        layout = choose_layout(model, PAIRS)
+    expected, head, reason = EXPECTED[name]
+    assert (layout.name, layout.head) == (expected, head)
+    warnings = [each for each in caplog.messages if "laid out" in each]
+    assert len(warnings) == (reason is not None)
+    if reason:
+        assert reason in warnings[0]
+    with torch.no_grad():
+        found = answer_scores(model, arrange(PAIRS, layout.name), layout.head).log_probs
+        plain = answer_scores(model, arrange(PAIRS, "full")).log_probs
+    assert torch.allclose(found, plain, atol=5e-5)
+
+
+def test_a_bool_mask_would_be_silently_wrong_with_eager_attention() -> None:
+    """Why masks are added: the same mask as bool changes what an eager Llama says."""
+    model = make("llama", "eager")
+    batch = arrange(PAIRS, "concat")
+    shared = arrange(PAIRS, "shared")
+    with torch.no_grad():
+        plain = answer_scores(model, batch).log_probs
+        as_bool = {**shared.inputs, "attention_mask": shared.inputs["attention_mask"] == 0}
+        hidden = model.model(**as_bool).last_hidden_state.flatten(0, 1)[shared.positions]
+        logs = model.lm_head(hidden).log_softmax(-1).gather(-1, shared.targets[:, None])[:, 0]
+    wrong = torch.zeros_like(plain).index_add(0, shared.answers, logs.double())
+    assert float((wrong - plain).abs().max()) > 0.1
+
+
+def test_a_layout_asked_for_is_tried_first(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="infinito"):
+        assert choose_layout(make("llama"), PAIRS, "concat").name == "concat"
+        assert choose_layout(make("llama"), PAIRS, "full").name == "full"
+    assert not caplog.messages
+
+
+def test_the_training_mode_is_kept() -> None:
+    for training in (True, False):
+        model = make("gpt2").train(training)
+        choose_layout(model, PAIRS)
+        assert model.training == training

@@ -1,0 +1,112 @@
+"""Layouts: the rows by hand, and the same log-probabilities as from plain logits, pair by pair."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from infinito.data.preferences.pair import TokenizedPair
+from infinito.models.pair_layouts import LAYOUTS, LayoutName, arrange
+from infinito.models.pair_scores import Head, answer_scores
+from tests.pair_models import make, random_pairs
+
+TOLERANCE = {"llama": 2e-5, "gpt2": 1e-5, "distance_dot": 1e-9, "distance_l1": 1e-9}
+"""In float64; transformers' models turn to float32 for norms, rotations or softmax."""
+
+PAIR = TokenizedPair([5, 6], [7, 8, 9], [3, 4], None, 11, 2.0)
+
+
+def test_a_shared_row_by_hand() -> None:
+    """5 6 | 7 8 | 3: the last token of an answer predicts nothing; 3 stands where 7 does."""
+    batch = arrange([PAIR], "shared")
+    assert batch.inputs["input_ids"].tolist() == [[5, 6, 7, 8, 3]]
+    assert batch.inputs["position_ids"].tolist() == [[0, 1, 2, 3, 2]]
+    visible = batch.inputs["attention_mask"][0, 0] == 0
+    assert visible.int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+    assert batch.targets.tolist() == [7, 8, 9, 3, 4]
+    assert batch.positions.tolist() == [1, 2, 3, 1, 4]
+    assert batch.answers.tolist() == [0, 0, 0, 1, 1]
+    assert batch.tokens.tolist() == [3, 2]
+    assert (batch.weights.tolist(), batch.rows.tolist(), batch.share) == ([2.0], [11], 1.0)
+
+
+def test_a_row_for_each_answer_by_hand() -> None:
+    batch = arrange([PAIR], "concat")
+    assert batch.inputs["input_ids"].tolist() == [[5, 6, 7, 8], [5, 6, 3, 0]]
+    assert batch.positions.tolist() == [1, 2, 3, 5, 6]
+    assert set(batch.inputs) == {"input_ids"}
+    assert arrange([PAIR], "full").inputs["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+
+
+@torch.no_grad()
+def plain_log_probs(model: torch.nn.Module, pair: TokenizedPair) -> list[float]:
+    """Each answer alone in a row, from the model's logits in float64."""
+    sums = []
+    for answer in (pair.chosen_ids, pair.rejected_ids):
+        ids = torch.tensor([[*pair.prompt_ids, *answer]])
+        logs = model(input_ids=ids, use_cache=False).logits[0].double().log_softmax(-1)
+        start = len(pair.prompt_ids)
+        sums.append(sum(float(logs[start + n - 1, token]) for n, token in enumerate(answer)))
+    return sums
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", ["llama", "gpt2", "distance_dot", "distance_l1"])
+def test_every_layout_and_head_agrees_with_plain_logits(name: str, attention: str) -> None:
+    model = make(name, attention).double()
+    pairs = random_pairs(5)
+    sums = [plain_log_probs(model, pair) for pair in pairs]
+    expected = torch.tensor(sums, dtype=torch.float64).T.flatten()
+    heads: tuple[Head, Head] = ("fused", "module")
+    for layout in LAYOUTS:
+        for head in heads:
+            with torch.no_grad():
+                scores = answer_scores(model, arrange(pairs, layout), head)
+            close = torch.allclose(scores.log_probs, expected, rtol=0, atol=TOLERANCE[name])
+            assert close, (layout, head)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "distance_l1"])
+def test_gradients_agree(name: str) -> None:
+    pairs = random_pairs(3)
+
+    def gradients(layout: LayoutName, head: Head) -> list[torch.Tensor]:
+        model = make(name).double()
+        scores = answer_scores(model, arrange(pairs, layout), head).log_probs
+        (scores * torch.linspace(-1, 1, 6)).sum().backward()
+        return [each.grad for each in model.parameters() if each.grad is not None]
+
+    expected = gradients("full", "module")
+    for layout, head in (("shared", "fused"), ("shared", "module"), ("concat", "fused")):
+        found = gradients(layout, head)  # type: ignore[arg-type]
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert torch.allclose(
+                one, other, rtol=0, atol=TOLERANCE[name] * float(other.abs().max())
+            )
+
+
+def test_answers_do_not_see_each_other() -> None:
+    """Another rejected answer leaves the chosen one's scores as they are, bit for bit."""
+    model = make("llama")
+    other = TokenizedPair(PAIR.prompt_ids, PAIR.chosen_ids, [1, 2], None, 0)
+    with torch.no_grad():
+        first, second = (
+            answer_scores(model, arrange([pair], "shared")).tokens.log_probs
+            for pair in (PAIR, other)
+        )
+    assert torch.equal(first[:3], second[:3])
+    assert not torch.equal(first[3:], second[3:])
+
+
+def test_a_batch_moves_whole() -> None:
+    moved = arrange([PAIR], "shared", reference=torch.zeros(2)).to(torch.device("meta"))
+    tensors = [*moved.inputs.values(), *(x for x in moved if isinstance(x, torch.Tensor))]
+    assert len(tensors) == 10
+    assert all(each.is_meta for each in tensors)
