@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,23 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep
+from hydra.core.override_parser.types import Override, Sweep, Transformer
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from infinito.config import RunConf
 from infinito.errors import ConfigError
 from infinito.parsing import Origin, did_you_mean, parse
 from infinito.runs import effective_values
+
+EXTRAS = {
+    "hydra/launcher=joblib": "joblib",
+    "hydra/launcher=submitit_local": "slurm",
+    "hydra/launcher=submitit_slurm": "slurm",
+    "hydra/launcher=ray": "ray",
+}
+"""What installs an option that is not part of infinito."""
 
 
 def check(
@@ -53,6 +61,8 @@ def check(
     with searching(folders):
         kept = _checked_overrides(overrides, sweep, faults)
         composed = _compose(config_name, kept, faults)
+        if composed is not None and sweep:
+            faults.extend(_sweep_faults(composed, overrides))
     if composed is None:
         raise ConfigError(faults)
     origin = origin_of(composed, overrides, folders, config_name)
@@ -144,7 +154,54 @@ def _group_fault(override: Override) -> str | None:
         return None
     key = override.key_or_group
     hint = did_you_mean(str(missing[0]), options)
+    if (extra := EXTRAS.get(f"{key}={missing[0]}")) is not None:
+        hint = f"it is not installed: `pip install 'infinito[{extra}]'`"
     return f"`{key}`={missing[0]} (command line): `{key}` has no such option; {hint}"
+
+
+def _sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the keys that a sweep varies, before any of its runs is started."""
+    params = OmegaConf.select(composed, "hydra.sweeper.params") or {}
+    given = [(f"{key}={value}", "hydra.sweeper.params") for key, value in params.items()]
+    given += [(text, "command line") for text in overrides]
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    swept = []
+    for text, place in given:
+        with suppress(HydraException):  # reported where overrides are read, or by the sweeper
+            override = parser.parse_override(text)
+            if override.is_sweep_override() and not override.is_hydra_override():
+                swept.append((override, place))
+    groups = {key for key in composed.hydra.runtime.choices if "/" not in key}
+    searched = {override.key_or_group for override, _ in swept} & groups
+    for override, place in swept:
+        key = override.key_or_group
+        if key in groups:
+            yield from _option_faults(override, place)
+        elif key.partition(".")[0] not in searched and not _holds(composed, key):
+            known = [name for name in leaves(composed) if not name.startswith("hydra.")]
+            yield f"`{key}` ({place}): there is no such key; {did_you_mean(key, known)}"
+
+
+def _option_faults(override: Override, place: str) -> Iterator[str]:
+    key = override.key_or_group
+    options = GlobalHydra.instance().config_loader().get_group_options(key)
+    if not override.is_choice_sweep():
+        yield f"`{key}` ({place}): a group has options, not a range; e.g. `{key}=glob(*)`"
+        return
+    for option in map(str, override.sweep_iterator(transformer=Transformer.str)):
+        if option not in options:
+            hint = did_you_mean(option, options)
+            yield f"`{key}`={option} ({place}): `{key}` has no such option; {hint}"
+
+
+def leaves(values: DictConfig, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of all values."""
+    for key in map(str, values):
+        node = values._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none():
+            yield from leaves(node, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def _forced(override: Override, text: str) -> str:
@@ -161,9 +218,19 @@ def _compose(config_name: str, overrides: list[str], faults: list[str]) -> DictC
     try:
         return hydra.compose(config_name, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        faults.append(re.sub(r"\s+", " ", f"{error}{cause}").strip())
+        faults.append(_composition_fault(error))
         return None
+
+
+def _composition_fault(error: Exception) -> str:
+    cause = error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        parent = cause.parent_node
+        if isinstance(parent, DictConfig):
+            hint = did_you_mean(str(cause.key), [str(key) for key in parent])
+            return f"`{cause.full_key}` (command line): there is no such key; {hint}"
+    text = f"{error}{f' ({cause})' if cause else ''}"
+    return re.sub(r"\s+", " ", text).strip()
 
 
 def origin_of(
