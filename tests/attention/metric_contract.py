@@ -140,10 +140,30 @@ class MetricContract:
         queries = keys.detach().clone().requires_grad_()
         self.assert_like_float64((queries, keys, values), 1e-5)
 
-    def test_backends_agree_on_zeros(self) -> None:
-        zeros = torch.zeros(2, 4, 9, 8, requires_grad=True)
-        keys = torch.zeros(2, 4, 9, 8, requires_grad=True)
-        self.assert_like_float64((zeros, keys, self.tensors(dtype=torch.float32)[2]), 1e-6)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_backends_agree_on_zeros(self, dtype: torch.dtype) -> None:
+        zeros = torch.zeros(2, 4, 9, 8, dtype=dtype, requires_grad=True)
+        keys = torch.zeros(2, 4, 9, 8, dtype=dtype, requires_grad=True)
+        tolerance = 1e-6 if dtype == torch.float32 else 0.01
+        self.assert_like_float64((zeros, keys, self.tensors(dtype=dtype)[2]), tolerance)
+
+    @pytest.mark.parametrize("width", [3, 24])
+    def test_backends_agree_on_values_of_another_width(self, width: int) -> None:
+        queries, keys, _ = self.tensors(dtype=torch.float32)
+        values = torch.randn(2, 4, 9, width, generator=torch.Generator().manual_seed(2))
+        self.assert_like_float64((queries, keys, values.requires_grad_()), 1e-5)
+
+    def test_backends_agree_under_autocast(self) -> None:
+        """Scores are still added up in float32: bfloat16 would be wrong by more than this."""
+        tensors = self.tensors(65, 65, dtype=torch.bfloat16)
+        with torch.autocast("cpu", torch.bfloat16):
+            self.assert_like_float64(tensors, 0.03)
+
+    def test_backends_return_nothing_for_no_queries(self) -> None:
+        queries, keys, values = self.tensors(0, 9, dtype=torch.float32)
+        for backend in self.served_by((queries, keys, values)):
+            out = self.attend((queries, keys, values), backend=backend)
+            assert out.shape == (2, 4, 0, 8), backend
 
     @pytest.mark.parametrize("scale", [1e-3, 1e4])
     def test_extreme_scales_stay_finite(self, scale: float) -> None:

@@ -409,3 +409,18 @@ def test_compiles_in_one_graph(metric: str, position: str) -> None:
         torch.testing.assert_close(
             compiled(ids, use_cache=False).logits, logits(model, ids), atol=1e-4, rtol=1e-4
         )
+
+
+@pytest.mark.parametrize("metric", ["dot", "l1", "cosine"])
+def test_a_training_step_compiles_in_one_graph(metric: str) -> None:
+    """No graph breaks with a gradient either, and the gradient is the eager one."""
+    model, ids = build(metric, learned_scale=True, scale_per="head").train(), tokens()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    wanted = gradients(model, model(ids, labels=ids, use_cache=False).loss)
+    found = gradients(model, compiled(ids, labels=ids, use_cache=False).loss)
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+def gradients(model: DistanceLMForCausalLM, loss: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(loss, list(model.parameters()))

@@ -91,3 +91,15 @@ def test_from_embeddings() -> None:
         inputs_embeds=embeds, attention_mask=ones, max_new_tokens=5, do_sample=False, pad_token_id=0
     )
     assert torch.equal(new, generate(model, ids, attention_mask=ones, max_new_tokens=5)[:, 4:])
+
+
+@torch.no_grad()
+def test_a_cache_of_cosine_keeps_unit_keys() -> None:
+    """A key is scaled to length 1 once, not anew for every token that follows."""
+    model, ids = build("cosine"), tokens(2, 5)
+    cache = model(ids[:, :4]).past_key_values
+    cache = model(ids[:, 4:], past_key_values=cache).past_key_values
+    for layer in cache.layers:
+        lengths = torch.linalg.vector_norm(layer.keys, dim=-1)
+        assert lengths.shape[-1] == 5
+        torch.testing.assert_close(lengths, torch.ones_like(lengths))
