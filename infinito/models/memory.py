@@ -1,0 +1,339 @@
+"""The integration memory: slots that hold what earlier segments of text were about.
+
+A token reads the segments before its own, never its own or a later one. In training, what was read
+from is written afterwards and stays for later batches; evaluation writes nothing that stays. How it
+sits inside a language model is in `memory_lm`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from infinito.attention.reference import weigh
+from infinito.config.memory import MemoryConf
+from infinito.objectives.phi import WEIGHTS, PhiComponents, phi, phi_components
+
+PRIORITY = (0.8, 0.2, 0.1)
+"""Of Φ/10, attention and recency: one scale for all slots, from 0 to 1.1."""
+GATE_START = -5.0
+"""The gate lets sigmoid(−5), 0.7 %, of what was read through at the start."""
+
+
+class Segments(NamedTuple):
+    """A text cut into segments, all of one length."""
+
+    states: Tensor
+    """Hidden states (batch, count, segment, dim)."""
+    whole: Tensor
+    """Whether each holds real tokens only, bool (batch, count)."""
+    components: Tensor
+    """Components of Φ, (batch, count, 4), without gradient."""
+    position: Tensor
+    """How many segments precede the one that each new token is in, (batch, time)."""
+
+
+class Entries(NamedTuple):
+    """What can be read: the slots, and each sequence's own segments."""
+
+    states: Tensor
+    """(count, dim) or (batch, count, dim)."""
+    components: Tensor
+    """(…, 4)."""
+    born: Tensor
+    """The clock when each was written, (…)."""
+    alive: Tensor
+    """bool (…)."""
+
+
+class IntegrationMemory(nn.Module):
+    """Reads slots into the residual stream through a gate, and writes segments into slots.
+
+    A slot keeps the mean state of a segment; its key and value are projected anew at every read, so
+    that the projections learn from all that is remembered.
+
+    Args:
+        dim: Width of the hidden states.
+        settings: See there.
+        component_weights: Of the components of Φ in a priority, summing to 1.
+        learned_weights: Whether the language loss trains them.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        settings: MemoryConf,
+        component_weights: tuple[float, ...] = WEIGHTS,
+        learned_weights: bool = False,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.fixed_weights = component_weights
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key = nn.Linear(dim, dim, bias=False)
+        self.value = nn.Linear(dim, dim, bias=False)
+        self.gate_bias = nn.Parameter(torch.tensor([GATE_START]))
+        self.gate_weight = nn.Parameter(torch.zeros(dim)) if settings.gate == "dynamic" else None
+        self.weight_logits = None
+        if learned_weights:
+            self.weight_logits = nn.Parameter(torch.tensor(component_weights).log())
+        self.register_buffer("states", torch.zeros(settings.slots, dim))
+        self.register_buffer("components", torch.zeros(settings.slots, 4))
+        self.register_buffer("born", torch.zeros(settings.slots, dtype=torch.long))
+        self.register_buffer("alive", torch.zeros(settings.slots, dtype=torch.bool))
+        self.register_buffer("clock", torch.zeros((), dtype=torch.long))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.register_buffer("evictions", torch.zeros((), dtype=torch.long))
+
+    def component_weights(self) -> Tensor:
+        """Return the weights of the components of Φ, (4,), summing to 1.
+
+        Learned ones act on what is read only, so the language loss alone trains them.
+        """
+        if self.weight_logits is not None:
+            return self.weight_logits.softmax(0)
+        return torch.tensor(self.fixed_weights, device=self.states.device)
+
+    def forward(self, hidden: Tensor, segments: Segments) -> Tensor:
+        """Return the residual stream with what was read added, (batch, time, dim); then write.
+
+        Args:
+            hidden: States of the new tokens, (batch, time, dim).
+            segments: Of the whole text so far.
+        """
+        own = self.own_entries(segments)
+        remembers = self.training or self.settings.evaluation == "frozen"
+        slots = self.slot_entries() if remembers else None
+        read = self.read(hidden, segments.position, slots, own)
+        if self.training:
+            self.write(own)
+        return hidden + (self.gate(hidden) * read).to(hidden.dtype)
+
+    def gate(self, hidden: Tensor) -> Tensor:
+        """Return how much of what was read passes, (batch, time, 1) or (1,)."""
+        if self.gate_weight is None:
+            return self.gate_bias.sigmoid()
+        return (hidden @ self.gate_weight + self.gate_bias).sigmoid()[..., None]
+
+    def own_entries(self, segments: Segments) -> Entries:
+        """Return the segments of each sequence as entries, with gradient."""
+        count = segments.states.shape[1]
+        born = self.clock + torch.arange(count, device=self.clock.device)
+        means = segments.states.mean(2)
+        born = born.expand(len(means), -1)
+        return Entries(means, segments.components.to(means.device), born, segments.whole)
+
+    def slot_entries(self) -> Entries:
+        """Return the slots as they are now; later writing leaves what is returned alone."""
+        return Entries(
+            self.states.clone(), self.components.clone(), self.born.clone(), self.alive.clone()
+        )
+
+    def read(self, hidden: Tensor, position: Tensor, slots: Entries | None, own: Entries) -> Tensor:
+        """Return the top-k weighted mean of values for each token, (batch, time, dim).
+
+        The weight of an entry is proportional to priority · exp(query·key/√dim).
+
+        Args:
+            hidden: (batch, time, dim).
+            position: How many of its own segments each token may read, (batch, time).
+            slots: What earlier batches left, None for nothing.
+            own: The sequence's own segments.
+        """
+        queries = self.query(hidden) / math.sqrt(hidden.shape[-1])
+        scores = queries @ self.key(own.states).mT
+        priority, readable = self.table(slots, own)
+        if slots is not None:
+            shared = slots.states.to(hidden.dtype)
+            scores = torch.cat([queries @ self.key(shared).mT, scores], dim=-1)
+        scores = scores.float() + priority.log().take_along_dim(position[..., None], dim=1)
+        readable = readable.take_along_dim(position[..., None], dim=1)
+        if self.training:
+            scores, readable = self.explored(scores, readable)
+        weights = top_weights(scores, readable, self.settings.top_k).to(hidden.dtype)
+        kept = 0 if slots is None else len(slots.states)
+        mixed = weights[..., kept:] @ self.value(own.states)
+        return mixed if slots is None else mixed + weights[..., :kept] @ self.value(shared)
+
+    def table(self, slots: Entries | None, own: Entries) -> tuple[Tensor, Tensor]:
+        """Return priority and readability of each entry from each segment of a text.
+
+        Returns:
+            float32 and bool (batch, segments + 1, slots + segments). No more than `slots` entries
+            are ever readable: of more, those of the lowest priority are evicted.
+        """
+        batch, count = own.alive.shape
+        device = own.alive.device
+        here = torch.arange(count + 1, device=device)
+        components, born = own.components, own.born
+        earlier = here[:, None] > torch.arange(count, device=device)
+        alive = own.alive[:, None, :] & earlier
+        if slots is not None:
+            components = torch.cat([slots.components.expand(batch, -1, -1), components], dim=1)
+            born = torch.cat([slots.born.expand(batch, -1), born], dim=1)
+            old = slots.alive.expand(batch, count + 1, -1)
+            alive = torch.cat([old, alive], dim=-1)
+        age = (self.clock + here)[:, None] - born[:, None, :]
+        priority = self.priority(components[:, None], age.clamp_min(0))
+        if alive.shape[-1] > self.settings.slots:
+            alive = alive & (ranks(priority, alive) < self.settings.slots)
+        return priority, alive
+
+    def priority(self, components: Tensor, age: Tensor) -> Tensor:
+        """Return the priority of entries, in (0, 1.1].
+
+        Args:
+            components: (…, 4) of each entry.
+            age: Segments since each was written, (…).
+        """
+        recency = torch.exp(-age / self.settings.slots)
+        if self.settings.priority == "age":
+            return recency
+        if self.settings.priority == "random":
+            return unrelated(components)
+        value = phi(PhiComponents(*components.float().unbind(-1)), self.component_weights()) / 10
+        parts = value, components[..., 3].float(), recency
+        total = sum(share * part for share, part in zip(PRIORITY, parts, strict=True))
+        return total.clamp_min(1e-6)
+
+    def explored(self, scores: Tensor, readable: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores and readability with the noise of this step of training."""
+        settings = self.settings
+        left = max(0.0, 1 - int(self.steps) / settings.noise_steps) if settings.noise_steps else 1.0
+        level = settings.noise_level * left
+        if settings.noise == "none" or level == 0:
+            return scores, readable
+        match settings.noise:
+            case "gaussian":
+                return scores + level * torch.randn_like(scores), readable
+            case "uniform":
+                return scores + level * (2 * torch.rand_like(scores) - 1), readable
+            case _:
+                return scores, readable & (torch.rand_like(scores) >= level)
+
+    @torch.no_grad()
+    def write(self, own: Entries) -> None:
+        """Put segments into slots; where there are more than slots, the highest priorities stay."""
+        entries = Entries(
+            torch.cat([self.states, own.states.flatten(0, 1).to(self.states.dtype)]),
+            torch.cat([self.components, own.components.flatten(0, 1)]),
+            torch.cat([self.born, own.born.flatten()]),
+            torch.cat([self.alive, own.alive.flatten()]),
+        )
+        self.clock += own.born.shape[1]
+        self.steps += 1
+        priority = self.priority(entries.components, self.clock - entries.born)
+        kept = ranks(priority, entries.alive).argsort()[: self.settings.slots]
+        self.evictions += entries.alive.sum() - entries.alive[kept].sum()
+        for buffer, values in zip(
+            (self.states, self.components, self.born, self.alive), entries, strict=True
+        ):
+            buffer.copy_(values[kept])
+
+    @torch.no_grad()
+    def clear(self) -> None:
+        """Forget everything that was written."""
+        for buffer in self.buffers():
+            buffer.zero_()
+
+    @torch.no_grad()
+    def statistics(self) -> dict[str, float]:
+        """Return utilisation, mean priority of what is remembered, evictions, and the gate."""
+        alive = self.alive
+        priority = self.priority(self.components, self.clock - self.born)[alive]
+        return {
+            "utilisation": float(alive.float().mean()),
+            "mean_priority": float(priority.mean()) if len(priority) else 0.0,
+            "evictions": float(self.evictions),
+            "gate": float(self.gate_bias.sigmoid()),
+        }
+
+
+def unrelated(components: Tensor) -> Tensor:
+    """Return a priority that says nothing of an entry but is always its own, in [0.35, 0.85].
+
+    A draw would need a generator's state and would change when text is appended.
+    """
+    digits = (components.double().sum(-1) * 1e4).sin() * 43758.5453
+    return (0.35 + 0.5 * (digits - digits.floor())).float()
+
+
+def top_weights(scores: Tensor, readable: Tensor, top_k: int) -> Tensor:
+    """Return the softmax over the `top_k` highest readable scores, 0 elsewhere.
+
+    Args:
+        scores: (…, entries), float32.
+        readable: bool (…, entries); a row that may read nothing gets weight 0 everywhere.
+    """
+    count = min(top_k, scores.shape[-1])
+    hidden = scores.masked_fill(~readable, -math.inf)
+    top = hidden.topk(count, dim=-1).indices
+    picked = torch.zeros_like(readable).scatter(-1, top, True) & readable
+    return weigh(scores, picked)
+
+
+def ranks(priority: Tensor, alive: Tensor) -> Tensor:
+    """Return the place of each entry, 0 for the highest; the dead come last."""
+    order = priority.masked_fill(~alive, -math.inf).argsort(dim=-1, descending=True, stable=True)
+    return order.argsort(dim=-1)
+
+
+@torch.no_grad()
+def cut(length: int, real: Tensor | None, segment: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Return which tokens are in which segment.
+
+    Args:
+        length: Tokens so far, padding included.
+        real: (batch, length), nonzero for a real token; None where all are. Real tokens are
+            contiguous: padding is on the left or on the right.
+
+    Returns:
+        Positions of the tokens of each segment, (batch or 1, count, segment); whether each segment
+        is whole, bool (batch or 1, count); the segment of each token, (batch or 1, length).
+    """
+    count = length // segment
+    places = torch.arange(length, device=device)
+    offsets = torch.arange(count * segment, device=device).view(1, count, segment)
+    if real is None:
+        whole = torch.ones(1, count, dtype=torch.bool, device=device)
+        return offsets, whole, (places // segment)[None]
+    first = real.bool().int().argmax(1)
+    tokens = real.bool().sum(1)
+    inside = first[:, None, None] + offsets
+    whole = offsets[..., -1] < tokens[:, None]
+    own = ((places - first[:, None]).clamp_min(0) // segment).clamp_max(count)
+    return inside.clamp_max(max(length - 1, 0)), whole, own
+
+
+def segments_of(
+    history: Tensor, breadth: Tensor, real: Tensor | None, new: int, segment: int
+) -> Segments:
+    """Return a text cut into segments.
+
+    Args:
+        history: Hidden states of all tokens so far, (batch, length, dim).
+        breadth: Normalised entropy of each token's attention, (batch, length); read at the last
+            token of each segment only.
+        real: (batch, length), nonzero for a real token, or None.
+        new: How many of the last tokens are new.
+
+    Raises:
+        ConfigError: segments shorter than Φ needs.
+        NonFiniteError: a state is not finite.
+    """
+    batch, length, dim = history.shape
+    inside, whole, own = cut(length, real, segment, history.device)
+    count = inside.shape[1]
+    index = inside.expand(batch, -1, -1).flatten(1)
+    states = history.take_along_dim(index[..., None], dim=1).view(batch, count, segment, dim)
+    ends = breadth.take_along_dim(inside[..., -1].expand(batch, -1), dim=1)
+    components = history.new_zeros(batch, count, 4, dtype=torch.float32)
+    if count:
+        with torch.no_grad():
+            parts = phi_components(states.detach().flatten(0, 1), ends.flatten()[:, None])
+            components = torch.stack(parts, dim=-1).view(batch, count, 4).float()
+    position = own[:, length - new :].expand(batch, -1)
+    return Segments(states, whole.expand(batch, -1), components, position)
