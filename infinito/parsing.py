@@ -177,11 +177,37 @@ def _shown(value: Any) -> str:
 
 def combination_faults(run: RunConf) -> list[str]:
     """Faults that no single key shows, each with the override that mends it."""
-    checks = (_head_faults, _length_faults, _data_faults, _schedule_faults, _task_faults)
+    checks = (
+        _metric_faults,
+        _head_faults,
+        _pretrained_faults,
+        _length_faults,
+        _data_faults,
+        _schedule_faults,
+        _task_faults,
+    )
     return [fault for check in checks for fault in check(run)]
 
 
+def _metric_faults(run: RunConf) -> Iterable[str]:
+    attention, own = run.attention, run.attention.metric == config.OWN
+    if attention.metric == "lp" and attention.p is None:
+        yield "`attention.metric`=lp needs its exponent, e.g. `attention.p=1.5`"
+    if attention.metric != "lp" and not own and attention.p is not None:
+        yield (
+            f"`attention.p`={attention.p:g} has no meaning for "
+            f"`attention.metric`={attention.metric}. Use `attention=lp` or `attention.p=null`"
+        )
+    if own and not isinstance(run.model, config.PretrainedConf):
+        yield (
+            f"`attention=own` is the attention of a pretrained model, and `model`={run.model.name} "
+            "has none: choose one, e.g. `attention=l1`"
+        )
+
+
 def _head_faults(run: RunConf) -> Iterable[str]:
+    if not isinstance(run.model, config.DistanceLMConf):
+        return
     dim, heads, kv_heads = run.model.dim, run.attention.heads, run.attention.kv_heads
     if dim % heads:
         divisors = [count for count in range(1, dim + 1) if dim % count == 0 and count <= 64]
@@ -201,18 +227,31 @@ def _head_faults(run: RunConf) -> Iterable[str]:
             f"`attention.kv_heads`={kv_heads} does not divide `attention.heads`={heads}, "
             f"e.g. `attention.kv_heads={heads}`"
         )
-    if run.attention.metric == "lp" and run.attention.p is None:
-        yield "`attention.metric`=lp needs its exponent, e.g. `attention.p=1.5`"
-    if run.attention.metric != "lp" and run.attention.p is not None:
-        yield (
-            f"`attention.p`={run.attention.p:g} has no meaning for "
-            f"`attention.metric`={run.attention.metric}. Use `attention=lp` or `attention.p=null`"
-        )
+
+
+def _pretrained_faults(run: RunConf) -> Iterable[str]:
+    if not isinstance(run.model, config.PretrainedConf):
+        return
+    if run.model.path is None:
+        yield "`model=pretrained` needs `model.path=<Hugging Face folder or id>`"
+    plain = config.AttentionConf(metric=run.attention.metric)
+    kept = ["heads", "kv_heads", "dropout"]
+    if run.attention.metric == config.OWN:
+        kept += ["scale", "scale_per", "learned_scale", "p", "backend"]
+    for key in kept:
+        if (value := getattr(run.attention, key)) != getattr(plain, key):
+            yield (
+                f"`attention.{key}`={_shown(value)} has no meaning for "
+                f"`attention.metric`={run.attention.metric} in a pretrained model, which keeps its "
+                "own: leave it out"
+            )
 
 
 def _length_faults(run: RunConf) -> Iterable[str]:
+    if not isinstance(run.model, config.DistanceLMConf):
+        return
     block, longest = run.data.block_size, run.model.max_positions
-    if run.task == "train" and block > longest:
+    if run.task in {"train", "dpo"} and block > longest:
         yield (
             f"`data.block_size`={block} is longer than `model.max_positions`={longest}. "
             f"Use `model.max_positions={block}` or `data.block_size={longest}`"
@@ -236,7 +275,8 @@ def _data_faults(run: RunConf) -> Iterable[str]:
             f"`tokenizer.vocab_size`={run.tokenizer.vocab_size} does not hold the 256 bytes and "
             "the end of a document, e.g. `tokenizer.vocab_size=2048`"
         )
-    if run.tokenizer.name == "pretrained" and run.tokenizer.path is None:
+    is_own = isinstance(run.model, config.PretrainedConf) and run.model.path is None
+    if run.tokenizer.name == "pretrained" and run.tokenizer.path is None and not is_own:
         yield "`tokenizer=pretrained` needs `tokenizer.path=<Hugging Face folder or id>`"
 
 

@@ -4,7 +4,7 @@
 group with several kinds of member (data) names the kind in its `name` key.
 """
 
-from infinito.config.attention import METRICS, AttentionConf
+from infinito.config.attention import METRICS, OWN, AttentionConf
 from infinito.config.data import (
     DataConf,
     MarkovConf,
@@ -16,7 +16,7 @@ from infinito.config.data import (
 )
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
-from infinito.config.model import DistanceLMConf
+from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.optimizer import AdamWConf
 from infinito.config.run import TASKS, VARIANTS, RunConf
 from infinito.config.tokenizer import TokenizerConf
@@ -24,6 +24,7 @@ from infinito.config.trainer import TrainerConf
 
 __all__ = [
     "METRICS",
+    "OWN",
     "TASKS",
     "VARIANTS",
     "AdamWConf",
@@ -31,7 +32,10 @@ __all__ = [
     "DataConf",
     "DistanceLMConf",
     "GenerationConf",
+    "LoraConf",
     "MarkovConf",
+    "ModelConf",
+    "PretrainedConf",
     "PythonDocsConf",
     "RunConf",
     "SplitTextConf",

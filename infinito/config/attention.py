@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from infinito.config.limits import limited
 
 METRICS = ("dot", "l1", "l2", "sq_l2", "cosine", "linf", "lp")
+OWN = "own"
+"""Names the attention that a pretrained model has already."""
 
 
 @dataclass
 class AttentionConf:
     """The attention mechanism (`infinito.attention`): `weights = softmax(score)`."""
 
-    metric: str = limited("l1", choices=METRICS)
-    """The score: a similarity (dot, cosine) or a negated distance."""
+    metric: str = limited("l1", choices=(*METRICS, OWN))
+    """The score: a similarity (dot, cosine) or a negated distance; `own` leaves a model's alone."""
     heads: int = limited(4, at_least=1)
-    """Query heads; must divide `model.dim`."""
+    """Query heads; must divide `model.dim`. A pretrained model keeps its own."""
     kv_heads: int | None = limited(None, at_least=1)
     """Key/value heads, null for `heads`; must divide `heads`."""
     scale: float = limited(1.0, above=0)

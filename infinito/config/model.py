@@ -1,14 +1,26 @@
-"""The schema of the `model` group."""
+"""The schemas of the `model` group."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from infinito.config.limits import limited
+from infinito.config.memory import MemoryConf
 
 
 @dataclass
-class DistanceLMConf:
+class ModelConf:
+    """What every language model has."""
+
+    name: str = ""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    memory: MemoryConf = field(default_factory=MemoryConf)
+    """The block between trunk and head, chosen by `memory=`."""
+
+
+@dataclass
+class DistanceLMConf(ModelConf):
     """A causal language model with distance attention (`infinito.models.distance_lm`)."""
 
     name: str = "distance_lm"
@@ -26,5 +38,31 @@ class DistanceLMConf:
     """Dropout on embeddings and residual branches."""
     tie_embeddings: bool = True
     """The head shares the embedding's weights."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, more time."""
+
+
+@dataclass
+class LoraConf:
+    """Low-rank adapters (`infinito.models.lora`)."""
+
+    rank: int = limited(8, at_least=1)
+    """Width of an adapter."""
+    alpha: float = limited(16.0, above=0)
+    """What adapters add is multiplied by alpha / rank."""
+    dropout: float = limited(0.0, at_least=0, below=1)
+    """Dropout on what adapters read."""
+    target_modules: list[str] = limited(["all-linear"])
+    """Last names of the layers that get one, or `all-linear`: all but the head."""
+
+
+@dataclass
+class PretrainedConf(ModelConf):
+    """Any Hugging Face causal language model (`infinito.models.pretrained`)."""
+
+    name: str = "pretrained"
+    path: str | None = None
+    """Folder with config.json and safetensors, or a hub id."""
+    dtype: str = limited("float32", choices=("float32", "bfloat16", "float16"))
+    """What its weights are held in; adapters are float32."""
+    trainable: str = limited("lora", choices=("lora", "memory", "all"))
+    """Adapters, the memory block alone, or every weight; a learned λ in any case."""
+    lora: LoraConf = field(default_factory=LoraConf)

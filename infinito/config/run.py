@@ -8,7 +8,7 @@ from infinito.config.attention import AttentionConf
 from infinito.config.data import DataConf, MarkovConf, PythonDocsConf, TextConf, WikiText2Conf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
-from infinito.config.model import DistanceLMConf
+from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.optimizer import AdamWConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
@@ -29,7 +29,7 @@ TASKS = (
 class RunConf:
     """A whole run."""
 
-    model: DistanceLMConf
+    model: ModelConf
     attention: AttentionConf
     data: DataConf
     tokenizer: TokenizerConf
@@ -59,6 +59,10 @@ class RunConf:
 
 
 VARIANTS: dict[str, dict[str, type]] = {
+    "model": {
+        "distance_lm": DistanceLMConf,
+        "pretrained": PretrainedConf,
+    },
     "data": {
         "python_docs": PythonDocsConf,
         "text": TextConf,

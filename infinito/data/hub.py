@@ -1,10 +1,10 @@
-"""Quick answers to whether a name means the hub, and whether the hub can be reached."""
+"""Quick answers to whether a name means the hub, whether it can be reached, and what it has."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from infinito.errors import HubError
+from infinito.errors import DataError, HubError
 
 PROBE_TIMEOUT_S = 5.0
 
@@ -43,3 +43,39 @@ def unreachable(what: str, mend: str, cause: str) -> HubError:
         f"The hub could not give the {what}: {cause}. Use a local copy with {mend}, or set "
         "HF_HUB_OFFLINE=1 if it has been downloaded before."
     )
+
+
+MODEL_FILES = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt")
+"""What a language model and its tokenizer are made of."""
+
+
+def model_folder(name: str, mend: str = "model.path=<folder>") -> Path:
+    """Returns the folder of a model: a local one, or a copy of what the hub has under that name.
+
+    Args:
+        name: folder or hub id.
+        mend: the override that does without the hub.
+
+    Raises:
+        DataError: there is no such folder.
+        HubError: the hub could not give it.
+    """
+    if names_a_folder(name):
+        folder = Path(name).expanduser()
+        if not (folder / "config.json").is_file():
+            raise DataError(
+                f"`{mend.partition('=')[0]}`={name} is no folder with a config.json. Give one that "
+                "save_pretrained wrote, or a hub id such as openai-community/gpt2."
+            )
+        return folder
+    from huggingface_hub import snapshot_download
+
+    require_hub(f"model {name}", mend)
+    try:
+        return Path(
+            snapshot_download(
+                name, allow_patterns=list(MODEL_FILES), ignore_patterns=["*/*", "consolidated*"]
+            )
+        )
+    except Exception as error:  # the hub's many classes; each means that it did not come
+        raise unreachable(f"model {name}", mend, str(error).splitlines()[0]) from error

@@ -11,21 +11,23 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from infinito import build, runs
 from infinito.attention import explain
-from infinito.config import RunConf
+from infinito.config import OWN, AttentionConf, RunConf
 from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.markov import MarkovSource
 from infinito.errors import CheckpointError
 from infinito.jobs.dry_run import estimate
+from infinito.models.attention_interface import request_of
+from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
 from infinito.tasks.language_model import loss_report
 from infinito.trainer.checkpoint_io import read_checkpoint
 from infinito.trainer.interruption import Interruption
-from infinito.trainer.loading import load_weights, open_trained
+from infinito.trainer.loading import export, open_trained, start_weights
 from infinito.trainer.milestones import Milestones
 
 
@@ -111,9 +113,7 @@ def _finish(
         flat(asdict(run)), {f"final/{run.score}": score}, step=training.trainer.global_step
     )
     training.trainer.logger.finalize("success")  # type: ignore[union-attr]
-    trained = open_trained(str(folder))
-    trained.model.save_pretrained(folder / "model")
-    trained.tokenizer.save_pretrained(folder / "model")
+    export(open_trained(str(folder)), folder / "model")
     shown = {name: value for name, value in summary.items() if name not in ("run", "sample")}
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
     if training.report.sample:
@@ -171,7 +171,7 @@ def start_from(model: Any, tokenizer: Any, checkpoint: str) -> None:
             f"({len(trained.tokenizer)} tokens) than this run has ({len(tokenizer)}). "
             f"Use `tokenizer=pretrained tokenizer.path={Path(checkpoint) / 'model'}`."
         )
-    load_weights(model, trained.model.state_dict(), trained.source)
+    start_weights(model, trained)
 
 
 def headline(
@@ -179,13 +179,10 @@ def headline(
 ) -> dict[str, Any]:
     """What a run is, for the top of its output."""
     train, valid = data.split_meta("train"), data.split_meta("valid")
-    attention = run.attention
-    sizes = f"{run.model.layers} layers of {run.model.dim}"
-    scale = f"λ {attention.scale:g}{' learned' * attention.learned_scale}"
     counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
     return {
-        "model": f"{model.num_parameters():,} parameters: {sizes}",
-        "attention": f"{attention.metric}, {attention.heads} heads, {scale}",
+        "model": shape_of(model),
+        "attention": attention_of(run.attention, model.config),
         "text": data.source.description,
         "tokens": f"{counts}, {data.vocab_size:,} kinds",
         "training": (
@@ -197,13 +194,33 @@ def headline(
     }
 
 
+def shape_of(model: PreTrainedModel) -> str:
+    """How large a model is, and how much of it is trained."""
+    config, total = model.config.get_text_config(), model.num_parameters()
+    trained = model.num_parameters(only_trainable=True)
+    of_them = f", {trained:,} of them trained" if trained < total else ""
+    sizes = f"{config.num_hidden_layers} layers of {config.hidden_size}"
+    return f"{total:,} parameters{of_them}: {sizes}"
+
+
+def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
+    """Which attention a model has."""
+    heads = config.get_text_config().num_attention_heads
+    if asked.metric == OWN:
+        return f"the model's own, {heads} heads"
+    return f"{asked.metric}, {heads} heads, λ {asked.scale:g}{' learned' * asked.learned_scale}"
+
+
 def attention_choice(run: RunConf, model: PreTrainedModel) -> str:
     """Which attention backend serves a training step, and why."""
     device = build.torch_device(run).type
     dtype = build.autocast_dtype(run) or torch.float32
-    request = model.config.attention_request(
-        run.data.batch_size, run.data.block_size, device, dtype
-    )
+    sizes = (run.data.batch_size, run.data.block_size, device, dtype)
+    if isinstance(model.config, DistanceLMConfig):
+        return explain(model.config.attention_request(*sizes), run.attention.backend)
+    request = request_of(model, *sizes)
+    if request is None:
+        return f"the model's own attention ({model.config._attn_implementation})"
     return explain(request, run.attention.backend)
 
 

@@ -20,6 +20,7 @@ from transformers.masking_utils import causal_mask_function, prepare_padding_mas
 from transformers.utils.output_capturing import _active_collector
 
 from infinito.attention import METRICS, distance_attention, reference_attention
+from infinito.attention.backend import Request
 from infinito.attention.metrics import find_metric
 from infinito.errors import ConfigError
 from infinito.models.distance_block import LearnedScale
@@ -64,6 +65,7 @@ def use_distance_attention(model: PreTrainedModel, settings: AttentionSettings) 
             reason is named).
     """
     find_metric(settings.metric, settings.p)
+    forget_scales(model)
     if not model._can_set_attn_implementation():
         raise refusal(model, "it does not ask transformers' attention interface")
     model.config.distance_attention = asdict(settings)
@@ -85,7 +87,8 @@ def asking_layers(model: PreTrainedModel) -> dict[nn.Module, int]:
     Raises:
         ConfigError: an attention passes an option that is refused.
     """
-    training, found = model.training, {}
+    found: dict[nn.Module, int] = {}
+    training = model.training
     ids = torch.ones(1, 3, dtype=torch.long, device=model.device)
     token = _asked.set(found)
     try:
@@ -106,7 +109,16 @@ def learn_scales(
         if settings.scale_per == "head":
             attention.distance_scale = started_scale(heads, settings.scale, model.device)
         else:
-            attention.shared_scale = (model.distance_scale,)  # no second name for the parameter
+            # In a tuple, so that the parameter has no second name.
+            attention.shared_scale = (model.distance_scale,)  # type: ignore[assignment]
+
+
+def forget_scales(model: PreTrainedModel) -> None:
+    """Take away the learned λ of an earlier attention."""
+    for module in model.modules():
+        for name in ("distance_scale", "shared_scale"):
+            if hasattr(module, name):
+                delattr(module, name)
 
 
 def started_scale(count: int, start: float, device: torch.device) -> LearnedScale:
@@ -168,6 +180,36 @@ def attend(
         backend = settings.get("backend", "auto")
         mixed = distance_attention(query, key, value, **request, backend=backend)
     return mixed.transpose(1, 2).contiguous(), weights
+
+
+def request_of(
+    model: PreTrainedModel, batch: int, time: int, device: str, dtype: torch.dtype
+) -> Request | None:
+    """Return what a training step asks of the attention; None where it is a model's own.
+
+    Args:
+        batch: sequences. time: tokens in each.
+        device: a type such as "cpu" or "cuda". dtype: that of the activations.
+    """
+    settings = getattr(model.config, "distance_attention", None)
+    if settings is None:
+        return None
+    config = model.config.get_text_config()
+    heads = config.num_attention_heads
+    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return Request(
+        find_metric(settings["metric"], settings["p"]).KERNEL,
+        settings["p"],
+        device,
+        dtype,
+        batch=batch,
+        heads=heads,
+        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+        time_q=time,
+        time_k=time,
+        dim=dim,
+        value_dim=dim,
+    )
 
 
 def scale_of(module: nn.Module, settings: dict[str, Any]) -> float | Tensor:
@@ -233,7 +275,7 @@ def visible(
             batch_size,
             q_length,
             kv_length,
-            q_offset,
+            q_offset,  # type: ignore[arg-type]
             kv_offset,
             mask_function,
             attention_mask,

@@ -15,10 +15,12 @@ from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
+from infinito.models.pretrained import additions, rests_on_base
 from infinito.objectives.language import bits_per_byte, cross_entropy, perplexity
 from infinito.seeding import child_seed
 from infinito.tasks.schedule import Plateau, rate_factor
 from infinito.trainer.checkpoint_io import FORMAT
+from infinito.trainer.loading import MODEL_PREFIX, check_fits
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class LanguageModelTask(LightningModule):
         self.last_loss: Tensor | None = None
         self.last_gradient_norm: Tensor | None = None
         self.plateau = Plateau(optimizer.plateau_factor, optimizer.plateau_patience)
+        self.strict_loading = not rests_on_base(model)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (batch, time, vocab) of token ids (batch, time)."""
@@ -174,8 +177,10 @@ class LanguageModelTask(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what makes the checkpoint readable without its run folder."""
         checkpoint["infinito"] = {"format": FORMAT, **self.description}
+        checkpoint["state_dict"] = additions(self.model, checkpoint["state_dict"], MODEL_PREFIX)
         checkpoint["plateau"] = self.plateau.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the plateau's state back."""
+        """Takes the plateau's state back; adapters of another base model are refused."""
+        check_fits(self.model, checkpoint)
         self.plateau = Plateau(**checkpoint["plateau"])

@@ -19,8 +19,18 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-import infinito.models.distance_lm  # noqa: F401  (registers DistanceLM with the Auto classes)
+from infinito.data.hub import model_folder, names_a_folder
 from infinito.errors import CheckpointError
+from infinito.models.lora import merge_adapters
+from infinito.models.pretrained import (
+    add_saved_attention,
+    additions,
+    check_same_base,
+    open_base,
+    rebuild,
+    rests_on_base,
+    use_saved_attention,
+)
 from infinito.trainer.checkpoint_io import read_checkpoint
 
 MODEL_PREFIX = "model."
@@ -77,16 +87,59 @@ def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     }
 
 
+def start_weights(model: PreTrainedModel, trained: Trained) -> None:
+    """Puts what was trained into a model that is to be trained further.
+
+    Raises:
+        CheckpointError: sizes differ, or adapters belong to another base model.
+    """
+    if rests_on_base(trained.model):
+        check_same_base(model, trained.model.config.base_model)
+    elif rests_on_base(model):
+        raise CheckpointError(
+            f"{trained.source} holds whole weights of a {type(trained.model).__name__}, and this "
+            "run trains adapters. Start from them with `model.path=<its Hugging Face folder>` "
+            "instead of `checkpoint`"
+        )
+    weights = additions(trained.model, trained.model.state_dict())
+    load_weights(model, weights, trained.source)
+
+
+def check_fits(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
+    """Checks that a checkpoint without the weights of its base goes with this model's.
+
+    Raises:
+        CheckpointError: it belongs to another base model, or its adapters are others.
+    """
+    if not rests_on_base(model):
+        return
+    values = json.loads(checkpoint["infinito"].get("model_config", "{}"))
+    check_same_base(model, values.get("base_model") or {})
+    expected = additions(model, model.state_dict())
+    if expected.keys() != weights_of(checkpoint).keys():
+        raise CheckpointError(
+            f"the checkpoint's adapters {values.get('lora')} are not those of this run, "
+            f"{getattr(model.config, 'lora', None)}"
+        )
+
+
+def export(trained: Trained, folder: Path) -> None:
+    """Writes a Hugging Face folder that stands alone; adapters are merged into their weights."""
+    merge_adapters(trained.model).save_pretrained(folder)
+    trained.tokenizer.save_pretrained(folder)
+
+
 def load_weights(model: PreTrainedModel, weights: dict[str, torch.Tensor], source: Path) -> None:
-    """Puts weights into a model, all of them and nothing else.
+    """Puts weights into a model, all that it has beyond a frozen base and nothing else.
 
     Raises:
         CheckpointError: names are missing or unknown, or shapes differ; each is listed.
     """
     own = model.state_dict()
     tied = set(getattr(model, "all_tied_weights_keys", None) or {})
+    expected = additions(model, own).keys() - tied
     faults = [f"{name}: this model lacks it" for name in weights if name not in own]
-    faults += [f"{name}: missing" for name in own if name not in weights and name not in tied]
+    faults += [f"{name}: missing" for name in own if name in expected and name not in weights]
     faults += [
         f"{name}: {tuple(value.shape)} there, {tuple(own[name].shape)} here"
         for name, value in weights.items()
@@ -127,22 +180,34 @@ def _from_file(path: str | Path) -> Trained:
     description = checkpoint["infinito"]
     if "model_config" not in description:
         raise CheckpointError(f"{path} is a checkpoint of infinito, but of no language model")
-    config = _config(description["model_config"])
-    model = AutoModelForCausalLM.from_config(config)
+    values = json.loads(description["model_config"])
+    model = _on_its_base(values) if values.get("base_model") else _whole(values)
     load_weights(model, weights_of(checkpoint), Path(path))
     return Trained(
         model.eval(), tokenizer_of(description), Path(path), int(checkpoint["global_step"])
     )
 
 
-def _config(text: str) -> Any:
-    values = json.loads(text)
-    return AutoConfig.for_model(values.pop("model_type"), **values)
+def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
+    """The model that a checkpoint without the weights of its base describes."""
+    base = values["base_model"]
+    name = None if names_a_folder(base["path"]) else base["path"]
+    model = open_base(model_folder(base["path"]), base["dtype"], name)
+    return rebuild(model, values)
+
+
+def _whole(values: dict[str, Any]) -> PreTrainedModel:
+    """The model that a checkpoint with all weights describes, its weights drawn."""
+    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    model = AutoModelForCausalLM.from_config(config)
+    use_saved_attention(model)
+    return model
 
 
 def _from_hugging_face(folder: Path) -> Trained:
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+        add_saved_attention(model, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(

@@ -90,6 +90,20 @@ def evaluated_eagerly(model: PreTrainedModel) -> Iterator[None]:
         model.train(training)
 
 
+@contextmanager
+def returning_attention(model: PreTrainedModel) -> Iterator[None]:
+    """The eager attention of transformers' own models: their faster ones keep no weights."""
+    own = model.config._attn_implementation
+    if own != "sdpa" or not model._can_set_attn_implementation():
+        yield
+        return
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(own)
+
+
 @torch.no_grad()
 def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
     """Attention weights (batch, heads, time, time) of each layer, none if the model keeps them.
@@ -98,7 +112,7 @@ def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
         model: Any causal LM that can return its attention.
         inputs: Token ids (batch, time).
     """
-    with evaluated_eagerly(model):
+    with evaluated_eagerly(model), returning_attention(model):
         outputs = model(input_ids=inputs, output_attentions=True, use_cache=False)
     return list(outputs.attentions or [])
 
