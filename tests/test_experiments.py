@@ -19,7 +19,7 @@ EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.y
 OPTIONS = [
     (path.parent.name, path.stem)
     for path in sorted(conf_dir().glob("*/*.yaml"))
-    if path.parent.name != "experiment"
+    if path.parent.name not in ("experiment", "search")
 ]
 NEEDED = {
     "data/text": ["data.path=x"],

@@ -42,7 +42,11 @@ def training_length(run: RunConf, windows: int) -> Length:
     Args:
         windows: Windows of the training split.
     """
-    per_epoch = max(1, windows // (run.data.batch_size * run.trainer.devices))
+    return length_of(run, max(1, windows // (run.data.batch_size * run.trainer.devices)))
+
+
+def length_of(run: RunConf, per_epoch: int) -> Length:
+    """The same from the batches of an epoch."""
     limits = []
     if run.trainer.epochs is not None:
         limits.append(run.trainer.epochs * per_epoch)
@@ -110,7 +114,20 @@ def training(
         callbacks.append(EarlyStopping("val/loss", patience=conf.patience, check_finite=False))
     if conf.progress_bar:
         callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
-    trainer = Trainer(
+    trainer = lightning_trainer(run, folder, length, callbacks, resumed_step)
+    return Training(trainer, milestones, log, report)
+
+
+def lightning_trainer(
+    run: RunConf,
+    folder: Path,
+    length: Length,
+    callbacks: list[Callback],
+    resumed_step: int | None = None,
+) -> Trainer:
+    """A Lightning trainer of one epoch over a stream of batches, with these callbacks."""
+    conf = run.trainer
+    return Trainer(
         accelerator=accelerator(run),
         devices=conf.devices,
         strategy=conf.strategy,
@@ -119,6 +136,7 @@ def training(
         accumulate_grad_batches=conf.accumulate,
         check_val_every_n_epoch=2,  # never within the one epoch: Milestones validates
         num_sanity_val_steps=0,
+        limit_val_batches=conf.validation_batches,
         log_every_n_steps=1,
         logger=TensorBoardLogger(
             folder,
@@ -134,4 +152,3 @@ def training(
         use_distributed_sampler=False,
         deterministic=run.deterministic,
     )
-    return Training(trainer, milestones, log, report)

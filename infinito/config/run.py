@@ -15,6 +15,7 @@ from infinito.config.trainer import TrainerConf
 
 TASKS = (
     "train",
+    "trial",
     "evaluate",
     "generate",
     "analyze",
@@ -44,6 +45,8 @@ class RunConf:
     """Same seed, same bits."""
     score: str = "val/loss"
     """The figure of summary.json that a sweep is told."""
+    entropy_weight: float = 0.1
+    """Weight of the attention's entropy in `score=composite` (`task=trial`)."""
     runs_dir: str = "multirun"
     """Where run folders are made."""
     checkpoint: str | None = None

@@ -21,6 +21,8 @@ class TrainerConf:
     """Validations without improvement before training stops; null to go on."""
     validate_every: int | None = limited(None, at_least=1)
     """Batches between validations; null for once an epoch."""
+    validation_batches: int | None = limited(None, at_least=1)
+    """Batches of a validation; null for the whole split."""
     checkpoint_every: int | None = limited(None, at_least=1)
     """Steps between checkpoints besides the one at each validation; null for none."""
     accelerator: str = limited("auto", choices=("auto", "cpu", "cuda", "mps"))

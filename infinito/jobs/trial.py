@@ -1,0 +1,191 @@
+"""`task=trial`: a training that leaves nothing but numbers, for searches that run many.
+
+No checkpoint, no TensorBoard, no sample text, no model folder; text and tokenizer are read once in
+a process. Train the best configuration in earnest with `task=train`.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from infinito import build, runs
+from infinito.attention.statistics import attention_statistics
+from infinito.config import RunConf
+from infinito.console import logged_to
+from infinito.data.datamodule import LanguageDataModule
+from infinito.summary import score_of, write_json
+from infinito.tasks.language_model import LanguageModelTask, loss_report
+from infinito.trainer.validation_report import PROBE_WINDOWS, probe_attention
+
+LOSS_CEILING = 10.0
+STEP_CEILING_S = 1.0
+
+
+def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[float]:
+    """Trains and validates; returns the score, or the scores where `score` names several.
+
+    Raises:
+        InfinitoError: anything that the user can mend.
+    """
+    runs.record_config(folder, asdict(run), overrides)
+    if run.trainer.threads is not None:
+        torch.set_num_threads(run.trainer.threads)
+    with logged_to(folder / "run.log"):
+        summary = {"run": str(folder), **trained(run)}
+    write_json(folder / "summary.json", summary)
+    scores = [score_of(summary, key.strip()) for key in run.score.split(",")]
+    return scores if len(scores) > 1 else scores[0]
+
+
+def trained(run: RunConf) -> dict[str, Any]:
+    """The figures of a training, on the validation split after its last step."""
+    started_s = time.perf_counter()
+    data = reused_data(run)
+    length = build.training_length(run, len(data.blocks("train")))
+    data.total_batches = length.batches
+    model = build.language_model(run, data.vocab_size, data.tokenizer.eos_token_id)
+    units = build.text_units(run, data, "valid")
+    task = build.language_model_task(run, model, data.tokenizer, length, units)
+    clock = StepClock()
+    trainer = light_trainer(run, length, [clock])
+    trainer.fit(task, datamodule=data)
+    trainer.validate(task, datamodule=data, verbose=False)
+    figures = {
+        **loss_report(float(trainer.callback_metrics["val/loss"]), units, "val"),
+        "train/loss": clock.last_loss,
+        **attention_figures(task, data),
+        "step_s": clock.median_s,
+        "steps": length.steps,
+        "parameters": model.num_parameters(),
+    }
+    entropy = figures.get("attention/entropy", 0.0)
+    terms = composite(figures["val/loss"], entropy, clock.median_s, run.entropy_weight)
+    return {**figures, **terms, "elapsed_s": time.perf_counter() - started_s}
+
+
+def composite(
+    loss: float, entropy: float, step_s: float, entropy_weight: float
+) -> dict[str, float]:
+    """max(0, 10 − loss) + entropy weight · entropy + max(0, 1 − step seconds), and its terms.
+
+    Higher is "better", but it rewards attention for being spread out, whatever that does to the
+    text, and the last term is noise of the machine: compare by `val/loss`.
+
+    Args:
+        loss: nats per token.
+        entropy: of attention, 0 to 1.
+        step_s: of one optimizer step.
+    """
+    terms = {
+        "composite/loss": max(0.0, LOSS_CEILING - loss),
+        "composite/entropy": entropy_weight * entropy,
+        "composite/speed": max(0.0, STEP_CEILING_S - step_s),
+    }
+    return {"composite": sum(terms.values()), **terms}
+
+
+class StepClock(Callback):
+    """Times optimizer steps and keeps the last training loss."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.last_loss = float("nan")
+        self._since_s = 0.0
+
+    @property
+    def median_s(self) -> float:
+        """Of a step."""
+        return statistics.median(self.seconds)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._since_s = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Takes the time of a step that is complete."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            now_s = time.perf_counter()
+            self.seconds.append(now_s - self._since_s)
+            self._since_s = now_s
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Reads the loss once: on a GPU this waits for it."""
+        self.last_loss = float(pl_module.last_loss)  # type: ignore[arg-type]
+
+
+def light_trainer(run: RunConf, length: build.Length, callbacks: list[Callback]) -> Trainer:
+    """A trainer that writes nothing."""
+    conf = run.trainer
+    return Trainer(
+        accelerator=build.accelerator(run),
+        devices=conf.devices,
+        strategy=conf.strategy,
+        precision=conf.precision,  # type: ignore[arg-type]
+        max_steps=length.steps,
+        accumulate_grad_batches=conf.accumulate,
+        check_val_every_n_epoch=2,  # never within the one epoch
+        num_sanity_val_steps=0,
+        limit_val_batches=conf.validation_batches,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic=run.deterministic,
+    )
+
+
+def attention_figures(task: LanguageModelTask, data: LanguageDataModule) -> dict[str, float]:
+    """Mean entropy of attention, 0 to 1, on a few validation windows, if the model tells it."""
+    blocks = data.blocks("valid")
+    windows = blocks.__getitems__(range(min(PROBE_WINDOWS, len(blocks))))
+    layers = probe_attention(task.model, windows[:, :-1].to(task.model.device))
+    if not layers:
+        return {}
+    entropies = [attention_statistics(layer)["entropy"] for layer in layers]
+    return {"attention/entropy": statistics.fmean(entropies)}
+
+
+def reused_data(run: RunConf) -> LanguageDataModule:
+    """The data of a run, text and tokens shared with earlier runs of this process."""
+    fresh = build.data_module(run)
+    same = replace(run.data, batch_size=1, eval_batch_size=None, workers=0)
+    data = copy.copy(_read(_Same(replace(run, data=same))))
+    for name in ("batch_size", "eval_batch_size", "seed", "workers"):
+        setattr(data, name, getattr(fresh, name))
+    return data
+
+
+class _Same:
+    """A run that equals every other with the same text and tokenizer."""
+
+    def __init__(self, run: RunConf) -> None:
+        self.run = run
+        self.key = repr((run.data, run.tokenizer))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache(maxsize=4)
+def _read(same: _Same) -> LanguageDataModule:
+    data = build.data_module(same.run)
+    for split in ("train", "valid"):
+        data.split_meta(split)
+    return data
