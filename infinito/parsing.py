@@ -191,6 +191,7 @@ def combination_faults(run: RunConf) -> list[str]:
 
 def _metric_faults(run: RunConf) -> Iterable[str]:
     attention, own = run.attention, run.attention.metric == config.OWN
+        _objective_faults,
     if attention.metric == "lp" and attention.p is None:
         yield "`attention.metric`=lp needs its exponent, e.g. `attention.p=1.5`"
     if attention.metric != "lp" and not own and attention.p is not None:
@@ -269,6 +270,25 @@ def _data_faults(run: RunConf) -> Iterable[str]:
     if isinstance(run.data, config.TextConf) and run.data.path is None:
         yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
     if run.tokenizer.name == "bpe" and run.tokenizer.vocab_size is None:
+def _objective_faults(run: RunConf) -> Iterable[str]:
+    memory = run.model.memory
+    has_memory = memory.name != "none"
+    if has_memory:
+        yield from config.memory_faults(memory)
+    yield from config.objective_faults(run.objective, has_memory)
+    watches = has_memory or isinstance(run.objective, config.LanguagePhiConf)
+    if watches and run.trainer.compile:
+        yield (
+            "`trainer.compile`=true hides the attention that `memory=integration` and "
+            "`objective=language_phi` watch. Use `trainer.compile=false`"
+        )
+    if isinstance(run.objective, config.LanguagePhiConf) and run.data.block_size < 8:
+        yield (
+            f"`data.block_size`={run.data.block_size} is shorter than Φ needs: "
+            "use `data.block_size=8` or more, or `objective=language`"
+        )
+
+
         yield "`tokenizer=bpe` needs `tokenizer.vocab_size`, e.g. `tokenizer.vocab_size=2048`"
     if run.tokenizer.name == "bpe" and (run.tokenizer.vocab_size or 257) < 257:
         yield (

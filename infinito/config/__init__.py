@@ -18,7 +18,9 @@ from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.optimizer import AdamWConf
+from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.run import TASKS, VARIANTS, RunConf
+from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
 
@@ -39,10 +41,15 @@ __all__ = [
     "PythonDocsConf",
     "RunConf",
     "SplitTextConf",
+    "LanguagePhiConf",
     "TextConf",
     "TokenizerConf",
+    "MemoryConf",
     "TrainerConf",
+    "ObjectiveConf",
     "WikiText2Conf",
     "WrittenTextConf",
     "limited",
 ]
+    "memory_faults",
+    "objective_faults",

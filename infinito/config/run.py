@@ -17,6 +17,7 @@ TASKS = (
     "train",
     "trial",
     "evaluate",
+from infinito.config.objective import LanguagePhiConf, ObjectiveConf
     "generate",
     "analyze",
     "compare",
@@ -27,6 +28,7 @@ TASKS = (
 
 
 @dataclass
+    "calibrate_phi",
 class RunConf:
     """A whole run."""
 
@@ -45,6 +47,7 @@ class RunConf:
     """Same seed, same bits."""
     score: str = "val/loss"
     """The figure of summary.json that a sweep is told."""
+    objective: ObjectiveConf
     entropy_weight: float = 0.1
     """Weight of the attention's entropy in `score=composite` (`task=trial`)."""
     runs_dir: str = "multirun"
@@ -74,3 +77,7 @@ VARIANTS: dict[str, dict[str, type]] = {
     },
 }
 """Groups whose schema depends on their `name`."""
+    "objective": {
+        "language": ObjectiveConf,
+        "language_phi": LanguagePhiConf,
+    },
