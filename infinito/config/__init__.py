@@ -16,11 +16,11 @@ from infinito.config.data import (
 )
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
-from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
-from infinito.config.optimizer import AdamWConf
 from infinito.config.memory import MemoryConf, memory_faults
-from infinito.config.run import TASKS, VARIANTS, RunConf
+from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
+from infinito.config.optimizer import AdamWConf
+from infinito.config.run import TASKS, VARIANTS, RunConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
 
@@ -34,22 +34,22 @@ __all__ = [
     "DataConf",
     "DistanceLMConf",
     "GenerationConf",
+    "LanguagePhiConf",
     "LoraConf",
     "MarkovConf",
+    "MemoryConf",
     "ModelConf",
+    "ObjectiveConf",
     "PretrainedConf",
     "PythonDocsConf",
     "RunConf",
     "SplitTextConf",
-    "LanguagePhiConf",
     "TextConf",
     "TokenizerConf",
-    "MemoryConf",
     "TrainerConf",
-    "ObjectiveConf",
     "WikiText2Conf",
     "WrittenTextConf",
     "limited",
-]
     "memory_faults",
     "objective_faults",
+]
