@@ -182,6 +182,7 @@ def combination_faults(run: RunConf) -> list[str]:
         _head_faults,
         _pretrained_faults,
         _length_faults,
+        _objective_faults,
         _data_faults,
         _schedule_faults,
         _task_faults,
@@ -191,7 +192,6 @@ def combination_faults(run: RunConf) -> list[str]:
 
 def _metric_faults(run: RunConf) -> Iterable[str]:
     attention, own = run.attention, run.attention.metric == config.OWN
-        _objective_faults,
     if attention.metric == "lp" and attention.p is None:
         yield "`attention.metric`=lp needs its exponent, e.g. `attention.p=1.5`"
     if attention.metric != "lp" and not own and attention.p is not None:
@@ -259,17 +259,6 @@ def _length_faults(run: RunConf) -> Iterable[str]:
         )
 
 
-def _data_faults(run: RunConf) -> Iterable[str]:
-    if isinstance(run.data, config.SplitTextConf):
-        valid, test = run.data.valid_fraction, run.data.test_fraction
-        if valid + test >= 1:
-            yield (
-                f"`data.valid_fraction`={valid:g} and `data.test_fraction`={test:g} leave no text "
-                "to train on, e.g. `data.valid_fraction=0.1 data.test_fraction=0.1`"
-            )
-    if isinstance(run.data, config.TextConf) and run.data.path is None:
-        yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
-    if run.tokenizer.name == "bpe" and run.tokenizer.vocab_size is None:
 def _objective_faults(run: RunConf) -> Iterable[str]:
     memory = run.model.memory
     has_memory = memory.name != "none"
@@ -289,6 +278,17 @@ def _objective_faults(run: RunConf) -> Iterable[str]:
         )
 
 
+def _data_faults(run: RunConf) -> Iterable[str]:
+    if isinstance(run.data, config.SplitTextConf):
+        valid, test = run.data.valid_fraction, run.data.test_fraction
+        if valid + test >= 1:
+            yield (
+                f"`data.valid_fraction`={valid:g} and `data.test_fraction`={test:g} leave no text "
+                "to train on, e.g. `data.valid_fraction=0.1 data.test_fraction=0.1`"
+            )
+    if isinstance(run.data, config.TextConf) and run.data.path is None:
+        yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
+    if run.tokenizer.name == "bpe" and run.tokenizer.vocab_size is None:
         yield "`tokenizer=bpe` needs `tokenizer.vocab_size`, e.g. `tokenizer.vocab_size=2048`"
     if run.tokenizer.name == "bpe" and (run.tokenizer.vocab_size or 257) < 257:
         yield (

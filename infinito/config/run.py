@@ -9,6 +9,7 @@ from infinito.config.data import DataConf, MarkovConf, PythonDocsConf, TextConf,
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
+from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 from infinito.config.optimizer import AdamWConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
@@ -17,9 +18,9 @@ TASKS = (
     "train",
     "trial",
     "evaluate",
-from infinito.config.objective import LanguagePhiConf, ObjectiveConf
     "generate",
     "analyze",
+    "calibrate_phi",
     "compare",
     "reproducibility",
     "doctor",
@@ -28,7 +29,6 @@ from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 
 
 @dataclass
-    "calibrate_phi",
 class RunConf:
     """A whole run."""
 
@@ -36,6 +36,7 @@ class RunConf:
     attention: AttentionConf
     data: DataConf
     tokenizer: TokenizerConf
+    objective: ObjectiveConf
     optimizer: AdamWConf
     trainer: TrainerConf
     generation: GenerationConf
@@ -47,7 +48,6 @@ class RunConf:
     """Same seed, same bits."""
     score: str = "val/loss"
     """The figure of summary.json that a sweep is told."""
-    objective: ObjectiveConf
     entropy_weight: float = 0.1
     """Weight of the attention's entropy in `score=composite` (`task=trial`)."""
     runs_dir: str = "multirun"
@@ -69,6 +69,10 @@ VARIANTS: dict[str, dict[str, type]] = {
         "distance_lm": DistanceLMConf,
         "pretrained": PretrainedConf,
     },
+    "objective": {
+        "language": ObjectiveConf,
+        "language_phi": LanguagePhiConf,
+    },
     "data": {
         "python_docs": PythonDocsConf,
         "text": TextConf,
@@ -77,7 +81,3 @@ VARIANTS: dict[str, dict[str, type]] = {
     },
 }
 """Groups whose schema depends on their `name`."""
-    "objective": {
-        "language": ObjectiveConf,
-        "language_phi": LanguagePhiConf,
-    },
