@@ -106,3 +106,21 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder of a tiny GPT-2 with random weights and a tokenizer of 300 tokens."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from infinito.data.tokenizers import BpeTokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "gpt2"
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": 300}
+    torch.manual_seed(0)
+    config = GPT2Config(**sizes, bos_token_id=0, eos_token_id=0, initializer_range=0.2)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    text = text_file.read_text(encoding="utf-8")
+    BpeTokenizer(300).build([text], separates_documents=False).save_pretrained(folder)
+    return folder
