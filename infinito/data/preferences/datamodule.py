@@ -1,0 +1,190 @@
+"""Tokenised pairs made into batches for Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from infinito.data.batch_order import EvaluationOrder
+from infinito.data.preferences.length_buckets import BucketOrder
+from infinito.data.preferences.pair import TokenizedPair
+from infinito.errors import DataError
+from infinito.models.pair_layouts import LayoutName, PairBatch, arrange
+
+POOL_BATCHES = 64
+"""Batches among which pairs are sorted by length."""
+
+
+class PreferenceStream:
+    """Batches 0 … `total` − 1 of a training, epoch after epoch, beginning anywhere.
+
+    Args:
+        pairs: the training pairs.
+        order: the batches of each epoch.
+        layout: how a batch becomes model input.
+        total: batches of the whole training.
+        start: batches that are already done.
+        reference: (pairs, 2) log-probabilities of the reference, or None.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[TokenizedPair],
+        order: BucketOrder,
+        layout: LayoutName,
+        total: int,
+        start: int = 0,
+        reference: Tensor | None = None,
+    ) -> None:
+        self.pairs, self.order, self.layout = pairs, order, layout
+        self.total, self.start, self.reference = total, start, reference
+
+    def __len__(self) -> int:
+        """Returns the batches of the whole training, wherever this stream begins."""
+        return self.total
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        for numbers, share in islice(self._numbers(), self.total - self.start):
+            yield batch_of(self.pairs, numbers, self.layout, self.reference, share)
+
+    def _numbers(self) -> Iterator[tuple[np.ndarray, float]]:
+        epoch, batch = divmod(self.start, len(self.order))
+        while True:
+            yield from self.order.batches(epoch, batch)
+            epoch, batch = epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns nothing: the place is `start`, which the trainer's counter gives.
+
+        Lightning asks for this method as the sign of a loader that can be resumed.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Does nothing, as `state_dict` has nothing."""
+
+
+class HeldOutBatches:
+    """All held-out pairs once, those of like length together."""
+
+    def __init__(
+        self,
+        pairs: Sequence[TokenizedPair],
+        order: EvaluationOrder,
+        layout: LayoutName,
+        reference: Tensor | None = None,
+    ) -> None:
+        self.pairs, self.order, self.layout, self.reference = pairs, order, layout, reference
+        self.by_length = np.argsort([pair.tokens for pair in pairs], kind="stable")
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        for places in self.order.batches():
+            yield batch_of(self.pairs, self.by_length[places], self.layout, self.reference)
+
+
+class PreferenceDataModule(LightningDataModule):
+    """Batches of preference pairs.
+
+    Args:
+        train: training pairs.
+        valid: held-out pairs.
+        layout: how a batch becomes model input, a name in `LAYOUTS`.
+        batch_size: pairs per training batch and process.
+        eval_batch_size: pairs per held-out batch; None for `batch_size`.
+        seed: of the order of the training pairs.
+        bucket: batch pairs of like length.
+        train_reference: (pairs, 2) log-probabilities of the reference, or None.
+        valid_reference: the same of the held-out pairs.
+
+    Attributes:
+        total_batches: batches of the whole training; None for one epoch.
+        start_batch: batches of it that are already done.
+
+    Raises:
+        DataError: a set is empty.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[TokenizedPair],
+        valid: Sequence[TokenizedPair],
+        *,
+        layout: LayoutName,
+        batch_size: int,
+        eval_batch_size: int | None = None,
+        seed: int = 0,
+        bucket: bool = True,
+        train_reference: Tensor | None = None,
+        valid_reference: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        for name, pairs in (("training", train), ("held-out", valid)):
+            if not pairs:
+                raise DataError(f"There is no {name} pair: expected at least one in `data.path`.")
+        self.train, self.valid, self.layout = train, valid, layout
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size or batch_size
+        self.seed, self.bucket = seed, bucket
+        self.train_reference, self.valid_reference = train_reference, valid_reference
+        self.total_batches: int | None = None
+        self.start_batch = 0
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of one pass over the training pairs."""
+        return len(self.order())
+
+    def order(self) -> BucketOrder:
+        """Returns the batches of this process."""
+        rank, world_size = self._place()
+        return BucketOrder(
+            [pair.tokens for pair in self.train],
+            self.batch_size,
+            seed=self.seed,
+            pool_batches=POOL_BATCHES if self.bucket else 1,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def train_dataloader(self) -> PreferenceStream:
+        """Returns the batches of this process that are left, in orders fixed by (seed, epoch)."""
+        order = self.order()
+        total = self.total_batches or len(order)
+        return PreferenceStream(
+            self.train, order, self.layout, total, self.start_batch, self.train_reference
+        )
+
+    def val_dataloader(self) -> HeldOutBatches:
+        """Returns the held-out batches of this process."""
+        rank, world_size = self._place()
+        order = EvaluationOrder(
+            len(self.valid), self.eval_batch_size, rank=rank, world_size=world_size
+        )
+        return HeldOutBatches(self.valid, order, self.layout, self.valid_reference)
+
+    def _place(self) -> tuple[int, int]:
+        """Returns the number of this process and of all processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+
+def batch_of(
+    pairs: Sequence[TokenizedPair],
+    numbers: np.ndarray,
+    layout: LayoutName,
+    reference: Tensor | None = None,
+    share: float | None = None,
+) -> PairBatch:
+    """Returns the batch of the pairs with these numbers; `reference` is that of all pairs."""
+    chosen = [pairs[number] for number in numbers]
+    of_batch = None if reference is None else reference[numbers].T.flatten()
+    return arrange(chosen, layout, of_batch, share)
