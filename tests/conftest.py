@@ -124,3 +124,12 @@ def gpt2_folder(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     text = text_file.read_text(encoding="utf-8")
     BpeTokenizer(300).build([text], separates_documents=False).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def closed_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's address is a port of this machine on which nothing listens."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
