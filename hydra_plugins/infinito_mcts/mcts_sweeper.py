@@ -81,12 +81,16 @@ class MctsSweeper(Sweeper):
         """Takes Hydra's state and makes the launcher."""
         from hydra.core.plugins import Plugins
 
+        from hydra_plugins.infinito_mcts._composing import QuickLoader
         from hydra_plugins.infinito_mcts._trial import TrialTask, resumed_in
 
         self.hydra_context = hydra_context
         self.config = resumed_in(config, self.settings.resume)
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context,
+            hydra_context=HydraContext(
+                config_loader=QuickLoader(hydra_context.config_loader),  # type: ignore[arg-type]
+                callbacks=hydra_context.callbacks,
+            ),
             task_function=TrialTask.of(task_function, self.config, self.settings),
             config=self.config,
         )
