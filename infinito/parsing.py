@@ -56,6 +56,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean `{'` or `'.join(near)}`?" if near else f"known: {', '.join(names)}"
 
 
+def _key_hint(key: str, known: Iterable[str]) -> str:
+    if key in config.TRL_NAMES:
+        return f"what TRL calls or called so is {config.TRL_NAMES[key]} here"
+    return did_you_mean(key, known)
+
+
 def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Origin) -> Any:
     if not isinstance(values, Mapping):
         faults.append(f"`{prefix[:-1]}`={values!r}{origin(prefix[:-1])}: expected a group of keys")
@@ -64,7 +70,7 @@ def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Ori
     hints = typing.get_type_hints(schema)
     fields = {entry.name: entry for entry in dataclasses.fields(schema)}
     for key in sorted(set(values) - set(fields), key=str):
-        hint = did_you_mean(str(key), fields)
+        hint = _key_hint(str(key), fields)
         faults.append(f"`{prefix}{key}`{origin(f'{prefix}{key}')}: there is no such key; {hint}")
     arguments = {
         name: _value(
@@ -119,9 +125,12 @@ def _typed(value: Any, hint: Any) -> Any:
     kind = next(option for option in options if option is not type(None))
     optional = " or null" if type(None) in options else ""
     if typing.get_origin(kind) is list:
+        item_kind = typing.get_args(kind)[0]
+        if item_kind is str and isinstance(value, str):
+            value = [value]
         if not isinstance(value, list):
             raise ValueError("a list" + optional)
-        return [_typed(item, typing.get_args(kind)[0]) for item in value]
+        return [_typed(item, item_kind) for item in value]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
@@ -184,6 +193,8 @@ def combination_faults(run: RunConf) -> list[str]:
         _length_faults,
         _objective_faults,
         _data_faults,
+        _pair_faults,
+        _dpo_faults,
         _schedule_faults,
         _task_faults,
     )
@@ -300,6 +311,39 @@ def _data_faults(run: RunConf) -> Iterable[str]:
         yield "`tokenizer=pretrained` needs `tokenizer.path=<Hugging Face folder or id>`"
 
 
+def _pair_faults(run: RunConf) -> Iterable[str]:
+    reads_pairs = run.task in {"dpo", "check_data", "score_pairs"}
+    if reads_pairs and not isinstance(run.data, config.PairsConf):
+        yield f"`task={run.task}` reads preference pairs, not `data={run.data.name}`: `data=pairs`"
+    if not isinstance(run.data, config.PairsConf):
+        return
+    if run.task in {"train", "evaluate", "analyze"}:
+        yield f"`data=pairs` is for `task=dpo`, not `task={run.task}`: e.g. `data=python_docs`"
+    if run.data.path is None and run.data.held_out_path is not None:
+        yield "`data.held_out_path` is set without `data.path`: name the training pairs too"
+    if run.data.workers:
+        yield f"`data.workers`={run.data.workers}: pairs are at hand already, `data.workers=0`"
+
+
+def _dpo_faults(run: RunConf) -> Iterable[str]:
+    dpo = run.dpo
+    if dpo.loss_weights is not None and len(dpo.loss_weights) != len(dpo.loss):
+        yield (
+            f"`dpo.loss_weights` has {len(dpo.loss_weights)} numbers for {len(dpo.loss)} losses: "
+            "give one for each, or `dpo.loss_weights=null`"
+        )
+    if "exo_pair" in dpo.loss and not dpo.label_smoothing:
+        yield "`dpo.loss=exo_pair` needs smoothing, e.g. `dpo.label_smoothing=0.001`"
+    has_adapters = isinstance(run.model, config.PretrainedConf) and run.model.trainable == "lora"
+    if dpo.reference == "adapter_off" and not has_adapters:
+        yield (
+            "`dpo.reference=adapter_off` switches adapters off, and this model has none. "
+            "Use `dpo.reference=precomputed`, or `model=pretrained model.trainable=lora`"
+        )
+    if "adapter" in dpo.export and not has_adapters:
+        yield "`dpo.export` asks for an adapter, and this model has none: `dpo.export=model`"
+
+
 def _schedule_faults(run: RunConf) -> Iterable[str]:
     trainer, optimizer = run.trainer, run.optimizer
     if trainer.epochs is None and trainer.max_steps is None:
@@ -313,11 +357,14 @@ def _schedule_faults(run: RunConf) -> Iterable[str]:
 
 
 def _task_faults(run: RunConf) -> Iterable[str]:
-    if run.task in {"evaluate", "generate", "analyze"} and run.checkpoint is None:
+    needs_model = {"evaluate", "generate", "analyze", "calibrate_phi"}
+    if run.task in needs_model and run.checkpoint is None:
         yield (
             f"`task={run.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"
         )
-    if run.resume is not None and run.task != "train":
+    if run.task == "score_pairs" and run.checkpoint is None:
+        yield "`task=score_pairs` needs `checkpoint=<run folder or Hugging Face folder>`"
+    if run.resume is not None and run.task not in {"train", "dpo"}:
         yield f"`resume`={run.resume} goes on with training: leave out `task={run.task}`"
     if run.resume is not None and run.checkpoint is not None:
         yield (

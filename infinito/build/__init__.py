@@ -2,10 +2,38 @@
 
 from infinito.build.device import accelerator, autocast_dtype, torch_device
 from infinito.build.model import language_model
+from infinito.build.preference import (
+    Policy,
+    new_tokenizer,
+    objective,
+    pair_set,
+    pair_texts,
+    pair_tokenizer,
+    pairs_conf,
+    policy,
+    vocab_of,
+)
+from infinito.build.preference_training import (
+    PreferenceTraining,
+    preference_training,
+    reference_scores,
+)
 from infinito.build.text import data_module, source, text_units, tokenizer_spec
 from infinito.build.trainer import Length, Training, language_model_task, training, training_length
 
 __all__ = [
+    "Policy",
+    "PreferenceTraining",
+    "new_tokenizer",
+    "objective",
+    "pair_set",
+    "pair_texts",
+    "pair_tokenizer",
+    "pairs_conf",
+    "policy",
+    "preference_training",
+    "reference_scores",
+    "vocab_of",
     "Length",
     "Training",
     "accelerator",

@@ -8,12 +8,14 @@ from infinito.config.attention import METRICS, OWN, AttentionConf
 from infinito.config.data import (
     DataConf,
     MarkovConf,
+    PairsConf,
     PythonDocsConf,
     SplitTextConf,
     TextConf,
     WikiText2Conf,
     WrittenTextConf,
 )
+from infinito.config.dpo import LOSSES, TRL_NAMES, DpoConf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.memory import MemoryConf, memory_faults
@@ -25,6 +27,10 @@ from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
 
 __all__ = [
+    "PairsConf",
+    "DpoConf",
+    "TRL_NAMES",
+    "LOSSES",
     "METRICS",
     "OWN",
     "TASKS",

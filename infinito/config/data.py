@@ -67,6 +67,37 @@ class WikiText2Conf(WrittenTextConf):
 
 
 @dataclass
+class PairsConf(DataConf):
+    """Preference pairs (`data=pairs`), for `task=dpo`, `check_data` and `score_pairs`.
+
+    `block_size` is the most tokens of a prompt with an answer; `batch_size` counts pairs.
+    """
+
+    path: str | None = None
+    """File, dataset folder or hub id; null for the pairs that ship with infinito."""
+    subset: str = "train"
+    """Part of a dataset that has several."""
+    held_out_path: str | None = None
+    """Held-out pairs; null to hold out a share of `path`."""
+    held_out_subset: str = "test"
+    """Part of `held_out_path` where that has several."""
+    held_out_fraction: float = limited(0.2, above=0, below=1)
+    """Share of the prompts held out where `held_out_path` is null."""
+    max_rows: int | None = limited(None, at_least=2)
+    """Read this many rows of each file at most; null for all."""
+    on_bad_row: str = limited("error", choices=("error", "drop"))
+    """Refuse files with unusable rows, or leave those rows out and count them."""
+    truncate: str = limited("never", choices=("never", "prompt_start", "answer_end"))
+    """What may be cut of pairs longer than `block_size`."""
+    chat: bool = True
+    """Put text through the chat template, as messages always are."""
+    chat_template: str | None = None
+    """Jinja text, or `plain`; null for the tokenizer's own."""
+    end_token: str | None = None
+    """What ends an answer; null for the tokenizer's end-of-text token."""
+
+
+@dataclass
 class MarkovConf(DataConf):
     """A synthetic chain whose entropy is known exactly (`data=markov`)."""
 

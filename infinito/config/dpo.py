@@ -53,6 +53,8 @@ class DpoConf:
     """Log-probabilities computed once, a frozen copy, the model without its adapters, or none."""
     reference_checkpoint: str | None = None
     """Reference of `task=score_pairs`, as `checkpoint` names a model; null for none."""
+    dropout: bool = False
+    """Train with the model's dropout; without, policy and reference agree exactly at the start."""
     layout: str = limited("auto", choices=("auto", "shared", "concat", "full"))
     """How a pair becomes model input; `auto` takes the fastest that suits the model."""
     bucket: bool = True
@@ -61,8 +63,8 @@ class DpoConf:
     """Steps on the text of the pairs, both answers alike, by which a new model learns to write."""
     warmup_lr: float = limited(3e-3, above=0)
     """Learning rate of that."""
-    answers: int | None = limited(None, at_least=0)
-    """Held-out prompts that are answered before and after; null for all, 0 for none."""
+    answers: int | None = limited(8, at_least=0)
+    """Held-out prompts that are answered before and after, the first ones; null for all."""
     export: list[str] = limited(["model"], choices=("model", "adapter", "gguf"))
     """What is written: a Hugging Face folder (adapters merged), adapters alone, a GGUF file."""
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infinito.config.attention import AttentionConf
-from infinito.config.data import DataConf, MarkovConf, PythonDocsConf, TextConf, WikiText2Conf
+from infinito.config.data import (
+    DataConf,
+    MarkovConf,
+    PairsConf,
+    PythonDocsConf,
+    TextConf,
+    WikiText2Conf,
+)
+from infinito.config.dpo import DpoConf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
@@ -25,6 +33,9 @@ TASKS = (
     "reproducibility",
     "doctor",
     "list",
+    "dpo",
+    "check_data",
+    "score_pairs",
 )
 
 
@@ -40,6 +51,7 @@ class RunConf:
     optimizer: AdamWConf
     trainer: TrainerConf
     generation: GenerationConf
+    dpo: DpoConf
     task: str = limited("train", choices=TASKS)
     name: str = limited("base", pattern=r"[^\W_][\w.-]*")
     """Names the run's folder."""
@@ -78,6 +90,7 @@ VARIANTS: dict[str, dict[str, type]] = {
         "text": TextConf,
         "wikitext2": WikiText2Conf,
         "markov": MarkovConf,
+        "pairs": PairsConf,
     },
 }
 """Groups whose schema depends on their `name`."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 PANELS = {
-    "loss": ("loss", "nats", ("loss",)),
+    "loss": ("loss", "nats", ("train/loss",)),
     "margins": ("reward margin", "β · nats", ("rewards/margins",)),
     "accuracies": ("reward accuracy", "share of pairs", ("rewards/accuracies",)),
     "log_probabilities": (
@@ -31,6 +32,13 @@ def curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
     return {name: _figure(history, *panel) for name, panel in PANELS.items()}
 
 
+def save(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Writes each figure as `<name>.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=110)
+
+
 def _figure(
     history: Sequence[Mapping[str, float]], title: str, unit: str, metrics: Sequence[str]
 ) -> Figure:
@@ -39,9 +47,10 @@ def _figure(
     for metric in metrics:
         colour = COLOURS.get(metric, "tab:blue")
         name = metric.rpartition("/")[2] if len(metrics) > 1 else ""
+        thin, thick = {"lw": 0.9, "alpha": 0.7}, {"lw": 2.0, "marker": "o", "ms": 3}
         for key, style, where in (
-            (metric, {"lw": 0.9, "alpha": 0.7}, "training"),
-            (f"val/{metric}", {"lw": 2.0, "marker": "o", "ms": 3}, "held out"),
+            (metric, thin, "training"),
+            (f"val/{metric.removeprefix('train/')}", thick, "held out"),
         ):
             points = [(each["step"], each[key]) for each in history if key in each]
             if points:

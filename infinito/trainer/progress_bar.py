@@ -10,9 +10,19 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from infinito.trainer.preference_log import PreferenceLog
 from infinito.trainer.training_log import TrainingLog
 
 REFRESH_S = 0.2
+
+SHOWN = {
+    "val/perplexity": "perplexity {:,.2f}",
+    "val/bits_per_byte": "{:.4f} bits/byte",
+    "val/word_perplexity": "word perplexity {:,.1f}",
+    "val/rewards/accuracies": "accuracy {:.3f}",
+    "val/rewards/margins": "margin {:+.3f}",
+}
+"""What a validation's line shows of its metrics."""
 
 
 class TrainingBar(ProgressBar):
@@ -26,7 +36,11 @@ class TrainingBar(ProgressBar):
     """
 
     def __init__(
-        self, total_batches: int, batches_per_epoch: int, log: TrainingLog, console: Console
+        self,
+        total_batches: int,
+        batches_per_epoch: int,
+        log: TrainingLog | PreferenceLog,
+        console: Console,
     ) -> None:
         super().__init__()
         self.throughput = log
@@ -103,11 +117,8 @@ class TrainingBar(ProgressBar):
             f"epoch {self._epoch(done):>5}",
             f"step {trainer.global_step:>6}",
             f"valid loss {values['val/loss']:.4f}",
-            f"perplexity {values['val/perplexity']:,.2f}",
-            f"{values['val/bits_per_byte']:.4f} bits/byte",
+            *(form.format(values[name]) for name, form in SHOWN.items() if name in values),
         ]
-        if "val/word_perplexity" in values:
-            shown.append(f"word perplexity {values['val/word_perplexity']:,.1f}")
         self.console.print("  ".join(shown), highlight=False)
         self.console.file.flush()  # a log file shows it now, not 8 KiB later
 

@@ -37,6 +37,7 @@ def text_pair(row: Mapping[str, Any], number: int) -> TextPair:
         )
     if chosen == rejected:
         raise _identical()
+    is_dialogue = "prompt" not in row and isinstance(chosen, str)
     if "prompt" in row:
         prompt = _field(row, "prompt")
     elif isinstance(chosen, str) and isinstance(rejected, str):
@@ -54,6 +55,7 @@ def text_pair(row: Mapping[str, Any], number: int) -> TextPair:
         None if category is None else str(category),
         number,
         _weight(weight),
+        is_dialogue,
     )
 
 

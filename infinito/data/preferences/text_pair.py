@@ -25,6 +25,8 @@ class TextPair:
     row: int
     """Row in the file, counted from 0."""
     weight: float = 1.0
+    has_turns: bool = False
+    """The text is a dialogue with turns of its own: no chat template is put around it."""
 
 
 def as_messages(text: str | Messages, role: str) -> Messages:

@@ -22,7 +22,8 @@ class PairTokenizer:
         window: Most tokens of a prompt and an answer together.
         truncate: "never" refuses longer pairs; "prompt_start" drops the prompt's beginning;
             "answer_end" drops the answers' ends, the end-of-text token with them.
-        chat: Put text through the chat template too, as a user's and an assistant's message.
+        chat: Put text through the chat template too, as a user's and an assistant's message;
+            dialogues keep their own turns.
         chat_template: See `ChatTemplate`.
         end_token: What ends an answer; None for the tokenizer's end-of-text token.
         vocab: Ids that the model has; None where that is not known.
@@ -106,10 +107,10 @@ class PairTokenizer:
         return ids
 
     def _is_chat(self, pair: TextPair) -> bool:
-        return self.chat or not isinstance(pair.prompt, str)
+        return not isinstance(pair.prompt, str) or (self.chat and not pair.has_turns)
 
     def _ids(self, text: str, special: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
     def _check_vocab(self, row: int, ids: Sequence[int]) -> None:
         if self.vocab is not None and max(ids) >= self.vocab:
@@ -131,9 +132,9 @@ class PairTokenizer:
             return [*first, *(prompt[-kept:] if kept else [])], answers
         if self.truncate == "answer_end" and len(prompt) < self.window:
             return prompt, [each[: self.window - len(prompt)] for each in answers]
-        prompt_fills = len(prompt) >= self.window
+        prompt_fills = len(prompt) >= self.window > longest
         raise RowFault(
-            "prompt too long" if prompt_fills else "too long",
+            "prompt too long" if prompt_fills else "answer too long",
             f"has {len(prompt)} tokens of prompt and {longest} of answer, the window has "
             f"{self.window}",
             f"Use `data.block_size={len(prompt) + longest}` or "

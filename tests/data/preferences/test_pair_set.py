@@ -55,14 +55,16 @@ def test_nothing_left(tmp_path: Path, tokenizer: PairTokenizer) -> None:
 def test_parts_share_no_prompt_and_lose_no_pair(tmp_path: Path) -> None:
     rows = [good(n % 10) | {"chosen": f"yes {n}"} for n in range(30)]
     texts = read_pairs(written(tmp_path / "a.jsonl", rows))
-    training, held_out = parted(texts, 0.2, seed=1)
+    training, held_out = parted(texts, 0.2)
     assert len({pair.prompt for pair in held_out.pairs}) == 2
     assert not {pair.prompt for pair in training.pairs} & {pair.prompt for pair in held_out.pairs}
     assert sorted(pair.row for pair in training.pairs + held_out.pairs) == list(range(30))
-    assert parted(texts, 0.2, seed=1) == (training, held_out)
-    assert parted(texts, 0.2, seed=2)[1] != held_out
+    more = read_pairs(written(tmp_path / "b.jsonl", [*rows, *({**row} for row in rows)]))
+    assert {pair.prompt for pair in parted(more, 0.2)[1].pairs} == {
+        pair.prompt for pair in held_out.pairs
+    }
     with pytest.raises(DataError, match=r"10 different prompts, of which .* is 0"):
-        parted(texts, 0.01, seed=1)
+        parted(texts, 0.01)
 
 
 def test_a_limit_reads_the_first_rows(tmp_path: Path) -> None:

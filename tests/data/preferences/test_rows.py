@@ -38,6 +38,12 @@ def test_messages_in_every_mixture(row: dict[str, Any]) -> None:
     assert (pair.prompt, pair.chosen, pair.rejected) == ((USER,), (GOOD,), (BAD,))
 
 
+def test_only_dialogues_have_turns() -> None:
+    start = "\n\nHuman: a\n\nAssistant:"
+    assert text_pair({"chosen": f"{start} b", "rejected": f"{start} c"}, 0).has_turns
+    assert not text_pair(STRINGS, 0).has_turns
+
+
 def test_dialogues_part_at_a_turn_not_at_a_letter() -> None:
     """Both answers begin "I ", which belongs to the answers, not to the prompt."""
     start = "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,11 @@ def test_chat_puts_text_into_the_same_template(letters: PreTrainedTokenizerFast)
     assert both[0] == both[1]
 
 
+def test_dialogues_keep_their_own_turns(letters: PreTrainedTokenizerFast) -> None:
+    pair = TextPair("abc", "de", "dfg", None, 0, has_turns=True)
+    assert letters.decode(made(letters, chat=True)(pair).prompt_ids) == "abc"
+
+
 def test_a_template_may_end_the_answer_itself(letters: PreTrainedTokenizerFast) -> None:
     """As ChatML does: "…<|im_end|>\\n" holds the end-of-text token, which is not doubled."""
     template = (
@@ -103,8 +109,8 @@ def test_answers_equal_once_cut_and_prompts_that_fill_the_window(
 ) -> None:
     with pytest.raises(RowFault, match="equal answers as token ids once cut"):
         made(letters, window=5, truncate="answer_end")(PAIR)
-    with pytest.raises(RowFault, match="3 tokens of prompt") as caught:
-        made(letters, window=3, truncate="answer_end")(PAIR)
+    with pytest.raises(RowFault, match="7 tokens of prompt and 5 of answer") as caught:
+        made(letters, window=6, truncate="answer_end")(replace(PAIR, prompt="abcabca"))
     assert caught.value.kind == "prompt too long"
     assert "`data.truncate=prompt_start`" in caught.value.mend
 

@@ -1,0 +1,173 @@
+"""Builds what preference tuning needs: pairs, their tokenizer, the policy, its objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from infinito.build.device import torch_device
+from infinito.build.model import language_model
+from infinito.build.text import tokenizer_spec
+from infinito.config import PairsConf, PretrainedConf, RunConf
+from infinito.data.encoding import ids_of
+from infinito.data.preferences.bundled import HELD_OUT, TRAINING
+from infinito.data.preferences.pair_set import (
+    PairSet,
+    TextPairs,
+    checked,
+    parted,
+    read_pairs,
+    tokenize_pairs,
+)
+from infinito.data.preferences.text_pair import RowFault, refuse
+from infinito.data.preferences.tokenizing import PairTokenizer
+from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
+from infinito.objectives.preference_objective import PreferenceObjective
+from infinito.seeding import child_seed
+from infinito.tasks.warm_up import warm_up
+from infinito.trainer.loading import open_trained
+
+BUNDLED = "the pairs that ship with infinito"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model whose preferences are tuned, as it is before that."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    origin: str
+    """Where its weights come from, for people."""
+    is_new: bool
+    """Whether it was made here, so that nothing else keeps its weights."""
+
+
+def pair_texts(run: RunConf) -> tuple[TextPairs, TextPairs]:
+    """Training and held-out pairs as text.
+
+    Raises:
+        DataError: a file is missing, unreadable or empty, or too small to be parted.
+    """
+    data = pairs_conf(run)
+    read = partial(read_pairs, limit=data.max_rows)
+    if data.path is None:
+        return (
+            replace(read(str(TRAINING)), source=f"{BUNDLED}, training"),
+            replace(read(str(HELD_OUT)), source=f"{BUNDLED}, held out"),
+        )
+    training = read(data.path, data.subset)
+    if data.held_out_path is not None:
+        return training, read(data.held_out_path, data.held_out_subset)
+    refuse([], data.on_bad_row, training.source, len(training.pairs))
+    return parted(training, data.held_out_fraction)
+
+
+def pair_tokenizer(
+    run: RunConf, tokenizer: PreTrainedTokenizerFast, vocab: int | None = None
+) -> PairTokenizer:
+    """What turns pairs into token ids, as `data` asks.
+
+    Args:
+        vocab: Ids that the model has.
+    """
+    data = pairs_conf(run)
+    return PairTokenizer(
+        tokenizer,
+        window=data.block_size,
+        truncate=data.truncate,
+        chat=data.chat,
+        chat_template=data.chat_template,
+        end_token=data.end_token,
+        vocab=vocab,
+    )
+
+
+def pair_set(run: RunConf, texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
+    """Pairs as token ids, bad rows refused or dropped as `data.on_bad_row` asks."""
+    return checked(tokenize_pairs(texts, tokenizer), pairs_conf(run).on_bad_row)
+
+
+def new_tokenizer(run: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
+    """The tokenizer that `tokenizer` names, trained, if it needs that, on prompts and answers."""
+    bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
+    pieces = _pieces(texts, pair_tokenizer(run, bytes_alone))
+    return tokenizer_spec(run).build(pieces, separates_documents=True)
+
+
+def policy(run: RunConf, texts: TextPairs) -> Policy:
+    """The model to tune: a trained one, or one made here and warmed up on the training pairs.
+
+    Args:
+        texts: The training pairs.
+    """
+    device = torch_device(run)
+    if run.checkpoint is not None:
+        trained = open_trained(run.checkpoint)
+        model = trained.model.to(device)  # type: ignore[arg-type]
+        return Policy(model, trained.tokenizer, run.checkpoint, is_new=False)
+    tokenizer = new_tokenizer(run, texts)
+    model = language_model(run, ids_of(tokenizer), tokenizer.eos_token_id).to(device)  # type: ignore[arg-type]
+    if isinstance(run.model, PretrainedConf):
+        return Policy(model, tokenizer, str(run.model.path), is_new=False)
+    if run.dpo.warmup_steps:
+        warm_up_on(run, model, tokenizer, texts)
+    steps = f"{run.dpo.warmup_steps} steps on the text of {texts.source}"
+    return Policy(model, tokenizer, f"made here, {steps}", is_new=True)
+
+
+def warm_up_on(
+    run: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: TextPairs
+) -> None:
+    """Teaches a new model to write as the pairs do, chosen and rejected answers alike."""
+    pairs = pair_set(run, texts, pair_tokenizer(run, tokenizer)).pairs
+    torch.manual_seed(child_seed(run.seed, "warm-up"))
+    warm_up(
+        model,
+        [
+            [*pair.prompt_ids, *answer]
+            for pair in pairs
+            for answer in (pair.chosen_ids, pair.rejected_ids)
+        ],
+        steps=run.dpo.warmup_steps,
+        lr=run.dpo.warmup_lr,
+        batch_size=2 * run.data.batch_size,
+        seed=child_seed(run.seed, "warm-up batches"),
+    )
+
+
+def objective(run: RunConf) -> PreferenceObjective:
+    """What preference tuning minimises."""
+    dpo = run.dpo
+    weights = dpo.loss_weights or [1.0] * len(dpo.loss)
+    return PreferenceObjective(
+        dict(zip(dpo.loss, weights, strict=True)),
+        beta=dpo.beta,
+        label_smoothing=dpo.label_smoothing,
+        nll_weight=dpo.nll_weight,
+        average_length=dpo.average_length,
+        discopop_tau=dpo.discopop_tau,
+        simpo_gamma=dpo.simpo_gamma,
+    )
+
+
+def pairs_conf(run: RunConf) -> PairsConf:
+    """The configuration of the pairs."""
+    assert isinstance(run.data, PairsConf), "parsing refuses other data"
+    return run.data
+
+
+def vocab_of(model: PreTrainedModel) -> int:
+    """Ids that a model has embeddings for."""
+    return int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
+
+
+def _pieces(texts: TextPairs, tokenizer: PairTokenizer) -> Iterator[str]:
+    for pair in texts.pairs:
+        try:
+            yield from tokenizer.texts(pair)
+        except RowFault:  # refused or counted when the pairs are tokenised
+            continue

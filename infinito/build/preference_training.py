@@ -1,0 +1,154 @@
+"""Builds a preference tuning: its batches, its reference, its task, its trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from rich.console import Console
+from torch import Tensor
+
+from infinito.build.preference import Policy, objective
+from infinito.build.trainer import Length, length_of, lightning_trainer
+from infinito.config import RunConf
+from infinito.data.preferences.datamodule import PreferenceDataModule
+from infinito.data.preferences.pair import TokenizedPair
+from infinito.data.preferences.reference_cache import ReferenceCache
+from infinito.models.layout_probe import Layout
+from infinito.models.log_prob_table import log_prob_table
+from infinito.models.reference_policy import (
+    AdapterOffReference,
+    CopyReference,
+    FreeReference,
+    PrecomputedReference,
+    Reference,
+)
+from infinito.paths import cache_dir
+from infinito.seeding import child_seed
+from infinito.tasks.dpo_policy import DpoPolicyTask
+from infinito.trainer.interruption import Interruption
+from infinito.trainer.loading import description_of
+from infinito.trainer.milestones import Milestones
+from infinito.trainer.preference_log import PreferenceLog
+from infinito.trainer.progress_bar import TrainingBar
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """What the reference says of the pairs, (pairs, 2) each, in nats."""
+
+    training: Tensor | None
+    """None where training asks the reference itself."""
+    held_out: Tensor
+    computed: int
+    """Pairs that were not in the cache."""
+
+
+@dataclass(frozen=True)
+class PreferenceTraining:
+    """A trainer with all that goes into it."""
+
+    trainer: Trainer
+    task: DpoPolicyTask
+    data: PreferenceDataModule
+    log: PreferenceLog
+    length: Length
+
+
+def reference_scores(
+    run: RunConf,
+    policy: Policy,
+    layout: Layout,
+    training: list[TokenizedPair],
+    held_out: list[TokenizedPair],
+) -> ReferenceScores:
+    """The log-probabilities that the policy, as it is now, gives the answers; 0 without reference.
+
+    Precomputed ones are kept for other runs with the same reference.
+    """
+    if run.dpo.reference == "free":
+        table = log_prob_table(policy.model, held_out, layout)
+        return ReferenceScores(None, table.zero_(), 0)
+    if run.dpo.reference != "precomputed":
+        table = log_prob_table(policy.model, held_out, layout, adapters=False)
+        return ReferenceScores(None, table, len(held_out))
+    cache = ReferenceCache(cache_dir(run.data.cache_dir))
+    found = [cache.table(policy.model, pairs, layout) for pairs in (training, held_out)]
+    computed = sum(each.computed for each in found)
+    return ReferenceScores(found[0].log_probs, found[1].log_probs, computed)
+
+
+def reference(run: RunConf, policy: Policy, layout: Layout) -> Reference:
+    """Where training gets the reference's log-probabilities from."""
+    match run.dpo.reference:
+        case "copy":
+            return CopyReference(policy.model, layout.head)
+        case "adapter_off":
+            return AdapterOffReference(policy.model, layout.head)
+        case "free":
+            return FreeReference()
+        case _:
+            return PrecomputedReference()
+
+
+def preference_training(
+    run: RunConf,
+    folder: Path,
+    policy: Policy,
+    layout: Layout,
+    training: list[TokenizedPair],
+    held_out: list[TokenizedPair],
+    scores: ReferenceScores,
+    console: Console,
+    interruption: Interruption,
+    resumed_step: int | None = None,
+) -> PreferenceTraining:
+    """A training that writes to `folder`.
+
+    Args:
+        resumed_step: The optimizer step a resumed run goes on from.
+    """
+    data = PreferenceDataModule(
+        training,
+        held_out,
+        layout=layout.name,
+        batch_size=run.data.batch_size,
+        eval_batch_size=run.data.eval_batch_size,
+        seed=child_seed(run.seed, "batches"),
+        bucket=run.dpo.bucket,
+        train_reference=scores.training,
+        valid_reference=scores.held_out,
+    )
+    length = length_of(run, max(1, data.batches_per_epoch // run.trainer.devices))
+    data.total_batches = length.batches
+    task = DpoPolicyTask(
+        policy.model,
+        layout,
+        objective(run),
+        run.optimizer,
+        length.steps,
+        reference(run, policy, layout),
+        dropout=run.dpo.dropout,
+        seed=run.seed,
+        statistics_every=run.trainer.log_every,
+        fault_folder=folder,
+        description=description_of(policy.model, policy.tokenizer),
+    )
+    log = PreferenceLog(run.trainer.log_every)
+    conf = run.trainer
+    milestones = Milestones(
+        folder / "checkpoints",
+        length.batches,
+        length.validate_every,
+        save_every_steps=conf.checkpoint_every,
+        interruption=interruption,
+    )
+    callbacks: list[Callback] = [log, milestones]
+    if conf.patience is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=conf.patience, check_finite=False))
+    if conf.progress_bar:
+        callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
+    trainer = lightning_trainer(run, folder, length, callbacks, resumed_step)
+    return PreferenceTraining(trainer, task, data, log, length)

@@ -1,0 +1,168 @@
+"""`task=dpo`: answers before, preference tuning, answers after, and a report that can say no."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from logging import Logger
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from infinito import build, runs
+from infinito.config import RunConf
+from infinito.console import logged_to
+from infinito.data.preferences.pair_set import PairSet
+from infinito.errors import NonFiniteError
+from infinito.jobs.answers import answers
+from infinito.jobs.dpo_outputs import Clock, Outcome, write_outputs
+from infinito.jobs.score_pairs import preference_scores
+from infinito.jobs.train import is_first_process
+from infinito.models.layout_probe import Layout, choose_layout
+from infinito.models.log_prob_table import log_prob_table
+from infinito.reports.dpo_report import failed
+from infinito.reports.dpo_verdict import verdict
+from infinito.summary import print_table, provenance, write_json
+from infinito.trainer.checkpoint_io import read_checkpoint
+from infinito.trainer.interruption import Interruption
+from infinito.trainer.loading import Trained
+
+
+def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+    """Tunes in `folder` and returns the score.
+
+    Raises:
+        InfinitoError: anything that the user can mend; what was saved before stays.
+    """
+    console = Console(quiet=not is_first_process())
+    if run.trainer.threads is not None:
+        torch.set_num_threads(run.trainer.threads)
+    if run.dry_run:
+        prepared = Prepared(run, console)
+        print_table(console, f"{run.name}: dry run, nothing is written", prepared.headline())
+        return None
+    if run.resume is None and is_first_process():
+        build.accelerator(run)
+        runs.record_config(folder, asdict(run), overrides)
+    with logged_to(folder / "run.log") as log:
+        try:
+            return _tune(run, folder, console, log)
+        except Exception:
+            log.info("stopped", exc_info=True)
+            raise
+
+
+class Prepared:
+    """Pairs, policy and layout: all that is there before training."""
+
+    def __init__(self, run: RunConf, console: Console) -> None:
+        self.run = run
+        with console.status("preparing pairs and policy"):
+            texts = build.pair_texts(run)
+            self.policy = build.policy(run, texts[0])
+            model = self.policy.model
+            self.encode = build.pair_tokenizer(run, self.policy.tokenizer, build.vocab_of(model))
+            self.training, self.held_out = (
+                build.pair_set(run, each, self.encode) for each in texts
+            )
+            self.layout: Layout = choose_layout(model, self.training.pairs, run.dpo.layout)
+        shown = self.held_out.texts if run.dpo.answers is None else None
+        self.asked = self.held_out.texts[: run.dpo.answers] if shown is None else shown
+
+    def headline(self) -> dict[str, str | int | float]:
+        """What the run is, for the top of its output."""
+        model = self.policy.model
+        trained = model.num_parameters(only_trainable=True)
+        return {
+            "policy": f"{model.num_parameters():,} parameters, {trained:,} trained",
+            "origin": self.policy.origin,
+            "training pairs": _counted(self.training),
+            "held-out pairs": _counted(self.held_out),
+            "loss": f"{' + '.join(self.run.dpo.loss)}, β = {self.run.dpo.beta:g}",
+            "reference": self.run.dpo.reference,
+            "layout": f"{self.layout.name}, {self.layout.head} head",
+            "seed": self.run.seed,
+        }
+
+    def held_out_table(self) -> Tensor:
+        """What the policy says of the held-out answers now, (pairs, 2) in nats."""
+        self.policy.model.to(build.torch_device(self.run))  # type: ignore[arg-type]
+        return log_prob_table(self.policy.model, self.held_out.pairs, self.layout)
+
+    def answers(self) -> list[str]:
+        """What the policy answers to held-out prompts now."""
+        trained = Trained(self.policy.model, self.policy.tokenizer, Path())
+        return answers(trained, self.encode, self.asked, self.run.generation, self.run.seed)
+
+
+def _tune(run: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
+    clock = Clock(datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter())
+    last = read_checkpoint(folder / "checkpoints/last.ckpt") if run.resume is not None else None
+    prepared = Prepared(run, console)
+    print_table(console, f"{run.name}  →  {folder}", prepared.headline())
+    log.info("pairs are laid out as %s", prepared.layout)
+    if last is None and is_first_process():
+        _record_start(folder, prepared)
+    with console.status("scoring and answering before training"):
+        pairs = prepared.training.pairs, prepared.held_out.pairs
+        reference = build.reference_scores(run, prepared.policy, prepared.layout, *pairs)
+        before = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
+        said_before = prepared.answers()
+    clock.reference_pairs_computed = reference.computed
+    interruption = Interruption()
+    training = build.preference_training(
+        run,
+        folder,
+        prepared.policy,
+        prepared.layout,
+        *pairs,
+        reference,
+        console,
+        interruption,
+        last["global_step"] if last else None,
+    )
+    if last:
+        progress = last["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        training.data.start_batch = progress["current"]["completed"]
+    outcome = Outcome(prepared, training, before)
+    clock.training_from_s = time.perf_counter()
+    try:
+        with interruption.listening():
+            training.trainer.fit(
+                training.task,
+                datamodule=training.data,
+                ckpt_path=folder / "checkpoints/last.ckpt" if last else None,
+                weights_only=True,
+            )
+    except NonFiniteError as error:
+        if is_first_process():
+            outcome.verdict = failed(str(error))
+            write_outputs(run, folder, outcome, clock.stopped(), console)
+        raise
+    clock.training_to_s = time.perf_counter()
+    if not is_first_process():
+        return None
+    with console.status("scoring and answering after training"):
+        after = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
+        said = zip(prepared.asked, said_before, prepared.answers(), strict=True)
+        outcome.after, outcome.answers = after, list(said)
+    outcome.verdict = verdict(before, after, run.dpo.beta)
+    return write_outputs(run, folder, outcome, clock.stopped(), console)
+
+
+def _record_start(folder: Path, prepared: Prepared) -> None:
+    """Writes what the run starts from; a policy made here is kept nowhere else."""
+    sources = {"training": prepared.training.source, "held_out": prepared.held_out.source}
+    write_json(folder / "provenance.json", provenance(sources))
+    if prepared.policy.is_new:
+        prepared.policy.model.save_pretrained(folder / "start")
+        prepared.policy.tokenizer.save_pretrained(folder / "start")
+
+
+def _counted(pairs: PairSet) -> str:
+    dropped = f", {len(pairs.bad)} rows dropped" if pairs.bad else ""
+    return f"{len(pairs.pairs):,} of {pairs.source}{dropped}"

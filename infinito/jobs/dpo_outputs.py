@@ -1,0 +1,239 @@
+"""What a preference tuning leaves in its folder: report, plots, summary, exported policy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from infinito import build
+from infinito.config import PretrainedConf, RunConf
+from infinito.data.preferences.checking import lengths
+from infinito.data.preferences.text_pair import TextPair, counts_by_kind, key_of
+from infinito.jobs.train import flat
+from infinito.models.gguf_export import write_gguf
+from infinito.reports import dpo_plots
+from infinito.reports.dpo_report import FORMAT, held_out_section, markdown, training_section
+from infinito.reports.dpo_verdict import Verdict
+from infinito.reports.model_card import model_card
+from infinito.reports.preference_scores import PreferenceScores
+from infinito.summary import print_next, print_table, score_of, shown, write_json
+from infinito.trainer.loading import Trained, export
+
+if TYPE_CHECKING:
+    from infinito.jobs.dpo import Prepared
+
+
+@dataclass
+class Clock:
+    """When a run began and how long its parts took."""
+
+    started: str
+    started_s: float
+    training_from_s: float = 0.0
+    training_to_s: float = 0.0
+    duration_s: float = 0.0
+    reference_pairs_computed: int = 0
+
+    def stopped(self) -> Clock:
+        """The same, its duration taken."""
+        self.duration_s = time.perf_counter() - self.started_s
+        return self
+
+
+@dataclass
+class Outcome:
+    """All that a report tells of a run; what comes after training is set then."""
+
+    prepared: Prepared
+    training: build.PreferenceTraining
+    before: PreferenceScores
+    verdict: Verdict | None = None
+    after: PreferenceScores | None = None
+    answers: list[tuple[TextPair, str, str]] = field(default_factory=list)
+
+
+def write_outputs(
+    run: RunConf, folder: Path, outcome: Outcome, clock: Clock, console: Console
+) -> float | None:
+    """Writes everything, prints the verdict, and returns the score; None for a failed run."""
+    report = report_of_run(run, outcome, clock)
+    history = outcome.training.log.history
+    figures = dpo_plots.curves(history)
+    dpo_plots.save(figures, folder / "plots")
+    write_json(folder / "training_report.json", report)
+    (folder / "training_report.md").write_text(markdown(report), encoding="utf-8")
+    if outcome.after is None:
+        console.print(f"\nthe report is in {folder / 'training_report.md'}", highlight=False)
+        return None
+    summary = summary_of(folder, report)
+    write_json(folder / "summary.json", summary)
+    score = score_of(summary, run.score)
+    _log_to_tensorboard(run, outcome, figures, report, score)
+    export_policy(run, folder, outcome.prepared, report)
+    print_outcome(console, folder, report, run)
+    return score
+
+
+def report_of_run(run: RunConf, outcome: Outcome, clock: Clock) -> dict[str, Any]:
+    """The training report; equal for equal runs but for its timing."""
+    assert outcome.verdict is not None
+    prepared, training = outcome.prepared, outcome.training
+    policy, data = prepared.policy, prepared.training
+    batches = training.trainer.fit_loop.total_batch_idx + 1
+    said = [
+        {"prompt": key_of(text.prompt), "category": text.category, "before": old, "after": new}
+        for text, old, new in outcome.answers
+    ]
+    dpo = run.dpo
+    return {
+        "format": FORMAT,
+        "status": outcome.verdict.status,
+        "reason": outcome.verdict.reason,
+        "notes": list(outcome.verdict.notes),
+        "seed": run.seed,
+        "model": {
+            "name": name_of(run),
+            "type": policy.model.config.model_type,
+            "origin": policy.origin,
+            "parameters": policy.model.num_parameters(),
+            "trained_parameters": policy.model.num_parameters(only_trainable=True),
+            "tokens": len(policy.tokenizer),
+        },
+        "method": {
+            **{key: value for key, value in asdict(dpo).items() if key != "reference_checkpoint"},
+            "layout": asdict(prepared.layout),
+            "learning_rate": run.optimizer.lr,
+            "batch_size": run.data.batch_size,
+            "accumulate": run.trainer.accumulate,
+        },
+        "data": {
+            "training": data.source,
+            "held_out": prepared.held_out.source,
+            "dropped_training": counts_by_kind(data.bad),
+            "dropped_held_out": counts_by_kind(prepared.held_out.bad),
+            "lengths": lengths(data.pairs, data.texts),
+        },
+        "samples": len(data.pairs),
+        "held_out_samples": len(prepared.held_out.pairs),
+        "epochs": batches / training.length.batches_per_epoch,
+        "steps": training.trainer.global_step,
+        **training_section(training.log.history),
+        "held_out": None
+        if outcome.after is None
+        else held_out_section(outcome.before, outcome.after, dpo.beta),
+        "answers": said,
+        "timing": {
+            "started": clock.started,
+            "duration_seconds": clock.duration_s,
+            "duration_minutes": clock.duration_s / 60,
+            "training_seconds": max(0.0, clock.training_to_s - clock.training_from_s),
+            "tokens_per_s": training.log.mean_tokens_per_s,
+            "reference_pairs_computed": clock.reference_pairs_computed,
+        },
+    }
+
+
+def name_of(run: RunConf) -> str:
+    """What the policy is called."""
+    if run.checkpoint is not None:
+        return Path(run.checkpoint).name
+    return Path(str(run.model.path)).name if isinstance(run.model, PretrainedConf) else run.name
+
+
+def summary_of(folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a run that sweeps and comparisons read."""
+    after = report["held_out"]["after"]
+    losses = [each["val/loss"] for each in report["history"] if "val/loss" in each]
+    return {
+        "run": str(folder),
+        "status": report["status"],
+        "held_out/margin": after["margin"]["mean"],
+        "held_out/margin_low": after["margin"]["low"],
+        "held_out/margin_high": after["margin"]["high"],
+        "held_out/accuracy": after["accuracy"]["share"],
+        "held_out/raw_accuracy": after["raw_accuracy"]["share"],
+        "val/loss": losses[-1] if losses else None,
+        "train/loss": report["final_loss"],
+        "steps": report["steps"],
+        "elapsed_s": report["timing"]["duration_seconds"],
+    }
+
+
+def export_policy(
+    run: RunConf, folder: Path, prepared: Prepared, report: Mapping[str, Any]
+) -> None:
+    """Writes the policy in the forms that `dpo.export` names, each with card and report."""
+    policy = prepared.policy
+    base = None if policy.is_new else policy.origin
+    card = model_card(report, base)
+    if "adapter" in run.dpo.export:
+        policy.model.save_pretrained(folder / "adapter")
+        policy.tokenizer.save_pretrained(folder / "adapter")
+        _describe(folder / "adapter", card, report)
+    if {"model", "gguf"} & set(run.dpo.export):
+        export(Trained(policy.model, policy.tokenizer, folder), folder / "model")  # merges adapters
+        _describe(folder / "model", card, report)
+    if "gguf" in run.dpo.export:
+        write_gguf(policy.model, policy.tokenizer, folder / "model.gguf")
+
+
+def _describe(folder: Path, card: str, report: Mapping[str, Any]) -> None:
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_json(folder / "training_report.json", report)
+
+
+def _log_to_tensorboard(
+    run: RunConf,
+    outcome: Outcome,
+    figures: Mapping[str, Any],
+    report: Mapping[str, Any],
+    score: float,
+) -> None:
+    logger: Any = outcome.training.trainer.logger
+    step = outcome.training.trainer.global_step
+    for name, figure in figures.items():
+        logger.experiment.add_figure(f"report/{name}", figure, step)
+    logger.experiment.add_text("report", markdown({**report, "history": []}), step)
+    logger.log_hyperparams(flat(asdict(run)), {f"final/{run.score}": score}, step=step)
+    logger.finalize("success")
+
+
+def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], run: RunConf) -> None:
+    """Prints verdict, figures, one pair of answers, and what can be done next."""
+    colour = {"ok": "green", "no_improvement": "yellow"}.get(report["status"], "red")
+    console.print(f"\n[bold {colour}]{report['status']}[/]: {report['reason']}", highlight=False)
+    for note in report["notes"]:
+        console.print(f"  [dim]note:[/] {note}", highlight=False)
+    after = report["held_out"]["after"]
+    rows: dict[str, Any] = {
+        "training loss": f"{shown(report['initial_loss'])} → {shown(report['final_loss'])}",
+        "training accuracy": report["final_accuracy"],
+        "held-out margin": after["margin"]["mean"],
+        "held-out accuracy": f"{after['accuracy']['share']:.3f} "
+        f"({after['accuracy']['low']:.3f} to {after['accuracy']['high']:.3f})",
+    }
+    for name, each in report["held_out"]["baselines"].items():
+        rows[name.replace("_", " ")] = f"{each['share']:.3f}"
+    print_table(console, "", rows)
+    for said in report["answers"][:1]:
+        console.print(f"\n[bold]{said['prompt']}[/]", highlight=False)
+        console.print(f"before: {said['before'].strip()}", markup=False, highlight=False)
+        console.print(f"after:  {said['after'].strip()}", markup=False, highlight=False)
+    name, dpo = "python -m infinito.run", folder / "training_report.md"
+    start = f" dpo.reference_checkpoint={folder / 'start'}" if (folder / "start").is_dir() else ""
+    print_next(
+        console,
+        [
+            (f"less {dpo}", "the report: every answer, category and interval"),
+            (
+                f"{name} task=score_pairs data=pairs checkpoint={folder / 'model'}{start}",
+                "score other pairs by data.path=…",
+            ),
+            (f"tensorboard --logdir {run.runs_dir}", "curves"),
+        ],
+    )
