@@ -125,11 +125,17 @@ def has_adapters(model: nn.Module) -> bool:
 @contextmanager
 def adapters_off(model: PreTrainedModel) -> Iterator[None]:
     """Let the model be its base meanwhile, e.g. as the reference of preference tuning."""
-    model.disable_adapters()
+    adapted = inside_memory(model)
+    adapted.disable_adapters()
     try:
         yield
     finally:
-        model.enable_adapters()
+        adapted.enable_adapters()
+
+
+def inside_memory(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the language model of one with a memory, another as it is."""
+    return getattr(model, "causal_lm", model)
 
 
 @torch.no_grad()
@@ -145,10 +151,11 @@ def merge_adapters(model: PreTrainedModel) -> PreTrainedModel:
         if isinstance(module, BaseTunerLayer):
             module.merge(safe_merge=True)
             model.set_submodule(name, module.get_base_layer())
-    if getattr(model, "_hf_peft_config_loaded", False):
-        model._hf_peft_config_loaded = False
-        del model.peft_config
+    adapted = inside_memory(model)
+    if getattr(adapted, "_hf_peft_config_loaded", False):
+        adapted._hf_peft_config_loaded = False
+        del adapted.peft_config
     for record in ("lora", "base_model"):
-        if hasattr(model.config, record):
-            delattr(model.config, record)
+        if hasattr(adapted.config, record):
+            delattr(adapted.config, record)
     return model

@@ -15,18 +15,19 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
 
-import infinito.models.distance_lm  # noqa: F401  (registers DistanceLM with the Auto classes)
 from infinito.errors import CheckpointError, ConfigError
 from infinito.models.attention_interface import AttentionSettings, use_distance_attention
-from infinito.models.lora import LoraSettings, add_lora, train_own_parameters
+from infinito.models.lora import LoraSettings, add_lora, inside_memory, train_own_parameters
+from infinito.models.memory_lm import MemoryLMConfig, MemoryLMForCausalLM
 
 State = dict[str, Tensor]
 
 
 def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> PreTrainedModel:
-    """Open a causal LM in training mode; its config records what it is under `base_model`.
+    """Open a causal LM to build on, in training mode; its config records it under `base_model`.
 
     Args:
         folder: with config.json and safetensors.
@@ -34,17 +35,36 @@ def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> 
         name: what the user called it, for the record; the folder if None.
 
     Raises:
+        CheckpointError: as `open_weights`.
+    """
+    model = open_weights(folder, dtype)
+    model.config.base_model = {
+        "path": name or str(folder.absolute()),
+        "weights_sha256": hash_of_weights(folder),
+        "dtype": dtype,
+    }
+    return model.train()
+
+
+def open_weights(folder: Path, dtype: str = "auto") -> PreTrainedModel:
+    """Open a causal LM as it was saved, its distance attention included.
+
+    Args:
+        folder: with config.json and safetensors.
+        dtype: of its weights; "auto" for that of the files.
+
+    Raises:
         CheckpointError: files are missing or damaged, or it is no causal LM.
     """
-    weights_sha256 = hash_of_weights(folder)
+    next(saved_tensors(folder), None)
     model: PreTrainedModel
     found: dict[str, Any]
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what is missing is an error here, not a report
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
         model, found = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             folder,
-            config=config,
-            dtype=getattr(torch, dtype),
+            dtype=getattr(torch, dtype, dtype),
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -54,14 +74,11 @@ def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> 
         raise CheckpointError(
             f"{folder} cannot be opened as a Hugging Face causal LM: {_first_line(error)}"
         ) from None
+    finally:
+        logging.set_verbosity(verbosity)
     _check_class(model, folder, sorted(found["missing_keys"]))
-    model.config.base_model = {
-        "path": name or str(folder.absolute()),
-        "weights_sha256": weights_sha256,
-        "dtype": dtype,
-    }
     add_saved_attention(model, folder)
-    return model.train()
+    return model
 
 
 def add_saved_attention(model: PreTrainedModel, folder: Path) -> None:
@@ -76,8 +93,14 @@ def add_saved_attention(model: PreTrainedModel, folder: Path) -> None:
 
 def use_saved_attention(model: PreTrainedModel) -> None:
     """Give a model the distance attention that its config asks for; learned λ start anew."""
+    model = inside_memory(model)
     if settings := getattr(model.config, "distance_attention", None):
         use_distance_attention(model, AttentionSettings(**settings))
+
+
+def base_record(config: dict[str, Any]) -> dict[str, str] | None:
+    """Return what the config of a checkpoint tells of a base whose weights it leaves out."""
+    return (config.get("causal_lm") or config).get("base_model")
 
 
 def rebuild(model: PreTrainedModel, config: dict[str, Any]) -> PreTrainedModel:
@@ -86,6 +109,9 @@ def rebuild(model: PreTrainedModel, config: dict[str, Any]) -> PreTrainedModel:
     Raises:
         CheckpointError: that was another base.
     """
+    if inner := config.get("causal_lm"):
+        outer = {**config, "causal_lm": rebuild(model, inner).config}
+        return MemoryLMForCausalLM(MemoryLMConfig(**outer), model)
     check_same_base(model, config["base_model"])
     model.requires_grad_(False)
     model.config.distance_attention = config.get("distance_attention")
@@ -94,6 +120,8 @@ def rebuild(model: PreTrainedModel, config: dict[str, Any]) -> PreTrainedModel:
         targets = tuple(settings["target_modules"])
         add_lora(model, LoraSettings(**{**settings, "target_modules": targets}))
     train_own_parameters(model)
+    if calibration := config.get("phi_calibration"):
+        model.config.phi_calibration = calibration
     return model
 
 
@@ -115,13 +143,15 @@ def additions(model: PreTrainedModel, state: Mapping[str, Tensor], prefix: str =
     return {name: tensor for name, tensor in state.items() if name not in frozen}
 
 
-def check_same_base(model: PreTrainedModel, other: dict[str, str]) -> None:
+def check_same_base(model: PreTrainedModel, other: dict[str, str] | None) -> None:
     """Check that a model's base has the weights that adapters were trained on.
 
     Raises:
-        CheckpointError: they are adapters of another base model.
+        CheckpointError: they are adapters of another base model, or no adapters at all.
     """
     own = getattr(model.config, "base_model", None)
+    if other is None:
+        raise CheckpointError("expected adapters, received a checkpoint of whole weights")
     if own is None or own["weights_sha256"] != other["weights_sha256"]:
         here = "none" if own is None else f"{own['path']} ({own['weights_sha256'][:12]})"
         raise CheckpointError(

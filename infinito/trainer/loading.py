@@ -23,10 +23,11 @@ from infinito.data.hub import model_folder, names_a_folder
 from infinito.errors import CheckpointError
 from infinito.models.lora import merge_adapters
 from infinito.models.pretrained import (
-    add_saved_attention,
     additions,
+    base_record,
     check_same_base,
     open_base,
+    open_weights,
     rebuild,
     rests_on_base,
     use_saved_attention,
@@ -103,6 +104,8 @@ def start_weights(model: PreTrainedModel, trained: Trained) -> None:
         )
     weights = additions(trained.model, trained.model.state_dict())
     load_weights(model, weights, trained.source)
+    if calibration := getattr(trained.model.config, "phi_calibration", None):
+        model.config.phi_calibration = calibration
 
 
 def check_fits(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
@@ -114,7 +117,7 @@ def check_fits(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
     if not rests_on_base(model):
         return
     values = json.loads(checkpoint["infinito"].get("model_config", "{}"))
-    check_same_base(model, values.get("base_model") or {})
+    check_same_base(model, base_record(values))
     expected = additions(model, model.state_dict())
     if expected.keys() != weights_of(checkpoint).keys():
         raise CheckpointError(
@@ -181,7 +184,7 @@ def _from_file(path: str | Path) -> Trained:
     if "model_config" not in description:
         raise CheckpointError(f"{path} is a checkpoint of infinito, but of no language model")
     values = json.loads(description["model_config"])
-    model = _on_its_base(values) if values.get("base_model") else _whole(values)
+    model = _on_its_base(values) if base_record(values) else _whole(values)
     load_weights(model, weights_of(checkpoint), Path(path))
     return Trained(
         model.eval(), tokenizer_of(description), Path(path), int(checkpoint["global_step"])
@@ -190,7 +193,8 @@ def _from_file(path: str | Path) -> Trained:
 
 def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
     """The model that a checkpoint without the weights of its base describes."""
-    base = values["base_model"]
+    base = base_record(values)
+    assert base is not None
     name = None if names_a_folder(base["path"]) else base["path"]
     model = open_base(model_folder(base["path"]), base["dtype"], name)
     return rebuild(model, values)
@@ -205,9 +209,8 @@ def _whole(values: dict[str, Any]) -> PreTrainedModel:
 
 
 def _from_hugging_face(folder: Path) -> Trained:
+    model = open_weights(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
-        add_saved_attention(model, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(

@@ -94,7 +94,8 @@ def evaluated_eagerly(model: PreTrainedModel) -> Iterator[None]:
 def returning_attention(model: PreTrainedModel) -> Iterator[None]:
     """The eager attention of transformers' own models: their faster ones keep no weights."""
     own = model.config._attn_implementation
-    if own != "sdpa" or not model._can_set_attn_implementation():
+    remembers = hasattr(model, "causal_lm")  # a memory cannot watch the eager one
+    if own != "sdpa" or remembers or not model._can_set_attn_implementation():
         yield
         return
     model.set_attn_implementation("eager")
