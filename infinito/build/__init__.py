@@ -2,6 +2,7 @@
 
 from infinito.build.device import accelerator, autocast_dtype, torch_device
 from infinito.build.model import language_model
+from infinito.build.objective import phi_objective, spread_windows
 from infinito.build.preference import (
     Policy,
     new_tokenizer,
@@ -22,8 +23,16 @@ from infinito.build.text import data_module, source, text_units, tokenizer_spec
 from infinito.build.trainer import Length, Training, language_model_task, training, training_length
 
 __all__ = [
+    "Length",
     "Policy",
     "PreferenceTraining",
+    "Training",
+    "accelerator",
+    "autocast_dtype",
+    "data_module",
+    "language_model",
+    "language_model_task",
+    "phi_objective",
     "new_tokenizer",
     "objective",
     "pair_set",
@@ -33,18 +42,12 @@ __all__ = [
     "policy",
     "preference_training",
     "reference_scores",
-    "vocab_of",
-    "Length",
-    "Training",
-    "accelerator",
-    "autocast_dtype",
-    "data_module",
-    "language_model",
-    "language_model_task",
     "source",
+    "spread_windows",
     "text_units",
     "tokenizer_spec",
     "torch_device",
     "training",
     "training_length",
+    "vocab_of",
 ]

@@ -7,14 +7,16 @@ from dataclasses import asdict
 import torch
 from transformers import PreTrainedModel
 
-from infinito.config import OWN, DistanceLMConf, PretrainedConf, RunConf
+from infinito.config import OWN, DistanceLMConf, LanguagePhiConf, PretrainedConf, RunConf
 from infinito.data.hub import model_folder, names_a_folder
 from infinito.errors import ConfigError
 from infinito.models.attention_interface import AttentionSettings, use_distance_attention
 from infinito.models.distance_lm import DistanceLMForCausalLM
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.lora import LoraSettings, add_lora, train_own_parameters
+from infinito.models.memory_lm import with_memory
 from infinito.models.pretrained import check_length, check_vocabulary, open_base
+from infinito.objectives.phi import WEIGHTS
 from infinito.seeding import child_seed
 
 
@@ -34,7 +36,24 @@ def language_model(run: RunConf, vocab_size: int, eos_token_id: int | None) -> P
             raise ConfigError(f"`model.name`={run.model.name} has no model")
     if run.model.gradient_checkpointing:
         built.activation_checkpointing_enable()
+    if run.model.memory.name != "none":
+        built = remembering(run, built)
+    if not any(each.requires_grad for each in built.parameters()):
+        raise ConfigError(
+            f"`model.trainable`={getattr(run.model, 'trainable', 'all')} leaves nothing to train: "
+            "the model has no memory block. Use `memory=integration`, or `model.trainable=lora`"
+        )
     return built
+
+
+def remembering(run: RunConf, model: PreTrainedModel) -> PreTrainedModel:
+    """A model with the memory asked for; priorities weigh the components of Φ as the objective."""
+    weights: tuple[float, ...] = WEIGHTS
+    learned = False
+    if isinstance(run.objective, LanguagePhiConf):
+        weights = tuple(run.objective.component_weights)
+        learned = run.objective.weights == "learned"
+    return with_memory(model, run.model.memory, weights, learned)
 
 
 def distance_lm(
@@ -90,9 +109,4 @@ def pretrained(run: RunConf, conf: PretrainedConf, vocab_size: int) -> PreTraine
         targets = tuple(lora.target_modules)
         add_lora(built, LoraSettings(lora.rank, lora.alpha, lora.dropout, targets))
     train_own_parameters(built)
-    if not any(each.requires_grad for each in built.parameters()):
-        raise ConfigError(
-            f"`model.trainable`={conf.trainable} leaves nothing to train: the model has no memory "
-            "block. Use `model.trainable=lora` or `all`"
-        )
     return built

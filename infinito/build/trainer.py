@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from infinito.build.device import accelerator
 from infinito.config import RunConf
 from infinito.tasks.language_model import LanguageModelTask, TextUnits
+from infinito.tasks.phi_objective import PhiObjective
 from infinito.trainer.checkpoint_io import SafeCheckpointIO
 from infinito.trainer.interruption import Interruption
 from infinito.trainer.loading import description_of
@@ -63,8 +64,9 @@ def language_model_task(
     tokenizer: PreTrainedTokenizerBase,
     length: Length,
     units: TextUnits,
+    phi: PhiObjective | None = None,
 ) -> LanguageModelTask:
-    """The Lightning module that trains `model`."""
+    """The Lightning module that trains `model`; `phi` is what `phi_objective` made."""
     return LanguageModelTask(
         model,
         run.optimizer,
@@ -72,6 +74,7 @@ def language_model_task(
         units=units,
         seed=run.seed,
         description=description_of(model, tokenizer),
+        phi=phi,
     )
 
 

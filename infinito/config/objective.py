@@ -29,8 +29,8 @@ class LanguagePhiConf(ObjectiveConf):
     """`learned` lets the language loss train them, through what the memory reads."""
     calibration: list[float] | None = None
     """Scale and offset of Φ; null for those of `checkpoint`, or fitted on the start model."""
-    calibration_batches: int = limited(16, at_least=4)
-    """Training batches that a start model is calibrated on."""
+    calibration_windows: int = limited(256, at_least=16)
+    """Training windows that a model is calibrated on."""
 
 
 def objective_faults(objective: ObjectiveConf, has_memory: bool) -> list[str]:

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from infinito import build
 from infinito.config import RunConf
-from infinito.objectives.language import cross_entropy
 from infinito.summary import print_next, print_table
 
 TIMED_STEPS = 3
@@ -28,7 +27,8 @@ def estimate(run: RunConf, console: Console) -> None:
         length = build.training_length(run, len(data.blocks("train")))
     model = build.language_model(run, data.vocab_size, tokenizer.eos_token_id)
     units = build.text_units(run, data, "valid")
-    task = build.language_model_task(run, model, tokenizer, length, units)
+    phi = build.phi_objective(run, model, data)
+    task = build.language_model_task(run, model, tokenizer, length, units, phi)
     task.to(device)
     task.train()
     optimizer, _ = task.optimizer_and_schedule()
@@ -37,7 +37,7 @@ def estimate(run: RunConf, console: Console) -> None:
     seconds = []
     for _ in range(TIMED_STEPS):
         started_s = time.perf_counter()
-        loss = cross_entropy(task(batch[:, :-1]), batch[:, 1:])
+        loss = task.training_step(batch, 0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from logging import Logger
@@ -15,7 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from infinito import build, runs
 from infinito.attention import explain
-from infinito.config import OWN, AttentionConf, RunConf
+from infinito.config import OWN, AttentionConf, LanguagePhiConf, RunConf
 from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.markov import MarkovSource
@@ -69,9 +70,12 @@ def _train(run: RunConf, folder: Path, console: Console, log: Logger) -> float |
     model = build.language_model(run, data.vocab_size, tokenizer.eos_token_id)
     if run.checkpoint is not None:
         start_from(model, tokenizer, run.checkpoint)
+    if last is not None:
+        take_calibration(model, last)
+    phi = build.phi_objective(run, model, data)
     if run.trainer.compile:
         model.compile()
-    task = build.language_model_task(run, model, tokenizer, length, units)
+    task = build.language_model_task(run, model, tokenizer, length, units, phi)
     log.info(attention_choice(run, model))
     print_table(console, f"{run.name}  →  {folder}", headline(run, data, model, length))
     if run.resume is None and is_first_process():
@@ -148,6 +152,7 @@ def summarize(
         "run": str(folder),
         **loss_report(best_loss, build.text_units(run, data, "valid"), "val"),
         **known_floor(data),
+        **phi_report(best, last),
         "best_step": best["global_step"],
         "steps": last["global_step"],
         "parameters": sum(each.numel() for each in training.trainer.lightning_module.parameters()),
@@ -155,6 +160,18 @@ def summarize(
         "elapsed_s": training.log.elapsed_s,
         "stopped_early": training.trainer.should_stop,
         "sample": training.report.sample,
+    }
+
+
+def phi_report(best: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    """Φ of the best checkpoint on the validation split, and of the steps of the whole training."""
+    if "phi" not in last:
+        return {}
+    return {
+        "val/phi": best["phi"]["validation"]["val/phi"],
+        "val/phi_share_in_band": best["phi"]["validation"]["val/phi_share_in_band"],
+        "train/phi_share_in_band": last["phi"]["steps_in_band"] / max(1, last["phi"]["steps"]),
+        "phi_calibration": last["phi"]["calibration"],
     }
 
 
@@ -174,6 +191,13 @@ def start_from(model: Any, tokenizer: Any, checkpoint: str) -> None:
     start_weights(model, trained)
 
 
+def take_calibration(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
+    """Gives a resumed model the calibration of Φ that its run began with."""
+    config = json.loads(checkpoint["infinito"]["model_config"])
+    if calibration := config.get("phi_calibration"):
+        model.config.phi_calibration = calibration
+
+
 def headline(
     run: RunConf, data: LanguageDataModule, model: Any, length: build.Length
 ) -> dict[str, Any]:
@@ -185,6 +209,7 @@ def headline(
         "attention": attention_of(run.attention, model.config),
         "text": data.source.description,
         "tokens": f"{counts}, {data.vocab_size:,} kinds",
+        **objective_of(run, model),
         "training": (
             f"{length.steps:,} steps of {run.data.batch_size * run.trainer.accumulate} × "
             f"{run.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
@@ -192,6 +217,16 @@ def headline(
         "seed": run.seed,
         **known_floor(data),
     }
+
+
+def objective_of(run: RunConf, model: PreTrainedModel) -> dict[str, str]:
+    """What is added to the language loss, where something is."""
+    if not isinstance(run.objective, LanguagePhiConf):
+        return {}
+    scale, offset = model.config.phi_calibration
+    low, high = run.objective.band
+    phi = f"{scale:.4g} · raw {offset:+.4g}, band {low:g} to {high:g}"
+    return {"objective": f"language + {run.objective.lambda_phi:g} · Φ, Φ = {phi}"}
 
 
 def shape_of(model: PreTrainedModel) -> str:

@@ -19,9 +19,10 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import causal_mask_function, prepare_padding_mask, sdpa_mask
 from transformers.utils.output_capturing import _active_collector
 
-from infinito.attention import METRICS, distance_attention, reference_attention
+from infinito.attention import METRICS, distance_attention, prepare, reference_attention
 from infinito.attention.backend import Request
 from infinito.attention.metrics import find_metric
+from infinito.attention.observation import AttentionCall, note
 from infinito.errors import ConfigError
 from infinito.models.distance_block import LearnedScale
 from infinito.models.visibility import whole_mask
@@ -175,6 +176,7 @@ def attend(
     }
     weights = None
     if wants_weights(module, query.shape[1]):
+        note(seen_call(query, key, value, request))
         mixed, weights = reference_attention(query, key, value, **request)
     else:
         backend = settings.get("backend", "auto")
@@ -209,6 +211,16 @@ def request_of(
         time_k=time,
         dim=dim,
         value_dim=dim,
+    )
+
+
+def seen_call(query: Tensor, key: Tensor, value: Tensor, request: dict[str, Any]) -> AttentionCall:
+    """Return what those who watch attention are told of a call to the reference."""
+    metric, p = request["metric"], request["p"]
+    queries, keys, _, factor = prepare(query, key, value, metric, request["scale"], p)
+    kernel = find_metric(metric, p).KERNEL
+    return AttentionCall(
+        queries, keys, kernel, factor, p, request["causal"], request["key_padding"]
     )
 
 

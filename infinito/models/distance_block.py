@@ -12,6 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from infinito.attention.functional import attend_prepared, describe, prepare
 from infinito.attention.metrics import find_metric
+from infinito.attention.observation import AttentionCall, note
 from infinito.attention.reference import attend_with_weights
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.rotary_positions import rotate
@@ -89,6 +90,7 @@ class DistanceAttention(nn.Module):
             request = describe(
                 queries, keys, values, self.kernel, factor, self.p, True, dropout_p, visible
             )
+            note(AttentionCall(queries, keys, self.kernel, factor, self.p, True, visible))
             mixed, weights = attend_with_weights(queries, keys, values, request, visible)
         else:
             mixed = attend_prepared(

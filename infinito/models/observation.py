@@ -4,6 +4,7 @@ the last layer's queries and keys.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,8 +82,8 @@ def last_call(calls: Calls) -> AttentionCall:
     if not calls:
         raise ConfigError(
             "the attention of this model cannot be watched: expected one that asks transformers' "
-            "attention interface, not its eager one, and is not compiled. "
-            "Use `attention=own` with sdpa and `trainer.compile=false`, or `objective=language`"
+            "attention interface and is not compiled. Use `trainer.compile=false`, or "
+            "`objective=language memory=none`"
         )
     return calls[-1]
 
@@ -92,9 +93,9 @@ def watched_layers(model: nn.Module) -> Iterator[Calls]:
     """Watch the attention of a causal LM, distance attention or one of transformers' own."""
     config: Any = trunk_of(model).config
     name = config._attn_implementation or ""
-    attend = None if name.startswith("infinito_") else ALL_ATTENTION_FUNCTIONS.get(name)
+    attend = ALL_ATTENTION_FUNCTIONS.get(name)
     with watched_attention() as calls:
-        if attend is None or isinstance(attend, _Watched):
+        if name.startswith("infinito_") or isinstance(attend, _Watched):
             yield calls
             return
         ALL_ATTENTION_FUNCTIONS[name] = _Watched(attend)
@@ -107,9 +108,12 @@ def watched_layers(model: nn.Module) -> Iterator[Calls]:
 
 
 class _Watched:
-    """An attention function of transformers that tells who watches of its calls."""
+    """An attention function of transformers that tells who watches of its calls.
 
-    def __init__(self, attend: Callable[..., Any]) -> None:
+    None stands for eager attention, which is a function of each architecture's own module.
+    """
+
+    def __init__(self, attend: Callable[..., Any] | None) -> None:
         self.attend = attend
 
     def __call__(
@@ -129,4 +133,5 @@ class _Watched:
         if mask is not None and mask.ndim == 4:
             mask = whole_mask(mask)[..., : key.shape[2]]
         note(AttentionCall(query, key, "dot", factor, None, causal, mask))
-        return self.attend(module, query, key, value, attention_mask, scaling=scaling, **options)
+        attend = self.attend or sys.modules[type(module).__module__].eager_attention_forward
+        return attend(module, query, key, value, attention_mask, scaling=scaling, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,12 @@ from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
+from infinito.models.memory_lm import MemoryLMForCausalLM
+from infinito.models.observation import observed
 from infinito.models.pretrained import additions, rests_on_base
 from infinito.objectives.language import bits_per_byte, cross_entropy, perplexity
 from infinito.seeding import child_seed
+from infinito.tasks.phi_objective import PhiObjective
 from infinito.tasks.schedule import Plateau, rate_factor
 from infinito.trainer.checkpoint_io import FORMAT
 from infinito.trainer.loading import MODEL_PREFIX, check_fits
@@ -71,6 +75,7 @@ class LanguageModelTask(LightningModule):
         seed: Randomness inside batch n is a function of (seed, n, rank).
         description: Plain values that make a checkpoint readable on its own (model configuration,
             tokenizer).
+        phi: Adds Φ to the loss, None for the language loss alone.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class LanguageModelTask(LightningModule):
         units: TextUnits,
         seed: int = 0,
         description: dict[str, Any] | None = None,
+        phi: PhiObjective | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -89,9 +95,13 @@ class LanguageModelTask(LightningModule):
         self.units = units
         self.seed = seed
         self.description = description or {}
+        self.phi = phi
         self.trained = [each for each in model.parameters() if each.requires_grad]
         self.validation_loss = MeanMetric()
+        self.validation_phi = MeanMetric()
+        self.validation_in_band = MeanMetric()
         self.last_loss: Tensor | None = None
+        self.last_language_loss: Tensor | None = None
         self.last_gradient_norm: Tensor | None = None
         self.plateau = Plateau(optimizer.plateau_factor, optimizer.plateau_patience)
         self.strict_loading = not rests_on_base(model)
@@ -105,11 +115,27 @@ class LanguageModelTask(LightningModule):
         self.model.train()
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """The mean loss of a batch, in nats per token."""
+        """The mean loss of a batch, in nats per token, and λ times that of its Φ."""
         seed_device(child_seed(self.seed, "step", batch_idx, self.global_rank), batch.device)
-        loss = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
-        self.last_loss = loss.detach()
+        if self.phi is None:
+            loss = language = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
+        else:
+            with observed(self.model) as seen:
+                language = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
+            loss = self.phi.add_to(language, self.model, seen)
+        self.last_loss, self.last_language_loss = loss.detach(), language.detach()
         return loss
+
+    def step_metrics(self) -> dict[str, float]:
+        """What the objective and the memory have to say of the last step, by name."""
+        metrics = {}
+        if self.phi is not None:
+            metrics["train/language_loss"] = float(self.last_language_loss)  # type: ignore[arg-type]
+            metrics |= self.phi.metrics()
+        if isinstance(self.model, MemoryLMForCausalLM):
+            values = self.model.memory.statistics().items()
+            metrics |= {f"memory/{name}": value for name, value in values}
+        return metrics
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Clips the gradient, and refuses a step from a loss or gradient that is not finite.
@@ -131,9 +157,14 @@ class LanguageModelTask(LightningModule):
             )
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        """Adds a batch to the validation loss."""
-        nats = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
+        """Adds a batch to the validation loss, and to that of Φ."""
+        with observed(self.model) if self.phi else nullcontext() as seen:
+            nats = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
         self.validation_loss.update(nats, batch[:, 1:].numel())
+        if self.phi is not None and seen is not None:
+            measured = self.phi.measure(self.model, seen)
+            self.validation_phi.update(measured.value, len(batch))
+            self.validation_in_band.update(measured.loss == 0, len(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Reports the validation loss in all its units and lets the plateau schedule judge it."""
@@ -144,7 +175,17 @@ class LanguageModelTask(LightningModule):
                 f"step {self.global_step}: the validation loss is {nats}. "
                 "The last good checkpoint is kept. Try a smaller `optimizer.lr`."
             )
-        self.log_dict(loss_report(nats, self.units, "val"), logger=False, sync_dist=True)
+        report = loss_report(nats, self.units, "val")
+        if self.phi is not None:
+            share = float(self.validation_in_band.compute())
+            self.phi.validation = {
+                "val/phi": float(self.validation_phi.compute()),
+                "val/phi_share_in_band": share,
+            }
+            report |= self.phi.validation
+            self.validation_phi.reset()
+            self.validation_in_band.reset()
+        self.log_dict(report, logger=False, sync_dist=True)
         if self.settings.schedule == "plateau":
             self.plateau.judge(nats)
 
@@ -179,8 +220,12 @@ class LanguageModelTask(LightningModule):
         checkpoint["infinito"] = {"format": FORMAT, **self.description}
         checkpoint["state_dict"] = additions(self.model, checkpoint["state_dict"], MODEL_PREFIX)
         checkpoint["plateau"] = self.plateau.state_dict()
+        if self.phi is not None:
+            checkpoint["phi"] = self.phi.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the plateau's state back; adapters of another base model are refused."""
         check_fits(self.model, checkpoint)
         self.plateau = Plateau(**checkpoint["plateau"])
+        if self.phi is not None:
+            self.phi.load_state_dict(checkpoint["phi"])

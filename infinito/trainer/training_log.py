@@ -76,6 +76,7 @@ class TrainingLog(Callback):
             "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "train/gradient_norm": float(pl_module.last_gradient_norm),  # type: ignore[arg-type]
             "train/tokens_per_s": self.tokens_per_s,
+            **getattr(pl_module, "step_metrics", dict)(),
         }
         if trainer.logger is not None:
             trainer.logger.log_metrics(values, step=trainer.global_step)

@@ -97,11 +97,20 @@ def test_watching_leaves_transformers_as_it_was() -> None:
     assert len(seen.calls) == 1
 
 
-def test_attention_that_cannot_be_watched_is_refused() -> None:
-    model = built("llama", attn_implementation="eager")
+@pytest.mark.parametrize("name", CONFIGS)
+def test_asking_for_weights_changes_nothing_that_is_observed(name: str) -> None:
+    model, slow = built(name), built(name, attn_implementation="eager")
     with observed(model) as seen:
         model(input_ids=tokens(), use_cache=False)
-    with pytest.raises(ConfigError, match="cannot be watched"):
+    with observed(slow) as asked:
+        slow(input_ids=tokens(), use_cache=False, output_attentions=True)
+    assert torch.allclose(phi(seen.components()), phi(asked.components()), atol=1e-4)
+
+
+def test_attention_that_cannot_be_watched_is_refused() -> None:
+    with observed(built("llama")) as seen:
+        seen.hidden = torch.zeros(1, 9, 4)
+    with pytest.raises(ConfigError, match=r"cannot be watched: .*`trainer.compile=false`"):
         seen.components()
 
 

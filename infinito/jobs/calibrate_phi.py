@@ -1,0 +1,97 @@
+"""`task=calibrate_phi`: Φ over windows of text, and the map that puts a base model in the band."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from infinito import build, runs
+from infinito.config import LanguagePhiConf, RunConf
+from infinito.jobs.evaluate import data_for
+from infinito.objectives.phi import Calibration, PhiComponents, phi
+from infinito.summary import print_next, print_table, shown, write_json
+from infinito.tasks.phi_objective import measured_components
+from infinito.trainer.checkpoint_io import read_checkpoint, write_checkpoint
+from infinito.trainer.loading import Trained, export, open_trained
+
+QUANTILES = {"2.5 %": 0.025, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "97.5 %": 0.975}
+
+
+def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+    """Writes calibration.json and a calibrated copy of the checkpoint in `folder`; prints both."""
+    console = Console()
+    build.accelerator(run)
+    conf = run.objective if isinstance(run.objective, LanguagePhiConf) else LanguagePhiConf()
+    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
+    data = data_for(run, trained)
+    with console.status("measuring"):
+        batches = build.spread_windows(data, conf.calibration_windows, run.data.batch_size)
+        components = measured_components(trained.model, batches)
+    raw = phi(components, tuple(conf.component_weights))
+    calibration = Calibration.fitted(raw, (conf.band[0], conf.band[1]))
+    report = {
+        "checkpoint": str(trained.source),
+        "text": data.source.description,
+        "windows": len(raw),
+        "tokens": run.data.block_size,
+        **calibration._asdict(),
+    }
+    spreads = quantiles(components, raw, calibration)
+    runs.record_config(folder, asdict(run), overrides)
+    write_json(folder / "calibration.json", {**report, "quantiles": spreads})
+    place = calibrated_copy(trained, calibration, folder)
+    print_spreads(console, spreads)
+    print_table(console, "\ncalibration", report)
+    command = f"python -m infinito.run objective=language_phi checkpoint={place}"
+    print_next(console, [(command, "train on with this calibration")])
+
+
+def quantiles(
+    components: PhiComponents, raw: torch.Tensor, calibration: Calibration
+) -> dict[str, dict[str, float]]:
+    """Quantiles and interquartile range over windows of each component, and of Φ."""
+    values = {**components._asdict(), "Φ before": raw, "Φ": calibration(raw)}
+    found = {}
+    for name, each in values.items():
+        points = {
+            label: float(torch.quantile(each.double(), share)) for label, share in QUANTILES.items()
+        }
+        found[name] = {**points, "interquartile": points["75 %"] - points["25 %"]}
+    return found
+
+
+def calibrated_copy(trained: Trained, calibration: Calibration, folder: Path) -> Path:
+    """Writes the model with its calibration, as the kind of file that it came from.
+
+    Returns:
+        What `checkpoint=` opens.
+    """
+    if trained.source.suffix != ".ckpt":
+        trained.model.config.phi_calibration = list(calibration)
+        export(trained, folder / "model")
+        return folder / "model"
+    checkpoint: dict[str, Any] = read_checkpoint(trained.source)
+    config = json.loads(checkpoint["infinito"]["model_config"])
+    config["phi_calibration"] = list(calibration)
+    checkpoint["infinito"]["model_config"] = json.dumps(config)
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    write_checkpoint(checkpoint, folder / "checkpoints" / "best.ckpt")
+    return folder
+
+
+def print_spreads(console: Console, spreads: dict[str, dict[str, float]]) -> None:
+    """Prints a row for each component."""
+    table = Table(title="over windows", title_justify="left", box=None)
+    table.add_column("", style="cyan")
+    for label in next(iter(spreads.values())):
+        table.add_column(label, justify="right")
+    for name, values in spreads.items():
+        table.add_row(name, *(shown(value) for value in values.values()))
+    console.print(table)
