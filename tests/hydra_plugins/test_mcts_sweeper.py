@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -13,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_app
+from hydra.core.plugins import Plugins
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from infinito.search.history import attempts_in, trials_in
-from infinito.search.journal import read
+from infinito.errors import ConfigError, ResumeError, SaveError, SweepError
+from infinito.search.history import attempts_in, plan_in, prior_in, trials_in
+from infinito.search.journal import VERSION, Journal, read
 from infinito.search.trials import Trial
 
 APP = Path(__file__).with_name("tiny_app.py")
@@ -153,3 +158,244 @@ def wait_for_trial(folder: Path, number: int) -> None:
             return
         time.sleep(0.01)
     raise AssertionError(f"trial {number} never started")
+
+
+Swept = Callable[..., Path]
+
+
+@pytest.fixture
+def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Swept:
+    """Runs a sweep in this process and returns its folder; errors are raised."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*overrides: str, space: tuple[str, ...] = SPACE, folder: str = "sweep") -> Path:
+        fixed = ["hydra.sweeper.n_trials=3", "hydra.sweeper.report=false"]
+        words = [*space, *fixed, f"hydra.sweep.dir={folder}", *overrides]
+        monkeypatch.setattr(sys, "argv", ["tiny_app.py", "-m", *words])
+        tiny_app.main()
+        return tmp_path / folder
+
+    return call
+
+
+def test_batches_through_the_launcher_repeat_themselves(swept: Swept) -> None:
+    first = swept("hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5")
+    starts = [event["numbers"] for event in read(first / "journal.jsonl") if "numbers" in event]
+    assert starts == [[0, 1], [2, 3], [4]]
+    second = swept("hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5", folder="second")
+    other = swept("hydra.sweeper.seed=1", "hydra.sweeper.n_trials=5", folder="other")
+    assert proposals(first) == proposals(second) != proposals(other)
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_other_launchers_run_the_same_sweep(tiny: Tiny, tmp_path: Path, launcher: str) -> None:
+    package = {"joblib": "joblib", "submitit_local": "submitit"}[launcher]
+    pytest.importorskip(f"hydra_plugins.hydra_{package}_launcher", reason=f"no {launcher} launcher")
+    batches = ("hydra.sweeper.n_jobs=2", "crash=[1]", "hydra.sweeper.trial_timeout_s=60")
+    assert tiny(*batches, trials=4, folder="basic").returncode == 0
+    finished = tiny(*batches, f"hydra/launcher={launcher}", trials=4, folder=launcher)
+    assert finished.returncode == 0, finished.stderr
+    assert states(tmp_path / launcher) == states(tmp_path / "basic")
+    assert proposals(tmp_path / launcher) == proposals(tmp_path / "basic")
+
+
+def test_params_of_the_configuration_and_the_command_line(swept: Swept) -> None:
+    params = (
+        "+hydra.sweeper.params={x:'interval(0.0,1.0)',n:'choice(1,2,3)',kind:'choice(good,bad)'}"
+    )
+    conditions = "hydra.sweeper.conditions=['n * deep.heads <= 4']"
+    folder = swept(params, conditions, "kind=bad", "lr=0.5", space=(), folder="a")
+    trials = proposals(folder)
+    assert all(set(params) == {"x", "n"} for params in trials)
+    assert all(params["n"] in (1, 2) for params in trials)
+    plan = plan_in(read(folder / "journal.jsonl"))
+    assert plan is not None
+    assert plan["overrides"] == ["kind=bad", "lr=0.5"]
+
+
+def test_nested_and_quoted_values_reach_the_task(swept: Swept) -> None:
+    choices = ("+text=choice('a,b','[x]')", "+list=choice([1,2],[3])", "deep={width:1},{width:2}")
+    folder = swept("hydra.output_subdir=.hydra", "hydra.sweeper.n_trials=8", space=choices)
+    assert len(proposals(folder)) == 8
+    for trial in trials_of(folder):
+        config = OmegaConf.load(folder / str(trial.number) / ".hydra/config.yaml")
+        assert config.text == trial.params["text"]
+        assert str(list(config.list)).replace(" ", "") == trial.params["list"]
+        assert f"{{width:{config.deep.width}}}" == trial.params["deep"]
+
+
+def test_several_objectives_leave_a_pareto_front(swept: Swept) -> None:
+    folder = swept("returns=two", "hydra.sweeper.direction=[minimize,maximize]")
+    trials = trials_of(folder)
+    assert all(trial.values is not None and len(trial.values) == 2 for trial in trials)
+    results = OmegaConf.load(folder / "optimization_results.yaml")
+    front = [tuple(solution["values"]) for solution in results.solutions]
+    for trial in trials:
+        score, n = trial.values or ()
+        beaten = any(a <= score and b >= n and (a, b) != (score, n) for a, b in front)
+        assert beaten != ((score, n) in front)
+
+
+def test_direction_turns_the_search(swept: Swept) -> None:
+    folder = swept("hydra.sweeper.direction=maximize")
+    results = OmegaConf.load(folder / "optimization_results.yaml")
+    assert results.best_value == max(trial.values for trial in trials_of(folder))[0]
+
+
+@pytest.mark.parametrize(
+    ("returns", "error"),
+    [
+        ("none", "returned no score; expected a number"),
+        ("text", "returned 'good'; expected a number"),
+        ("two", "expected a number"),
+    ],
+)
+def test_what_is_no_score_fails_the_trial(swept: Swept, returns: str, error: str) -> None:
+    with pytest.raises(SweepError, match=r"1 of 1 trials failed, more than .*=0\.3") as raised:
+        swept(f"returns={returns}")
+    assert error in str(raised.value)
+
+
+def test_a_wrong_number_of_scores_fails_the_trial(swept: Swept) -> None:
+    with pytest.raises(SweepError, match="expected a list of 3 numbers"):
+        swept("returns=two", "hydra.sweeper.direction=[minimize,minimize,minimize]")
+
+
+def test_failures_stop_a_sweep_only_beyond_the_rate(swept: Swept) -> None:
+    swept("crash=[0,1]", "hydra.sweeper.n_trials=4", "hydra.sweeper.max_failure_rate=0.5")
+    with pytest.raises(SweepError, match=r"2 × RuntimeError: boom(.|\n)*resume=.*sweep2"):
+        swept("crash=[0,1]", "hydra.sweeper.n_trials=4", folder="sweep2")
+    assert (Path("sweep2") / "optimization_results.yaml").is_file()
+
+
+def test_a_small_space_ends_early(swept: Swept, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = swept("hydra.sweeper.n_trials=9", space=("n=1,2", "kind=good,bad"))
+    assert len(trials_of(folder)) == 4
+    assert "every point of the space has been tried, in 4 trials" in capsys.readouterr().out
+
+
+def test_no_trial_starts_after_the_sweeps_time(swept: Swept) -> None:
+    folder = swept("hydra.sweeper.timeout_s=0.3", "seconds=0.2", "hydra.sweeper.n_trials=50")
+    assert 1 <= len(trials_of(folder)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error"),
+    [
+        ((), "no parameter to search"),
+        (("x=interval(1.0,1.0)",), "is empty"),
+        (("x=interval(1.0,0.5)",), "is reversed"),
+        (("lr=tag(log,interval(0.0,1.0))",), "logarithm of 0"),
+        (("n=range(5,5)",), r"range\(5,5,1\) is empty"),
+        (("n=range(1,5)", "hydra.sweeper.conditions=['n > 9']"), "satisfies `n > 9`"),
+        (("n=range(1,5)", "hydra.sweeper.conditions=['m > 9']"), "names `m`"),
+        (("n=range(1,5)", "hydra.sweeper.strategy=guess"), "expected one of tree, uct, random"),
+        (("n=range(1,5)", "hydra.sweeper.direction=down"), "expected `minimize` or `maximize`"),
+        (("n=range(1,5)", "hydra.sweeper.n_trials=0"), r"n_trials`=0: expected at least 1"),
+        (("n=range(1,5)", "hydra.sweeper.trial_timeout_s=-1"), "above 0, or null"),
+        (("n=range(1,5)", "hydra.sweeper.max_failure_rate=2"), "a share from 0 to 1"),
+        (("+hydra.sweeper.params={n:'range(1'}",), "cannot be read"),
+        (("n=range(1,5)", "hydra.sweeper.warm_start=[nowhere]"), "no such folder or file"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_without_a_folder(
+    swept: Swept, overrides: tuple[str, ...], error: str
+) -> None:
+    with pytest.raises(ConfigError, match=error):
+        swept(*overrides, space=())
+    assert not Path("sweep").exists()
+
+
+def test_a_key_that_the_task_lacks_ends_the_sweep_at_once(swept: Swept) -> None:
+    with pytest.raises(ConfigCompositionException, match="Could not override 'xx'"):
+        swept("xx=interval(0.0,1.0)")
+
+
+def test_a_folder_is_not_taken_twice(swept: Swept) -> None:
+    swept()
+    with pytest.raises(ConfigError, match=r"already holds a sweep: .*resume=sweep"):
+        swept()
+
+
+def test_a_finished_sweep_resumes_to_more_trials(swept: Swept) -> None:
+    folder = swept()
+    before = (folder / "journal.jsonl").read_bytes()
+    swept("hydra.sweeper.resume=sweep")
+    assert (folder / "journal.jsonl").read_bytes() == before
+    swept("hydra.sweeper.resume=sweep", "hydra.sweeper.n_trials=5")
+    assert proposals(folder) == proposals(swept("hydra.sweeper.n_trials=5", folder="calm"))
+
+
+@pytest.mark.parametrize(
+    ("override", "difference"),
+    [
+        ("hydra.sweeper.seed=1", "seed: the sweep has 0, the command asks for 1"),
+        ("n=range(1,7)", r"space\.parameters\.n\.high: the sweep has 8, the command asks for 6"),
+        ("hydra.sweeper.direction=maximize", r"directions: the sweep has \['minimize'\]"),
+        ("seconds=0.01", r"overrides: the sweep has \[\], the command asks for \['seconds=0.01'\]"),
+    ],
+)
+def test_another_search_is_not_resumed(swept: Swept, override: str, difference: str) -> None:
+    swept()
+    with pytest.raises(ResumeError, match=difference):
+        swept(override, "hydra.sweeper.resume=sweep")
+
+
+def test_what_cannot_be_resumed(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ResumeError, match=r"holds no journal\.jsonl"):
+        swept("hydra.sweeper.resume=nowhere")
+    journal = swept() / "journal.jsonl"
+    whole = journal.read_bytes()
+    with Journal(journal), pytest.raises(ResumeError, match="still running"):
+        swept("hydra.sweeper.resume=sweep")
+    journal.write_bytes(whole.replace(b'"finish"', b'"Finish"', 1))
+    with pytest.raises(ResumeError, match="its checksum is wrong"):
+        swept("hydra.sweeper.resume=sweep")
+    journal.write_bytes(whole[:-9])
+    swept("hydra.sweeper.resume=sweep")
+    assert states(journal.parent) == {"finished": [0, 1, 2], "failed": [], "running": []}
+    monkeypatch.setattr("infinito.search.journal.VERSION", VERSION + 1)
+    with pytest.raises(ResumeError, match=f"of version {VERSION}; .* reads version {VERSION + 1}"):
+        swept("hydra.sweeper.resume=sweep")
+
+
+def test_a_read_only_folder_is_refused(swept: Swept, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match="Cannot write"):
+        swept(folder="file/sweep")
+
+
+def test_a_sweep_learns_from_earlier_ones(swept: Swept, tmp_path: Path) -> None:
+    earlier = swept("hydra.sweeper.n_trials=10", folder="earlier")
+    warm = swept("hydra.sweeper.warm_start=[earlier]", "hydra.sweeper.n_trials=10", folder="warm")
+    table = "hydra.sweeper.warm_start=[earlier/trials.csv]"
+    from_csv = swept(table, "hydra.sweeper.n_trials=10", folder="csv")
+    assert prior_in(read(warm / "journal.jsonl")) == trials_of(earlier)
+    assert proposals(warm) == proposals(from_csv)
+    (tmp_path / "short.csv").write_text("x,lr,n,value\n1,2,3,4\n")
+    with pytest.raises(ConfigError, match="has no column `kind`; expected one for each of x, lr"):
+        swept("hydra.sweeper.warm_start=[short.csv]", folder="none")
+    with pytest.raises(ConfigError, match="none of its 10 trials is a finished point"):
+        swept("hydra.sweeper.warm_start=[earlier]", "x=interval(5.0,6.0)", folder="none")
+
+
+def test_a_launchers_own_failure_is_the_trials_that_caused_it(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Plugins.instance()  # makes the launchers' classes anew
+    basic = importlib.import_module("hydra._internal.core_plugins.basic_launcher").BasicLauncher
+    launch = basic.launch
+
+    def failing(self: Any, overrides: Any, initial_job_idx: int) -> Any:
+        if any("n=7" in each for each in overrides):
+            raise OSError("no machine free")
+        return launch(self, overrides, initial_job_idx)
+
+    monkeypatch.setattr(basic, "launch", failing)
+    folder = swept("hydra.sweeper.n_jobs=3", "hydra.sweeper.max_failure_rate=0.5")
+    trials = trials_of(folder)
+    failed = [trial for trial in trials if trial.params["n"] == 7]
+    assert failed
+    assert [t.state for t in trials] == ["failed" if t in failed else "finished" for t in trials]
+    assert failed[0].error == "the launcher failed: OSError: no machine free"

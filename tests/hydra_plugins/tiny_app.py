@@ -37,7 +37,7 @@ CONFIG = {
 ConfigStore.instance().store(name="tiny", node=CONFIG)
 
 
-@hydra.main(config_path=None, config_name="tiny", version_base="1.3")
+@hydra.main(config_path=str(Path(__file__).parent), config_name="tiny", version_base="1.3")
 def main(config: DictConfig) -> Any:
     """A bowl with its minimum at x=0.7, lr=0.003, n=6, kind=good."""
     number = int(os.environ["INFINITO_TRIAL"].split(".")[0])
