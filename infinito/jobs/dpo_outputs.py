@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,9 +19,11 @@ from infinito.jobs.train import flat
 from infinito.models.gguf_export import write_gguf
 from infinito.reports import dpo_plots
 from infinito.reports.dpo_report import FORMAT, held_out_section, markdown, training_section
+from infinito.reports.dpo_table import sweep_table
 from infinito.reports.dpo_verdict import Verdict
 from infinito.reports.model_card import model_card
 from infinito.reports.preference_scores import PreferenceScores
+from infinito.storage import locked, written_whole
 from infinito.summary import print_next, print_table, score_of, shown, write_json
 from infinito.trainer.loading import Trained, export
 
@@ -76,6 +79,8 @@ def write_outputs(
     _log_to_tensorboard(run, outcome, figures, report, score)
     export_policy(run, folder, outcome.prepared, report)
     print_outcome(console, folder, report, run)
+    if folder.name.isdigit():  # a run of a sweep, in a folder of its number
+        compare_sweep(console, folder.parent)
     return score
 
 
@@ -180,6 +185,18 @@ def export_policy(
         _describe(folder / "model", card, report)
     if "gguf" in run.dpo.export:
         write_gguf(policy.model, policy.tokenizer, folder / "model.gguf")
+
+
+def compare_sweep(console: Console, sweep: Path) -> None:
+    """Writes comparison.md, a line for each run of a sweep that has ended, and prints it."""
+    paths = sorted(sweep.glob("*/training_report.json"), key=lambda path: path.parent.name.zfill(9))
+    reports = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    target = sweep / "comparison.md"
+    text = sweep_table(reports)
+    with locked(target), written_whole(target) as file:
+        file.write(f"{text}\n".encode())
+    console.print(f"\n[bold]the sweep so far[/]  {target}", highlight=False, soft_wrap=True)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _describe(folder: Path, card: str, report: Mapping[str, Any]) -> None:

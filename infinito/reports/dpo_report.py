@@ -70,7 +70,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{report['reason'][:1].upper()}{report['reason'][1:]}.",
         *(f"- {note}" for note in report["notes"]),
         "## What was done",
-        _table(("", ""), _what(report)),
+        table(("", ""), _what(report)),
     ]
     if report["held_out"] is not None:
         parts += ["## Held-out pairs", _held_out(report["held_out"])]
@@ -105,7 +105,7 @@ def _what(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _held_out(found: Mapping[str, Any]) -> str:
     rows = [
-        (name, *(_with_interval(found[when][key], centre) for when in ("before", "after")))
+        (name, *(_cell(found[when], key, centre) for when in ("before", "after")))
         for name, key, centre in (
             ("reward margin", "margin", "mean"),
             ("reward accuracy", "accuracy", "share"),
@@ -125,12 +125,12 @@ def _held_out(found: Mapping[str, Any]) -> str:
         for name, each in found["by_category"].items()
     ]
     parts = [
-        _table(("", "before", "after"), rows),
+        table(("", "before", "after"), rows),
         "Intervals are 95 %: Student's t for means, Wilson's for shares.",
-        _table(("what length alone scores", ""), length),
+        table(("what length alone scores", ""), length),
     ]
     if by_kind:
-        parts.append(_table(("category", "pairs", "accuracy", "margin"), by_kind))
+        parts.append(table(("category", "pairs", "accuracy", "margin"), by_kind))
     return "\n\n".join(parts)
 
 
@@ -144,6 +144,12 @@ def _answer(each: Mapping[str, Any]) -> str:
     )
 
 
+def _cell(found: Mapping[str, Any], key: str, centre: str) -> str:
+    if key == "accuracy" and found["ties"] == found["pairs"]:
+        return "all tied"
+    return _with_interval(found[key], centre)
+
+
 def _with_interval(values: Mapping[str, float], centre: str) -> str:
     return f"{shown(values[centre])} ({shown(values['low'])} to {shown(values['high'])})"
 
@@ -153,6 +159,7 @@ def shown(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -11,6 +11,7 @@ from infinito.reports.preference_scores import (
     displacement,
     length_baselines,
     mean_interval,
+    reward_length_correlation,
     share_interval,
 )
 
@@ -57,10 +58,12 @@ def _length_notes(after: PreferenceScores, beta: float) -> list[str]:
     name, best = max(length_baselines(after).items(), key=lambda item: item[1]["share"])
     if accuracy["low"] > best["share"]:
         return []
+    r = reward_length_correlation(after, beta)
+    tied = "" if r is None else f"; margin and length correlate by {r:+.2f}"
     return [
         f"held-out accuracy is {accuracy['share']:.2f} ({accuracy['low']:.2f} to "
         f"{accuracy['high']:.2f}); “{name.replace('_', ' ')}” alone scores {best['share']:.2f}: "
-        "these pairs do not tell the policy from one that judges by length"
+        f"these pairs do not tell the policy from one that judges by length{tied}"
     ]
 
 

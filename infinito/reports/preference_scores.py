@@ -65,6 +65,7 @@ def figures(scores: PreferenceScores, beta: float) -> dict[str, Any]:
     chosen, rejected = scores.rewards(beta)
     return {
         "pairs": len(scores),
+        "ties": int((chosen == rejected).sum()),
         "margin": mean_interval(chosen - rejected),
         "reward_chosen": float(chosen.mean()),
         "reward_rejected": float(rejected.mean()),

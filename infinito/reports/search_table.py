@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,16 +27,12 @@ class SweepTable:
     Args:
         limits: When the sweep ends.
         space: Names the columns.
-        directions: Of the objectives.
         folder: Where the sweep writes.
     """
 
-    def __init__(
-        self, limits: Limits, space: Space, directions: Sequence[str], folder: Path
-    ) -> None:
+    def __init__(self, limits: Limits, space: Space, folder: Path) -> None:
         self.limits = limits
         self.space = space
-        self.directions = directions
         self.folder = folder
         # trials redirect sys.stdout while they run: keep the one there is now
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
