@@ -195,6 +195,7 @@ def combination_faults(run: RunConf) -> list[str]:
         _data_faults,
         _pair_faults,
         _dpo_faults,
+        _rl_faults,
         _schedule_faults,
         _task_faults,
     )
@@ -344,6 +345,13 @@ def _dpo_faults(run: RunConf) -> Iterable[str]:
         yield "`dpo.export` asks for an adapter, and this model has none: `dpo.export=model`"
 
 
+def _rl_faults(run: RunConf) -> Iterable[str]:
+    if run.task == "rl_scheduler":
+        yield from config.rl_faults(run.rl, run.data.batch_size)
+    if run.agent is not None and run.task != "generate":
+        yield f"`agent`={run.agent} steers `task=generate`, not `task={run.task}`: leave it out"
+
+
 def _schedule_faults(run: RunConf) -> Iterable[str]:
     trainer, optimizer = run.trainer, run.optimizer
     if trainer.epochs is None and trainer.max_steps is None:
@@ -357,14 +365,14 @@ def _schedule_faults(run: RunConf) -> Iterable[str]:
 
 
 def _task_faults(run: RunConf) -> Iterable[str]:
-    needs_model = {"evaluate", "generate", "analyze", "calibrate_phi"}
+    needs_model = {"evaluate", "generate", "analyze", "calibrate_phi", "report"}
     if run.task in needs_model and run.checkpoint is None:
         yield (
             f"`task={run.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"
         )
     if run.task == "score_pairs" and run.checkpoint is None:
         yield "`task=score_pairs` needs `checkpoint=<run folder or Hugging Face folder>`"
-    if run.resume is not None and run.task not in {"train", "dpo"}:
+    if run.resume is not None and run.task not in {"train", "dpo", "rl_scheduler"}:
         yield f"`resume`={run.resume} goes on with training: leave out `task={run.task}`"
     if run.resume is not None and run.checkpoint is not None:
         yield (

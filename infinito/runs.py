@@ -21,11 +21,25 @@ GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "ge
 FROM_CHECKPOINT = ("model", "attention", "tokenizer")
 """Sections that a trained model fixes."""
 
-READING_TASKS = ("evaluate", "generate", "analyze")
+READING_TASKS = ("evaluate", "generate", "analyze", "report")
 """Tasks that read a trained model and take its configuration."""
 
 CHANGEABLE = ("trainer.progress_bar", "trainer.log_every", "trainer.sample_tokens")
 """Keys that change what a resumed run shows, not what it computes."""
+
+CONTINUABLE = (
+    "rl.total_timesteps",
+    "rl.learning_rate",
+    "rl.schedule",
+    "rl.clip_range",
+    "rl.entropy",
+    "rl.max_grad_norm",
+    "rl.validate_every",
+    "rl.save_freq",
+    "rl.keep",
+    "rl.patience",
+)
+"""Keys that a schedule's training may go on with changed."""
 
 
 def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -54,11 +68,16 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     saved = saved_values(folder)
     typed = _typed_keys(overrides) - {"resume", "dry_run"}
     composes = any(key in GROUPS or key in ADDED_GROUPS for key in typed)
-    asked = dict(values) if composes else _with_keys(saved, values, typed)
+    if saved["task"] == "rl_scheduler":
+        typed = {key.replace("/", ".") for key in typed - set(ADDED_GROUPS)}
+        typed |= {"task", *CONTINUABLE} if composes else set()
+    elif composes:
+        typed = set(values)
+    asked = _with_keys(saved, values, typed)
     differences = [
         (key, old, new)
         for key, old, new in difference(saved, asked)
-        if key not in (*CHANGEABLE, "resume", "dry_run")
+        if key not in (*CHANGEABLE, *CONTINUABLE, "resume", "dry_run")
     ]
     if differences:
         lines = [
@@ -73,6 +92,8 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
             f"or start a new run from its weights with `checkpoint={folder}`."
         )
     kept = _with_keys(saved, asked, {key for key in CHANGEABLE if key in typed})
+    if "rl" in saved:
+        kept = _with_keys(kept, asked, set(CONTINUABLE))
     return {**kept, "resume": str(folder), "dry_run": values.get("dry_run", False)}
 
 
@@ -95,6 +116,7 @@ def _reading_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
             ]
         )
     sections = [*FROM_CHECKPOINT, *([] if "data" in typed else ["data"])]
+    sections += [section for section in ("rl",) if section in saved]
     merged = {**values, **{section: saved[section] for section in sections}}
     return _with_keys(merged, values, {key for key in typed if "." in key})
 

@@ -22,23 +22,24 @@ from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
 from infinito.config.optimizer import AdamWConf
+from infinito.config.rl import REWARDS, RewardConf, RlConf, rl_faults
 from infinito.config.run import TASKS, VARIANTS, RunConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
 
 __all__ = [
-    "PairsConf",
-    "DpoConf",
-    "TRL_NAMES",
     "LOSSES",
     "METRICS",
     "OWN",
+    "REWARDS",
     "TASKS",
+    "TRL_NAMES",
     "VARIANTS",
     "AdamWConf",
     "AttentionConf",
     "DataConf",
     "DistanceLMConf",
+    "DpoConf",
     "GenerationConf",
     "LanguagePhiConf",
     "LoraConf",
@@ -46,8 +47,11 @@ __all__ = [
     "MemoryConf",
     "ModelConf",
     "ObjectiveConf",
+    "PairsConf",
     "PretrainedConf",
     "PythonDocsConf",
+    "RewardConf",
+    "RlConf",
     "RunConf",
     "SplitTextConf",
     "TextConf",
@@ -58,4 +62,5 @@ __all__ = [
     "limited",
     "memory_faults",
     "objective_faults",
+    "rl_faults",
 ]

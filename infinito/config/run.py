@@ -19,6 +19,7 @@ from infinito.config.limits import limited
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 from infinito.config.optimizer import AdamWConf
+from infinito.config.rl import RlConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
 
@@ -36,6 +37,7 @@ TASKS = (
     "dpo",
     "check_data",
     "score_pairs",
+    "rl_scheduler",
 )
 
 
@@ -52,6 +54,7 @@ class RunConf:
     trainer: TrainerConf
     generation: GenerationConf
     dpo: DpoConf
+    rl: RlConf
     task: str = limited("train", choices=TASKS)
     name: str = limited("base", pattern=r"[^\W_][\w.-]*")
     """Names the run's folder."""
@@ -66,6 +69,8 @@ class RunConf:
     """Where run folders are made."""
     checkpoint: str | None = None
     """Run folder, checkpoint file or Hugging Face folder to start from."""
+    agent: str | None = None
+    """Run folder or checkpoint of `task=rl_scheduler` that steers `task=generate`."""
     resume: str | None = None
     """Run folder to go on with, exactly where it stopped."""
     split: str = limited("valid", choices=("train", "valid", "test"))

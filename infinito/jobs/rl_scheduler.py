@@ -1,0 +1,151 @@
+"""`task=rl_scheduler`: learns a schedule of training by PPO, or goes on with learning one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from infinito import build, runs
+from infinito.build import rl as rl_build
+from infinito.config import RunConf
+from infinito.console import logged_to
+from infinito.errors import ResumeError
+from infinito.jobs.train import data_record
+from infinito.rl.policy_files import exported, imported
+from infinito.storage import locked, written_whole
+from infinito.summary import print_next, print_table, provenance, score_of, write_json
+from infinito.tasks.rl_scheduler import RlSchedulerTask, Ticks
+from infinito.trainer.checkpoint_io import read_checkpoint
+from infinito.trainer.interruption import Interruption
+from infinito.trainer.kept_checkpoints import kept_steps
+from infinito.trainer.milestones import Milestones
+from infinito.trainer.rollout_lines import RolloutLines
+
+
+def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+    """Learns in `folder` and returns the score.
+
+    Raises:
+        InfinitoError: anything that the user can mend; what was saved before stays.
+    """
+    console = Console()
+    if run.trainer.threads is not None:
+        torch.set_num_threads(run.trainer.threads)
+    if run.resume is None:
+        runs.record_config(folder, asdict(run), overrides)
+    with logged_to(folder / "run.log") as log:
+        try:
+            return _learn(run, folder, console, log)
+        except Exception:
+            log.info("stopped", exc_info=True)
+            raise
+
+
+def _learn(run: RunConf, folder: Path, console: Console, log: Logger) -> float:
+    path = folder / "checkpoints/last.ckpt"
+    last = read_checkpoint(path) if run.resume is not None else None
+    done = _checked_continuation(run, folder, last, log) if last else 0
+    with console.status("preparing text, base model and start states"):
+        data = build.data_module(run)
+        ground = rl_build.ground(run, data, folder)
+    agent = rl_build.ppo(run, ground)
+    if run.rl.policy_zip is not None and last is None:
+        imported(agent, Path(run.rl.policy_zip), run.rl.allow_pickle)
+    task = rl_build.rl_task(run, ground, agent)
+    print_table(console, f"{run.name}  →  {folder}", headline(run, ground, done))
+    if last is None:
+        write_json(folder / "provenance.json", provenance(data_record(data)))
+    interruption = Interruption()
+    bars = [RolloutLines(console)] if run.trainer.progress_bar else []
+    trainer = rl_build.rl_trainer(run, folder, interruption, bars, done or None)
+    total = rl_build.rollouts(run, run.rl.total_timesteps)
+    with interruption.listening():
+        trainer.fit(
+            task,
+            train_dataloaders=Ticks(total, rl_build.rollouts(run, done)),
+            val_dataloaders=Ticks(1),
+            ckpt_path=path if last else None,
+            weights_only=True,
+        )
+    return _finish(run, folder, console, task)
+
+
+def _checked_continuation(run: RunConf, folder: Path, last: dict[str, Any], log: Logger) -> int:
+    """How many environment steps are done; the configuration of a changed run is recorded.
+
+    Raises:
+        ResumeError: more steps are done than the whole training is to have.
+    """
+    done = int(last["ppo"]["num_timesteps"])
+    if rl_build.rollouts(run, run.rl.total_timesteps) < rl_build.rollouts(run, done):
+        raise ResumeError(
+            f"`rl.total_timesteps`={run.rl.total_timesteps} is below the {done} steps that "
+            f"{folder} has done, e.g. `rl.total_timesteps={done + 10_000}`"
+        )
+    values = {**asdict(run), "resume": None, "dry_run": False}
+    changes = list(runs.difference(runs.saved_values(folder), values))
+    for key, old, new in changes:
+        log.info("from step %d on: %s=%s (was %s)", done, key, new, old)
+    if changes:
+        with locked(folder / "config.yaml"), written_whole(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(OmegaConf.create(values)).encode())
+    return done
+
+
+def _finish(run: RunConf, folder: Path, console: Console, task: RlSchedulerTask) -> float:
+    """Writes summary and, where asked for, the zip; prints the results."""
+    checkpoints = folder / "checkpoints"
+    summary = summarize(folder, task)
+    write_json(folder / "summary.json", summary)
+    if run.rl.export_zip:
+        exported(task.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
+    for name in {"best", "last"} - set(run.rl.keep):
+        (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
+    print_table(console, "\nresults (validation start states, best checkpoint)", summary)
+    name = "python -m infinito.run"
+    print_next(
+        console,
+        [
+            (f"{name} task=evaluate checkpoint={folder}", "test episodes against every control"),
+            (f"{name} task=report checkpoint={folder}", "tables and plots"),
+            (f"{name} +experiment=rl_continue resume={folder}", "go on to 40,000 steps"),
+        ],
+    )
+    return score_of(summary, run.score)
+
+
+def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
+    """The results of a training: those of its best checkpoint."""
+    best = read_checkpoint(folder / "checkpoints/best.ckpt")
+    cost = best["callbacks"][Milestones.KEY]["best_score"]
+    return {
+        "run": str(folder),
+        "val/cost": cost,
+        "val/return": -cost,
+        "best_timesteps": best["ppo"]["num_timesteps"],
+        "timesteps": task.timesteps,
+        "kept": [steps for steps, _ in kept_steps(folder / "checkpoints")],
+        "collapsed": task.monitor.collapsed,
+        **task.last_report,
+    }
+
+
+def headline(run: RunConf, ground: rl_build.Ground, done: int) -> dict[str, Any]:
+    """What a run is, for the top of its output."""
+    rl, bank = run.rl, ground.banks["train"]
+    return {
+        "schedule": f"{rl.total_timesteps:,} steps of {rl.inner_steps} optimizer steps, "
+        f"{rl.envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
+        "reward": rl.reward.name,
+        "language model": f"{ground.model.num_parameters():,} parameters, "
+        f"perplexity {ground.base_perplexity:.4g} at the base",
+        "start states": f"{len(bank)}, Φ {bank.phi.min():.2g} to {bank.phi.max():.2g}",
+        "seed": run.seed,
+    }

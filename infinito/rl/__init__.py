@@ -1,0 +1,1 @@
+"""A schedule of training learned by reinforcement: environment, rewards, PPO, controls."""

@@ -1,0 +1,70 @@
+"""Tells a policy that got worse from the luck of its episodes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+SIGNIFICANT = 0.01
+"""Probability of the luck that a verdict is allowed to rest on."""
+
+
+def gap_test(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
+    """How much more the policy earns from start states of its training than from others.
+
+    Returns:
+        The difference of the means, and Welch's one-sided p-value that it is not above 0.
+    """
+    gap = float(train.mean() - held_out.mean())
+    if np.ptp(train) == 0 and np.ptp(held_out) == 0:
+        return gap, 1.0 if gap <= 0 else 0.0
+    return gap, float(stats.ttest_ind(train, held_out, equal_var=False, alternative="greater")[1])
+
+
+def decline_test(now: np.ndarray, best: np.ndarray) -> float:
+    """Return the paired one-sided p-value that returns (episodes,) are not below the best ones."""
+    difference = now - best
+    if np.ptp(difference) == 0:
+        return 1.0 if difference[0] >= 0 else 0.0
+    return float(stats.ttest_1samp(difference, 0.0, alternative="less")[1])
+
+
+@dataclass
+class CollapseMonitor:
+    """Counts validations in a row that are significantly below the best one.
+
+    Args:
+        patience: How many of them mean collapse; None for never.
+    """
+
+    patience: int | None
+    best: list[float] = field(default_factory=list)
+    """Validation returns of the best policy so far, (episodes,)."""
+    declined: int = 0
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether training should stop."""
+        return self.patience is not None and self.declined >= self.patience
+
+    def judge(self, returns: np.ndarray) -> float:
+        """Takes the returns of a validation (episodes,), and returns the p-value of no decline."""
+        mean = float(returns.mean())
+        if not math.isfinite(mean) or not self.best or mean > np.mean(self.best):
+            self.best, self.declined = returns.tolist(), 0
+            return 1.0
+        p_value = decline_test(returns, np.array(self.best))
+        self.declined = self.declined + 1 if p_value < SIGNIFICANT else 0
+        return p_value
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"best": self.best, "declined": self.declined}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a saved state."""
+        self.best, self.declined = list(state["best"]), state["declined"]
