@@ -14,11 +14,13 @@ from hydra_plugins.infinito_mcts._space import Grammar
 from hydra_plugins.infinito_mcts._trial import LABEL
 from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeperConf
 from infinito.errors import ConfigError, ResumeError
+from infinito.reports.search_board import TrialBoard
 from infinito.reports.search_table import SweepTable
 from infinito.runs import difference, quoted
 from infinito.search import history
-from infinito.search.export import JOURNAL, earlier_trials, results, write_csv
+from infinito.search.export import earlier_trials, results, write_csv
 from infinito.search.journal import Journal
+from infinito.search.plan import JOURNAL, SEARCH_KEYS, searching
 from infinito.search.search import TreeSearch
 from infinito.search.space import Space
 from infinito.search.sweep import Launch, Limits, Sweep
@@ -26,9 +28,6 @@ from infinito.search.trials import Trial
 
 if TYPE_CHECKING:
     from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeper
-
-SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
-"""Settings that decide what is proposed; a resumed sweep has them unchanged."""
 
 
 def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
@@ -50,7 +49,7 @@ def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
     grammar = Grammar.read(settings.params, arguments, loader)
     space = grammar.space(settings.conditions, config)
     plan = planned(settings, grammar, space, config)
-    new = searching(plan, space, () if settings.resume else warm_start(settings, space))
+    new = searching(plan, () if settings.resume else warm_start(settings, space))
     first = grammar.overrides(new.ask()[0].params)
     sweeper.validate_batch_is_legal([first])
     folder = Path(str(config.hydra.sweep.dir))
@@ -58,9 +57,16 @@ def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
         search = begun_or_resumed(journal, plan, space, settings)
         OmegaConf.save(config, folder / "multirun.yaml")
         limits = limits_of(settings)
-        with SweepTable(limits, space, search.directions, folder) as table:
+        board = TrialBoard(folder, len(search.directions))
+        with SweepTable(limits, space, folder) as table:
+
+            def watch(run: Sweep) -> None:
+                table.show(run)
+                if settings.report:
+                    board.show(run.search.trials)
+
             try:
-                run = Sweep(search, journal, launching(sweeper, grammar), limits, table.show)
+                run = Sweep(search, journal, launching(sweeper, grammar), limits, watch)
                 table.end(run.run())
             finally:
                 leave_results(folder, search, history.seconds_in(journal.events))
@@ -128,20 +134,6 @@ def planned(
     return json.loads(json.dumps(plan))
 
 
-def searching(
-    plan: dict[str, Any], space: Space, prior: Sequence[Trial], trials: Sequence[Trial] = ()
-) -> TreeSearch:
-    """The search that a plan describes."""
-    return TreeSearch(
-        space,
-        directions=plan["directions"],
-        defaults=plan["defaults"],
-        prior_trials=prior,
-        trials=trials,
-        **{key: plan[key] for key in SEARCH_KEYS},
-    )
-
-
 def warm_start(settings: MctsSweeperConf, space: Space) -> list[Trial]:
     """Trials of earlier sweeps and tables, numbered through."""
     objectives = 1 if isinstance(settings.direction, str) else len(settings.direction)
@@ -167,7 +159,7 @@ def begun_or_resumed(
     if old is None:
         prior = warm_start(settings, space)
         journal.append(history.begun(plan), history.prior(prior))
-        return searching(plan, space, prior)
+        return searching(plan, prior)
     if settings.resume is None:
         raise ConfigError(
             f"{folder} already holds a sweep: go on with it by `hydra.sweeper.resume={folder}`, "
@@ -183,9 +175,7 @@ def begun_or_resumed(
             "but these differ:\n" + "\n".join(lines) + "\nRepeat the first command, or start a new "
             f"sweep that learns from this one: `hydra.sweeper.warm_start=[{folder}]`"
         )
-    return searching(
-        plan, space, history.prior_in(journal.events), history.trials_in(journal.events)
-    )
+    return searching(plan, history.prior_in(journal.events), history.trials_in(journal.events))
 
 
 def _by_name(plan: dict[str, Any]) -> dict[str, Any]:

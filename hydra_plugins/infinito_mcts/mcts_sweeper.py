@@ -54,7 +54,7 @@ class MctsSweeperConf:
     resume: str | None = None
     """The folder of a sweep to go on with."""
     report: bool = True
-    """Write report.html and its pictures at the end."""
+    """Write trials to TensorBoard while they end, and report.html with its pictures at last."""
 
 
 ConfigStore.instance().store(

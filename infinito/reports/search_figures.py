@@ -38,8 +38,8 @@ def best_so_far(trials: Sequence[Trial], sign: float) -> Figure:
         axis.axvline(number, color="0.8", linewidth=1, zorder=0)
     axis.set_xlabel("trial (grey lines: failed)" if failed else "trial")
     axis.set_ylabel("score")
-    if len(scores) > 4 and np.ptp(scores) > 20 * np.ptp(np.sort(sign * scores)[: len(scores) // 2]):
-        axis.set_yscale("symlog", linthresh=max(1e-9, float(np.median(np.abs(scores)))))
+    if len(scores) and scores.min() > 0 and scores.max() > 30 * scores.min():
+        axis.set_yscale("log")
     axis.legend(frameon=False)
     return figure
 
@@ -49,7 +49,7 @@ def tree_figure(root: Mapping[str, Any]) -> Figure:
     places: list[tuple[float, Mapping[str, Any], list[float]]] = []
     leaves = _laid_out(root, 0, places)
     depth = max(node["depth"] for _, node, _ in places)
-    size = (max(5.0, 1.1 * leaves), 1.4 + 1.0 * depth)
+    size = (max(5.0, 1.1 * leaves), 2.4 + 1.0 * depth)
     figure = Figure(figsize=(min(size[0], 24), size[1]), layout="constrained")
     axis = figure.subplots()
     for x, node, below in places:
@@ -58,12 +58,12 @@ def tree_figure(root: Mapping[str, Any]) -> Figure:
             axis.plot([x, child], [y, y - 1], color="0.7", linewidth=1, zorder=0)
         value = node["value"]
         colour = "0.9" if value is None else COLOURS(1 - value)
-        axis.scatter([x], [y], s=60 + 12 * node["visits"], color=colour, edgecolor="0.3")
+        axis.scatter([x], [y], s=300 + 10 * node["visits"], color=colour, edgecolor="0.3")
         text = f"{node['visits']}" if value is None else f"{node['visits']}\n{value:.2f}"
         dark = value is not None and value < 0.5
         axis.text(x, y, text, ha="center", va="center", fontsize=7, color="w" if dark else "k")
         if node["split"] is not None:
-            axis.text(x, y - 0.42, node["split"], ha="center", va="center", fontsize=7)
+            axis.text(x, y - 0.4, node["split"], ha="center", va="center", fontsize=7)
     axis.set_axis_off()
     axis.margins(0.1)
     axis.set_title("visits and mean rank (0 best, 1 worst) of each region", fontsize=9)

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from infinito.errors import ConfigError
 from infinito.search import history
 from infinito.search.journal import read
+from infinito.search.plan import JOURNAL
 from infinito.search.space import Categorical, Float, Int, Parameter, Space
 from infinito.search.trials import Trial
 
 if TYPE_CHECKING:
     from optuna import Study
-
-JOURNAL = "journal.jsonl"
-"""In a sweep's folder."""
 
 
 def value_columns(objectives: int) -> list[str]:

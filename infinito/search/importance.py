@@ -1,0 +1,71 @@
+"""How much each parameter alone says about the scores, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infinito.search.parameters import Array
+
+BINS = 5
+RESAMPLES = 300
+INTERVAL = (5.0, 95.0)
+"""Percentiles of the interval."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """A share of the scores' variance, 0 to 1, with the interval that resampling trials gives."""
+
+    share: float
+    low: float
+    high: float
+
+
+def importances(rows: Array, losses: Array, seed: int = 0) -> list[Importance]:
+    """For each parameter, the share of the variance of the trials' ranks that it explains alone.
+
+    The correlation ratio over its values, or over five bins of equally many trials where it has
+    more, corrected for the share that as many bins explain by chance. What parameters do only
+    together is not seen, and a search looks most where scores are good: a guide, not an experiment.
+
+    Args:
+        rows: (trials, parameters): coordinates in [0, 1].
+        losses: (trials,).
+        seed: Of the resampling.
+
+    Source: Kelley, An Unbiased Correlation Ratio Measure (1935): epsilon squared.
+    """
+    ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable").astype(float)
+    binned = [_bins(column) for column in rows.T]
+    shares = [_explained(bins, ranks) for bins in binned]
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(len(rows), size=(RESAMPLES, len(rows)))
+    found = []
+    for bins, share in zip(binned, shares, strict=True):
+        again = [_explained(bins[draw], ranks[draw]) for draw in draws]
+        low, high = np.percentile(again, INTERVAL)
+        found.append(Importance(share, float(low), float(high)))
+    return found
+
+
+def _bins(column: Array) -> NDArray[np.int64]:
+    values, index = np.unique(column, return_inverse=True)
+    if len(values) <= BINS:
+        return index
+    edges = np.quantile(column, np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.searchsorted(edges, column, side="right")
+
+
+def _explained(bins: NDArray[np.int64], ranks: Array) -> float:
+    """Epsilon squared, 0 where chance alone would explain as much."""
+    counts = np.bincount(bins)
+    kinds = int((counts > 0).sum())
+    total = ((ranks - ranks.mean()) ** 2).sum()
+    if total == 0 or kinds < 2 or len(ranks) <= kinds:
+        return 0.0
+    means = np.bincount(bins, ranks) / np.maximum(counts, 1)
+    within = ((ranks - means[bins]) ** 2).sum()
+    return float(max(0.0, 1 - within / (len(ranks) - kinds) * (len(ranks) - 1) / total))
