@@ -121,7 +121,7 @@ def preference_training(
         train_reference=scores.training,
         valid_reference=scores.held_out,
     )
-    length = length_of(run, max(1, data.batches_per_epoch // run.trainer.devices))
+    length = length_of(run, data.batches_per_epoch(run.trainer.devices))
     data.total_batches = length.batches
     task = DpoPolicyTask(
         policy.model,

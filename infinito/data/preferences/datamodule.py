@@ -137,14 +137,11 @@ class PreferenceDataModule(LightningDataModule):
         self.total_batches: int | None = None
         self.start_batch = 0
 
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches of one pass over the training pairs."""
-        return len(self.order())
+    def batches_per_epoch(self, world_size: int = 1) -> int:
+        """Returns the batches of one pass over the training pairs by so many processes."""
+        return len(self._order(0, world_size))
 
-    def order(self) -> BucketOrder:
-        """Returns the batches of this process."""
-        rank, world_size = self._place()
+    def _order(self, rank: int, world_size: int) -> BucketOrder:
         return BucketOrder(
             [pair.tokens for pair in self.train],
             self.batch_size,
@@ -156,7 +153,7 @@ class PreferenceDataModule(LightningDataModule):
 
     def train_dataloader(self) -> PreferenceStream:
         """Returns the batches of this process that are left, in orders fixed by (seed, epoch)."""
-        order = self.order()
+        order = self._order(*self._place())
         total = self.total_batches or len(order)
         return PreferenceStream(
             self.train, order, self.layout, total, self.start_batch, self.train_reference

@@ -30,7 +30,8 @@ def test_epochs_follow_each_other_and_begin_anywhere(bucket: bool) -> None:
     module = data(bucket=bucket)
     module.total_batches = 7
     whole = rows(module)
-    assert module.batches_per_epoch == 3
+    assert module.batches_per_epoch() == 3
+    assert module.batches_per_epoch(world_size=2) == 2
     assert len(whole) == len(module.train_dataloader()) == 7
     assert sorted(chain(*whole[:3])) == sorted(chain(*whole[3:6])) == list(range(11))
     assert whole[:3] != whole[3:6]
