@@ -88,6 +88,7 @@ def parallel_coordinates(space: Space, rows: Array, ranks: Array) -> Figure:
             axis.text(place + 0.02, unit, text, fontsize=7, va="center")
     axis.set_xticks(range(len(space.names)), space.names, rotation=20, ha="right", fontsize=8)
     axis.set_yticks([])
+    axis.set_ylim(-0.05, 1.05)
     axis.set_xlim(-0.1, len(space.names) - 0.6)
     return figure
 
