@@ -14,6 +14,7 @@ from transformers import TextStreamer
 from infinito import build
 from infinito.config import GenerationConf, RunConf
 from infinito.errors import ConfigError, DataError
+from infinito.models.pretrained import learned_positions
 from infinito.seeding import child_seed
 from infinito.trainer.loading import Trained, open_trained
 
@@ -73,9 +74,8 @@ def encoded(prompt: str, trained: Trained, settings: GenerationConf) -> torch.Te
     if not ids:
         end = trained.tokenizer.eos_token_id
         ids = [end if end is not None else 0]
-    longest = getattr(trained.model.config, "max_position_embeddings", None)
-    learned = getattr(trained.model.config, "position", "rotary") == "learned"
-    if learned and longest is not None and len(ids) + settings.max_new_tokens > longest:
+    longest = learned_positions(trained.model)
+    if longest is not None and len(ids) + settings.max_new_tokens > longest:
         raise ConfigError(
             f"a prompt of {len(ids)} tokens and `generation.max_new_tokens`="
             f"{settings.max_new_tokens} pass the model's {longest} positions: "

@@ -53,12 +53,12 @@ def configured(text_file: Path, gpt2_folder: Path, tmp_path: Path) -> Callable[.
     return make
 
 
-def base_unchanged(folder: Path, base: Path) -> bool:
+def base_unchanged(folder: Path, base: Path, prefix: str = "") -> bool:
     """Whether the base's weights in a run's model are those of its folder."""
     own = AutoModelForCausalLM.from_pretrained(base).state_dict()
     adapted = open_trained(str(folder)).model.state_dict()
     named = {name.replace(".base_layer", ""): each for name, each in adapted.items()}
-    return all(torch.equal(each, named[name]) for name, each in own.items())
+    return all(torch.equal(each, named[prefix + name]) for name, each in own.items())
 
 
 def test_only_adapters_train_and_only_they_are_saved(trained: Train, gpt2_folder: Path) -> None:
@@ -123,6 +123,9 @@ def test_the_reading_tasks_read_it_and_its_export(
     prompt = ["generation.prompt=line", "generation.max_new_tokens=5"]
     program.execute(reading("task=generate", f"checkpoint={folder}", *prompt), tmp_path / "text")
     assert capsys.readouterr().out.startswith("line")
+    long = reading("task=generate", f"checkpoint={folder}", "generation.prompt=line")
+    with pytest.raises(ConfigError, match="pass the model's 64 positions"):
+        program.execute(long, tmp_path / "long")
     program.execute(reading("task=analyze", f"checkpoint={folder}"), tmp_path / "attention")
     assert len(json.loads((tmp_path / "attention/attention.json").read_text())["layers"]) == 2
 
@@ -145,6 +148,22 @@ def test_every_weight_can_train(trained: Train, gpt2_folder: Path) -> None:
     folder = trained("model.trainable=all", "optimizer.lr=0.001")
     assert not base_unchanged(folder, gpt2_folder)
     assert len(weights_of(read_checkpoint(folder / "checkpoints/last.ckpt"))) == 29
+
+
+def test_a_memory_alone_can_train(trained: Train, gpt2_folder: Path) -> None:
+    memory = ("memory=integration", "model.memory.segment=8", "data.block_size=32")
+    folder = trained("model.trainable=memory", *memory)
+    state = weights_of(read_checkpoint(folder / "checkpoints/last.ckpt"))
+    assert all(name.startswith("memory.") for name in state)
+    assert base_unchanged(folder, gpt2_folder, "causal_lm.")
+    both = trained(*memory, "attention=l1", "attention.learned_scale=true", folder="both")
+    again, export = open_trained(str(both)), open_trained(str(both / "model"))
+    assert has_adapters(again.model)
+    assert not has_adapters(export.model)
+    ids = torch.arange(32)[None]
+    torch.testing.assert_close(
+        again.model(input_ids=ids).logits, export.model(input_ids=ids).logits, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_a_new_run_starts_from_adapters(trained: Train) -> None:
