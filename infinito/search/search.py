@@ -9,13 +9,21 @@ from typing import Any
 import numpy as np
 
 from infinito.errors import ConfigError
+from infinito.search.evidence import Evidence
 from infinito.search.parameters import Array
+from infinito.search.planner import Planner
 from infinito.search.sampling import Sampler, without
 from infinito.search.space import Space
+from infinito.search.tree import describe, grow
 from infinito.search.trials import Trial, losses
+from infinito.search.uct import UCT
+from infinito.seeding import child_seed
 
 STRATEGIES = ("tree", "uct", "random")
 SELECTIONS = ("ucb1_tuned", "ucb1", "puct")
+START = 8
+"""Trials of the Sobol sequence before the surrogate is asked, the defaults not counted."""
+
 DIRECTIONS = {"minimize": 1.0, "maximize": -1.0}
 
 
@@ -58,10 +66,10 @@ class TreeSearch:
         self.signs = [DIRECTIONS[direction] for direction in directions]
         self.seed = seed
         self.strategy = strategy
-        self.exploration = exploration
-        self.selection = selection
         self.max_depth = max_depth
         self.sampler = Sampler(space, seed, defaults)
+        self._planner = Planner(self.sampler, selection, exploration, max_depth)
+        self._uct = UCT(space, exploration, max_depth)
         self.prior_trials = list(prior_trials)
         self.trials = list(trials)
         for trial in self.prior_trials:
@@ -128,29 +136,46 @@ class TreeSearch:
     def tree(self) -> dict[str, Any]:
         """The tree over the trials so far, as nested plain values.
 
-        Every node has `visits`, `value` (mean loss rank of its trials in [0, 1], less is better),
-        `depth`, `best` (number of its best trial or None), `split` (None in a leaf, else text)
-        and `children`.
+        Every node has `visits`, `value` (mean reward of its trials: 1 − rank of the loss, in
+        [0, 1]), `depth`, `best` (number of its best trial, or None), `split` (text, or None in a
+        leaf), `lies_in` (how it differs from its sibling, as text) and `children`.
         """
-        return {
-            "visits": len(self.trials),
-            "value": None,
-            "depth": 0,
-            "best": None,
-            "split": None,
-            "children": [],
-        }
+        evidence = self._evidence()
+        root = grow(self.space, evidence.rows, evidence.rewards(), self.max_depth)
+        return describe(self.space, root, evidence.numbers, evidence.losses)
 
     def _propose(self) -> Array | None:
-        number, tried = len(self.trials), self._rows(self.trials)
-        for row in without(self.sampler.design(number + 1), tried):
+        number, evidence = len(self.trials), self._evidence()
+        if number < self._planned:
+            for row in without(self.sampler.design(number + 1), evidence.rows):
+                return row
+        rng = self.sampler.random(number)
+        row = self._chosen(evidence, rng) if evidence.is_known.any() else None
+        if row is not None:
             return row
-        left = self.sampler.untried(self.sampler.random(number), 1, tried)
+        left = self.sampler.untried(rng, 1, evidence.rows)
         return left[0] if len(left) else None
 
-    def _rows(self, trials: Sequence[Trial]) -> Array:
-        rows = [self.space.encode(trial.params) for trial in trials]
-        return np.array(rows).reshape(len(rows), len(self.space.names))
+    def _chosen(self, evidence: Evidence, rng: np.random.Generator) -> Array | None:
+        """What the strategy proposes, if it has something new to propose."""
+        if self.strategy == "tree":
+            return self._planner.propose(evidence, rng)
+        if self.strategy == "uct":
+            row = self._uct.propose(evidence.rows, evidence.rewards(), rng)
+            return row if len(without(row[None], evidence.rows)) else None
+        return None
+
+    @property
+    def _planned(self) -> int:
+        """How many trials come from the design: the defaults, then a start for the surrogate."""
+        defaults = len(self.sampler.defaults)
+        if self.strategy != "tree":
+            return defaults
+        return defaults + max(0, START - len(self.prior_trials))
+
+    def _evidence(self) -> Evidence:
+        rng = np.random.default_rng(child_seed(self.seed, "weights", len(self.trials)))
+        return Evidence.of(self.space, self.prior_trials, self.trials, self.signs, rng)
 
 
 def _check_words(directions: Sequence[str], strategy: str, selection: str) -> None:

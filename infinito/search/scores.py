@@ -1,0 +1,69 @@
+"""What the search learns from: one loss for each trial, on scales that suit tree and surrogate."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from infinito.search.parameters import Array
+
+_POWERS = np.linspace(-4.0, 2.0, 25)[:, None]
+
+
+def scalarised(losses: Array, rng: np.random.Generator) -> Array:
+    """(trials,): one loss of several objectives, by augmented Chebyshev with random weights.
+
+    Each draw of weights aims at another part of the Pareto front.
+
+    Args:
+        losses: (trials, objectives), NaN in the rows of trials without scores.
+        rng: For the weights.
+
+    Source: Knowles, ParEGO (2006), equation 2.
+    """
+    if losses.shape[1] == 1:
+        return losses[:, 0]
+    known = losses[~np.isnan(losses[:, 0])]
+    if not len(known):
+        return losses[:, 0]
+    low, high = known.min(axis=0), known.max(axis=0)
+    weighted = rng.dirichlet(np.ones(losses.shape[1])) * (losses - low)
+    weighted /= np.where(high > low, high - low, 1.0)
+    return weighted.max(axis=1) + 0.05 * weighted.sum(axis=1)
+
+
+def ranks(losses: Array) -> Array:
+    """(trials,): rewards from 0, the worst, to 1, the best; equal losses have equal rewards."""
+    if len(losses) < 2:
+        return np.full(len(losses), 0.5)
+    values, inverse, counts = np.unique(losses, return_inverse=True, return_counts=True)
+    if len(values) == 1:
+        return np.full(len(losses), 0.5)
+    before = np.cumsum(counts) - counts
+    return 1 - (before + (counts - 1) / 2)[inverse] / (len(losses) - 1)
+
+
+def normalised(losses: Array) -> Array:
+    """(trials,): losses bent towards a normal distribution, of mean 0 and variance 1.
+
+    The order is kept. The power is the most likely one of a grid.
+
+    Source: Yeo and Johnson, A New Family of Power Transformations (2000).
+    """
+    spread = losses.std()
+    if not spread > 1e-12 * max(1.0, float(np.abs(losses).max())):
+        return np.zeros(len(losses))
+    z = (losses - losses.mean()) / spread
+    logs = np.log1p(np.abs(z))
+    bent = np.where(z >= 0, _bent(logs, _POWERS), -_bent(logs, 2 - _POWERS))
+    likelihood = (_POWERS - 1) @ (np.sign(z) * logs)[None]
+    fits = likelihood.sum(axis=1) - 0.5 * len(z) * np.log(bent.var(axis=1) + 1e-12)
+    chosen = bent[int(np.argmax(fits))]
+    return (chosen - chosen.mean()) / max(float(chosen.std()), math.sqrt(1e-12))
+
+
+def _bent(logs: Array, powers: Array) -> Array:
+    """((1 + |z|)^power − 1) / power, for power 0 its limit."""
+    flat = np.abs(powers) < 1e-9
+    return np.where(flat, logs, np.expm1(powers * logs) / np.where(flat, 1.0, powers))
