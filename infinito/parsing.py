@@ -381,5 +381,7 @@ def _task_faults(run: RunConf) -> Iterable[str]:
         )
     if run.task == "compare" and len(run.runs) < 2:
         yield "`task=compare` needs two run folders or more, e.g. `runs=[multirun/a,multirun/b]`"
+    if run.task == "search_report" and not run.runs:
+        yield "`task=search_report` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
     if run.generation.prompt is not None and run.generation.prompts_file is not None:
         yield "`generation.prompt` and `generation.prompts_file` are both set: give one of them"

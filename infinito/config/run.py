@@ -26,6 +26,7 @@ from infinito.config.trainer import TrainerConf
 TASKS = (
     "train",
     "trial",
+    "search_report",
     "evaluate",
     "generate",
     "analyze",
