@@ -11,7 +11,7 @@ from infinito.config import RunConf
 from infinito.reports.search import write_report
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:  # noqa: ARG001
+def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes report.html and pictures into each folder of `runs`.
 
     Raises:
