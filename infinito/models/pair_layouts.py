@@ -36,14 +36,19 @@ class Pair(Protocol):
 
 
 class PairBatch(NamedTuple):
-    """A batch of pairs, ready for a model; answers are numbered chosen first, then rejected."""
+    """A batch of pairs, ready for a model; answers are numbered chosen first, then rejected.
 
-    inputs: dict[str, Tensor]
-    """Keyword arguments of the model: `input_ids` (rows, time), masks and positions as needed."""
-    positions: Tensor
-    """(answer tokens,): the place in rows · time whose output predicts each answer token."""
+    Rows of unlike length stand in different parts, each a call of the model: padding costs more
+    than a further call where calls are cheap.
+    """
+
+    inputs: tuple[dict[str, Tensor], ...]
+    """For each part the model's keyword arguments: `input_ids` (rows, time), masks and positions
+    as needed."""
+    positions: tuple[Tensor, ...]
+    """For each part (its answer tokens,): the place in rows · time that predicts the token."""
     targets: Tensor
-    """(answer tokens,): the answer tokens."""
+    """(answer tokens,): the answer tokens, part after part."""
     answers: Tensor
     """(answer tokens,): the answer each belongs to, 0 … 2·pairs − 1."""
     tokens: Tensor
@@ -63,6 +68,11 @@ class PairBatch(NamedTuple):
         """Number of pairs."""
         return len(self.weights)
 
+    @property
+    def input_tokens(self) -> int:
+        """Tokens that the model computes, padding counted."""
+        return sum(part["input_ids"].numel() for part in self.inputs)
+
     def to(self, device: torch.device) -> PairBatch:
         """The same on a device."""
         moved: dict[str, Any] = {
@@ -70,8 +80,9 @@ class PairBatch(NamedTuple):
             for name, value in self._asdict().items()
             if isinstance(value, Tensor)
         }
-        inputs = {name: value.to(device) for name, value in self.inputs.items()}
-        return self._replace(inputs=inputs, **moved)
+        inputs = tuple({name: x.to(device) for name, x in part.items()} for part in self.inputs)
+        positions = tuple(part.to(device) for part in self.positions)
+        return self._replace(inputs=inputs, positions=positions, **moved)
 
 
 def arrange(
@@ -79,32 +90,42 @@ def arrange(
     layout: LayoutName,
     reference: Tensor | None = None,
     share: float | None = None,
+    call_tokens: int | None = None,
 ) -> PairBatch:
-    """Returns a batch of pairs in a layout, in the order given.
+    """Returns a batch of pairs in a layout.
 
     Args:
         pairs: at least one.
         layout: one of `LAYOUTS`.
         reference: (2·pairs,) log-probabilities that the reference gives the answers.
         share: see `PairBatch`; None for one process.
+        call_tokens: tokens that cost as much as a further call of the model; None for one call,
+            as the full layout always has.
     """
     answers = [pair.chosen_ids for pair in pairs] + [pair.rejected_ids for pair in pairs]
-    prompts = [pair.prompt_ids for pair in pairs]
-    lengths = [len(answer) for answer in answers]
-    if layout == "shared":
-        inputs, starts, firsts = _shared_rows(pairs)
-    else:
-        inputs, starts, firsts = _row_each(prompts * 2, answers, padding_mask=layout == "full")
-    tokens = torch.tensor(lengths)
-    numbers = torch.repeat_interleave(torch.arange(len(answers)), tokens)
-    within = torch.arange(len(numbers)) - (tokens.cumsum(0) - tokens)[numbers]
-    # The token after the prompt is predicted at the prompt's end, the others in the answer itself.
-    positions = torch.where(within == 0, firsts[numbers], starts[numbers] + within - 1)
+    lengths = _row_lengths(pairs, layout)
+    one_call = call_tokens is None or layout == "full"
+    parts = [list(range(len(lengths)))] if one_call else like_lengths(lengths, call_tokens or 0)
+    inputs, positions, order = [], [], []
+    for rows in parts:
+        if layout == "shared":
+            part, starts, firsts = _shared_rows([pairs[row] for row in rows])
+            numbers = [*rows, *(row + len(pairs) for row in rows)]
+        else:
+            prompts = [pairs[row % len(pairs)].prompt_ids for row in rows]
+            numbers = rows
+            part, starts, firsts = _row_each(
+                prompts, [answers[row] for row in rows], padding_mask=layout == "full"
+            )
+        inputs.append(part)
+        positions.append(_token_positions([answers[n] for n in numbers], starts, firsts))
+        order.extend(numbers)
+    tokens = torch.tensor([len(answer) for answer in answers])
     return PairBatch(
-        inputs=inputs,
-        positions=positions,
-        targets=torch.tensor(list(chain.from_iterable(answers))),
-        answers=numbers,
+        inputs=tuple(inputs),
+        positions=tuple(positions),
+        targets=torch.tensor(list(chain.from_iterable(answers[number] for number in order))),
+        answers=torch.tensor(order).repeat_interleave(tokens[order]),
         tokens=tokens,
         weights=torch.tensor([pair.weight for pair in pairs], dtype=torch.float64),
         rows=torch.tensor([pair.row for pair in pairs]),
@@ -112,6 +133,55 @@ def arrange(
         share=1 / len(pairs) if share is None else share,
         reference=reference,
     )
+
+
+def like_lengths(lengths: Sequence[int], call_tokens: int) -> list[list[int]]:
+    """Row numbers in parts that cost least: padded tokens, and `call_tokens` for each part.
+
+    Exact, by the best partitions of the shortest rows: in order of length, an optimal part is a
+    run of neighbours.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    costs, cuts = [0], [0]
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        found = [costs[cut] + (end - cut) * longest + call_tokens for cut in range(end)]
+        best = min(range(end), key=found.__getitem__)
+        costs.append(found[best])
+        cuts.append(best)
+    parts = []
+    end = len(order)
+    while end:
+        parts.append(sorted(order[cuts[end] : end]))
+        end = cuts[end]
+    return parts[::-1]
+
+
+def _row_lengths(pairs: Sequence[Pair], layout: LayoutName) -> list[int]:
+    """Tokens of each row, without padding."""
+    if layout == "shared":
+        return [
+            len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids) - 2
+            for pair in pairs
+        ]
+    chosen = [len(pair.prompt_ids) + len(pair.chosen_ids) - 1 for pair in pairs]
+    return chosen + [len(pair.prompt_ids) + len(pair.rejected_ids) - 1 for pair in pairs]
+
+
+def _token_positions(answers: Sequence[Sequence[int]], starts: Tensor, firsts: Tensor) -> Tensor:
+    """The place that predicts each token of the answers.
+
+    The first token is predicted at the prompt's end, the others in the answer itself.
+
+    Args:
+        answers: token ids.
+        starts: (answers,) place of each answer's first token.
+        firsts: (answers,) place of the token before it.
+    """
+    tokens = torch.tensor([len(answer) for answer in answers])
+    numbers = torch.arange(len(answers)).repeat_interleave(tokens)
+    within = torch.arange(len(numbers)) - (tokens.cumsum(0) - tokens)[numbers]
+    return torch.where(within == 0, firsts[numbers], starts[numbers] + within - 1)
 
 
 def _row_each(

@@ -38,15 +38,14 @@ def answer_scores(
         statistics: also entropy, mean logits and top choices of the tokens.
     """
     if batch.layout == "full":
-        logits = _forward(model, batch).logits.flatten(0, 1)[batch.positions]
+        logits = _forward(model, batch, 0).logits.flatten(0, 1)[batch.positions[0]]
         scores = logit_scores(logits, batch.targets, statistics)
     elif head == "fused":
-        hidden = _hidden_at(model, batch)
+        hidden = torch.cat([_hidden_at(model, batch, part) for part in range(len(batch.inputs))])
         module = model.get_output_embeddings()  # type: ignore[operator]
         scores = token_scores(hidden, module.weight, module.bias, batch.targets, statistics)
     else:
-        with _before_head(model, lambda hidden: hidden.flatten(0, 1)[None, batch.positions]):
-            logits = _forward(model, batch).logits[0]
+        logits = torch.cat([_logits_at(model, batch, part) for part in range(len(batch.inputs))])
         scores = logit_scores(logits, batch.targets, statistics)
     sums = torch.zeros(len(batch.tokens), dtype=torch.float64, device=batch.tokens.device)
     return AnswerScores(sums.index_add(0, batch.answers, scores.log_probs.double()), scores)
@@ -57,25 +56,35 @@ def has_plain_head(model: nn.Module) -> bool:
     return type(model.get_output_embeddings()) is nn.Linear  # type: ignore[operator]
 
 
-def _forward(model: nn.Module, batch: PairBatch) -> Any:
-    inputs = batch.inputs
+def _forward(model: nn.Module, batch: PairBatch, part: int) -> Any:
+    inputs = batch.inputs[part]
     if batch.layout == "shared":  # a mask that is added must be of the scores' type
         mask = inputs["attention_mask"].to(next(model.parameters()).dtype)
         inputs = {**inputs, "attention_mask": mask}
     return model(**inputs, use_cache=False)
 
 
-def _hidden_at(model: nn.Module, batch: PairBatch) -> Tensor:
-    """The head's inputs (answer tokens, dim); the head itself gets nothing to do."""
+def _hidden_at(model: nn.Module, batch: PairBatch, part: int) -> Tensor:
+    """The head's inputs (answer tokens of the part, dim); the head itself gets nothing to do."""
     found: list[Tensor] = []
 
     def take(hidden: Tensor) -> Tensor:
-        found.append(hidden.flatten(0, 1)[batch.positions])
+        found.append(hidden.flatten(0, 1)[batch.positions[part]])
         return hidden[:, :0]
 
     with _before_head(model, take):
-        _forward(model, batch)
+        _forward(model, batch, part)
     return found[0]
+
+
+def _logits_at(model: nn.Module, batch: PairBatch, part: int) -> Tensor:
+    """The model's own logits (answer tokens of the part, vocab), and no others."""
+
+    def keep(hidden: Tensor) -> Tensor:
+        return hidden.flatten(0, 1)[None, batch.positions[part]]
+
+    with _before_head(model, keep):
+        return _forward(model, batch, part).logits[0]
 
 
 @contextmanager

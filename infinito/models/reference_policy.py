@@ -52,7 +52,7 @@ class CopyReference:
 
     def __call__(self, batch: PairBatch) -> Tensor:
         """See `Reference`."""
-        self.model.to(batch.positions.device)
+        self.model.to(batch.targets.device)
         with torch.no_grad():
             return answer_scores(self.model, batch, self.head).log_probs
 

@@ -104,7 +104,7 @@ class DpoPolicyTask(LightningModule):
         """The mean loss over the pairs of a batch, of all processes together."""
         if self.dropout:
             seed = child_seed(self.seed, "step", batch_idx, self.global_rank)
-            seed_device(seed, batch.positions.device)
+            seed_device(seed, batch.targets.device)
         statistics = (batch_idx + 1) % self.statistics_every == 0
         loss, metrics = self._judge(batch, statistics)
         if not torch.isfinite(loss):
@@ -195,7 +195,7 @@ class DpoPolicyTask(LightningModule):
             content = {
                 "rows": rows,
                 "tokens": batch.tokens.tolist(),
-                "input_ids": batch.inputs["input_ids"].tolist(),
+                "input_ids": [part["input_ids"].tolist() for part in batch.inputs],
                 "reference": None if batch.reference is None else batch.reference.tolist(),
             }
             with locked(path), written_whole(path) as file:

@@ -61,7 +61,7 @@ class PreferenceLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts the batch, and logs when a point is due."""
-        self._tokens += batch.inputs["input_ids"].numel() * trainer.world_size
+        self._tokens += batch.input_tokens * trainer.world_size
         if (batch_idx + 1) % self.every:
             return
         elapsed_s = time.perf_counter() - self._since_s

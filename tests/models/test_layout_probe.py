@@ -59,8 +59,9 @@ def test_a_bool_mask_would_be_silently_wrong_with_eager_attention() -> None:
     shared = arrange(PAIRS, "shared")
     with torch.no_grad():
         plain = answer_scores(model, batch).log_probs
-        as_bool = {**shared.inputs, "attention_mask": shared.inputs["attention_mask"] == 0}
-        hidden = model.model(**as_bool).last_hidden_state.flatten(0, 1)[shared.positions]
+        inputs = shared.inputs[0]
+        as_bool = {**inputs, "attention_mask": inputs["attention_mask"] == 0}
+        hidden = model.model(**as_bool).last_hidden_state.flatten(0, 1)[shared.positions[0]]
         logs = model.lm_head(hidden).log_softmax(-1).gather(-1, shared.targets[:, None])[:, 0]
     wrong = torch.zeros_like(plain).index_add(0, shared.answers, logs.double())
     assert float((wrong - plain).abs().max()) > 0.1

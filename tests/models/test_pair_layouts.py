@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infinito.data.preferences.pair import TokenizedPair
-from infinito.models.pair_layouts import LAYOUTS, LayoutName, arrange
+from infinito.models.pair_layouts import LAYOUTS, LayoutName, arrange, like_lengths
 from infinito.models.pair_scores import Head, answer_scores
 from tests.pair_models import make, random_pairs
 
@@ -19,9 +23,10 @@ PAIR = TokenizedPair([5, 6], [7, 8, 9], [3, 4], None, 11, 2.0)
 def test_a_shared_row_by_hand() -> None:
     """5 6 | 7 8 | 3: the last token of an answer predicts nothing; 3 stands where 7 does."""
     batch = arrange([PAIR], "shared")
-    assert batch.inputs["input_ids"].tolist() == [[5, 6, 7, 8, 3]]
-    assert batch.inputs["position_ids"].tolist() == [[0, 1, 2, 3, 2]]
-    visible = batch.inputs["attention_mask"][0, 0] == 0
+    (inputs,) = batch.inputs
+    assert inputs["input_ids"].tolist() == [[5, 6, 7, 8, 3]]
+    assert inputs["position_ids"].tolist() == [[0, 1, 2, 3, 2]]
+    visible = inputs["attention_mask"][0, 0] == 0
     assert visible.int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -30,7 +35,7 @@ def test_a_shared_row_by_hand() -> None:
         [1, 1, 0, 0, 1],
     ]
     assert batch.targets.tolist() == [7, 8, 9, 3, 4]
-    assert batch.positions.tolist() == [1, 2, 3, 1, 4]
+    assert [part.tolist() for part in batch.positions] == [[1, 2, 3, 1, 4]]
     assert batch.answers.tolist() == [0, 0, 0, 1, 1]
     assert batch.tokens.tolist() == [3, 2]
     assert (batch.weights.tolist(), batch.rows.tolist(), batch.share) == ([2.0], [11], 1.0)
@@ -38,10 +43,37 @@ def test_a_shared_row_by_hand() -> None:
 
 def test_a_row_for_each_answer_by_hand() -> None:
     batch = arrange([PAIR], "concat")
-    assert batch.inputs["input_ids"].tolist() == [[5, 6, 7, 8], [5, 6, 3, 0]]
-    assert batch.positions.tolist() == [1, 2, 3, 5, 6]
-    assert set(batch.inputs) == {"input_ids"}
-    assert arrange([PAIR], "full").inputs["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+    assert batch.inputs[0]["input_ids"].tolist() == [[5, 6, 7, 8], [5, 6, 3, 0]]
+    assert [part.tolist() for part in batch.positions] == [[1, 2, 3, 5, 6]]
+    assert set(batch.inputs[0]) == {"input_ids"}
+    mask = arrange([PAIR], "full").inputs[0]["attention_mask"]
+    assert mask.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+
+
+def test_parts_by_hand() -> None:
+    """A further call costs 3 tokens: 2 2 3 | 9 9 pads one token, 2 2 3 9 9 would pad twenty."""
+    assert like_lengths([9, 2, 3, 9, 2], 3) == [[1, 2, 4], [0, 3]]
+    assert like_lengths([9, 2, 3, 9, 2], 0) == [[1, 4], [2], [0, 3]]
+    assert like_lengths([9, 2, 3, 9, 2], 100) == [[0, 1, 2, 3, 4]]
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(0, 40))
+def test_parts_cost_least(lengths: list[int], call_tokens: int) -> None:
+    """Against all ways to cut the sorted rows."""
+
+    def cost(parts: list[list[int]]) -> int:
+        return sum(len(part) * max(lengths[row] for row in part) + call_tokens for part in parts)
+
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    ways = []
+    for cuts in product([False, True], repeat=len(order) - 1):
+        parts = [[order[0]]]
+        for row, cut in zip(order[1:], cuts, strict=True):
+            parts.append([row]) if cut else parts[-1].append(row)
+        ways.append(cost(parts))
+    found = like_lengths(lengths, call_tokens)
+    assert sorted(row for part in found for row in part) == list(range(len(lengths)))
+    assert cost(found) == min(ways)
 
 
 @torch.no_grad()
@@ -66,25 +98,36 @@ def test_every_layout_and_head_agrees_with_plain_logits(name: str, attention: st
     heads: tuple[Head, Head] = ("fused", "module")
     for layout in LAYOUTS:
         for head in heads:
-            with torch.no_grad():
-                scores = answer_scores(model, arrange(pairs, layout), head)
-            close = torch.allclose(scores.log_probs, expected, rtol=0, atol=TOLERANCE[name])
-            assert close, (layout, head)
+            for call_tokens in (None, 0, 8):
+                batch = arrange(pairs, layout, call_tokens=call_tokens)
+                assert len(batch.inputs) == 1 or call_tokens is not None
+                with torch.no_grad():
+                    found = answer_scores(model, batch, head).log_probs
+                close = torch.allclose(found, expected, rtol=0, atol=TOLERANCE[name])
+                assert close, (layout, head, call_tokens)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "distance_l1"])
 def test_gradients_agree(name: str) -> None:
     pairs = random_pairs(3)
 
-    def gradients(layout: LayoutName, head: Head) -> list[torch.Tensor]:
+    def gradients(
+        layout: LayoutName, head: Head, call_tokens: int | None = None
+    ) -> list[torch.Tensor]:
         model = make(name).double()
-        scores = answer_scores(model, arrange(pairs, layout), head).log_probs
+        batch = arrange(pairs, layout, call_tokens=call_tokens)
+        scores = answer_scores(model, batch, head).log_probs
         (scores * torch.linspace(-1, 1, 6)).sum().backward()
         return [each.grad for each in model.parameters() if each.grad is not None]
 
     expected = gradients("full", "module")
-    for layout, head in (("shared", "fused"), ("shared", "module"), ("concat", "fused")):
-        found = gradients(layout, head)  # type: ignore[arg-type]
+    for layout, head, call_tokens in (
+        ("shared", "fused", None),
+        ("shared", "fused", 0),
+        ("shared", "module", 0),
+        ("concat", "fused", 4),
+    ):
+        found = gradients(layout, head, call_tokens)  # type: ignore[arg-type]
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             assert torch.allclose(
@@ -107,6 +150,7 @@ def test_answers_do_not_see_each_other() -> None:
 
 def test_a_batch_moves_whole() -> None:
     moved = arrange([PAIR], "shared", reference=torch.zeros(2)).to(torch.device("meta"))
-    tensors = [*moved.inputs.values(), *(x for x in moved if isinstance(x, torch.Tensor))]
+    tensors = [*moved.inputs[0].values(), *moved.positions]
+    tensors += [each for each in moved if isinstance(each, torch.Tensor)]
     assert len(tensors) == 10
     assert all(each.is_meta for each in tensors)

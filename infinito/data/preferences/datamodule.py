@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -19,30 +19,27 @@ from infinito.models.pair_layouts import LayoutName, PairBatch, arrange
 POOL_BATCHES = 64
 """Batches among which pairs are sorted by length."""
 
+CALL_TOKENS = 64
+"""Tokens that cost a CPU about as much as a further call of a small model."""
+
+
+Collate = Callable[[np.ndarray, float | None], PairBatch]
+"""Makes a batch of pair numbers (batch,) and the share of a pair, None for one process."""
+
 
 class PreferenceStream:
     """Batches 0 … `total` − 1 of a training, epoch after epoch, beginning anywhere.
 
     Args:
-        pairs: the training pairs.
         order: the batches of each epoch.
-        layout: how a batch becomes model input.
+        collate: makes the batches.
         total: batches of the whole training.
         start: batches that are already done.
-        reference: (pairs, 2) log-probabilities of the reference, or None.
     """
 
-    def __init__(
-        self,
-        pairs: Sequence[TokenizedPair],
-        order: BucketOrder,
-        layout: LayoutName,
-        total: int,
-        start: int = 0,
-        reference: Tensor | None = None,
-    ) -> None:
-        self.pairs, self.order, self.layout = pairs, order, layout
-        self.total, self.start, self.reference = total, start, reference
+    def __init__(self, order: BucketOrder, collate: Collate, total: int, start: int = 0) -> None:
+        self.order, self.collate = order, collate
+        self.total, self.start = total, start
 
     def __len__(self) -> int:
         """Returns the batches of the whole training, wherever this stream begins."""
@@ -50,7 +47,7 @@ class PreferenceStream:
 
     def __iter__(self) -> Iterator[PairBatch]:
         for numbers, share in islice(self._numbers(), self.total - self.start):
-            yield batch_of(self.pairs, numbers, self.layout, self.reference, share)
+            yield self.collate(numbers, share)
 
     def _numbers(self) -> Iterator[tuple[np.ndarray, float]]:
         epoch, batch = divmod(self.start, len(self.order))
@@ -70,24 +67,24 @@ class PreferenceStream:
 
 
 class HeldOutBatches:
-    """All held-out pairs once, those of like length together."""
+    """All held-out pairs once, those of like length together.
 
-    def __init__(
-        self,
-        pairs: Sequence[TokenizedPair],
-        order: EvaluationOrder,
-        layout: LayoutName,
-        reference: Tensor | None = None,
-    ) -> None:
-        self.pairs, self.order, self.layout, self.reference = pairs, order, layout, reference
-        self.by_length = np.argsort([pair.tokens for pair in pairs], kind="stable")
+    Args:
+        lengths: of the pairs, in tokens.
+        order: the batches.
+        collate: makes them.
+    """
+
+    def __init__(self, lengths: Sequence[int], order: EvaluationOrder, collate: Collate) -> None:
+        self.by_length = np.argsort(lengths, kind="stable")
+        self.order, self.collate = order, collate
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[PairBatch]:
         for places in self.order.batches():
-            yield batch_of(self.pairs, self.by_length[places], self.layout, self.reference)
+            yield self.collate(self.by_length[places], None)
 
 
 class PreferenceDataModule(LightningDataModule):
@@ -155,9 +152,8 @@ class PreferenceDataModule(LightningDataModule):
         """Returns the batches of this process that are left, in orders fixed by (seed, epoch)."""
         order = self._order(*self._place())
         total = self.total_batches or len(order)
-        return PreferenceStream(
-            self.train, order, self.layout, total, self.start_batch, self.train_reference
-        )
+        collate = self._collate(self.train, self.train_reference)
+        return PreferenceStream(order, collate, total, self.start_batch)
 
     def val_dataloader(self) -> HeldOutBatches:
         """Returns the held-out batches of this process."""
@@ -165,23 +161,24 @@ class PreferenceDataModule(LightningDataModule):
         order = EvaluationOrder(
             len(self.valid), self.eval_batch_size, rank=rank, world_size=world_size
         )
-        return HeldOutBatches(self.valid, order, self.layout, self.valid_reference)
+        collate = self._collate(self.valid, self.valid_reference)
+        return HeldOutBatches([pair.tokens for pair in self.valid], order, collate)
+
+    def _collate(self, pairs: Sequence[TokenizedPair], reference: Tensor | None) -> Collate:
+        """Batches that suit the device: a CPU has no use for padding, other devices for calls."""
+        trainer = self.trainer
+        on_cpu = trainer is None or trainer.strategy.root_device.type == "cpu"
+
+        def collate(numbers: np.ndarray, share: float | None) -> PairBatch:
+            of_batch = None if reference is None else reference[numbers].T.flatten()
+            chosen = [pairs[number] for number in numbers]
+            call_tokens = CALL_TOKENS if on_cpu else None
+            return arrange(chosen, self.layout, of_batch, share, call_tokens)
+
+        return collate
 
     def _place(self) -> tuple[int, int]:
         """Returns the number of this process and of all processes."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
-
-
-def batch_of(
-    pairs: Sequence[TokenizedPair],
-    numbers: np.ndarray,
-    layout: LayoutName,
-    reference: Tensor | None = None,
-    share: float | None = None,
-) -> PairBatch:
-    """Returns the batch of the pairs with these numbers; `reference` is that of all pairs."""
-    chosen = [pairs[number] for number in numbers]
-    of_batch = None if reference is None else reference[numbers].T.flatten()
-    return arrange(chosen, layout, of_batch, share)
