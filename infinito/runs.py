@@ -68,7 +68,7 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     saved = saved_values(folder)
     typed = _typed_keys(overrides) - {"resume", "dry_run"}
     composes = any(key in GROUPS or key in ADDED_GROUPS for key in typed)
-    if saved["task"] == "rl_scheduler":
+    if saved.get("task") == "rl_scheduler":
         typed = {key.replace("/", ".") for key in typed - set(ADDED_GROUPS)}
         typed |= {"task", *CONTINUABLE} if composes else set()
     elif composes:
@@ -116,7 +116,8 @@ def _reading_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
             ]
         )
     sections = [*FROM_CHECKPOINT, *([] if "data" in typed else ["data"])]
-    sections += [section for section in ("rl",) if section in saved]
+    if saved.get("task") == "rl_scheduler":
+        sections += ["rl", "optimizer"]
     merged = {**values, **{section: saved[section] for section in sections}}
     return _with_keys(merged, values, {key for key in typed if "." in key})
 

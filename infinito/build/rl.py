@@ -61,7 +61,8 @@ class Ground:
 
 def ground(run: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
     """The ground of the run in `folder`, made and saved there when it is not there yet."""
-    model = language_model(run, data.vocab_size, data.tokenizer.eos_token_id)
+    seeded = replace(run, seed=run.rl.ground_seed)
+    model = language_model(seeded, data.vocab_size, data.tokenizer.eos_token_id)
     text = Text(
         data.blocks("train"),
         spread_windows(data.blocks("valid"), run.rl.probe_windows),
@@ -87,14 +88,14 @@ def _new_ground(
     if rl.base_checkpoint is not None:
         _start_from(model, tokenizer, rl.base_checkpoint)
     else:
-        seed = child_seed(run.seed, "base")
+        seed = child_seed(rl.ground_seed, "base")
         trained_base(model, text, training, rl.base_steps, rl.base_batch_size, seed)
-    calibration = calibrated(model, text, training, child_seed(run.seed, "calibration"))
+    calibration = calibrated(model, text, training, child_seed(rl.ground_seed, "calibration"))
     base = Learners(model, 1, training, calibration).measure(text.probe)
     banks = {}
     for name in BANKS:
         recipe = Recipe(
-            child_seed(run.seed, "bank", name),
+            child_seed(rl.ground_seed, "bank", name),
             rl.start_states,
             most_steps=rl.lead_steps,
             batch_size=run.data.batch_size,
@@ -160,7 +161,7 @@ def player(
     run: RunConf, ground: Ground, bank: str, count: int, null: bool = False
 ) -> Callable[[Chooser], Played]:
     """Plays `count` episodes of a policy, the same for every policy."""
-    seed = child_seed(run.seed, "play", bank) % 2**31
+    seed = child_seed(run.rl.ground_seed, "play", bank) % 2**31
 
     def play(choose: Chooser) -> Played:
         def environments(envs: int) -> Episodes:

@@ -69,7 +69,7 @@ class RlConf:
     """Its learning rate; 0 makes the null environment, in which nothing changes."""
     inner_optimizer: str = limited("sgd", choices=("sgd", "adam"))
     """Adam divides the weight of a loss out again, so that actions hardly differ."""
-    max_steps: int = limited(30, at_least=1)
+    max_steps: int = limited(20, at_least=1)
     """Steps of an episode."""
     probe_windows: int = limited(8, at_least=1)
     """Held-out windows by which the model is measured after each step."""
@@ -80,6 +80,9 @@ class RlConf:
     base_steps: int = limited(400, at_least=0)
     """Text-only steps of the base model."""
     base_batch_size: int = limited(16, at_least=1)
+    ground_seed: int = limited(0, at_least=0)
+    """Draws base model, start states and the episodes of evaluations; independent of `seed`, so
+    that policies of several seeds meet the same ones."""
     start_states: int = limited(32, at_least=1)
     """States in each of three banks, for training, validation and test."""
     lead_steps: int = limited(300, at_least=1)

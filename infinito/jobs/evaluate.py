@@ -14,6 +14,7 @@ from infinito import build, runs
 from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.errors import CheckpointError
+from infinito.jobs import rl_evaluation
 from infinito.summary import print_table, provenance, score_of, write_json
 from infinito.tasks.evaluation import mean_loss
 from infinito.tasks.language_model import loss_report
@@ -22,6 +23,8 @@ from infinito.trainer.loading import Trained, open_trained
 
 def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Writes evaluation.json in `folder` and prints it."""
+    if rl_evaluation.is_schedule(run.checkpoint):
+        return rl_evaluation.run(run, folder, overrides)
     console = Console()
     build.accelerator(run)
     trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))

@@ -47,8 +47,7 @@ def played(
         envs: How many run side by side; changes nothing but the speed.
     """
     parts = []
-    for first in range(0, episodes, envs):
-        numbers = np.arange(first, min(first + envs, episodes))
+    for numbers in np.array_split(np.arange(episodes), -(-episodes // envs)):
         running = new_episodes(len(numbers))
         running.seeds[:] = seed * 100_003 + numbers
         running.restart(np.ones(len(numbers), dtype=bool), numbers % len(running.starts))

@@ -1,0 +1,128 @@
+"""Five policies against every control on the same test episodes; resumable seed by seed.
+
+python experiments/rl_scheduler/study.py --runs <folder for the runs> [--steps 30000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from infinito import build
+from infinito import run as program
+from infinito.build import rl as rl_build
+from infinito.composition import check
+from infinito.config import RunConf
+from infinito.jobs.rl_evaluation import POLICIES, opened, save_episodes
+from infinito.paths import conf_dir
+from infinito.rl.controls import CONTROLS
+from infinito.rl.evaluation import best_static, table
+from infinito.rl.playing import Played
+from infinito.summary import write_json
+
+HERE = Path(__file__).parent
+SEEDS = range(5)
+
+
+def main() -> None:
+    """Plays the controls, then trains and plays one policy after another; skips what is there."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--runs", type=Path, required=True)
+    arguments.add_argument("--steps", type=int, default=30_000)
+    arguments.add_argument("--out", type=Path, default=HERE)
+    arguments.add_argument("overrides", nargs="*")
+    asked = arguments.parse_args()
+    torch.set_num_threads(1)
+    asked.runs.mkdir(parents=True, exist_ok=True)
+    fixed = [
+        "+experiment=rl_scheduler",
+        "trainer.threads=1",
+        f"rl.total_timesteps={asked.steps}",
+        *asked.overrides,
+    ]
+    if not (asked.out / "controls.json").is_file():
+        play_controls(check(fixed, conf_dir()), asked.runs, asked.out)
+    for seed in SEEDS:
+        if not (asked.out / f"seeds/{seed}.json").is_file():
+            learn_and_play(fixed, seed, asked.runs, asked.out)
+
+
+def play_controls(run: RunConf, folder: Path, out: Path) -> None:
+    """The controls on validation start states, which choose, and on test ones, which report."""
+    ground = rl_build.ground(run, build.data_module(run), folder)
+    valid = rl_build.player(run, ground, "valid", run.rl.episodes)
+    statics = {name: valid(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
+    test = rl_build.player(run, ground, "test", run.rl.episodes)
+    played = {name: test(choose) for name, choose in CONTROLS.items()}
+    baseline = best_static(statics)
+    save_episodes(folder / "controls.npz", played)
+    write_json(
+        out / "controls.json",
+        {
+            "baseline": baseline,
+            "validation_returns": {name: float(p.returns.mean()) for name, p in statics.items()},
+            "base_perplexity": ground.base_perplexity,
+            "start_phi": ground.banks["test"].phi.tolist(),
+            "policies": table(played, baseline),
+            **{name: columns(each) for name, each in played.items()},
+        },
+    )
+
+
+def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
+    """Trains one policy, or goes on with it, and plays the test episodes."""
+    folder = runs / f"seed_{seed}"
+    began, cpu = time.time(), time.process_time()
+    overrides = [*fixed, f"seed={seed}"]
+    if (folder / "checkpoints/last.ckpt").is_file():
+        run = check([f"resume={folder}"], conf_dir())
+    else:
+        folder.mkdir(exist_ok=True)
+        if not (folder / "start_states.ckpt").exists():
+            (folder / "start_states.ckpt").symlink_to((runs / "start_states.ckpt").absolute())
+        (folder / "config.yaml").unlink(missing_ok=True)
+        run = check(overrides, conf_dir())
+    program.execute(run, folder, overrides)
+    trained_s, trained_cpu_s = time.time() - began, time.process_time() - cpu
+    reading = check(["task=evaluate", f"checkpoint={folder}", "trainer.threads=1"], conf_dir())
+    ground, choosers, _, timesteps = opened(reading)
+    play = rl_build.player(reading, ground, "test", reading.rl.episodes)
+    played = {name: play(choosers[name]) for name in POLICIES}
+    null = rl_build.player(reading, ground, "test", 20, null=True)
+    lucky = null(choosers[POLICIES[0]]).returns - null(CONTROLS["random"]).returns
+    save_episodes(folder / "episodes.npz", played)
+    (out / "seeds").mkdir(exist_ok=True)
+    write_json(
+        out / f"seeds/{seed}.json",
+        {
+            "seed": seed,
+            "timesteps": reading.rl.total_timesteps,
+            "overrides": fixed,
+            "best_timesteps": timesteps,
+            "wall_s": trained_s,
+            "cpu_s": trained_cpu_s,
+            "validation_return": json.loads((folder / "summary.json").read_text())["val/return"],
+            "null_difference": float(np.abs(lucky).max()),
+            **{name: columns(each) for name, each in played.items()},
+        },
+    )
+
+
+def columns(played: Played) -> dict[str, Any]:
+    """What the report reads, a number for each episode."""
+    return {
+        "returns": played.returns.tolist(),
+        "final_loss": played.final_loss.tolist(),
+        "in_band": played.in_band.mean(1).tolist(),
+        "actions": [float((played.actions == number).mean()) for number in range(3)],
+    }
+
+
+if __name__ == "__main__":
+    main()

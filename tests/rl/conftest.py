@@ -1,0 +1,81 @@
+"""A tiny ground and environments on it, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infinito import build
+from infinito.build import rl as rl_build
+from infinito.composition import check
+from infinito.config import RunConf
+from infinito.paths import conf_dir
+from infinito.rl.episodes import Episodes
+
+TINY_RL = (
+    "+experiment=rl_quick",
+    "data=text",
+    "data.block_size=12",
+    "data.batch_size=2",
+    "model.dim=16",
+    "model.layers=1",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+    "rl.base_steps=5",
+    "rl.base_batch_size=4",
+    "rl.start_states=4",
+    "rl.lead_steps=8",
+    "rl.inner_steps=2",
+    "rl.probe_windows=3",
+    "rl.phi_sequences=2",
+    "rl.max_steps=4",
+    "rl.envs=3",
+    "rl.n_steps=5",
+    "rl.batch_size=5",
+    "rl.n_epochs=2",
+    "rl.hidden=[8]",
+    "rl.total_timesteps=45",
+    "rl.validate_every=15",
+    "rl.validation_episodes=4",
+    "rl.save_freq=15",
+    'rl.keep=[best,last,"every:30"]',
+    "rl.episodes=6",
+)
+"""Overrides of a schedule that is learned in a moment: rollouts of 15 steps, episodes of 4."""
+
+
+@pytest.fixture(scope="session")
+def rl_configured(
+    text_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., RunConf]:
+    """Makes the configuration of a tiny schedule; later overrides win."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def make(*overrides: str) -> RunConf:
+        fixed = [f"data.path={text_file}", f"data.cache_dir={cache}"]
+        return check([*TINY_RL, *fixed, *overrides], conf_dir())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ground(
+    rl_configured: Callable[..., RunConf], tmp_path_factory: pytest.TempPathFactory
+) -> rl_build.Ground:
+    """Text, base model and banks of the tiny schedule."""
+    run = rl_configured()
+    return rl_build.ground(run, build.data_module(run), tmp_path_factory.mktemp("ground"))
+
+
+@pytest.fixture
+def new_episodes(
+    rl_configured: Callable[..., RunConf], ground: rl_build.Ground
+) -> Callable[..., Episodes]:
+    """Makes environments on the tiny ground."""
+
+    def make(count: int, *overrides: str, null: bool = False, seed: int = 0) -> Episodes:
+        return rl_build.episodes(rl_configured(*overrides), ground, "train", count, seed, null)
+
+    return make
