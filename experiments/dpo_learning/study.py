@@ -51,6 +51,7 @@ def settings(data: Path, work: Path) -> dict[str, tuple[str, ...]]:
         "colours": (
             f"data.path={training}",
             f"data.held_out_path={held_out}",
+            "model.layers=3",
             "tokenizer=char",
             "data.batch_size=16",
             "data.block_size=64",
@@ -64,7 +65,13 @@ def settings(data: Path, work: Path) -> dict[str, tuple[str, ...]]:
             f"model.path={data / 'stories260k/hf'}",
             "model.trainable=all",
         ),
-        "helpful, from scratch": (real, *REAL, "tokenizer.vocab_size=1024", "dpo.warmup_steps=600"),
+        "helpful, from scratch": (
+            real,
+            *REAL,
+            "model.layers=3",
+            "tokenizer.vocab_size=1024",
+            "dpo.warmup_steps=600",
+        ),
     }
 
 

@@ -1,0 +1,266 @@
+"""The whole pipeline: it runs offline, repeats itself, resumes, exports, and can say no."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from infinito import run as program
+from infinito.composition import check
+from infinito.config import RunConf
+from infinito.errors import DataError, NonFiniteError
+from infinito.jobs import dpo
+from infinito.objectives.preference_objective import PreferenceObjective
+from infinito.paths import conf_dir
+from infinito.reports.dpo_report import TIMING, schema
+from infinito.tasks.dpo_policy import DpoPolicyTask
+
+SMALL = (
+    "+experiment=dpo",
+    "data.block_size=200",
+    "dpo.warmup_steps=4",
+    "dpo.answers=2",
+    "generation.max_new_tokens=4",
+    "trainer.epochs=2",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+)
+NEW = ("model.dim=16", "model.layers=1", "attention.heads=2", "tokenizer.vocab_size=300")
+Tune = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Callable[..., RunConf]:
+    """Makes the configuration of a small preference tuning; later overrides win."""
+
+    def make(*overrides: str) -> RunConf:
+        sizes = () if "model=pretrained" in overrides else NEW
+        cache = f"data.cache_dir={tmp_path / 'cache'}"
+        return check([*SMALL, *sizes, cache, *overrides], conf_dir())
+
+    return make
+
+
+@pytest.fixture
+def tune(configured: Callable[..., RunConf], tmp_path: Path) -> Tune:
+    """Runs a small preference tuning and returns its report."""
+
+    def run(*overrides: str, folder: str = "run") -> dict[str, Any]:
+        program.execute(configured(*overrides), tmp_path / folder)
+        return json.loads((tmp_path / folder / "training_report.json").read_text())
+
+    return run
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection and look-up is an error."""
+
+    def refuse(*arguments: object, **_: object) -> None:
+        raise AssertionError(f"the network was touched: {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def without_timing(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in report.items() if key != TIMING}
+
+
+@pytest.mark.usefixtures("no_network")
+def test_from_pairs_to_report_without_a_network(tune: Tune, tmp_path: Path) -> None:
+    report = tune()
+    jsonschema.validate(report, schema())
+    assert report["status"] in ("ok", "no_improvement")
+    assert (report["samples"], report["held_out_samples"], report["epochs"]) == (8, 8, 2)
+    assert report["steps"] == 4
+    assert report["initial_loss"] == pytest.approx(math.log(2), abs=1e-12)
+    assert report["held_out"]["before"]["ties"] == 8
+    assert len(report["answers"]) == 2
+    assert set(report["held_out"]["by_category"]) == {
+        "helpfulness",
+        "accuracy",
+        "reasoning",
+        "safety",
+    }
+    run = tmp_path / "run"
+    assert {path.stem for path in (run / "plots").iterdir()} == {
+        "loss",
+        "margins",
+        "accuracies",
+        "log_probabilities",
+    }
+    text = (run / "training_report.md").read_text()
+    assert text.startswith(f"# Preference tuning: {report['status']}")
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["held_out/margin"] == report["held_out"]["after"]["margin"]["mean"]
+    card = (run / "model/README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers")
+    assert f"**{report['status']}**" in card
+    assert list((run / "tensorboard").iterdir())
+
+
+def test_equal_seeds_make_equal_reports_and_other_seeds_others(tune: Tune) -> None:
+    first, second = tune(folder="a"), tune(folder="b")
+    assert without_timing(first) == without_timing(second)
+    assert (first[TIMING], second[TIMING]) != (second[TIMING], first[TIMING])
+    other = tune("seed=1", folder="c")
+    assert other["history"] != first["history"]
+
+
+def test_runs_with_the_same_start_share_the_reference(tune: Tune) -> None:
+    """Other β, loss, rate and folder: 16 pairs computed once, then none."""
+    computed = [
+        tune(*overrides, folder=str(number))[TIMING]["reference_pairs_computed"]
+        for number, overrides in enumerate(
+            [(), ("dpo.beta=0.5",), ("dpo.loss=ipo",), ("optimizer.lr=1e-5", "trainer.epochs=1")]
+        )
+    ]
+    assert computed == [16, 0, 0, 0]
+
+
+@pytest.mark.parametrize("reference", ["copy", "free"])
+def test_references_that_are_not_precomputed(tune: Tune, reference: str) -> None:
+    """A copy trains as the precomputed one does; without a reference the margins are others."""
+    report, precomputed = tune(f"dpo.reference={reference}", folder="a"), tune(folder="b")
+    same = report["held_out"]["after"]["margin"] == pytest.approx(
+        precomputed["held_out"]["after"]["margin"], abs=1e-6
+    )
+    assert same == (reference == "copy")
+
+
+def test_a_resumed_run_ends_as_an_undisturbed_one(
+    tune: Tune, configured: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    """Stopped after the third of four batches, in the middle of the second epoch."""
+    whole = tune("trainer.checkpoint_every=3", folder="whole")
+    stopped = configured("trainer.checkpoint_every=3")
+
+    class Stop(Exception):
+        pass
+
+    step = DpoPolicyTask.training_step
+
+    def stopping(self: DpoPolicyTask, batch: Any, batch_idx: int) -> Any:
+        if batch_idx == 3:
+            raise Stop
+        return step(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DpoPolicyTask, "training_step", stopping)
+        with pytest.raises(Stop):
+            program.execute(stopped, tmp_path / "halves")
+    resumed = check([f"resume={tmp_path / 'halves'}"], conf_dir())
+    program.execute(resumed, tmp_path / "halves")
+    again = json.loads((tmp_path / "halves/training_report.json").read_text())
+    assert without_timing(again) == without_timing(whole)
+
+
+def test_the_exported_policy_is_the_tuned_one(tune: Tune, tmp_path: Path) -> None:
+    """What score_pairs says of the exported folder is what the report says."""
+    report = tune()
+    run = tmp_path / "run"
+    scored = check(
+        [
+            "task=score_pairs",
+            "data=pairs",
+            "data.block_size=200",
+            f"checkpoint={run / 'model'}",
+            f"dpo.reference_checkpoint={run / 'start'}",
+            "trainer.accelerator=cpu",
+        ],
+        conf_dir(),
+    )
+    accuracy = program.execute(scored, tmp_path / "scores")
+    found = json.loads((tmp_path / "scores/pair_scores.json").read_text())
+    after = report["held_out"]["after"]
+    assert accuracy == after["accuracy"]["share"]
+    assert found["overall"]["margin"]["mean"] == pytest.approx(after["margin"]["mean"], abs=1e-6)
+    assert len(found["pairs"]) == 8
+
+
+def test_a_run_that_fails_says_so_in_its_report(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreferenceObjective, "__call__", lambda _, pairs: pairs.chosen * math.nan)
+    with pytest.raises(NonFiniteError, match="the loss is nan on the pairs of rows"):
+        tune()
+    report = json.loads((tmp_path / "run/training_report.json").read_text())
+    jsonschema.validate(report, schema())
+    assert report["status"] == "failed"
+    assert "the loss is nan" in report["reason"]
+    assert report["held_out"] is None
+    assert (tmp_path / "run/batch_not_finite_rank0.json").is_file()
+    assert not (tmp_path / "run/model").exists()
+
+
+def test_nothing_learned_is_no_improvement(tune: Tune) -> None:
+    report = tune("optimizer.lr=1e-12")
+    assert report["status"] == "no_improvement"
+
+
+def test_dropped_rows_are_counted(tune: Tune, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Say {n}", "chosen": f"one {n}", "rejected": f"two {n}"} for n in range(6)]
+    bad: list[dict[str, Any]] = [{**rows[0], "chosen": None}, {"prompt": "x"}]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *bad]))
+    overrides = (f"data.path={path}", "data.held_out_fraction=0.4", "tokenizer=char")
+    with pytest.raises(DataError, match="row 6: has null as `chosen`"):
+        tune(*overrides)
+    report = tune(*overrides, "data.on_bad_row=drop", folder="dropped")
+    assert report["data"]["dropped_training"] == {"missing field": 1, "null field": 1}
+    assert report["samples"] + report["held_out_samples"] == 6
+
+
+def test_a_sweep_is_compared_in_a_table(tune: Tune, tmp_path: Path) -> None:
+    for number, beta in enumerate((0.1, 0.5)):
+        tune(f"dpo.beta={beta}", folder=f"sweep/{number}")
+    lines = (tmp_path / "sweep/comparison.md").read_text().splitlines()
+    assert lines[0].startswith("| run | seed | loss | beta | learning_rate |")
+    assert sorted(line.split("|")[4].strip() for line in lines[2:]) == ["0.1", "0.5"]
+
+
+def test_a_dry_run_writes_nothing(
+    configured: Callable[..., RunConf], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dpo.run(configured("dry_run=true"), tmp_path / "none", []) is None
+    assert not (tmp_path / "none").exists()
+    assert "8 of the pairs that ship with infinito" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_adapters_alone_merged_and_as_gguf(tune: Tune, shared_data: Path, tmp_path: Path) -> None:
+    """A pretrained Llama with LoRA: three exports that say the same as each other."""
+    pytest.importorskip("gguf", reason="the gguf extra is not installed")
+    report = tune(
+        "model=pretrained",
+        f"model.path={shared_data / 'stories260k/hf'}",
+        "model.lora.rank=4",
+        "optimizer.lr=1e-3",
+        "dpo.reference=adapter_off",
+        "dpo.export=[model,adapter,gguf]",
+        "data.block_size=256",
+    )
+    assert report["model"]["trained_parameters"] < report["model"]["parameters"]
+    run = tmp_path / "run"
+    merged = AutoModelForCausalLM.from_pretrained(run / "model").eval()
+    adapted = AutoModelForCausalLM.from_pretrained(run / "adapter").eval()
+    read_back = AutoModelForCausalLM.from_pretrained(run, gguf_file="model.gguf").eval()
+    base = AutoModelForCausalLM.from_pretrained(shared_data / "stories260k/hf").eval()
+    ids = torch.randint(3, 512, (2, 20), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = merged(ids).logits.log_softmax(-1)
+        for other in (adapted, read_back):
+            torch.testing.assert_close(
+                other(ids).logits.log_softmax(-1), expected, rtol=0, atol=1e-5
+            )
+        assert (base(ids).logits.log_softmax(-1) - expected).abs().max() > 1e-4

@@ -1,0 +1,68 @@
+"""Scoring alone: any model, any pairs, figures that follow from log-probabilities."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from infinito import run as program
+from infinito.composition import check
+from infinito.data.tokenizers.bpe import BpeTokenizer
+from infinito.errors import CheckpointError
+from infinito.paths import conf_dir
+
+ROWS = [
+    {"prompt": "Once upon a time there was", "chosen": " a little girl", "rejected": " xq zzk"},
+    {"prompt": "One day, Tim", "chosen": " qqv", "rejected": " went to the park"},
+]
+
+
+def scored(tmp_path: Path, model: Path, *overrides: str) -> dict[str, Any]:
+    path = tmp_path / "pairs.jsonl"
+    rows = [{**row, "category": "good" if n == 0 else "bad"} for n, row in enumerate(ROWS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fixed = ["task=score_pairs", "data=pairs", "data.chat=false", f"data.path={path}"]
+    fixed += [f"checkpoint={model}", "trainer.accelerator=cpu", *overrides]
+    program.execute(check(fixed, conf_dir()), tmp_path / "run")
+    return json.loads((tmp_path / "run/pair_scores.json").read_text())
+
+
+def test_rewards_are_beta_times_log_probabilities(shared_data: Path, tmp_path: Path) -> None:
+    """Against a plain loop over tokens; a real story model knows the first pair from noise."""
+    folder = shared_data / "stories260k/hf"
+    report = scored(tmp_path, folder, "dpo.beta=0.5")
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for row, pair in zip(ROWS, report["pairs"], strict=True):
+        for side in ("chosen", "rejected"):
+            start = len(tokenizer(row["prompt"])["input_ids"])
+            ids = tokenizer(row["prompt"] + row[side])["input_ids"] + [tokenizer.eos_token_id]
+            with torch.no_grad():
+                logs = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+            total = sum(float(logs[at - 1, ids[at]]) for at in range(start, len(ids)))
+            assert pair[f"reward_{side}"] == pytest.approx(0.5 * total, abs=1e-3)
+    assert report["by_category"]["good"]["accuracy"]["share"] == 1
+    assert report["by_category"]["bad"]["accuracy"]["share"] == 0
+    assert report["overall"]["accuracy"]["share"] == 0.5
+    assert report["reference"] is None
+
+
+def test_a_model_is_indifferent_against_itself(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "stories260k/hf"
+    report = scored(tmp_path, folder, f"dpo.reference_checkpoint={folder}")
+    assert report["overall"]["margin"]["mean"] == 0
+    assert report["overall"]["ties"] == 2
+
+
+def test_different_tokenizers_do_not_compare(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "stories260k/hf"
+    other = tmp_path / "other"
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(other)
+    BpeTokenizer(257).build([], separates_documents=True).save_pretrained(other)
+    with pytest.raises(CheckpointError, match="have different tokenizers"):
+        scored(tmp_path, folder, f"dpo.reference_checkpoint={other}")
