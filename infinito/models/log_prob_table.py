@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from infinito.models.layout_probe import Layout
+from infinito.models.lora import adapters_off, has_adapters
 from infinito.models.pair_layouts import Pair, arrange
 from infinito.models.pair_scores import answer_scores
-from infinito.models.reference_policy import has_adapters
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def log_prob_table(
     with ExitStack() as stack:
         stack.callback(model.train, training)
         if not adapters and has_adapters(model):
-            stack.enter_context(model.disable_adapter())  # type: ignore[operator]
+            stack.enter_context(adapters_off(model))
         for numbers in _batches(pairs, batch_tokens):
             batch = arrange([pairs[n] for n in numbers], layout.name).to(device)
             scores = answer_scores(model, batch, layout.head).log_probs

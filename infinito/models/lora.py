@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -123,9 +124,17 @@ def has_adapters(model: nn.Module) -> bool:
 
 
 @contextmanager
-def adapters_off(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model be its base meanwhile, e.g. as the reference of preference tuning."""
-    adapted = inside_memory(model)
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """Let the model be its base meanwhile, e.g. as the reference of preference tuning.
+
+    Args:
+        model: with adapters of its own, or wrapped by peft.
+    """
+    if hasattr(model, "disable_adapter"):
+        with model.disable_adapter():  # type: ignore[operator]
+            yield
+        return
+    adapted = inside_memory(cast(PreTrainedModel, model))
     adapted.disable_adapters()
     try:
         yield

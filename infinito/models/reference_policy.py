@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infinito.errors import ConfigError
+from infinito.models.lora import adapters_off, has_adapters
 from infinito.models.pair_layouts import PairBatch
 from infinito.models.pair_scores import Head, answer_scores
 
@@ -61,7 +62,7 @@ class AdapterOffReference:
     """Those of the policy with its adapters switched off, in evaluation mode.
 
     Args:
-        policy: a model wrapped by peft.
+        policy: a model with adapters.
         head: how its logits are made.
 
     Raises:
@@ -81,7 +82,7 @@ class AdapterOffReference:
         training = self.policy.training
         if training:
             self.policy.eval()
-        with torch.no_grad(), self.policy.disable_adapter():  # type: ignore[operator]
+        with torch.no_grad(), adapters_off(self.policy):
             found = answer_scores(self.policy, batch, self.head).log_probs
         if training:
             self.policy.train()
@@ -94,8 +95,3 @@ class FreeReference:
     def __call__(self, batch: PairBatch) -> Tensor:
         """See `Reference`."""
         return torch.zeros(len(batch.tokens), dtype=torch.float64, device=batch.tokens.device)
-
-
-def has_adapters(model: nn.Module) -> bool:
-    """Whether the model has adapters of peft that can be switched off."""
-    return hasattr(model, "disable_adapter") and hasattr(model, "peft_config")

@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
 from infinito.models.layout_probe import Layout
 from infinito.models.pair_layouts import PairBatch
 from infinito.models.pair_scores import answer_scores
+from infinito.models.pretrained import additions, rests_on_base
 from infinito.models.reference_policy import Reference
 from infinito.models.token_log_probs import TokenScores
 from infinito.objectives.preference import PairLogProbs
@@ -29,6 +31,7 @@ from infinito.tasks.language_model import seed_device
 from infinito.tasks.metric_means import MetricMeans
 from infinito.tasks.schedule import Plateau
 from infinito.trainer.checkpoint_io import FORMAT
+from infinito.trainer.loading import MODEL_PREFIX, check_fits
 
 
 class DpoPolicyTask(LightningModule):
@@ -54,7 +57,7 @@ class DpoPolicyTask(LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         layout: Layout,
         objective: PreferenceObjective,
         optimizer: AdamWConf,
@@ -80,6 +83,7 @@ class DpoPolicyTask(LightningModule):
         self.last_loss: Tensor | None = None
         self.last_gradient_norm: Tensor | None = None
         self.plateau = Plateau(optimizer.plateau_factor, optimizer.plateau_patience)
+        self.strict_loading = not rests_on_base(model)
 
     def forward(
         self, batch: PairBatch, statistics: bool = False
@@ -165,11 +169,17 @@ class DpoPolicyTask(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what makes the checkpoint readable without its run folder."""
         checkpoint["infinito"] = {"format": FORMAT, **self.description}
+        checkpoint["state_dict"] = additions(self.model, checkpoint["state_dict"], MODEL_PREFIX)
         checkpoint["plateau"] = self.plateau.state_dict()
         checkpoint["training_means"] = self.training_means.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes back the plateau's state and the figures that are not logged yet."""
+        """Takes back the plateau's state and the figures that are not logged yet.
+
+        Raises:
+            CheckpointError: it holds adapters of another base model.
+        """
+        check_fits(self.model, checkpoint)
         self.plateau = Plateau(**checkpoint["plateau"])
         self.training_means.load_state_dict(checkpoint["training_means"])
 

@@ -1,1 +1,1 @@
-"""Preference pairs: reading, checking, tokenising, batching, and what the reference says of them."""
+"""Preference pairs: reading, checking, tokenising, batching, and what a reference says of them."""

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,14 +23,17 @@ from torch import Tensor, nn
 
 from infinito.models.layout_probe import Layout
 from infinito.models.log_prob_table import log_prob_table
+from infinito.models.lora import has_adapters
 from infinito.models.pair_layouts import Pair
-from infinito.models.reference_policy import has_adapters
 from infinito.storage import locked, written_whole
 
 VERSION = 1
 """Of how log-probabilities are computed; another one finds nothing of the former."""
 
-_UNRELATED = ("_name_or_path", "transformers_version", "use_cache", "architectures")
+_UNRELATED = (
+    *("_name_or_path", "transformers_version", "use_cache", "architectures"),
+    *("base_model", "lora"),  # the name of a base, and what is added to it
+)
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +105,8 @@ def _own_weights(model: nn.Module) -> dict[str, Tensor]:
     """Weights by the names they have without adapters, which are left out."""
     if not has_adapters(model):
         return dict(model.state_dict())
-    weights = model.get_base_model().state_dict()  # type: ignore[operator]
+    whole: Any = model
+    weights = (whole.get_base_model() if hasattr(model, "get_base_model") else whole).state_dict()
     return {
         name.replace(".base_layer.", "."): value
         for name, value in weights.items()
