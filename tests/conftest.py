@@ -15,6 +15,9 @@ from infinito.composition import check
 from infinito.config import RunConf
 from infinito.paths import conf_dir
 
+if not Path("/dev/nvidia0").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when torch first imports triton
+
 ROOT = Path(__file__).resolve().parent.parent
 
 TINY = (

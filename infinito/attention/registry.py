@@ -9,10 +9,12 @@ import difflib
 
 from infinito.attention import cdist, chunked, fused_cpu, reference, sdpa
 from infinito.attention.backend import Backend, Request
+from infinito.attention.triton import backend as triton
 from infinito.errors import ConfigError
 
 BACKENDS: tuple[Backend, ...] = (
     fused_cpu.BACKEND,
+    triton.BACKEND,
     sdpa.BACKEND,
     cdist.BACKEND,
     chunked.BACKEND,
