@@ -25,6 +25,9 @@ from infinito.search.outcomes import Outcome, scores, write_outcome
 LABEL = "INFINITO_TRIAL"
 """The job's environment variable that names the launch."""
 
+SIGNALLED = 128
+"""Exit codes above tell the signal that asked a trial, and so the sweep, to stop."""
+
 
 class TrialTimeout(BaseException):
     """A trial ran past its limit; no `except Exception` of the trial's own may swallow this."""
@@ -84,6 +87,8 @@ class TrialTask:
                 returned = self.run(config)
             values = scores(returned, self.objectives)
         except (Exception, SystemExit, TrialTimeout) as fault:
+            if getattr(fault, "exit_code", 0) > SIGNALLED:
+                raise KeyboardInterrupt from fault  # the sweep's to obey: the trial has not failed
             values, error = None, described(fault)
             log = Path(hydra.runtime.output_dir) / "error.txt"
             log.write_text("".join(traceback.format_exception(fault)), encoding="utf-8")

@@ -269,6 +269,15 @@ def test_failures_stop_a_sweep_only_beyond_the_rate(swept: Swept) -> None:
     assert (Path("sweep2") / "optimization_results.yaml").is_file()
 
 
+def test_a_signal_ends_the_sweep_and_fails_no_trial(
+    swept: Swept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        swept("signalled=[1]")
+    assert states(Path("sweep")) == {"finished": [0], "failed": [], "running": [1]}
+    assert "`hydra.sweeper.resume=sweep`" in capsys.readouterr().out
+
+
 def test_a_small_space_ends_early(swept: Swept, capsys: pytest.CaptureFixture[str]) -> None:
     folder = swept("hydra.sweeper.n_trials=9", space=("n=1,2", "kind=good,bad"))
     assert len(trials_of(folder)) == 4

@@ -13,6 +13,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from infinito.errors import InfinitoError
+
 DEFAULTS = [
     "_self_",
     {"override hydra/job_logging": "none"},
@@ -31,6 +33,7 @@ CONFIG = {
     "nan": [],
     "hang": [],
     "die": [],
+    "signalled": [],
     "returns": "score",
     "hydra": {"output_subdir": None},
 }
@@ -44,6 +47,10 @@ def main(config: DictConfig) -> Any:
     print("a trial's own output")
     if number in config.crash:
         raise RuntimeError("boom")
+    if number in config.signalled:
+        error = InfinitoError("stopped by signal 2 after saving")
+        error.exit_code = 130
+        raise error
     if number in config.die:
         os.kill(os.getpid(), 9)
     if number in config.hang:
