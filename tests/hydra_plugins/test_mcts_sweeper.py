@@ -188,13 +188,18 @@ def test_batches_through_the_launcher_repeat_themselves(swept: Swept) -> None:
     assert proposals(first) == proposals(second) != proposals(other)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("isolate", [False, True])
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_other_launchers_run_the_same_sweep(tiny: Tiny, tmp_path: Path, launcher: str) -> None:
+def test_other_launchers_run_the_same_sweep(
+    tiny: Tiny, tmp_path: Path, launcher: str, isolate: bool
+) -> None:
     package = {"joblib": "joblib", "submitit_local": "submitit"}[launcher]
     pytest.importorskip(f"hydra_plugins.hydra_{package}_launcher", reason=f"no {launcher} launcher")
     batches = ("hydra.sweeper.n_jobs=2", "crash=[1]", "hydra.sweeper.trial_timeout_s=60")
     assert tiny(*batches, trials=4, folder="basic").returncode == 0
-    finished = tiny(*batches, f"hydra/launcher={launcher}", trials=4, folder=launcher)
+    own = (f"hydra/launcher={launcher}", f"hydra.sweeper.isolate={isolate}")
+    finished = tiny(*batches, *own, trials=4, folder=launcher)
     assert finished.returncode == 0, finished.stderr
     assert states(tmp_path / launcher) == states(tmp_path / "basic")
     assert proposals(tmp_path / launcher) == proposals(tmp_path / "basic")
