@@ -74,15 +74,15 @@ class RlSchedulerTask(LightningModule):
         """PPO's own optimizer, so that Lightning saves it."""
         return self.stepped.ppo.policy.optimizer
 
-    def on_train_start(self) -> None:
-        """Resets the environments, or takes them up where a checkpoint left them.
-
-        The policy steps Lightning's wrapper of its optimizer: else `global_step` would stay 0.
-        """
+    def on_fit_start(self) -> None:
+        """Resets the environments, or takes them up where a checkpoint left them."""
         self.stepped.begin()
         if self.saved is not None:
             self.stepped.load_state_dict(self.saved)
             self.saved = None
+
+    def on_train_start(self) -> None:
+        """Lets the policy step Lightning's wrapper of its optimizer: else `global_step` stays 0."""
         wrapper = self.optimizers()
         self.stepped.ppo.policy.optimizer = wrapper  # type: ignore[assignment]
         self.trainer.should_stop |= self.monitor.collapsed

@@ -106,7 +106,7 @@ def test_observations_by_hand() -> None:
     metrics = Metrics(*(np.array([each]) for each in (3.0, 5.0, 1.0, 0.25)))
     seen = observed(metrics, np.array([1.0]))
     np.testing.assert_allclose(seen, [[0.0, 0.0, 0.0, -0.5, -0.5, 1.0]])
-    assert list(BOUNDS)[0] == "coherence"
+    assert next(iter(BOUNDS)) == "coherence"
 
 
 def test_time_since_coherent_counts_and_starts_anew(new_episodes: Make) -> None:
@@ -136,7 +136,7 @@ def test_a_saved_state_goes_on_with_the_same_bits(new_episodes: Make) -> None:
     seen = []
     for episodes in (whole, stopped):
         episodes.restart(np.array([True, True]))
-    for step, action in enumerate(actions):
+    for action in actions:
         whole.step(action)
         if whole.over.any():
             whole.restart(whole.over)

@@ -26,7 +26,9 @@ def windows(ground: rl_build.Ground) -> Tensor:
     return ground.text.drawn([(0, index) for index in range(3)], 2, 2)
 
 
-def trained(learners: Learners, windows: Tensor, text: float = 1.0, phi_weight: float = 0.5) -> None:
+def trained(
+    learners: Learners, windows: Tensor, text: float = 1.0, phi_weight: float = 0.5
+) -> None:
     for batch in windows:
         ones = torch.ones(learners.count)
         learners.train(batch, text * ones, phi_weight * ones)
@@ -121,9 +123,7 @@ def test_put_and_taken_restore_a_state_with_a_fresh_optimizer(
     assert learners.first_moments[0].any()
 
 
-def test_a_saved_state_goes_on_with_the_same_bits(
-    ground: rl_build.Ground, windows: Tensor
-) -> None:
+def test_a_saved_state_goes_on_with_the_same_bits(ground: rl_build.Ground, windows: Tensor) -> None:
     whole, stopped = (Learners(ground.model, 3, SGD) for _ in range(2))
     trained(whole, windows)
     trained(stopped, windows[:1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -76,7 +78,7 @@ def test_v3_adds_up_to_the_fall_of_the_loss_whatever_the_way() -> None:
     ways = ([40.0, 20.0, 10.0], [40.0, 400.0, 15.0, 10.0])
     for way in ways:
         points = [(0.9, 9.0, each, 0.7) for each in way]
-        earned = sum(reward("v3", a, b) for a, b in zip(points, points[1:], strict=False))
+        earned = sum(reward("v3", a, b) for a, b in pairwise(points))
         assert earned == pytest.approx(10 * np.log(40 / 10))
 
 

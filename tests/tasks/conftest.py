@@ -1,0 +1,7 @@
+"""The tiny schedule of tests/rl, for the task that learns it."""
+
+from __future__ import annotations
+
+from ..rl.conftest import ground, rl_configured
+
+__all__ = ["ground", "rl_configured"]
