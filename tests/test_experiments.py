@@ -23,13 +23,14 @@ OPTIONS = [
 ]
 NEEDED = {
     "data/text": ["data.path=x"],
+    "data/pairs": ["task=dpo"],
     "tokenizer/pretrained": ["tokenizer.path=x"],
     "tokenizer/own": ["model=gpt2"],
     "attention/own": ["model=gpt2"],
     "model/pretrained": ["model.path=x"],
     "experiment/shakespeare_char": ["data.path=x"],
 }
-ELSEWHERE = ("reproducibility", "base_gpt2_lora")
+ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b")
 """Experiments whose training has a test of its own."""
 SHORT = (
     "trainer.max_steps=2",

@@ -12,11 +12,12 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from infinito import run as program
 from infinito.composition import check
 from infinito.config import RunConf
+from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.errors import DataError, NonFiniteError
 from infinito.jobs import dpo
 from infinito.objectives.preference_objective import PreferenceObjective
@@ -252,15 +253,65 @@ def test_adapters_alone_merged_and_as_gguf(tune: Tune, shared_data: Path, tmp_pa
     )
     assert report["model"]["trained_parameters"] < report["model"]["parameters"]
     run = tmp_path / "run"
-    merged = AutoModelForCausalLM.from_pretrained(run / "model").eval()
-    adapted = AutoModelForCausalLM.from_pretrained(run / "adapter").eval()
-    read_back = AutoModelForCausalLM.from_pretrained(run, gguf_file="model.gguf").eval()
-    base = AutoModelForCausalLM.from_pretrained(shared_data / "stories260k/hf").eval()
+    merged = AutoModelForCausalLM.from_pretrained(run / "model")
+    adapted = AutoModelForCausalLM.from_pretrained(run / "adapter")
+    read_back = AutoModelForCausalLM.from_pretrained(run, gguf_file="model.gguf")
+    base = AutoModelForCausalLM.from_pretrained(shared_data / "stories260k/hf")
     ids = torch.randint(3, 512, (2, 20), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = merged(ids).logits.log_softmax(-1)
-        for other in (adapted, read_back):
-            torch.testing.assert_close(
-                other(ids).logits.log_softmax(-1), expected, rtol=0, atol=1e-5
-            )
-        assert (base(ids).logits.log_softmax(-1) - expected).abs().max() > 1e-4
+        expected, *others, original = (
+            each.double().eval()(ids).logits.log_softmax(-1)
+            for each in (merged, adapted, read_back, base)
+        )
+    for other in others:
+        torch.testing.assert_close(other, expected, rtol=0, atol=1e-5)
+    assert (original - expected).abs().max() > 1e-4
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def tiny_qwen(tmp_path: Path) -> Path:
+    """A Qwen2 of toy size with a tokenizer that has ChatML and its special tokens."""
+    tokenizer = BpeTokenizer(280).build(
+        ["What is a way to remember the list? Say it aloud."] * 40, separates_documents=True
+    )
+    tokenizer.add_special_tokens(
+        {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]}
+    )
+    tokenizer.chat_template = CHATML
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=300,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            eos_token_id=tokenizer.eos_token_id,
+            tie_word_embeddings=True,
+        )
+    )
+    model.save_pretrained(tmp_path / "qwen")
+    tokenizer.save_pretrained(tmp_path / "qwen")
+    return tmp_path / "qwen"
+
+
+def test_the_qwen_preset_on_a_small_qwen(tiny_qwen: Path, tmp_path: Path) -> None:
+    overrides = ["+experiment=dpo_qwen_05b", f"model.path={tiny_qwen}", "trainer.accelerator=cpu"]
+    overrides += ["generation.max_new_tokens=3", "trainer.threads=1", "trainer.progress_bar=false"]
+    cache = f"data.cache_dir={tmp_path / 'cache'}"
+    program.execute(check([*overrides, cache], conf_dir()), tmp_path / "run")
+    report = json.loads((tmp_path / "run/training_report.json").read_text())
+    assert (report["model"]["name"], report["model"]["type"]) == ("qwen", "qwen2")
+    assert report["model"]["trained_parameters"] == report["model"]["parameters"]
+    assert (report["steps"], report["epochs"]) == (6, 3)
+    assert report["initial_loss"] == pytest.approx(math.log(2), abs=1e-12)
+    assert report["answers"][0]["prompt"] == "How can I keep cut tulips fresh for a week?"
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run/model")
+    assert tokenizer.chat_template == CHATML
