@@ -112,5 +112,9 @@ def _attention_window(model: nn.Module) -> int | None:
 
 
 def _log_probs(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> torch.Tensor:
-    batch = arrange([pair], name).to(next(model.parameters()).device)
-    return answer_scores(model, batch, head).tokens.log_probs.double()
+    """Those of each token of the chosen answer, then of the rejected one."""
+    # Answer by answer, for the plain logits of a large vocabulary are the peak of a whole training.
+    call_tokens = 0 if name == "full" else None
+    batch = arrange([pair], name, call_tokens=call_tokens).to(next(model.parameters()).device)
+    scores = answer_scores(model, batch, head).tokens.log_probs.double()
+    return scores[batch.answers.argsort(stable=True)]

@@ -99,13 +99,13 @@ def arrange(
         layout: one of `LAYOUTS`.
         reference: (2·pairs,) log-probabilities that the reference gives the answers.
         share: see `PairBatch`; None for one process.
-        call_tokens: tokens that cost as much as a further call of the model; None for one call,
-            as the full layout always has.
+        call_tokens: tokens that cost as much as a further call of the model; None for one call.
     """
     answers = [pair.chosen_ids for pair in pairs] + [pair.rejected_ids for pair in pairs]
     lengths = _row_lengths(pairs, layout)
-    one_call = call_tokens is None or layout == "full"
-    parts = [list(range(len(lengths)))] if one_call else like_lengths(lengths, call_tokens or 0)
+    parts = [list(range(len(lengths)))]
+    if call_tokens is not None:
+        parts = like_lengths(lengths, call_tokens)
     inputs, positions, order = [], [], []
     for rows in parts:
         if layout == "shared":

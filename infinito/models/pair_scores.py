@@ -37,15 +37,13 @@ def answer_scores(
         head: how logits are made, unless the layout is `full`, which takes the model's own.
         statistics: also entropy, mean logits and top choices of the tokens.
     """
-    if batch.layout == "full":
-        logits = _forward(model, batch, 0).logits.flatten(0, 1)[batch.positions[0]]
-        scores = logit_scores(logits, batch.targets, statistics)
-    elif head == "fused":
-        hidden = torch.cat([_hidden_at(model, batch, part) for part in range(len(batch.inputs))])
+    parts = range(len(batch.inputs))
+    if head == "fused" and batch.layout != "full":
+        hidden = torch.cat([_hidden_at(model, batch, part) for part in parts])
         module = model.get_output_embeddings()  # type: ignore[operator]
         scores = token_scores(hidden, module.weight, module.bias, batch.targets, statistics)
     else:
-        logits = torch.cat([_logits_at(model, batch, part) for part in range(len(batch.inputs))])
+        logits = torch.cat([_logits_at(model, batch, part) for part in parts])
         scores = logit_scores(logits, batch.targets, statistics)
     sums = torch.zeros(len(batch.tokens), dtype=torch.float64, device=batch.tokens.device)
     return AnswerScores(sums.index_add(0, batch.answers, scores.log_probs.double()), scores)
@@ -78,10 +76,13 @@ def _hidden_at(model: nn.Module, batch: PairBatch, part: int) -> Tensor:
 
 
 def _logits_at(model: nn.Module, batch: PairBatch, part: int) -> Tensor:
-    """The model's own logits (answer tokens of the part, vocab), and no others."""
+    """The model's own logits (answer tokens of the part, vocab)."""
+    positions = batch.positions[part]
+    if batch.layout == "full":
+        return _forward(model, batch, part).logits.flatten(0, 1)[positions]
 
     def keep(hidden: Tensor) -> Tensor:
-        return hidden.flatten(0, 1)[None, batch.positions[part]]
+        return hidden.flatten(0, 1)[None, positions]
 
     with _before_head(model, keep):
         return _forward(model, batch, part).logits[0]
