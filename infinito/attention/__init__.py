@@ -5,6 +5,7 @@ from infinito.attention.functional import attend_prepared, distance_attention, p
 from infinito.attention.metrics import METRICS
 from infinito.attention.reference import reference_attention
 from infinito.attention.registry import BACKENDS, choose_backend, explain
+from infinito.attention.row_statistics import RowStatistics, call_statistics, row_statistics
 from infinito.attention.statistics import attention_statistics
 
 __all__ = [
@@ -12,11 +13,14 @@ __all__ = [
     "METRICS",
     "Backend",
     "Request",
+    "RowStatistics",
     "attend_prepared",
     "attention_statistics",
+    "call_statistics",
     "choose_backend",
     "distance_attention",
     "explain",
     "prepare",
     "reference_attention",
+    "row_statistics",
 ]

@@ -41,8 +41,8 @@ _watching: ContextVar[tuple[Calls, ...]] = ContextVar("watching", default=())
 
 
 @contextmanager
-def watched_attention(last: int = 1) -> Iterator[Calls]:
-    """Keep the `last` attention calls that are made inside, of any model; may be nested."""
+def watched_attention(last: int | None = 1) -> Iterator[Calls]:
+    """Keep the `last` attention calls (None: all) made inside, of any model; may be nested."""
     calls: Calls = deque(maxlen=last)
     token = _watching.set((*_watching.get(), calls))
     try:

@@ -16,6 +16,7 @@ from infinito.attention.backend import Request
 from infinito.attention.functional import describe, prepare
 from infinito.attention.kernel_call import run_kernel
 from infinito.attention.metrics import find_metric
+from infinito.attention.observation import AttentionCall
 from infinito.attention.reference import weigh
 
 
@@ -33,6 +34,17 @@ class RowStatistics(NamedTuple):
     """The mean weight of a visible key, which is 1 over their number."""
     largest: Tensor
     """The largest weight."""
+
+    def means(self) -> dict[str, float]:
+        """Return the means over rows that `attention_statistics` returns of whole weights."""
+        keys = self.mean.reciprocal().round()
+        seeing, several = self.mean > 0, (self.mean > 0) & (keys > 1)
+        return {
+            "entropy_nats": self.entropy[seeing].mean().item(),
+            "entropy": (self.entropy[several] / keys[several].log()).mean().item(),
+            "mean": self.mean[seeing].mean().item(),
+            "max": self.largest[seeing].mean().item(),
+        }
 
 
 @torch.no_grad()
@@ -52,14 +64,21 @@ def row_statistics(
         ConfigError: metric or p unknown.
         ValueError: shapes that do not fit together.
     """
+    queries, keys, _, factor = prepare(queries, keys, keys, metric, scale, p)
+    kernel = find_metric(metric, p).KERNEL
+    return call_statistics(AttentionCall(queries, keys, kernel, factor, p, causal, key_padding))
+
+
+@torch.no_grad()
+def call_statistics(call: AttentionCall) -> RowStatistics:
+    """Return the statistics of every row of an attention call that was watched."""
+    queries, keys, kernel, factor, p, causal, visible = call
     # A value of width 1 stands in for those that nobody asks for.
     values = keys.new_zeros(1).expand(*keys.shape[:3], 1)
-    queries, keys, values, factor = prepare(queries, keys, values, metric, scale, p)
-    kernel = find_metric(metric, p).KERNEL
-    request = describe(queries, keys, values, kernel, factor, p, causal, 0.0, key_padding)
+    request = describe(queries, keys, values, kernel, factor, p, causal, 0.0, visible)
     if fused_cpu.BACKEND.obstacle(request) is None:
-        return _fused(queries, keys, values, request, key_padding)
-    four = chunked.in_blocks(_summarise, queries, keys, values, request, key_padding)
+        return _fused(queries, keys, values, request, visible)
+    four = chunked.in_blocks(_summarise, queries, keys, values, request, visible)
     return RowStatistics(*four.float().unbind(-1))
 
 

@@ -12,18 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from infinito import build, runs
-from infinito.attention.statistics import attention_statistics
 from infinito.config import RunConf
 from infinito.errors import CheckpointError
 from infinito.jobs.evaluate import data_for
 from infinito.reports.heat_maps import attention_figure
 from infinito.summary import shown, write_json
 from infinito.trainer.loading import open_trained
-from infinito.trainer.validation_report import probe_attention
+from infinito.trainer.validation_report import probe_attention, probe_statistics
 
 WINDOWS = 16
 """Windows of the split that are measured."""
-SHOWN_POSITIONS = 64
+SHOWN = 64
 """Positions that a heat map shows."""
 
 
@@ -36,10 +35,10 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     data = data_for(run, trained)
     blocks = data.blocks(run.split)  # type: ignore[arg-type]
     windows = torch.stack(list(islice((blocks[i] for i in range(len(blocks))), WINDOWS)))
-    weights = probe_attention(model, windows[:, :-1].to(model.device))
-    if not weights:
-        raise CheckpointError(f"{trained.source}: this model does not return its attention")
-    layers = [attention_statistics(layer) for layer in weights]
+    inputs = windows[:, :-1].to(model.device)
+    layers, weights = probe_statistics(model, inputs), probe_attention(model, inputs[:1, :SHOWN])
+    if not (layers and weights):
+        raise CheckpointError(f"{trained.source}: this model does not show its attention")
     runs.record_config(folder, asdict(run), overrides)
     write_json(
         folder / "attention.json",
@@ -50,7 +49,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
             "layers": layers,
         },
     )
-    shown_weights = [layer[0, :, :SHOWN_POSITIONS, :SHOWN_POSITIONS] for layer in weights]
+    shown_weights = [layer[0] for layer in weights]
     figure = attention_figure(shown_weights, f"{trained.source}, first {run.split} window")
     figure.savefig(folder / "attention.png", dpi=110)
     table = Table(title="attention", title_justify="left", box=None)

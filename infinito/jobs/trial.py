@@ -19,13 +19,12 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from infinito import build, runs
-from infinito.attention.statistics import attention_statistics
 from infinito.config import RunConf
 from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
 from infinito.summary import score_of, write_json
 from infinito.tasks.language_model import LanguageModelTask, loss_report
-from infinito.trainer.validation_report import PROBE_WINDOWS, probe_attention
+from infinito.trainer.validation_report import PROBE_WINDOWS, probe_statistics
 
 LOSS_CEILING = 10.0
 STEP_CEILING_S = 1.0
@@ -152,11 +151,10 @@ def attention_figures(task: LanguageModelTask, data: LanguageDataModule) -> dict
     """Mean entropy of attention, 0 to 1, on a few validation windows, if the model tells it."""
     blocks = data.blocks("valid")
     windows = blocks.__getitems__(range(min(PROBE_WINDOWS, len(blocks))))
-    layers = probe_attention(task.model, windows[:, :-1].to(task.model.device))
+    layers = probe_statistics(task.model, windows[:, :-1].to(task.model.device))
     if not layers:
         return {}
-    entropies = [attention_statistics(layer)["entropy"] for layer in layers]
-    return {"attention/entropy": statistics.fmean(entropies)}
+    return {"attention/entropy": statistics.fmean(layer["entropy"] for layer in layers)}
 
 
 def reused_data(run: RunConf) -> LanguageDataModule:

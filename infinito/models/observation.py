@@ -89,12 +89,16 @@ def last_call(calls: Calls) -> AttentionCall:
 
 
 @contextmanager
-def watched_layers(model: nn.Module) -> Iterator[Calls]:
-    """Watch the attention of a causal LM, distance attention or one of transformers' own."""
+def watched_layers(model: nn.Module, last: int | None = 1) -> Iterator[Calls]:
+    """Watch the attention of a causal LM, distance attention or one of transformers' own.
+
+    Args:
+        last: layers to keep, None for all of them.
+    """
     config: Any = trunk_of(model).config
     name = config._attn_implementation or ""
     attend = ALL_ATTENTION_FUNCTIONS.get(name)
-    with watched_attention() as calls:
+    with watched_attention(last) as calls:
         if name.startswith("infinito_") or isinstance(attend, _Watched):
             yield calls
             return

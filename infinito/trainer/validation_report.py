@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -12,12 +13,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from infinito.attention.statistics import attention_statistics
+from infinito.attention import call_statistics
+from infinito.models.observation import watched_layers
 from infinito.reports.heat_maps import attention_figure
 from infinito.seeding import child_seed
 
 PROBE_WINDOWS = 4
 """Validation windows whose attention is measured."""
+SHOWN_POSITIONS = 256
+"""Positions of the first window that a heat map shows at most."""
+
+_log = logging.getLogger(__name__)
 
 
 class ValidationReport(Callback):
@@ -60,15 +66,16 @@ class ValidationReport(Callback):
         names = [name for name in trainer.callback_metrics if name.startswith("val/")]
         metrics = {name: float(trainer.callback_metrics[name]) for name in names}
         model = cast(PreTrainedModel, pl_module.model)
-        weights: list[Tensor] = []
         if self.measure_attention and self._probe is not None:
-            weights = probe_attention(model, self._probe)
-        if weights:
-            for layer, layer_weights in enumerate(weights, start=1):
-                statistics = attention_statistics(layer_weights)
+            layers = probe_statistics(model, self._probe)
+            for layer, statistics in enumerate(layers, start=1):
                 metrics |= {f"attention/{k}/layer_{layer}": v for k, v in statistics.items()}
-            figure = attention_figure([layer[0] for layer in weights], f"step {step}")
-            logger.experiment.add_figure("attention/weights", figure, step)
+            if weights := probe_attention(model, self._probe[:1, :SHOWN_POSITIONS]):
+                figure = attention_figure([layer[0] for layer in weights], f"step {step}")
+                logger.experiment.add_figure("attention/weights", figure, step)
+            if not (layers and weights):
+                self.measure_attention = False
+                _log.info("this model does not show its attention: no figures of it are written")
         logger.log_metrics(metrics, step=step)
         if self.sample_tokens:
             seed = child_seed(self.seed, "sample", step)
@@ -103,6 +110,21 @@ def returning_attention(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(own)
+
+
+@torch.no_grad()
+def probe_statistics(model: PreTrainedModel, inputs: Tensor) -> list[dict[str, float]]:
+    """How spread out the attention of each layer is, none if the model does not show it.
+
+    Memory is linear in time; the numbers are those of `attention_statistics`.
+
+    Args:
+        model: Any causal LM.
+        inputs: Token ids (batch, time).
+    """
+    with evaluated_eagerly(model), watched_layers(model, last=None) as calls:
+        model(input_ids=inputs, use_cache=False)
+    return [call_statistics(call).means() for call in calls]
 
 
 @torch.no_grad()

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
+from infinito.attention import attention_statistics
 from infinito.trainer.loading import open_trained
-from infinito.trainer.validation_report import evaluated_eagerly, probe_attention, sample_text
+from infinito.trainer.validation_report import (
+    evaluated_eagerly,
+    probe_attention,
+    probe_statistics,
+    sample_text,
+)
 
 
 def test_samples_repeat_themselves_and_touch_nothing(trained: Callable[..., Path]) -> None:
@@ -39,3 +46,20 @@ def test_compiled_code_is_left_out_and_put_back(trained: Callable[..., Path]) ->
         assert not model.training
     assert model._compiled_call_impl is compiled
     assert model.training
+
+
+def test_statistics_are_those_of_the_whole_weights(trained: Callable[..., Path]) -> None:
+    model = open_trained(str(trained())).model
+    inputs = torch.randint(0, 20, (2, 9))
+    (found,) = probe_statistics(model, inputs)
+    (weights,) = probe_attention(model, inputs)
+    assert found == pytest.approx(attention_statistics(weights), rel=1e-5)
+
+
+def test_a_part_of_a_causal_window_has_the_weights_of_the_whole(
+    trained: Callable[..., Path],
+) -> None:
+    model = open_trained(str(trained())).model
+    inputs = torch.randint(0, 20, (2, 9))
+    (whole,), (part,) = (probe_attention(model, x) for x in (inputs, inputs[:1, :5]))
+    torch.testing.assert_close(part, whole[:1, :, :5, :5])
