@@ -85,7 +85,7 @@ def test_from_pairs_to_report_without_a_network(tune: Tune, tmp_path: Path) -> N
     assert report["status"] in ("ok", "no_improvement")
     assert (report["samples"], report["held_out_samples"], report["epochs"]) == (8, 8, 2)
     assert report["steps"] == 4
-    assert report["initial_loss"] == pytest.approx(math.log(2), abs=1e-12)
+    assert report["initial_loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert report["held_out"]["before"]["ties"] == 8
     assert len(report["answers"]) == 2
     assert set(report["held_out"]["by_category"]) == {
@@ -311,7 +311,7 @@ def test_the_qwen_preset_on_a_small_qwen(tiny_qwen: Path, tmp_path: Path) -> Non
     assert (report["model"]["name"], report["model"]["type"]) == ("qwen", "qwen2")
     assert report["model"]["trained_parameters"] == report["model"]["parameters"]
     assert (report["steps"], report["epochs"]) == (6, 3)
-    assert report["initial_loss"] == pytest.approx(math.log(2), abs=1e-12)
+    assert report["initial_loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert report["answers"][0]["prompt"] == "How can I keep cut tulips fresh for a week?"
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run/model")
     assert tokenizer.chat_template == CHATML
