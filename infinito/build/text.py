@@ -7,6 +7,7 @@ from transformers import PreTrainedTokenizerFast
 from infinito import config
 from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
+from infinito.data.hub import model_folder
 from infinito.data.sources.markov import MarkovSource
 from infinito.data.sources.python_docs import PythonDocs
 from infinito.data.sources.source import Split, TextSource
@@ -69,7 +70,9 @@ def tokenizer_spec(run: RunConf) -> TokenizerSpec:
         case "word":
             return WordTokenizer(tokenizer.vocab_size)
         case _:
-            return PretrainedTokenizer(str(tokenizer.path))
+            path = str(tokenizer.path)
+            of_model = isinstance(run.model, config.PretrainedConf) and path == run.model.path
+            return PretrainedTokenizer(str(model_folder(path)) if of_model else path)
 
 
 def data_module(

@@ -201,9 +201,13 @@ def test_whole_weights_do_not_pass_for_adapters(trained: Train, gpt2_folder: Pat
 
 
 @pytest.mark.usefixtures("closed_hub")
-def test_an_unreachable_hub_names_the_local_path(configured: Callable[..., RunConf]) -> None:
-    with pytest.raises(HubError, match=r"path=<folder"):
-        program.execute(configured("model.path=a/b"), Path("nowhere"))
+def test_an_unreachable_hub_names_the_local_path(
+    configured: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        HubError, match=r"the model a/b: .*Use a local copy with model\.path=<folder>"
+    ):
+        program.execute(configured("model.path=a/b"), tmp_path / "run")
 
 
 def test_what_does_not_fit_is_refused(trained: Train, tmp_path: Path) -> None:
@@ -214,7 +218,46 @@ def test_what_does_not_fit_is_refused(trained: Train, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leaves nothing to train"):
         trained("model.trainable=memory", folder="memory")
     with pytest.raises(DataError, match=r"no folder with a config\.json"):
-        trained(f"model.path={tmp_path}/absent", "tokenizer=char", folder="absent")
+        trained(f"model.path={tmp_path}/absent", folder="absent")
+
+
+@pytest.mark.parametrize(
+    ("override", "tolerance"),
+    [("model.gradient_checkpointing=true", 1e-5), ("model.dtype=bfloat16", 0.1)],
+)
+def test_memory_can_be_saved(trained: Train, override: str, tolerance: float) -> None:
+    usual = ("model.lora.dropout=0", "trainer.max_steps=3")
+    folders = [trained(*usual), trained(*usual, override, folder="small")]
+    losses = [json.loads((each / "summary.json").read_text())["val/loss"] for each in folders]
+    assert losses[1] == pytest.approx(losses[0], abs=tolerance)
+
+
+def test_base_gpt2_lora_runs_from_a_folder_without_the_hub(
+    gpt2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    overrides = [
+        "+experiment=base_gpt2_lora",
+        f"model.path={gpt2_folder}",
+        "data.block_size=32",
+        "data.batch_size=4",
+        "data.parts=topics",
+        "data.max_bytes=150000",
+        f"data.cache_dir={tmp_path / 'cache'}",
+        "objective.calibration_windows=16",
+        "trainer.max_steps=3",
+        "trainer.validate_every=3",
+        "trainer.accelerator=cpu",
+        "trainer.threads=1",
+        "trainer.progress_bar=false",
+    ]
+    program.execute(check(overrides, conf_dir()), tmp_path / "run")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["steps"] == 3
+    assert 0 < summary["val/phi"] < 10
+    assert (tmp_path / "run/model/model.safetensors").is_file()
+    names = weights_of(read_checkpoint(tmp_path / "run/checkpoints/best.ckpt"))
+    assert all("lora_" in name for name in names)
 
 
 def test_a_dry_run_estimates_it(
