@@ -20,41 +20,46 @@ class Evidence:
 
     Attributes:
         rows: (trials, parameters).
-        losses: (trials,): less is better; a failed trial has the worst loss seen, one that is
-            running has NaN.
+        table: (trials, objectives): less is better; a failed trial has the worst losses seen, one
+            that is running has NaN.
         numbers: (trials,): their numbers, −1 for trials of earlier searches.
     """
 
     rows: Array
-    losses: Array
+    table: Array
     numbers: NDArray[np.int64]
 
     @classmethod
     def of(
-        cls,
-        space: Space,
-        prior: Sequence[Trial],
-        trials: Sequence[Trial],
-        signs: Sequence[float],
-        rng: np.random.Generator,
+        cls, space: Space, prior: Sequence[Trial], trials: Sequence[Trial], signs: Sequence[float]
     ) -> Evidence:
-        """What these trials say; `rng` weighs several objectives."""
+        """What these trials say."""
         every = [*prior, *trials]
         rows = np.array([space.encode(trial.params) for trial in every])
-        one = scalarised(losses(every, signs), rng)
+        table = losses(every, signs)
         failed = np.array([trial.state == "failed" for trial in every], dtype=bool)
-        if not np.isnan(one).all():
-            one[failed] = np.nanmax(one)
+        if not np.isnan(table).all():
+            table[failed] = np.nanmax(table, axis=0)
         numbers = [-1] * len(prior) + [trial.number for trial in trials]
-        return cls(rows.reshape(len(every), len(space.names)), one, np.array(numbers, dtype=int))
+        return cls(rows.reshape(len(every), len(space.names)), table, np.array(numbers, dtype=int))
 
     @property
     def is_known(self) -> NDArray[np.bool_]:
         """(trials,): which have a loss."""
-        return ~np.isnan(self.losses)
+        return ~np.isnan(self.table[:, 0])
 
-    def rewards(self) -> Array:
-        """(trials,) in [0, 1], more is better; 0, a virtual loss, while a trial is running."""
-        rewards = np.zeros(len(self.losses))
-        rewards[self.is_known] = ranks(self.losses[self.is_known])
-        return rewards
+    def first(self, count: int) -> Evidence:
+        """The evidence of the first trials."""
+        return Evidence(self.rows[:count], self.table[:count], self.numbers[:count])
+
+    def losses(self, rng: np.random.Generator | None = None) -> Array:
+        """(trials,): one loss for each; several objectives are weighed at random, or equally."""
+        return scalarised(self.table, rng)
+
+
+def rewards(losses: Array) -> Array:
+    """(trials,) in [0, 1], more is better; 0, a virtual loss, while a trial is running."""
+    known = ~np.isnan(losses)
+    found = np.zeros(len(losses))
+    found[known] = ranks(losses[known])
+    return found

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from infinito.search.evidence import Evidence
+from infinito.search.evidence import Evidence, rewards
 from infinito.search.parameters import Array
 from infinito.search.playout import Playout
 from infinito.search.regions import Region
@@ -18,8 +18,11 @@ from infinito.search.tree import grow, path
 LEADERS = 5
 """Best trials whose neighbourhoods a play-out looks at closely."""
 
-PATIENCE = 2.0
-"""A leaf is played only if its promise is within so many nats of the whole space's."""
+PATIENCE, PATIENT_FROM = 1.0, 50
+"""Nats of promise that a leaf may lack to be played, for each e-fold of trials beyond 50."""
+
+FEWEST = 6
+"""Trials with a loss before hyper-parameters are fitted."""
 
 
 class Planner:
@@ -45,50 +48,55 @@ class Planner:
 
     def propose(self, evidence: Evidence, rng: np.random.Generator) -> Array | None:
         """The next point, or None if no candidate is left."""
-        playout, scores = self._simulation(evidence)
+        losses = evidence.losses(rng)
+        playout, scores = self._simulation(evidence, losses)
         whole = Region.whole(self.space)
         everywhere = playout.candidates(whole, self._leaders(whole, evidence.rows, scores), rng)
-        leaf = self._leaf(evidence)
+        leaf = self._leaf(evidence.rows, losses)
         if leaf is not None:
             here = playout.candidates(leaf, self._leaders(leaf, evidence.rows, scores), rng)
-            if len(here[1]) and here[1].max() >= everywhere[1].max() - PATIENCE:
+            if len(here[1]) and here[1].max() >= everywhere[1].max() - patience(len(losses)):
                 return playout.best(leaf, *here)
         return playout.best(whole, *everywhere) if len(everywhere[0]) else None
 
-    def _leaf(self, evidence: Evidence) -> Region | None:
+    def _leaf(self, rows: Array, losses: Array) -> Region | None:
         """Where the walk down the tree ends; None while the tree is a root alone."""
-        root = grow(self.space, evidence.rows, evidence.rewards(), self.max_depth)
+        root = grow(self.space, rows, rewards(losses), self.max_depth)
         return path(root, self.selection, self.exploration)[-1].region if root.children else None
 
     def _leaders(self, region: Region, rows: Array, scores: Array) -> Array:
         inside = np.flatnonzero(region.holds(rows))
         return rows[inside[np.argsort(scores[inside], kind="stable")[:LEADERS]]]
 
-    def _simulation(self, evidence: Evidence) -> tuple[Playout, Array]:
+    def _simulation(self, evidence: Evidence, losses: Array) -> tuple[Playout, Array]:
         """The play-out, and a score for each trial: for a running one what it is believed to be."""
-        known = evidence.is_known
+        rows, known = evidence.rows, evidence.is_known
         scores = np.zeros(len(known))
-        scores[known] = normalised(evidence.losses[known])
-        theta = self._theta(evidence)
-        surrogate = Surrogate(evidence.rows[known], scores[known], self.ordered, theta)
+        scores[known] = normalised(losses[known])
+        theta = self._theta(evidence, _mark(len(known)))
+        surrogate = Surrogate(rows[known], scores[known], self.ordered, theta)
         if not known.all():
-            scores[~known] = surrogate.predict(evidence.rows[~known])[0]
-            surrogate = Surrogate(evidence.rows, scores, self.ordered, theta)
-        target = float(scores.min())
-        return Playout(surrogate, target, self.sampler, evidence.rows), scores
+            scores[~known] = surrogate.predict(rows[~known])[0]
+            surrogate = Surrogate(rows, scores, self.ordered, theta)
+        return Playout(surrogate, float(scores.min()), self.sampler, rows), scores
 
-    def _theta(self, evidence: Evidence) -> Array:
-        """Hyper-parameters from the first trials, up to the latest of growing marks."""
-        first = _mark(len(evidence.losses))
-        known = evidence.is_known[:first]
-        rows, losses = evidence.rows[:first][known], evidence.losses[:first][known]
-        if len(losses) < 2:
-            return default_theta(rows.shape[1])
-        key = rows.tobytes(), losses.tobytes()
+    def _theta(self, evidence: Evidence, mark: int) -> Array:
+        """Hyper-parameters of the trials before a mark, climbing from those of the mark before."""
+        first = evidence.first(mark)
+        key = first.rows.tobytes(), first.table.tobytes()
         if key not in self._fits:
-            start = default_theta(rows.shape[1])
-            self._fits = {key: fit(rows, normalised(losses), self.ordered, start)}
+            known = first.is_known
+            if known.sum() < FEWEST:
+                return default_theta(first.rows.shape[1])
+            start = self._theta(evidence, _mark(mark - 1))
+            scores = normalised(first.losses()[known])
+            self._fits[key] = fit(first.rows[known], scores, self.ordered, start)
         return self._fits[key]
+
+
+def patience(trials: int) -> float:
+    """By how many nats the promise of a leaf may fall short of the whole space's to be played."""
+    return PATIENCE * math.log(max(trials / PATIENT_FROM, 1.0))
 
 
 def _mark(count: int) -> int:

@@ -11,14 +11,14 @@ from infinito.search.parameters import Array
 _POWERS = np.linspace(-4.0, 2.0, 25)[:, None]
 
 
-def scalarised(losses: Array, rng: np.random.Generator) -> Array:
+def scalarised(losses: Array, rng: np.random.Generator | None) -> Array:
     """(trials,): one loss of several objectives, by augmented Chebyshev with random weights.
 
     Each draw of weights aims at another part of the Pareto front.
 
     Args:
         losses: (trials, objectives), NaN in the rows of trials without scores.
-        rng: For the weights.
+        rng: For the weights; equal ones if None.
 
     Source: Knowles, ParEGO (2006), equation 2.
     """
@@ -28,7 +28,8 @@ def scalarised(losses: Array, rng: np.random.Generator) -> Array:
     if not len(known):
         return losses[:, 0]
     low, high = known.min(axis=0), known.max(axis=0)
-    weighted = rng.dirichlet(np.ones(losses.shape[1])) * (losses - low)
+    equal = np.ones(losses.shape[1])
+    weighted = (equal / len(equal) if rng is None else rng.dirichlet(equal)) * (losses - low)
     weighted /= np.where(high > low, high - low, 1.0)
     return weighted.max(axis=1) + 0.05 * weighted.sum(axis=1)
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from infinito.errors import ConfigError
-from infinito.search.evidence import Evidence
+from infinito.search.evidence import Evidence, rewards
 from infinito.search.parameters import Array
 from infinito.search.planner import Planner
 from infinito.search.sampling import Sampler, without
 from infinito.search.space import Space
+from infinito.search.threads import one_thread
 from infinito.search.tree import describe, grow
 from infinito.search.trials import Trial, losses
 from infinito.search.uct import UCT
-from infinito.seeding import child_seed
 
 STRATEGIES = ("tree", "uct", "random")
 SELECTIONS = ("ucb1_tuned", "ucb1", "puct")
@@ -78,12 +78,10 @@ class TreeSearch:
     def ask(self, n: int = 1) -> list[Trial]:
         """Up to n new running trials; fewer once every point of the space has been tried."""
         asked: list[Trial] = []
-        for _ in range(n):
-            row = self._propose()
-            if row is None:
-                break
-            asked.append(Trial(len(self.trials), self.space.decode(row)))
-            self.trials.append(asked[-1])
+        with one_thread():
+            while len(asked) < n and (row := self._propose()) is not None:
+                asked.append(Trial(len(self.trials), self.space.decode(row)))
+                self.trials.append(asked[-1])
         return asked
 
     def tell(
@@ -141,8 +139,9 @@ class TreeSearch:
         leaf), `lies_in` (how it differs from its sibling, as text) and `children`.
         """
         evidence = self._evidence()
-        root = grow(self.space, evidence.rows, evidence.rewards(), self.max_depth)
-        return describe(self.space, root, evidence.numbers, evidence.losses)
+        losses = evidence.losses()
+        root = grow(self.space, evidence.rows, rewards(losses), self.max_depth)
+        return describe(self.space, root, evidence.numbers, losses)
 
     def _propose(self) -> Array | None:
         number, evidence = len(self.trials), self._evidence()
@@ -161,7 +160,7 @@ class TreeSearch:
         if self.strategy == "tree":
             return self._planner.propose(evidence, rng)
         if self.strategy == "uct":
-            row = self._uct.propose(evidence.rows, evidence.rewards(), rng)
+            row = self._uct.propose(evidence.rows, rewards(evidence.losses(rng)), rng)
             return row if len(without(row[None], evidence.rows)) else None
         return None
 
@@ -174,8 +173,7 @@ class TreeSearch:
         return defaults + max(0, START - len(self.prior_trials))
 
     def _evidence(self) -> Evidence:
-        rng = np.random.default_rng(child_seed(self.seed, "weights", len(self.trials)))
-        return Evidence.of(self.space, self.prior_trials, self.trials, self.signs, rng)
+        return Evidence.of(self.space, self.prior_trials, self.trials, self.signs)
 
 
 def _check_words(directions: Sequence[str], strategy: str, selection: str) -> None:

@@ -173,7 +173,7 @@ class _Posterior:
 
 
 def fit(
-    rows: Array, scores: Array, ordered: NDArray[np.bool_], start: Array, steps: int = 30
+    rows: Array, scores: Array, ordered: NDArray[np.bool_], start: Array, steps: int = 20
 ) -> Array:
     """The most probable hyper-parameters near a start (see `Surrogate` for their order)."""
     from scipy.optimize import minimize

@@ -1,0 +1,23 @@
+"""Linear algebra in one thread: matrices this small lose more to a second one than they gain."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """While this is entered, numpy's and scipy's BLAS use the calling thread alone.
+
+    On a busy machine their threads wait for each other: a suggestion can take ten times as long.
+    """
+    return _controller().limit(limits=1, user_api="blas")
+
+
+@cache
+def _controller() -> Any:
+    import scipy.linalg  # noqa: F401  (its BLAS is found only once it is loaded)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
