@@ -43,7 +43,7 @@ def compare(name: str, loss: str) -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Writes results.json and table.md."""
+    """Writes results.json."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     results = []
@@ -52,17 +52,6 @@ def main() -> None:
             results.append(compare(name, loss))
             print(results[-1], flush=True)
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    lines = [
-        "| model | loss | first → last | to TRL | relative | to float64 | TRL to float64 |",
-        "|---|---|---|---|---|---|---|",
-        *(
-            f"| {row['model']} | {row['loss']} | {row['first']:.4f} → {row['last']:.4f} "
-            f"| {row['to_trl']:.1e} | {row['to_trl_relative']:.1e} | {row['to_float64']:.1e} "
-            f"| {row['trl_to_float64']:.1e} |"
-            for row in results
-        ),
-    ]
-    (HERE / "table.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
