@@ -63,6 +63,8 @@ def check(
         composed = _compose(config_name, kept, faults)
         if composed is not None and sweep:
             faults.extend(_sweep_faults(composed, overrides))
+        elif composed is not None and (search := composed.hydra.runtime.choices.get("search")):
+            faults.append(f"`search={search}` runs many trials: add -m")
     if composed is None:
         raise ConfigError(faults)
     origin = origin_of(composed, overrides, folders, config_name)

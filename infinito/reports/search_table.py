@@ -36,9 +36,11 @@ class SweepTable:
         self.folder = folder
         # trials redirect sys.stdout while they run: keep the one there is now
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._sweep: Sweep | None = None
         live = Live(
             console=self.console,
-            auto_refresh=False,
+            get_renderable=lambda: "" if self._sweep is None else self.drawn(self._sweep),
+            refresh_per_second=1,
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -67,8 +69,9 @@ class SweepTable:
 
     def show(self, sweep: Sweep) -> None:
         """Draws the sweep as it stands."""
+        self._sweep = sweep
         if self._live is not None:
-            self._live.update(self.drawn(sweep), refresh=True)
+            self._live.refresh()
             return
         for trial in sweep.search.trials:
             if trial.state != "running" and trial.number not in self._told:
