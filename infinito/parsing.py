@@ -192,6 +192,7 @@ def combination_faults(run: RunConf) -> list[str]:
         _pretrained_faults,
         _length_faults,
         _objective_faults,
+        _chunked_loss_faults,
         _data_faults,
         _pair_faults,
         _dpo_faults,
@@ -287,6 +288,16 @@ def _objective_faults(run: RunConf) -> Iterable[str]:
         yield (
             f"`data.block_size`={run.data.block_size} is shorter than Φ needs: "
             "use `data.block_size=8` or more, or `objective=language`"
+        )
+
+
+def _chunked_loss_faults(run: RunConf) -> Iterable[str]:
+    trainer = run.trainer
+    if trainer.chunked_loss and (trainer.compile or trainer.strategy == "fsdp"):
+        yield (
+            "`trainer.chunked_loss`=true reads the head's weight outside of the model, which "
+            "`trainer.compile=true` and `trainer.strategy=fsdp` do not allow. "
+            "Use `trainer.chunked_loss=false`"
         )
 
 

@@ -70,6 +70,7 @@ def test_all_faults_come_together() -> None:
         ("tokenizer=pretrained", "needs `tokenizer.path="),
         ("trainer.epochs=null", "training has no end"),
         ("trainer.max_steps=5 optimizer.warmup_steps=9", "does not end before"),
+        ("trainer.chunked_loss=true trainer.compile=true", "Use `trainer.chunked_loss=false`"),
         ("task=evaluate", "needs `checkpoint="),
         ("task=compare runs=[a]", "needs two run folders"),
         ("generation.prompt=a generation.prompts_file=b", "give one of them"),

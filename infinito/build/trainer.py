@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from infinito.build.device import accelerator
 from infinito.config import RunConf
+from infinito.models.chunked_loss import check_head
 from infinito.tasks.language_model import LanguageModelTask, TextUnits
 from infinito.tasks.phi_objective import PhiObjective
 from infinito.trainer.checkpoint_io import SafeCheckpointIO
@@ -66,7 +67,13 @@ def language_model_task(
     units: TextUnits,
     phi: PhiObjective | None = None,
 ) -> LanguageModelTask:
-    """The Lightning module that trains `model`; `phi` is what `phi_objective` made."""
+    """The Lightning module that trains `model`; `phi` is what `phi_objective` made.
+
+    Raises:
+        ConfigError: `trainer.chunked_loss`, and a model whose head does not allow it.
+    """
+    if run.trainer.chunked_loss:
+        check_head(model)
     return LanguageModelTask(
         model,
         run.optimizer,
@@ -75,6 +82,7 @@ def language_model_task(
         seed=run.seed,
         description=description_of(model, tokenizer),
         phi=phi,
+        chunked_loss=run.trainer.chunked_loss,
     )
 
 

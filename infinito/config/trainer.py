@@ -23,6 +23,8 @@ class TrainerConf:
     """Batches between validations; null for once an epoch."""
     validation_batches: int | None = limited(None, at_least=1)
     """Batches of a validation; null for the whole split."""
+    stop_bad: str | None = limited(None, choices=("median", "halving"))
+    """Stop a trial of a sweep that does worse at a validation than others did (`task=trial`)."""
     checkpoint_every: int | None = limited(None, at_least=1)
     """Steps between checkpoints besides the one at each validation; null for none."""
     accelerator: str = limited("auto", choices=("auto", "cpu", "cuda", "mps"))
@@ -31,6 +33,8 @@ class TrainerConf:
     precision: str = limited("32-true", choices=("32-true", "bf16-mixed", "16-mixed", "64-true"))
     compile: bool = False
     """Compile the model with torch.compile."""
+    chunked_loss: bool = False
+    """Head and loss together, chunk by chunk: saves the memory of the logits, at some speed."""
     threads: int | None = limited(None, at_least=1)
     """CPU threads of torch; null for torch's own choice."""
     log_every: int = limited(10, at_least=1)

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
+from infinito.models.chunked_loss import chunked_cross_entropy
 from infinito.models.memory_lm import MemoryLMForCausalLM
 from infinito.models.observation import observed
 from infinito.models.pretrained import additions, rests_on_base
@@ -76,6 +77,7 @@ class LanguageModelTask(LightningModule):
         description: Plain values that make a checkpoint readable on its own (model configuration,
             tokenizer).
         phi: Adds Φ to the loss, None for the language loss alone.
+        chunked_loss: Never hold all logits of a batch (see `chunked_cross_entropy`).
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class LanguageModelTask(LightningModule):
         seed: int = 0,
         description: dict[str, Any] | None = None,
         phi: PhiObjective | None = None,
+        chunked_loss: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -96,6 +99,7 @@ class LanguageModelTask(LightningModule):
         self.seed = seed
         self.description = description or {}
         self.phi = phi
+        self.chunked_loss = chunked_loss
         self.trained = [each for each in model.parameters() if each.requires_grad]
         self.validation_loss = MeanMetric()
         self.validation_phi = MeanMetric()
@@ -110,6 +114,13 @@ class LanguageModelTask(LightningModule):
         """Logits (batch, time, vocab) of token ids (batch, time)."""
         return self.model(input_ids=inputs, use_cache=False).logits
 
+    def language_loss(self, batch: Tensor) -> Tensor:
+        """The mean loss of windows (batch, block + 1), in nats per token."""
+        inputs, targets = batch[:, :-1], batch[:, 1:]
+        if self.chunked_loss:
+            return chunked_cross_entropy(self.model, inputs, targets)
+        return cross_entropy(self(inputs), targets)
+
     def on_train_start(self) -> None:
         """Puts the model in training mode: one that was loaded comes in evaluation mode."""
         self.model.train()
@@ -118,10 +129,10 @@ class LanguageModelTask(LightningModule):
         """The mean loss of a batch, in nats per token, and λ times that of its Φ."""
         seed_device(child_seed(self.seed, "step", batch_idx, self.global_rank), batch.device)
         if self.phi is None:
-            loss = language = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
+            loss = language = self.language_loss(batch)
         else:
             with observed(self.model) as seen:
-                language = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
+                language = self.language_loss(batch)
             loss = self.phi.add_to(language, self.model, seen)
         self.last_loss, self.last_language_loss = loss.detach(), language.detach()
         return loss
@@ -159,7 +170,7 @@ class LanguageModelTask(LightningModule):
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Adds a batch to the validation loss, and to that of Φ."""
         with observed(self.model) if self.phi else nullcontext() as seen:
-            nats = cross_entropy(self(batch[:, :-1]), batch[:, 1:])
+            nats = self.language_loss(batch)
         self.validation_loss.update(nats, batch[:, 1:].numel())
         if self.phi is not None and seen is not None:
             measured = self.phi.measure(self.model, seen)

@@ -81,3 +81,15 @@ def test_a_structured_text_is_learnt(trained: Callable[..., Path]) -> None:
     folder = trained("trainer.max_steps=150", "trainer.validate_every=150", "optimizer.lr=0.01")
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["val/loss"] < 2.0 < math.log(30)
+
+
+def test_a_chunked_loss_is_the_same_loss() -> None:
+    model = DistanceLMForCausalLM(
+        DistanceLMConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1)
+    )
+    batch = torch.randint(8, (2, 9), generator=torch.Generator().manual_seed(0))
+    plain, chunked = (
+        LanguageModelTask(model, AdamWConf(), 10, TextUnits(1.0), chunked_loss=chunked)
+        for chunked in (False, True)
+    )
+    torch.testing.assert_close(chunked.training_step(batch, 0), plain.training_step(batch, 0))
