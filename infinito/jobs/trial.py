@@ -24,6 +24,7 @@ from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
 from infinito.summary import score_of, write_json
 from infinito.tasks.language_model import LanguageModelTask, loss_report
+from infinito.trainer.trial_stopping import TrialStopping
 from infinito.trainer.validation_report import PROBE_WINDOWS, probe_statistics
 
 LOSS_CEILING = 10.0
@@ -40,13 +41,13 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[fl
     if run.trainer.threads is not None:
         torch.set_num_threads(run.trainer.threads)
     with logged_to(folder / "run.log"):
-        summary = {"run": str(folder), **trained(run)}
+        summary = {"run": str(folder), **trained(run, folder)}
     write_json(folder / "summary.json", summary)
     scores = [score_of(summary, key.strip()) for key in run.score.split(",")]
     return scores if len(scores) > 1 else scores[0]
 
 
-def trained(run: RunConf) -> dict[str, Any]:
+def trained(run: RunConf, folder: Path) -> dict[str, Any]:
     """The figures of a training, on the validation split after its last step."""
     started_s = time.perf_counter()
     data = reused_data(run)
@@ -56,15 +57,21 @@ def trained(run: RunConf) -> dict[str, Any]:
     units = build.text_units(run, data, "valid")
     task = build.language_model_task(run, model, data.tokenizer, length, units)
     clock = StepClock()
-    trainer = light_trainer(run, length, [clock])
+    callbacks: list[Callback] = [clock]
+    if run.trainer.stop_bad is not None:
+        every = length.validate_every
+        callbacks.append(TrialStopping(folder, run.trainer.stop_bad, every, length.batches))
+    trainer = light_trainer(run, length, callbacks)
     trainer.fit(task, datamodule=data)
+    steps, stopped = trainer.global_step, trainer.should_stop
     trainer.validate(task, datamodule=data, verbose=False)
     figures = {
         **loss_report(float(trainer.callback_metrics["val/loss"]), units, "val"),
         "train/loss": clock.last_loss,
         **attention_figures(task, data),
         "step_s": clock.median_s,
-        "steps": length.steps,
+        "steps": steps,
+        "stopped_early": stopped,
         "parameters": model.num_parameters(),
     }
     entropy = figures.get("attention/entropy", 0.0)

@@ -1,0 +1,81 @@
+"""Bad trials stop, good ones and first ones go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infinito import run as program
+from infinito.config import RunConf
+from infinito.trainer.trial_stopping import FILE, is_bad, losses_of
+
+OTHERS = {number: {10: float(number), 20: number / 2} for number in range(1, 6)}
+"""At 10 batches 1 2 3 4 5, at 20 half of that."""
+
+
+@pytest.mark.parametrize(
+    ("best", "done", "bad"), [(2.9, 10, False), (3.1, 10, True), (1.4, 20, False), (1.6, 20, True)]
+)
+def test_median_by_hand(best: float, done: int, bad: bool) -> None:
+    assert is_bad("median", done // 10, best, done, OTHERS) == bad
+
+
+@pytest.mark.parametrize(("best", "bad"), [(0.5, False), (1.5, False), (2.5, True), (9.0, True)])
+def test_halving_keeps_the_best_third_of_six(best: float, bad: bool) -> None:
+    assert is_bad("halving", 1, best, 10, OTHERS) == bad
+    assert not is_bad("halving", 2, best, 20, OTHERS)  # no rung
+
+
+def test_rungs_are_three_times_apart() -> None:
+    assert [rung for rung in range(1, 30) if is_bad("halving", rung, 9.0, 10, OTHERS)] == [
+        1,
+        3,
+        9,
+        27,
+    ]
+
+
+def test_nobody_is_judged_by_few_others() -> None:
+    few = dict(list(OTHERS.items())[:4])
+    assert not is_bad("median", 1, 9.0, 10, few)
+    assert not is_bad("median", 3, 9.0, 30, OTHERS)
+
+
+def test_a_line_being_written_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("10 2.5\n20 1.")
+    assert losses_of(tmp_path) == {10: 2.5}
+
+
+def siblings(sweep: Path, loss: float) -> None:
+    for number in range(5):
+        (sweep / str(number)).mkdir(parents=True)
+        (sweep / str(number) / FILE).write_text(f"2 {loss}\n")
+
+
+@pytest.mark.parametrize("rule", ["median", "halving"])
+def test_a_bad_trial_ends_at_its_first_validation(
+    configured: Callable[..., RunConf], tmp_path: Path, rule: str
+) -> None:
+    siblings(tmp_path / "sweep", 0.001)
+    run = configured("task=trial", f"trainer.stop_bad={rule}", "trainer.validate_every=2")
+    program.execute(run, tmp_path / "sweep/5")
+    summary = json.loads((tmp_path / "sweep/5/summary.json").read_text())
+    assert (summary["steps"], summary["stopped_early"]) == (2, True)
+
+
+def test_a_good_trial_is_as_if_it_were_not_watched(
+    configured: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    siblings(tmp_path / "sweep", 1000.0)
+    program.execute(configured("task=trial"), tmp_path / "alone/5")
+    run = configured("task=trial", "trainer.stop_bad=median", "trainer.validate_every=2")
+    program.execute(run, tmp_path / "sweep/5")
+    alone, watched = (
+        json.loads((tmp_path / name / "5/summary.json").read_text()) for name in ("alone", "sweep")
+    )
+    assert watched["val/loss"] == alone["val/loss"]
+    assert (watched["steps"], watched["stopped_early"]) == (6, False)
+    assert sorted(losses_of(tmp_path / "sweep/5")) == [2, 4]
