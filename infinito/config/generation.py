@@ -24,3 +24,7 @@ class GenerationConf:
     """Draw from the smallest set with this probability; null for all."""
     repetition_penalty: float = limited(1.0, above=0)
     """Above 1, tokens already there become less probable."""
+    agent_every: int = limited(16, at_least=1)
+    """Tokens between two decisions of `agent`."""
+    json: bool = False
+    """Print a line of JSON for each text, where an `agent` steers."""

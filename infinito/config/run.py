@@ -39,6 +39,7 @@ TASKS = (
     "check_data",
     "score_pairs",
     "rl_scheduler",
+    "report",
 )
 
 

@@ -14,6 +14,7 @@ from transformers import TextStreamer
 from infinito import build
 from infinito.config import GenerationConf, RunConf
 from infinito.errors import ConfigError, DataError
+from infinito.jobs import guided
 from infinito.models.pretrained import learned_positions
 from infinito.seeding import child_seed
 from infinito.trainer.loading import Trained, open_trained
@@ -23,6 +24,9 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Prints each prompt with its continuation."""
     console = Console(stderr=True, highlight=False)
     build.accelerator(run)
+    if run.agent is not None:
+        guided.run(run, prompts(run.generation), encoded, sampling, console)
+        return
     trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
     for number, prompt in enumerate(prompts(run.generation)):
         torch.manual_seed(child_seed(run.seed, "generate", number))

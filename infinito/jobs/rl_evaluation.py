@@ -79,7 +79,7 @@ def opened(run: RunConf) -> tuple[rl_build.Ground, dict[str, Chooser], Path, int
     assert folder is not None
     ground = rl_build.ground(run, build.data_module(run), folder)
     ppo = rl_build.ppo(run, ground)
-    load_policy(ppo, policy_weights(checkpoint), source)
+    load_policy(ppo.policy, policy_weights(checkpoint), source)
     choosers = {name: agent(ppo.policy, sampled=name != POLICIES[0]) for name in POLICIES}
     return ground, choosers, source, int(checkpoint["ppo"]["num_timesteps"])
 
@@ -118,7 +118,7 @@ def save_episodes(path: Path, played: dict[str, Played]) -> None:
     }
     for policy, each in played.items():
         arrays |= {f"{policy}/terms/{name}": value for name, value in each.terms.items()}
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(path, **arrays)
 
 
 def show(console: Console, report: dict[str, Any]) -> None:

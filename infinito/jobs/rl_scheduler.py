@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Callback
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -63,8 +64,8 @@ def _learn(run: RunConf, folder: Path, console: Console, log: Logger) -> float:
     if last is None:
         write_json(folder / "provenance.json", provenance(data_record(data)))
     interruption = Interruption()
-    bars = [RolloutLines(console)] if run.trainer.progress_bar else []
-    trainer = rl_build.rl_trainer(run, folder, interruption, bars, done or None)
+    lines: list[Callback] = [RolloutLines(console)] if run.trainer.progress_bar else []
+    trainer = rl_build.rl_trainer(run, folder, interruption, lines, done or None)
     total = rl_build.rollouts(run, run.rl.total_timesteps)
     with interruption.listening():
         trainer.fit(

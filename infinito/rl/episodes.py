@@ -81,20 +81,21 @@ class Episodes:
         """What a policy sees now, float32 (envs, 6)."""
         return observed(self.metrics, self.since_coherent / self.rules.max_steps)
 
-    def restart(self, which: np.ndarray, starts: Sequence[int] | None = None) -> None:
+    def restart(self, which: np.ndarray, starts: Sequence[int] | np.ndarray | None = None) -> None:
         """Begins the next episode of the environments where `which` (envs,) is true.
 
         Args:
             which: bool (envs,).
             starts: A start state for each environment; None to draw it by seed and episode.
         """
-        for index in np.flatnonzero(which):
+        for index in map(int, np.flatnonzero(which)):
             self.numbers[index] += 1
-            number = (
-                self._draws(index).integers(len(self.starts)) if starts is None else starts[index]
-            )
+            if starts is None:
+                number = int(self._draws(index).integers(len(self.starts)))
+            else:
+                number = int(starts[index])
             self.start_numbers[index] = number
-            self.learners.put(int(index), self.starts.states[int(number)])
+            self.learners.put(index, self.starts.states[number])
         for counter in (self.steps, self.since_coherent, self.returns):
             counter[which] = 0
         self.metrics = self.learners.measure(self.text.probe).chosen(which, self.metrics)

@@ -128,7 +128,8 @@ class Learners:
 
     def memory_use(self) -> Tensor:
         """Return the share of written memory slots, (models,); 0 without a memory."""
-        return torch.zeros(self.count)
+        slots = [value for name, value in self.buffers.items() if name.endswith("memory.alive")]
+        return slots[0].float().mean(1) if slots else torch.zeros(self.count)
 
     @torch.no_grad()
     def put(self, index: int, state: State) -> None:

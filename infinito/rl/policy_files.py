@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import nn
 
 from infinito.errors import CheckpointError
+from infinito.rl.observation import action_space, observation_space
 from infinito.storage import locked
 from infinito.trainer.checkpoint_io import read_checkpoint
 
@@ -29,14 +33,25 @@ def policy_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     }
 
 
-def load_policy(ppo: PPO, weights: dict[str, torch.Tensor], source: Path) -> None:
-    """Puts weights into the policy.
+def unbound_policy(hidden: Sequence[int]) -> ActorCriticPolicy:
+    """A new policy without environments, its tanh layers as wide as `hidden` says."""
+    return ActorCriticPolicy(
+        observation_space(),
+        action_space(),
+        lambda _: 0.0,
+        net_arch=list(hidden),
+        activation_fn=nn.Tanh,
+    )
+
+
+def load_policy(policy: ActorCriticPolicy, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Puts weights into a policy.
 
     Raises:
         CheckpointError: names or shapes differ, as with another observation or other layers.
     """
     try:
-        ppo.policy.load_state_dict(weights)
+        policy.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
             f"{source} does not fit this run's policy (another observation, action set or "
@@ -46,7 +61,7 @@ def load_policy(ppo: PPO, weights: dict[str, torch.Tensor], source: Path) -> Non
 
 def exported(ppo: PPO, checkpoint: Path, target: Path) -> None:
     """Writes a checkpoint's policy as a zip that `PPO.load` of stable-baselines3 opens."""
-    load_policy(ppo, policy_weights(read_checkpoint(checkpoint)), checkpoint)
+    load_policy(ppo.policy, policy_weights(read_checkpoint(checkpoint)), checkpoint)
     wrapper = ppo.policy.optimizer
     ppo.policy.optimizer = getattr(wrapper, "optimizer", wrapper)
     with locked(target):
@@ -81,7 +96,7 @@ def imported(ppo: PPO, path: Path, allow_pickle: bool = False) -> None:
             "unpickling can run any code. If you trust where it comes from, use "
             "`rl.allow_pickle=true`."
         )
-    load_policy(ppo, _tensors(content, path, _MARK not in names), path)
+    load_policy(ppo.policy, _tensors(content, path, _MARK not in names), path)
 
 
 def _tensors(content: bytes, path: Path, unpickle: bool) -> dict[str, torch.Tensor]:

@@ -85,7 +85,7 @@ class SteppedPPO:
     def state_dict(self) -> dict[str, Any]:
         """Everything beyond policy and optimizer that changes, as a checkpoint takes it."""
         ppo = self.ppo
-        kind, keys, place, has_gauss, gauss = np.random.get_state()
+        kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
         return {
             "num_timesteps": ppo.num_timesteps,
             "updates": ppo._n_updates,
@@ -94,7 +94,7 @@ class SteppedPPO:
             "episodes": [dict(each) for each in ppo.ep_info_buffer or ()],
             "environment": ppo.env.get_attr("episodes")[0].state_dict(),  # type: ignore[union-attr]
             "torch_generator": torch.get_rng_state(),
-            "numpy_generator": [kind, torch.from_numpy(keys.copy()), place, has_gauss, gauss],  # type: ignore[union-attr]
+            "numpy_generator": [kind, torch.tensor(keys), place, has_gauss, gauss],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,0 +1,91 @@
+"""Holds a policy against its controls, on the same episodes, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infinito.rl.observation import ACTIONS
+from infinito.rl.playing import Played
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its bootstrap interval of 95 %."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+def bootstrap(values: np.ndarray, seed: int = 0) -> Interval:
+    """The mean of values (episodes,) with a percentile interval of 95 %.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
+    """
+    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.quantile(values[draws].mean(1), [0.025, 0.975])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def bootstrap_clusters(values: np.ndarray, seed: int = 0) -> Interval:
+    """The mean of values (policies, episodes), drawing policies and, within them, episodes.
+
+    The episodes are the same for all policies, so they are drawn once for all of them.
+    """
+    draws = np.random.default_rng(seed)
+    policies, episodes = values.shape
+    means = np.empty(RESAMPLES)
+    for index in range(RESAMPLES):
+        rows = draws.integers(policies, size=policies)
+        columns = draws.integers(episodes, size=episodes)
+        means[index] = values[rows][:, columns].mean()
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def best_static(validation: Mapping[str, Played]) -> str:
+    """The static action with the largest mean return, on episodes that report nothing else."""
+    names = [name for name in validation if name.startswith("static ")]
+    return max(names, key=lambda name: validation[name].returns.mean())
+
+
+def table(played: Mapping[str, Played], baseline: str) -> list[dict[str, Any]]:
+    """A row for each policy: return, difference to the baseline in pairs, and what it led to."""
+    rows = []
+    for name, each in played.items():
+        excess = each.returns - played[baseline].returns
+        rows.append(
+            {
+                "policy": name,
+                "return": vars(bootstrap(each.returns)),
+                "spread": float(each.returns.std(ddof=1)),
+                "excess": vars(bootstrap(excess)),
+                "final_perplexity": float(np.exp(each.final_loss.mean())),
+                "excess_loss_nats": vars(bootstrap(each.final_loss - played[baseline].final_loss)),
+                "in_band": float(each.in_band.mean()),
+                "final_phi": float(each.phi[:, -1].mean()),
+                "actions": {
+                    action: float((each.actions == number).mean())
+                    for number, action in enumerate(ACTIONS)
+                },
+            }
+        )
+    return rows
+
+
+def verdict(excess: Mapping[str, float], baseline: str) -> str:
+    """What an interval of differences in return says, in words."""
+    if excess["low"] > 0:
+        return f"better than {baseline}"
+    if excess["high"] < 0:
+        return f"worse than {baseline}"
+    return f"no difference to {baseline} is shown"
