@@ -62,6 +62,11 @@ def test_an_attention_search_from_the_command_line(
     assert "sweep/report.html" in finished.stdout  # type: ignore[attr-defined]
 
 
+def test_a_search_without_m_is_told() -> None:
+    with pytest.raises(ConfigError, match="`search=mcts_attention` runs many trials: add -m"):
+        check(["+search=mcts_attention"], conf_dir())
+
+
 def test_all_faults_of_a_sweep_are_told_together() -> None:
     with pytest.raises(ConfigError) as raised:
         sweep_config(
