@@ -11,8 +11,8 @@ from torch.autograd.function import once_differentiable
 CHUNK_BYTES = 32 << 20
 """Logits that are worked on at a time."""
 
-KEPT_BYTES = 64 << 20
-"""Logits up to this size are kept for the backward pass; more are computed a second time."""
+KEPT_BYTES = 128 << 20
+"""Logits that are kept for the backward pass; what is beyond is computed a second time."""
 
 
 class TokenScores(NamedTuple):
@@ -79,7 +79,7 @@ class _TokenScores(torch.autograd.Function):
         ctx.dtype = dtype
         size = len(targets) * weight.shape[0] * max(4, dtype.itemsize)
         ctx.rows = max(1, len(targets) * CHUNK_BYTES // max(1, size))
-        keeps = size <= KEPT_BYTES and any(ctx.needs_input_grad)
+        budget = KEPT_BYTES if any(ctx.needs_input_grad) else 0
         ctx.kept = []
         found: list[tuple[Tensor, ...]] = []
         for part in range(0, len(targets), ctx.rows):
@@ -89,7 +89,8 @@ class _TokenScores(torch.autograd.Function):
             log_probs = logs.gather(-1, targets[chunk, None]).squeeze(-1)
             rest = _statistics(logits, logs, log_probs) if statistics else ()
             found.append((log_probs, *rest))
-            if keeps:
+            budget -= logs.nbytes
+            if budget >= 0:
                 ctx.kept.append(logs)
         ctx.save_for_backward(hidden, weight, bias, targets)
         joined = tuple(torch.cat(parts) for parts in zip(*found, strict=True))

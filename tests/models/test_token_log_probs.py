@@ -21,7 +21,7 @@ TARGETS = torch.tensor([0, 10, 3, 3, 7, 1, 0])
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("kept", [0, 1 << 20])
+@pytest.mark.parametrize("kept", [0, 11 * 8 * 4, 1 << 20])
 @pytest.mark.parametrize("chunk", [1, 11 * 8 * 3, 1 << 20])
 def test_chunks_change_nothing(
     monkeypatch: pytest.MonkeyPatch, chunk: int, kept: int, bias: bool
