@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from infinito.search.parameters import Array
 from infinito.search.scores import ranks, scalarised
-from infinito.search.space import Space
 from infinito.search.trials import Trial, losses
 
 
@@ -31,17 +30,16 @@ class Evidence:
 
     @classmethod
     def of(
-        cls, space: Space, prior: Sequence[Trial], trials: Sequence[Trial], signs: Sequence[float]
+        cls, rows: Array, prior: Sequence[Trial], trials: Sequence[Trial], signs: Sequence[float]
     ) -> Evidence:
-        """What these trials say."""
+        """What these trials, which lie at these points, say."""
         every = [*prior, *trials]
-        rows = np.array([space.encode(trial.params) for trial in every])
         table = losses(every, signs)
         failed = np.array([trial.state == "failed" for trial in every], dtype=bool)
         if not np.isnan(table).all():
             table[failed] = np.nanmax(table, axis=0)
         numbers = [-1] * len(prior) + [trial.number for trial in trials]
-        return cls(rows.reshape(len(every), len(space.names)), table, np.array(numbers, dtype=int))
+        return cls(rows, table, np.array(numbers, dtype=int))
 
     @property
     def is_known(self) -> NDArray[np.bool_]:

@@ -72,8 +72,8 @@ class TreeSearch:
         self._uct = UCT(space, exploration, max_depth)
         self.prior_trials = list(prior_trials)
         self.trials = list(trials)
-        for trial in self.prior_trials:
-            space.encode(trial.params)
+        self._rows: list[Array] = []
+        self._evidence()
 
     def ask(self, n: int = 1) -> list[Trial]:
         """Up to n new running trials; fewer once every point of the space has been tried."""
@@ -173,7 +173,10 @@ class TreeSearch:
         return defaults + max(0, START - len(self.prior_trials))
 
     def _evidence(self) -> Evidence:
-        return Evidence.of(self.space, self.prior_trials, self.trials, self.signs)
+        every = [*self.prior_trials, *self.trials]
+        self._rows += [self.space.encode(trial.params) for trial in every[len(self._rows) :]]
+        rows = np.reshape(self._rows, (len(every), len(self.space.names)))
+        return Evidence.of(rows, self.prior_trials, self.trials, self.signs)
 
 
 def _check_words(directions: Sequence[str], strategy: str, selection: str) -> None:
