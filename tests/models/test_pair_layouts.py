@@ -154,3 +154,22 @@ def test_a_batch_moves_whole() -> None:
     tensors += [each for each in moved if isinstance(each, torch.Tensor)]
     assert len(tensors) == 10
     assert all(each.is_meta for each in tensors)
+
+
+@pytest.mark.parametrize("name", ["llama", "distance_l1"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_lower_precision_is_near(name: str, whole: bool) -> None:
+    """Under autocast and in bfloat16 throughout: answers score alike, gradients are finite."""
+    pairs = random_pairs(4)
+    batch = arrange(pairs, "shared", call_tokens=8)
+    with torch.no_grad():
+        exact = answer_scores(make(name), batch).log_probs
+    model = make(name).bfloat16() if whole else make(name)
+    with torch.autocast("cpu", torch.bfloat16, enabled=not whole):
+        found = answer_scores(model, batch).log_probs
+    found.sum().backward()
+    assert found.dtype == torch.float64
+    assert torch.allclose(found, exact, rtol=0.1, atol=1.0)
+    assert all(
+        torch.isfinite(each.grad).all() for each in model.parameters() if each.grad is not None
+    )
