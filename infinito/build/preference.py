@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -26,10 +27,12 @@ from infinito.data.preferences.pair_set import (
 from infinito.data.preferences.text_pair import RowFault, refuse
 from infinito.data.preferences.tokenizing import PairTokenizer
 from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
+from infinito.models.lora import merge_adapters
+from infinito.models.pretrained import check_length
 from infinito.objectives.preference_objective import PreferenceObjective
 from infinito.seeding import child_seed
 from infinito.tasks.warm_up import warm_up
-from infinito.trainer.loading import open_trained
+from infinito.trainer.loading import Trained, open_trained, start_weights
 
 BUNDLED = "the pairs that ship with infinito"
 
@@ -104,19 +107,35 @@ def policy(run: RunConf, texts: TextPairs) -> Policy:
     Args:
         texts: The training pairs.
     """
-    device = torch_device(run)
+    device: Any = torch_device(run)
     if run.checkpoint is not None:
         trained = open_trained(run.checkpoint)
-        model = trained.model.to(device)  # type: ignore[arg-type]
+        model = started(run, trained).to(device)
         return Policy(model, trained.tokenizer, run.checkpoint, is_new=False)
     tokenizer = new_tokenizer(run, texts)
-    model = language_model(run, ids_of(tokenizer), tokenizer.eos_token_id).to(device)  # type: ignore[arg-type]
+    model = language_model(run, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
     if isinstance(run.model, PretrainedConf):
         return Policy(model, tokenizer, str(run.model.path), is_new=False)
     if run.dpo.warmup_steps:
         warm_up_on(run, model, tokenizer, texts)
     steps = f"{run.dpo.warmup_steps} steps on the text of {texts.source}"
     return Policy(model, tokenizer, f"made here, {steps}", is_new=True)
+
+
+def started(run: RunConf, trained: Trained) -> PreTrainedModel:
+    """A trained model to tune: as `model` asks where that is a pretrained one, else in full.
+
+    Raises:
+        ConfigError: it has learned positions for fewer tokens than `data.block_size`.
+        CheckpointError: `model` and `checkpoint` do not belong together.
+    """
+    if isinstance(run.model, PretrainedConf):
+        tokenizer = trained.tokenizer
+        model = language_model(run, ids_of(tokenizer), tokenizer.eos_token_id)
+        start_weights(model, trained)
+        return model
+    check_length(trained.model, run.data.block_size)
+    return merge_adapters(trained.model).requires_grad_(True)
 
 
 def warm_up_on(

@@ -20,7 +20,14 @@ from infinito.errors import CheckpointError
 from infinito.runs import difference, saved_values
 from infinito.summary import shown
 
-METRICS = ("val/loss", "val/perplexity", "val/bits_per_byte", "val/word_perplexity")
+METRICS = (
+    "val/loss",
+    "val/perplexity",
+    "val/bits_per_byte",
+    "val/word_perplexity",
+    "held_out/margin",
+    "held_out/accuracy",
+)
 IGNORED = ("seed", "name", "resume", "dry_run", "runs_dir")
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from infinito import build
 from infinito.config import PretrainedConf, RunConf
+from infinito.data.hub import names_a_folder
 from infinito.data.preferences.checking import lengths
 from infinito.data.preferences.text_pair import TextPair, counts_by_kind, key_of
 from infinito.jobs.train import flat
@@ -174,7 +175,8 @@ def export_policy(
 ) -> None:
     """Writes the policy in the forms that `dpo.export` names, each with card and report."""
     policy = prepared.policy
-    base = None if policy.is_new else policy.origin
+    on_hub = isinstance(run.model, PretrainedConf) and not names_a_folder(policy.origin)
+    base = policy.origin if on_hub else None
     card = model_card(report, base)
     if "adapter" in run.dpo.export:
         policy.model.save_pretrained(folder / "adapter")

@@ -18,7 +18,7 @@ from infinito import run as program
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.data.tokenizers.bpe import BpeTokenizer
-from infinito.errors import DataError, NonFiniteError
+from infinito.errors import ConfigError, DataError, NonFiniteError
 from infinito.jobs import dpo
 from infinito.objectives.preference_objective import PreferenceObjective
 from infinito.paths import conf_dir
@@ -41,7 +41,7 @@ Tune = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def configured(tmp_path: Path) -> Callable[..., RunConf]:
+def small(tmp_path: Path) -> Callable[..., RunConf]:
     """Makes the configuration of a small preference tuning; later overrides win."""
 
     def make(*overrides: str) -> RunConf:
@@ -53,11 +53,11 @@ def configured(tmp_path: Path) -> Callable[..., RunConf]:
 
 
 @pytest.fixture
-def tune(configured: Callable[..., RunConf], tmp_path: Path) -> Tune:
+def tune(small: Callable[..., RunConf], tmp_path: Path) -> Tune:
     """Runs a small preference tuning and returns its report."""
 
     def run(*overrides: str, folder: str = "run") -> dict[str, Any]:
-        program.execute(configured(*overrides), tmp_path / folder)
+        program.execute(small(*overrides), tmp_path / folder)
         return json.loads((tmp_path / folder / "training_report.json").read_text())
 
     return run
@@ -141,11 +141,11 @@ def test_references_that_are_not_precomputed(tune: Tune, reference: str) -> None
 
 
 def test_a_resumed_run_ends_as_an_undisturbed_one(
-    tune: Tune, configured: Callable[..., RunConf], tmp_path: Path
+    tune: Tune, small: Callable[..., RunConf], tmp_path: Path
 ) -> None:
     """Stopped after the third of four batches, in the middle of the second epoch."""
     whole = tune("trainer.checkpoint_every=3", folder="whole")
-    stopped = configured("trainer.checkpoint_every=3")
+    stopped = small("trainer.checkpoint_every=3")
 
     class Stop(Exception):
         pass
@@ -232,11 +232,22 @@ def test_a_sweep_is_compared_in_a_table(tune: Tune, tmp_path: Path) -> None:
 
 
 def test_a_dry_run_writes_nothing(
-    configured: Callable[..., RunConf], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: Callable[..., RunConf], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert dpo.run(configured("dry_run=true"), tmp_path / "none", []) is None
+    assert dpo.run(small("dry_run=true"), tmp_path / "none", []) is None
     assert not (tmp_path / "none").exists()
     assert "8 of the pairs that ship with infinito" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_trained_language_model_can_be_tuned(trained: Callable[..., Path], tune: Tune) -> None:
+    base = trained()
+    end = "data.end_token='.'"  # one text has no token between documents
+    report = tune(f"checkpoint={base}", "data.block_size=300", end, folder="tuned")
+    assert report["model"]["origin"] == str(base)
+    assert report["initial_loss"] == pytest.approx(math.log(2), abs=1e-6)
+    learned = trained("model.position=learned", folder="learned")
+    with pytest.raises(ConfigError, match="longer than the 16 positions"):
+        tune(f"checkpoint={learned}", end, folder="refused")
 
 
 def test_adapters_alone_merged_and_as_gguf(tune: Tune, shared_data: Path, tmp_path: Path) -> None:
