@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
@@ -53,7 +52,7 @@ def measured(name: str, contestant: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures every recipe that lacks repeats, and writes results.json and table.md."""
+    """Measures every recipe that lacks repeats, and writes results.json."""
     from recipes import RECIPES
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -64,47 +63,21 @@ def main() -> None:
     if arguments.child:
         child(*arguments.child)
         return
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for repeat in range(arguments.repeats):
         for name in arguments.only:
             contestants = ["infinito", "TRL grouped" if RECIPES[name].bucketed else "TRL"]
             for contestant in contestants:
-                kept = results.setdefault(name, {}).setdefault(contestant, [])
-                if len(kept) <= repeat:
-                    kept.append(measured(name, contestant))
-                    print(name, contestant, kept[-1], flush=True)
+                if len(kept().get(name, {}).get(contestant, [])) <= repeat:
+                    found = measured(name, contestant)
+                    print(name, contestant, found, flush=True)
+                    results = kept()  # another process may have added to it
+                    results.setdefault(name, {}).setdefault(contestant, []).append(found)
                     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-                    (HERE / "table.md").write_text(table(results))
 
 
-def table(results: dict[str, dict[str, list[dict[str, float]]]]) -> str:
-    """The medians as Markdown."""
-    from recipes import RECIPES
-
-    lines = [
-        "| row | TRL, CPU s a step | infinito | TRL/infinito | wanted | TRL, MiB | infinito "
-        "| infinito/TRL | wanted |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, recipe in RECIPES.items():
-        found = {**results.get(name.removesuffix(", bucketed"), {}), **results.get(name, {})}
-        for yardstick in ("TRL", "TRL grouped"):
-            if not {yardstick, "infinito"} <= set(found) or name not in results:
-                continue
-            theirs, own = (
-                {key: median(each[key] for each in found[who]) for key in ("cpu_s", "mib")}
-                for who in (yardstick, "infinito")
-            )
-            label = name if yardstick == "TRL" else f"{name}, TRL with group_by_length"
-            wanted = recipe.wanted_speed if yardstick == "TRL" else None
-            memory = recipe.wanted_memory if yardstick == "TRL" else None
-            lines.append(
-                f"| {label} | {theirs['cpu_s']:.3f} | {own['cpu_s']:.3f} "
-                f"| {theirs['cpu_s'] / own['cpu_s']:.2f} | {f'≥ {wanted}' if wanted else ''} "
-                f"| {theirs['mib']:.0f} | {own['mib']:.0f} | {own['mib'] / theirs['mib']:.2f} "
-                f"| {f'≤ {memory}' if memory else ''} |"
-            )
-    return "\n".join(lines) + "\n"
+def kept() -> dict[str, dict[str, list[dict[str, float]]]]:
+    """What was measured so far, by recipe and contestant."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
 if __name__ == "__main__":
