@@ -43,7 +43,7 @@ def test_before_there_is_a_phi_text_is_taken(ground: rl_build.Ground) -> None:
 def test_what_is_observed_is_the_models_loss(ground: rl_build.Ground) -> None:
     ids = ground.text.probe[:1]
     metrics = measured(ground.model.eval(), ids, Calibration())
-    expected = ground.model(input_ids=ids, labels=ids).loss
+    expected = ground.model(input_ids=ids, labels=ids).loss.detach()
     assert metrics.loss_text[0] == pytest.approx(float(expected), rel=1e-5)
     assert metrics.memory_use[0] == 0
 

@@ -1,0 +1,136 @@
+"""Environment steps a second against a bare loop of the same inner training, and PPO's share.
+
+    python experiments/rl_speed/measure.py
+
+The bare loop trains one model with torch's own SGD on the same text, weights and Φ, and measures
+nothing after a step. Thread CPU time, the two interleaved, medians.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from infinito import build
+from infinito.build import rl as rl_build
+from infinito.composition import check
+from infinito.config import RunConf
+from infinito.models.observation import observed
+from infinito.objectives.language import cross_entropy
+from infinito.objectives.phi import band_loss, phi
+from infinito.paths import conf_dir
+from infinito.rl.observation import ACTIONS
+from infinito.rl.stepping import SteppedPPO
+
+HERE = Path(__file__).parent
+ROUNDS = 7
+SHORT = ("rl.base_steps=100", "rl.start_states=8", "rl.lead_steps=40")
+"""Ground that is made in seconds; it changes no cost of a step."""
+
+
+def main() -> None:
+    """Measures and writes results.json."""
+    torch.set_num_threads(1)
+    run = check(["+experiment=rl_scheduler", *SHORT], conf_dir())
+    with tempfile.TemporaryDirectory() as folder:
+        ground = rl_build.ground(run, build.data_module(run), Path(folder))
+    environment = environment_step(run, ground)
+    bare = bare_step(run, ground)
+    times: dict[str, list[float]] = {"environment": [], "bare": []}
+    for _ in range(ROUNDS):
+        times["environment"].append(timed(environment, 4) / run.rl.envs)
+        times["bare"].append(timed(bare, 12))
+    result = {name: 1e3 * median(each) for name, each in times.items()}
+    rollout, ppo_share = rollout_time(run, ground)
+    report = {
+        "environment_step_ms": result["environment"],
+        "bare_loop_step_ms": result["bare"],
+        "ratio": result["bare"] / result["environment"],
+        "step_ms_with_ppo": 1e3 * rollout,
+        "ppo_share": ppo_share,
+        "minutes_for_30000_steps_of_one_thread": 30_000 * rollout / 60,
+        "envs": run.rl.envs,
+        "inner_steps": run.rl.inner_steps,
+        "parameters": ground.model.num_parameters(),
+        "machine": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }
+    (HERE / "results.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+
+
+def environment_step(run: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
+    """A step of all environments, a third of them with each action."""
+    episodes = rl_build.episodes(run, ground, "train", run.rl.envs, 0)
+    episodes.restart(np.ones(run.rl.envs, dtype=bool))
+    actions = np.arange(run.rl.envs) % len(ACTIONS)
+
+    def step() -> None:
+        episodes.step(actions)
+
+    return step
+
+
+def bare_step(run: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
+    """The optimizer steps of one environment step, with each action in turn, in plain torch."""
+    model = build.language_model(run, ground.model.config.vocab_size, None)
+    optimizer = torch.optim.SGD(model.parameters(), lr=run.rl.inner_lr, momentum=0.9)
+    count, calls = run.rl.phi_sequences, [0]
+
+    def step() -> None:
+        action = list(ACTIONS.values())[calls[0] % len(ACTIONS)]
+        calls[0] += 1
+        inner, size = run.rl.inner_steps, run.data.batch_size
+        for windows in ground.text.drawn([(calls[0],)], inner, size)[:, 0]:
+            if action.phi:
+                with observed(model) as seen:
+                    logits = model(input_ids=windows[:, :-1], use_cache=False).logits
+                value = ground.calibration(phi(seen.components())[:count].mean())
+                loss = action.text * cross_entropy(logits, windows[:, 1:])
+                loss = loss + action.phi * band_loss(value)
+            else:
+                logits = model(input_ids=windows[:, :-1], use_cache=False).logits
+                loss = cross_entropy(logits, windows[:, 1:])
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+    return step
+
+
+def rollout_time(run: RunConf, ground: rl_build.Ground) -> tuple[float, float]:
+    """CPU seconds of an environment step with everything, and the share of PPO's own training."""
+    training = SteppedPPO(rl_build.ppo(run, ground), run.rl.total_timesteps)
+    training.begin()
+    own, spent = training.ppo.train, [0.0]
+
+    def train() -> None:
+        began = time.thread_time()
+        own()
+        spent[0] += time.thread_time() - began
+
+    training.ppo.train = train  # type: ignore[method-assign]
+    whole = timed(training.rollout, 1)
+    return whole / (run.rl.envs * run.rl.n_steps), spent[0] / 2 / whole
+
+
+def timed(call: Callable[[], object], times: int) -> float:
+    """CPU seconds of a call, after one that does not count."""
+    call()
+    began = time.thread_time()
+    for _ in range(times):
+        call()
+    return (time.thread_time() - began) / times
+
+
+if __name__ == "__main__":
+    main()
