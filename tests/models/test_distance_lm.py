@@ -424,3 +424,15 @@ def test_a_training_step_compiles_in_one_graph(metric: str) -> None:
 
 def gradients(model: DistanceLMForCausalLM, loss: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(loss, list(model.parameters()))
+
+
+def test_a_training_stays_compiled() -> None:
+    """Past its limit of compilations torch would silently go on without compiled code."""
+    torch.compiler.reset()
+    model = build("l1", num_hidden_layers=1)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        for batch, training in [(4, True), (8, False), (3, False), (1, False), (4, True)]:
+            model.train(training)
+            compiled(tokens(batch), use_cache=False)
+    torch.compiler.reset()
