@@ -23,9 +23,10 @@ from scipy import stats
 from transformers import AutoTokenizer, PreTrainedModel
 
 from infinito.data.sources.text_files import TextFiles
-from infinito.models.attention_interface import AttentionSettings, use_distance_attention
+from infinito.models.base_weights import additions
 from infinito.models.lora import LoraSettings, add_lora
-from infinito.models.pretrained import additions, open_base, open_weights
+from infinito.models.pretrained import open_base, open_weights
+from infinito.models.replaced_attention import AttentionSettings, use_distance_attention
 from infinito.objectives.language import cross_entropy
 from infinito.trainer.loading import open_trained
 

@@ -10,12 +10,12 @@ from transformers import PreTrainedModel
 from infinito.config import OWN, DistanceLMConf, LanguagePhiConf, PretrainedConf, RunConf
 from infinito.data.hub import model_folder, names_a_folder
 from infinito.errors import ConfigError
-from infinito.models.attention_interface import AttentionSettings, use_distance_attention
 from infinito.models.distance_lm import DistanceLMForCausalLM
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.lora import LoraSettings, add_lora, train_own_parameters
 from infinito.models.memory_lm import with_memory
 from infinito.models.pretrained import check_length, check_vocabulary, open_base
+from infinito.models.replaced_attention import AttentionSettings, use_distance_attention
 from infinito.objectives.phi import WEIGHTS
 from infinito.seeding import child_seed
 

@@ -22,8 +22,8 @@ from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.markov import MarkovSource
 from infinito.errors import CheckpointError
 from infinito.jobs.dry_run import estimate
-from infinito.models.attention_interface import request_of
 from infinito.models.distance_lm_config import DistanceLMConfig
+from infinito.models.replaced_attention import request_of
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
 from infinito.tasks.language_model import loss_report
 from infinito.trainer.checkpoint_io import read_checkpoint

@@ -1,30 +1,27 @@
-"""Distance attention inside any transformers model that asks the attention interface.
+"""Distance attention as transformers' attention interface calls it, with the masks that it needs.
 
 Importing this module registers `infinito_<metric>` with transformers for every metric, so that
-`attn_implementation="infinito_l1"` works wherever a model is opened. `use_distance_attention` also
-sets λ, checks that each layer takes part, and leaves its settings in the model's config.
+`attn_implementation="infinito_l1"` works wherever a model is opened; λ is 1 unless
+`replaced_attention` sets it.
 """
 
 from __future__ import annotations
 
 import math
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import causal_mask_function, prepare_padding_mask, sdpa_mask
 from transformers.utils.output_capturing import _active_collector
 
 from infinito.attention import METRICS, distance_attention, prepare, reference_attention
-from infinito.attention.backend import Request
 from infinito.attention.metrics import find_metric
 from infinito.attention.observation import AttentionCall, note
 from infinito.errors import ConfigError
-from infinito.models.distance_block import LearnedScale
 from infinito.models.visibility import whole_mask
 
 PREFIX = "infinito_"
@@ -40,94 +37,8 @@ REFUSED = {
 }
 """Options that models pass to their attention and that change it, and what each one means."""
 
-_asked: ContextVar[dict[nn.Module, int] | None] = ContextVar("asked", default=None)
-
-
-@dataclass(frozen=True)
-class AttentionSettings:
-    """The metric of a model's attention and its λ; see `AttentionConf`."""
-
-    metric: str
-    scale: float = 1.0
-    scale_per: str = "model"
-    learned_scale: bool = False
-    p: float | None = None
-    backend: str = "auto"
-
-
-def use_distance_attention(model: PreTrainedModel, settings: AttentionSettings) -> None:
-    """Replaces the attention of every layer of a causal LM; its weights stay as they are.
-
-    A distance takes λ/√dim of its own definition; `dot` keeps the model's scaling, times λ. Learned
-    λ are parameters `distance_scale`, of the model or of each attention.
-
-    Raises:
-        ConfigError: the metric is unknown, or this model's attention is more than its scores (the
-            reason is named).
-    """
-    find_metric(settings.metric, settings.p)
-    forget_scales(model)
-    if not model._can_set_attn_implementation():
-        raise refusal(model, "it does not ask transformers' attention interface")
-    model.config.distance_attention = asdict(settings)
-    model.set_attn_implementation(PREFIX + settings.metric)
-    layers = asking_layers(model)
-    expected = model.config.get_text_config().num_hidden_layers
-    if len(layers) != expected:
-        raise refusal(
-            model, f"{len(layers)} of its {expected} layers ask transformers' attention interface"
-        )
-    if settings.learned_scale:
-        learn_scales(model, layers, settings)
-
-
-@torch.no_grad()
-def asking_layers(model: PreTrainedModel) -> dict[nn.Module, int]:
-    """Return the attention modules that ask the interface and their heads, by a trial of 3 tokens.
-
-    Raises:
-        ConfigError: an attention passes an option that is refused.
-    """
-    found: dict[nn.Module, int] = {}
-    training = model.training
-    ids = torch.ones(1, 3, dtype=torch.long, device=model.device)
-    token = _asked.set(found)
-    try:
-        model.eval()(input_ids=ids, attention_mask=(ids.cumsum(-1) > 1).long(), use_cache=False)
-    finally:
-        _asked.reset(token)
-        model.train(training)
-    return found
-
-
-def learn_scales(
-    model: PreTrainedModel, layers: dict[nn.Module, int], settings: AttentionSettings
-) -> None:
-    """Give the model one learned λ, or each attention one for each of its heads."""
-    if settings.scale_per == "model":
-        model.distance_scale = started_scale(1, settings.scale, model.device)
-    for attention, heads in layers.items():
-        if settings.scale_per == "head":
-            attention.distance_scale = started_scale(heads, settings.scale, model.device)
-        else:
-            # In a tuple, so that the parameter has no second name.
-            attention.shared_scale = (model.distance_scale,)  # type: ignore[assignment]
-
-
-def forget_scales(model: PreTrainedModel) -> None:
-    """Take away the learned λ of an earlier attention."""
-    for module in model.modules():
-        for name in ("distance_scale", "shared_scale"):
-            if hasattr(module, name):
-                delattr(module, name)
-
-
-def started_scale(count: int, start: float, device: torch.device) -> LearnedScale:
-    """Return `count` learned λ that are `start` now."""
-    scale = LearnedScale(count, start)
-    with torch.no_grad():
-        scale.raw.copy_(scale.first_raw())
-    return scale.to(device)
+asked: ContextVar[dict[nn.Module, int] | None] = ContextVar("asked", default=None)
+"""Where a trial collects the modules that ask, with their heads."""
 
 
 def attend(
@@ -184,36 +95,6 @@ def attend(
     return mixed.transpose(1, 2).contiguous(), weights
 
 
-def request_of(
-    model: PreTrainedModel, batch: int, time: int, device: str, dtype: torch.dtype
-) -> Request | None:
-    """Return what a training step asks of the attention; None where it is a model's own.
-
-    Args:
-        batch: sequences. time: tokens in each.
-        device: a type such as "cpu" or "cuda". dtype: that of the activations.
-    """
-    settings = getattr(model.config, "distance_attention", None)
-    if settings is None:
-        return None
-    config = model.config.get_text_config()
-    heads = config.num_attention_heads
-    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return Request(
-        find_metric(settings["metric"], settings["p"]).KERNEL,
-        settings["p"],
-        device,
-        dtype,
-        batch=batch,
-        heads=heads,
-        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
-        time_q=time,
-        time_k=time,
-        dim=dim,
-        value_dim=dim,
-    )
-
-
 def seen_call(query: Tensor, key: Tensor, value: Tensor, request: dict[str, Any]) -> AttentionCall:
     """Return what those who watch attention are told of a call to the reference."""
     metric, p = request["metric"], request["p"]
@@ -235,8 +116,8 @@ def wants_weights(module: nn.Module, heads: int) -> bool:
     """Return whether attentions are being collected; tells a trial that this module was asked."""
     if torch.compiler.is_compiling():
         return False
-    if (asked := _asked.get()) is not None:
-        asked[module] = heads
+    if (modules := asked.get()) is not None:
+        modules[module] = heads
     return "attentions" in (_active_collector.get() or ())
 
 

@@ -1,4 +1,4 @@
-"""Opens the weights of any Hugging Face causal LM from a folder, and tells one base from another.
+"""Opens any Hugging Face causal LM from a folder, and builds on it again what was added to one.
 
 What is added to a base (attention, adapters) stands in its config under `base_model`,
 `distance_attention` and `lora`, so that a checkpoint can hold the additions alone.
@@ -6,24 +6,19 @@ What is added to a base (attention, adapters) stands in its config under `base_m
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from infinito.errors import CheckpointError, ConfigError
-from infinito.models.attention_interface import AttentionSettings, use_distance_attention
+from infinito.models.base_weights import check_same_base, hash_of_weights, saved_tensors
 from infinito.models.lora import LoraSettings, add_lora, inside_memory, train_own_parameters
 from infinito.models.memory_lm import MemoryLMConfig, MemoryLMForCausalLM
-
-State = dict[str, Tensor]
+from infinito.models.replaced_attention import AttentionSettings, use_distance_attention
 
 
 def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> PreTrainedModel:
@@ -98,11 +93,6 @@ def use_saved_attention(model: PreTrainedModel) -> None:
         use_distance_attention(model, AttentionSettings(**settings))
 
 
-def base_record(config: dict[str, Any]) -> dict[str, str] | None:
-    """Return what the config of a checkpoint tells of a base whose weights it leaves out."""
-    return (config.get("causal_lm") or config).get("base_model")
-
-
 def rebuild(model: PreTrainedModel, config: dict[str, Any]) -> PreTrainedModel:
     """Repeat on a fresh base what was added to the one that a checkpoint's config describes.
 
@@ -123,77 +113,6 @@ def rebuild(model: PreTrainedModel, config: dict[str, Any]) -> PreTrainedModel:
     if calibration := config.get("phi_calibration"):
         model.config.phi_calibration = calibration
     return model
-
-
-def rests_on_base(model: PreTrainedModel) -> bool:
-    """Return whether a model has frozen weights of a base, which checkpoints leave out."""
-    return getattr(model.config, "base_model", None) is not None
-
-
-def additions(model: PreTrainedModel, state: Mapping[str, Tensor], prefix: str = "") -> State:
-    """Return what a state holds beyond the frozen weights of a base that can be opened again.
-
-    Args:
-        state: tensors by name. prefix: stands before the model's own names there.
-    """
-    if not rests_on_base(model):
-        return dict(state)
-    every = model.named_parameters(remove_duplicate=False)
-    frozen = {prefix + name for name, each in every if not each.requires_grad}
-    return {name: tensor for name, tensor in state.items() if name not in frozen}
-
-
-def check_same_base(model: PreTrainedModel, other: dict[str, str] | None) -> None:
-    """Check that a model's base has the weights that adapters were trained on.
-
-    Raises:
-        CheckpointError: they are adapters of another base model, or no adapters at all.
-    """
-    own = getattr(model.config, "base_model", None)
-    if other is None:
-        raise CheckpointError("expected adapters, received a checkpoint of whole weights")
-    if own is None or own["weights_sha256"] != other["weights_sha256"]:
-        here = "none" if own is None else f"{own['path']} ({own['weights_sha256'][:12]})"
-        raise CheckpointError(
-            f"these are adapters of another base model: they belong to {other['path']} (weights "
-            f"{other['weights_sha256'][:12]}), and the base here is {here}. "
-            f"Use `model=pretrained model.path={other['path']}`"
-        )
-
-
-def hash_of_weights(folder: Path) -> str:
-    """Return the SHA-256 of all weights, whatever files they are spread over."""
-    digest = hashlib.sha256()
-    for name, tensor in saved_tensors(folder):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def saved_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the weights of a Hugging Face folder by name, in the order of their names.
-
-    Raises:
-        CheckpointError: there are none as safetensors, or a file is damaged.
-    """
-    index = folder / "model.safetensors.index.json"
-    try:
-        if index.is_file():
-            files = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        else:
-            with safe_open(folder / "model.safetensors", "pt") as file:
-                files = dict.fromkeys(file.keys(), "model.safetensors")
-        for name in sorted(files):
-            with safe_open(folder / files[name], "pt") as file:
-                yield name, file.get_tensor(name)
-    except FileNotFoundError:
-        pickled = any(folder.glob("*.bin"))
-        more = " Its .bin files could run code and are never read: convert them." * pickled
-        raise CheckpointError(
-            f"{folder} holds no causal LM: expected config.json and model.safetensors.{more}"
-        ) from None
-    except Exception as error:  # safetensors' own class differs between versions
-        raise CheckpointError(f"the weights in {folder} cannot be read: {error}") from None
 
 
 def check_vocabulary(model: PreTrainedModel, tokens: int) -> None:

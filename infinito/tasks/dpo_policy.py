@@ -15,10 +15,10 @@ from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
+from infinito.models.base_weights import additions, rests_on_base
 from infinito.models.layout_probe import Layout
 from infinito.models.pair_layouts import PairBatch
 from infinito.models.pair_scores import answer_scores
-from infinito.models.pretrained import additions, rests_on_base
 from infinito.models.reference_policy import Reference
 from infinito.models.token_log_probs import TokenScores
 from infinito.objectives.preference import PairLogProbs

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
+from infinito.models.base_weights import additions, rests_on_base
 from infinito.models.chunked_loss import chunked_cross_entropy
 from infinito.models.memory_lm import MemoryLMForCausalLM
 from infinito.models.observation import observed
-from infinito.models.pretrained import additions, rests_on_base
 from infinito.objectives.language import bits_per_byte, cross_entropy, perplexity
 from infinito.seeding import child_seed
 from infinito.tasks.phi_objective import PhiObjective

@@ -21,17 +21,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from infinito.data.hub import model_folder, names_a_folder
 from infinito.errors import CheckpointError
+from infinito.models.base_weights import additions, base_record, check_same_base, rests_on_base
 from infinito.models.lora import merge_adapters
-from infinito.models.pretrained import (
-    additions,
-    base_record,
-    check_same_base,
-    open_base,
-    open_weights,
-    rebuild,
-    rests_on_base,
-    use_saved_attention,
-)
+from infinito.models.pretrained import open_base, open_weights, rebuild, use_saved_attention
 from infinito.trainer.checkpoint_io import read_checkpoint
 
 MODEL_PREFIX = "model."

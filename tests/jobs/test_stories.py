@@ -12,8 +12,9 @@ from transformers import AutoTokenizer
 
 from infinito import run as program
 from infinito.composition import check
+from infinito.models.base_weights import additions
 from infinito.models.lora import LoraSettings, add_lora, merge_adapters
-from infinito.models.pretrained import additions, open_base, open_weights
+from infinito.models.pretrained import open_base, open_weights
 from infinito.paths import conf_dir
 from infinito.trainer.loading import open_trained
 

@@ -22,10 +22,13 @@ from transformers import (
 
 from infinito.attention import METRICS
 from infinito.errors import ConfigError
-from infinito.models import attention_interface
-from infinito.models.attention_interface import AttentionSettings, use_distance_attention
 from infinito.models.distance_lm import DistanceLMForCausalLM
 from infinito.models.distance_lm_config import DistanceLMConfig
+from infinito.models.replaced_attention import (
+    AttentionSettings,
+    asking_layers,
+    use_distance_attention,
+)
 
 VOCAB, TIME, WINDOW = 50, 11, 4
 SIZES = {
@@ -260,6 +263,6 @@ def test_an_unknown_metric_is_refused(make: Make) -> None:
 def test_a_trial_leaves_the_model_as_it_was(make: Make) -> None:
     model = make("gpt2").train()
     before = torch.random.get_rng_state()
-    assert len(attention_interface.asking_layers(changed(model))) == 2
+    assert len(asking_layers(changed(model))) == 2
     assert model.training
     assert torch.equal(torch.random.get_rng_state(), before)

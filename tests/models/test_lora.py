@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrain
 from transformers.pytorch_utils import Conv1D
 
 from infinito.errors import ConfigError
-from infinito.models.attention_interface import AttentionSettings, use_distance_attention
 from infinito.models.distance_lm import DistanceLMForCausalLM
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.lora import (
@@ -22,6 +21,7 @@ from infinito.models.lora import (
     linear_layers,
     merge_adapters,
 )
+from infinito.models.replaced_attention import AttentionSettings, use_distance_attention
 
 IDS = torch.arange(10)[None]
 
