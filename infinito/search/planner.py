@@ -13,7 +13,7 @@ from infinito.search.regions import Region
 from infinito.search.sampling import Sampler
 from infinito.search.scores import normalised
 from infinito.search.surrogate import Surrogate, default_theta, fit
-from infinito.search.tree import grow, path
+from infinito.search.tree import Node, grow, path
 
 LEADERS = 5
 """Best trials whose neighbourhoods a play-out looks at closely."""
@@ -52,17 +52,27 @@ class Planner:
         playout, scores = self._simulation(evidence, losses)
         whole = Region.whole(self.space)
         everywhere = playout.candidates(whole, self._leaders(whole, evidence.rows, scores), rng)
-        leaf = self._leaf(evidence.rows, losses)
+        leaf = self._leaf(evidence.rows, losses, *everywhere)
         if leaf is not None:
             here = playout.candidates(leaf, self._leaders(leaf, evidence.rows, scores), rng)
             if len(here[1]) and here[1].max() >= everywhere[1].max() - patience(len(losses)):
                 return playout.best(leaf, *here)
         return playout.best(whole, *everywhere) if len(everywhere[0]) else None
 
-    def _leaf(self, rows: Array, losses: Array) -> Region | None:
+    def _leaf(self, rows: Array, losses: Array, candidates: Array, gains: Array) -> Region | None:
         """Where the walk down the tree ends; None while the tree is a root alone."""
         root = grow(self.space, rows, rewards(losses), self.max_depth)
-        return path(root, self.selection, self.exploration)[-1].region if root.children else None
+        if not root.children:
+            return None
+
+        def shares(node: Node) -> Array:
+            """(children,): how the best promise of each compares with that of the others."""
+            best = np.array(
+                [gains[c.region.holds(candidates)].max(initial=-1e3) for c in node.children]
+            )
+            return np.exp(best - best.max()) / np.exp(best - best.max()).sum()
+
+        return path(root, self.selection, self.exploration, shares)[-1].region
 
     def _leaders(self, region: Region, rows: Array, scores: Array) -> Array:
         inside = np.flatnonzero(region.holds(rows))

@@ -7,6 +7,7 @@ does not: expansion and backpropagation are functions, not events.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,29 +113,31 @@ def _by_reward(index: NDArray[np.int64], rewards: Array) -> Array:
     return np.argsort(np.argsort(means, kind="stable"), kind="stable")[index].astype(float)
 
 
-def path(root: Node, selection: str, exploration: float, priors: Any = None) -> list[Node]:
+def path(
+    root: Node,
+    selection: str,
+    exploration: float,
+    shares: Callable[[Node], Sequence[float] | Array] | None = None,
+) -> list[Node]:
     """The nodes from the root to the leaf that the walk ends in.
 
     Args:
         root: Of the tree.
-        selection: "ucb1", "ucb1_tuned" or "puct".
+        selection: "ucb1", "ucb1_tuned" or "puct" (Silver et al., 2017).
         exploration: The factor c; √2 is UCB1's.
-        priors: For "puct": a function of a node's children that says how promising each is.
+        shares: For "puct": how promising each child of a node is; they sum to 1.
     """
     walk = [root]
     while walk[-1].children:
         node = walk[-1]
-        if selection == "puct":
-            shares = priors(node)
+        if selection == "puct" and shares is not None:
             bonus = [
                 exploration * share * math.sqrt(node.visits) / (1 + child.visits)
-                for share, child in zip(shares, node.children, strict=True)
+                for share, child in zip(shares(node), node.children, strict=True)
             ]
         else:
-            bonus = [
-                _ucb_bonus(child, node.visits, exploration, selection == "ucb1_tuned")
-                for child in node.children
-            ]
+            tuned = selection == "ucb1_tuned"
+            bonus = [_ucb_bonus(c, node.visits, exploration, tuned) for c in node.children]
         scores = [child.value + more for child, more in zip(node.children, bonus, strict=True)]
         walk.append(node.children[int(np.argmax(scores))])
     return walk

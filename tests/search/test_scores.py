@@ -1,0 +1,56 @@
+"""Losses become ranks, bent scores, and one number from several objectives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import skew, yeojohnson
+
+from infinito.search.scores import normalised, ranks, scalarised
+
+
+def test_ranks_by_hand() -> None:
+    """Best 1, worst 0; the two 5s share ranks 1 and 2 of 0…3: 1 − 1.5 / 3."""
+    assert ranks(np.array([5.0, 1.0, 9.0, 5.0])) == pytest.approx([0.5, 1.0, 0.0, 0.5])
+    assert ranks(np.array([3.0, 3.0])).tolist() == [0.5, 0.5]
+    assert ranks(np.array([3.0])).tolist() == [0.5]
+    assert ranks(np.empty(0)).tolist() == []
+
+
+def test_normalised_keeps_the_order_and_straightens() -> None:
+    losses = np.exp(2 * np.random.default_rng(0).standard_normal(200))
+    bent = normalised(losses)
+    assert (np.argsort(bent) == np.argsort(losses)).all()
+    assert bent.mean() == pytest.approx(0, abs=1e-9)
+    assert bent.std() == pytest.approx(1)
+    assert abs(skew(bent)) < 0.8 < skew(losses)
+
+
+def test_normalised_is_yeo_and_johnsons() -> None:
+    """scipy finds the power by search, this code on a grid of quarters: nearly the same scores."""
+    losses = np.random.default_rng(1).gamma(2.0, size=300)
+    z = (losses - losses.mean()) / losses.std()
+    reference = yeojohnson(z)[0]
+    reference = (reference - reference.mean()) / reference.std()
+    assert normalised(losses) == pytest.approx(reference, abs=0.1)
+
+
+def test_equal_losses_have_no_shape() -> None:
+    assert normalised(np.full(5, 1e9)).tolist() == [0.0] * 5
+
+
+def test_several_objectives_by_hand() -> None:
+    """Scaled to [0, 1]: (0, 1), (1, 0), (0.5, 0.5); halves: maxima .5 .5 .25, plus 5 % of sums."""
+    table = np.array([[0.0, 30.0], [4.0, 10.0], [2.0, 20.0]])
+    assert scalarised(table, None) == pytest.approx([0.525, 0.525, 0.275])
+
+
+def test_random_weights_reach_both_ends() -> None:
+    table = np.array([[0.0, 1.0], [1.0, 0.0], [0.4, 0.4]])
+    winners = {int(np.argmin(scalarised(table, np.random.default_rng(seed)))) for seed in range(50)}
+    assert winners == {0, 1, 2}
+
+
+def test_unknown_losses_stay_unknown() -> None:
+    table = np.array([[0.0, 1.0], [np.nan, np.nan], [1.0, 0.0]])
+    assert np.isnan(scalarised(table, None)).tolist() == [False, True, False]

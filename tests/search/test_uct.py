@@ -1,0 +1,47 @@
+"""Plain UCT: one node a trial, every option once before any twice."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from infinito.search.space import Categorical, Float, Space
+from infinito.search.uct import STEPS, UCT
+
+SPACE = Space([Categorical("c", ["a", "b", "d"]), Float("x", 0, 1)])
+
+
+def played(count: int, seed: int = 0) -> list[dict]:
+    """UCT on the reward 1 for c = b and x near 0.7, less elsewhere."""
+    search = UCT(SPACE, math.sqrt(2), 15)
+    rng = np.random.default_rng(seed)
+    rows, rewards = np.empty((0, 2)), []
+    for _ in range(count):
+        row = search.propose(rows, np.array(rewards), rng)
+        values = SPACE.decode(row)
+        rows = np.concatenate([rows, row[None]])
+        rewards.append((values["c"] == "b") * (1 - abs(values["x"] - 0.7)))
+    return [SPACE.decode(row) for row in rows]
+
+
+def test_values_are_cut_into_steps() -> None:
+    assert len({point["x"] for point in played(100)}) == STEPS
+
+
+def test_every_value_is_tried_before_any_is_tried_again() -> None:
+    assert {point["c"] for point in played(3)} == {"a", "b", "d"}
+
+
+def test_it_learns_where_to_look() -> None:
+    later = played(120)[60:]
+    assert np.mean([point["c"] == "b" for point in later]) > 0.6
+    assert np.mean([point["x"] == 0.7 for point in later if point["c"] == "b"]) > 0.3
+
+
+def test_conditions_are_kept() -> None:
+    space = Space(SPACE.parameters, ["x > 0.6 or c == 'a'"])
+    search = UCT(space, math.sqrt(2), 15)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        assert space.contains(space.decode(search.propose(np.empty((0, 2)), np.empty(0), rng)))
