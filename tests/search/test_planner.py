@@ -1,0 +1,98 @@
+"""One step of the search: play-outs find the surrogate's best point, leaves get their turn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from infinito.search.evidence import Evidence
+from infinito.search.planner import Planner, _mark, patience
+from infinito.search.regions import Region
+from infinito.search.sampling import Sampler
+from infinito.search.scores import normalised
+from infinito.search.space import Categorical, Float, Int, Space
+
+SPACE = Space([Float("x", 0, 1), Float("y", 0, 1), Categorical("c", ["a", "b"]), Int("n", 1, 4)])
+
+
+def evidence(count: int, seed: int = 0) -> Evidence:
+    rows = SPACE.snapped(np.random.default_rng(seed).random((count, 4)))
+    losses = (rows[:, 0] - 0.4) ** 2 + (rows[:, 1] - 0.7) ** 2 + 0.3 * (rows[:, 2] > 0.5)
+    return Evidence(rows, losses[:, None], np.arange(count))
+
+
+def planner(depth: int = 15) -> Planner:
+    return Planner(Sampler(SPACE, 0), "ucb1_tuned", math.sqrt(2), depth)
+
+
+def test_a_playout_is_better_than_thousands_of_draws() -> None:
+    seen = evidence(30)
+    playout, scores = planner()._simulation(seen, seen.losses())
+    whole, rng = Region.whole(SPACE), np.random.default_rng(0)
+    leaders = seen.rows[np.argsort(scores)[:5]]
+    found = playout.best(whole, *playout.candidates(whole, leaders, rng))
+    draws = SPACE.snapped(rng.random((4000, 4)))
+    assert playout.gains(found[None])[0] > playout.gains(draws).max()
+
+
+def test_a_playout_stays_in_its_region() -> None:
+    seen = evidence(30)
+    playout, _ = planner()._simulation(seen, seen.losses())
+    corner = Region.whole(SPACE).cut(0, 0.8)[1].parted(2, np.array([False, True]))[0]
+    rows, gains = playout.candidates(corner, seen.rows[:0], np.random.default_rng(0))
+    assert corner.holds(rows).all()
+    assert corner.holds(playout.best(corner, rows, gains)[None]).all()
+
+
+def test_the_proposal_is_near_the_optimum() -> None:
+    row = planner().propose(evidence(40), np.random.default_rng(0))
+    assert row is not None
+    assert np.hypot(row[0] - 0.4, row[1] - 0.7) < 0.1
+
+
+def test_running_trials_are_believed_and_avoided() -> None:
+    """With the best proposal running, the next one is another point."""
+    seen = evidence(40)
+    first = planner().propose(seen, np.random.default_rng(0))
+    assert first is not None
+    running = Evidence(
+        np.concatenate([seen.rows, first[None]]),
+        np.concatenate([seen.table, [[math.nan]]]),
+        np.arange(41),
+    )
+    playout, scores = planner()._simulation(running, running.losses())
+    assert scores[-1] < np.quantile(normalised(seen.table[:, 0]), 0.1)
+    second = planner().propose(running, np.random.default_rng(0))
+    assert second is not None
+    assert np.abs(second - first).max() > 1e-6
+    assert playout.gains(first[None])[0] < playout.gains(second[None])[0]
+
+
+def test_hyper_parameters_do_not_depend_on_when_they_were_asked_for() -> None:
+    seen = evidence(60)
+    step_by_step = planner()
+    for count in range(10, 61):
+        step_by_step.propose(seen.first(count), np.random.default_rng(count))
+    mark = _mark(60)
+    assert (step_by_step._theta(seen, mark) == planner()._theta(seen, mark)).all()
+
+
+def test_marks_by_hand() -> None:
+    """20, then ⌈20 · 1.08⌉ = 22, ⌈22 · 1.08⌉ = 24, 26, 29, …"""
+    assert [_mark(n) for n in (7, 20, 21, 22, 23, 25, 28, 29)] == [7, 20, 20, 22, 22, 24, 26, 29]
+
+
+def test_patience_begins_late_and_grows() -> None:
+    """None up to 50 trials, one nat for each e-fold after."""
+    assert patience(10) == patience(50) == 0
+    assert patience(200) == math.log(4)
+
+
+def test_without_depth_there_is_no_leaf() -> None:
+    seen = evidence(60)
+    nothing = np.empty((0, 4)), np.empty(0)
+    assert planner(0)._leaf(seen.rows, seen.losses(), *nothing) is None
+    leaf = planner()._leaf(seen.rows, seen.losses(), *nothing)
+    assert leaf is not None
+    assert leaf.holds(seen.rows).sum() < 20
