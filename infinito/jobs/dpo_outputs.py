@@ -67,8 +67,7 @@ def write_outputs(
     """Writes everything, prints the verdict, and returns the score; None for a failed run."""
     report = report_of_run(run, outcome, clock)
     history = outcome.training.log.history
-    figures = dpo_plots.curves(history)
-    dpo_plots.save(figures, folder / "plots")
+    pictures = dpo_plots.save(dpo_plots.curves(history), folder / "plots")
     write_json(folder / "training_report.json", report)
     (folder / "training_report.md").write_text(markdown(report), encoding="utf-8")
     if outcome.after is None:
@@ -77,7 +76,7 @@ def write_outputs(
     summary = summary_of(folder, report)
     write_json(folder / "summary.json", summary)
     score = score_of(summary, run.score)
-    _log_to_tensorboard(run, outcome, figures, report, score)
+    _log_to_tensorboard(run, outcome, pictures, report, score)
     export_policy(run, folder, outcome.prepared, report)
     print_outcome(console, folder, report, run)
     if folder.name.isdigit():  # a run of a sweep, in a folder of its number
@@ -209,14 +208,14 @@ def _describe(folder: Path, card: str, report: Mapping[str, Any]) -> None:
 def _log_to_tensorboard(
     run: RunConf,
     outcome: Outcome,
-    figures: Mapping[str, Any],
+    pictures: Mapping[str, Any],
     report: Mapping[str, Any],
     score: float,
 ) -> None:
     logger: Any = outcome.training.trainer.logger
     step = outcome.training.trainer.global_step
-    for name, figure in figures.items():
-        logger.experiment.add_figure(f"report/{name}", figure, step)
+    for name, pixels in pictures.items():
+        logger.experiment.add_image(f"report/{name}", pixels, step, dataformats="HWC")
     logger.experiment.add_text("report", markdown({**report, "history": []}), step)
     logger.log_hyperparams(flat(asdict(run)), {f"final/{run.score}": score}, step=step)
     logger.finalize("success")

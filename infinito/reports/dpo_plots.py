@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 PANELS = {
     "loss": ("loss", "nats", ("train/loss",)),
@@ -32,11 +34,16 @@ def curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
     return {name: _figure(history, *panel) for name, panel in PANELS.items()}
 
 
-def save(figures: Mapping[str, Figure], folder: Path) -> None:
-    """Writes each figure as `<name>.png`."""
+def save(figures: Mapping[str, Figure], folder: Path) -> dict[str, np.ndarray]:
+    """Writes each figure as `<name>.png` and returns its pixels, (height, width, 3) of uint8."""
     folder.mkdir(parents=True, exist_ok=True)
+    pixels = {}
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=110)
+        path = folder / f"{name}.png"
+        figure.savefig(path, dpi=110)
+        with Image.open(path) as image:
+            pixels[name] = np.asarray(image.convert("RGB"))
+    return pixels
 
 
 def _figure(

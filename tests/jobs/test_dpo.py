@@ -40,14 +40,19 @@ NEW = ("model.dim=16", "model.layers=1", "attention.heads=2", "tokenizer.vocab_s
 Tune = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Callable[..., RunConf]:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all runs of this module keep what their references say."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def small(cache: Path) -> Callable[..., RunConf]:
     """Makes the configuration of a small preference tuning; later overrides win."""
 
     def make(*overrides: str) -> RunConf:
         sizes = () if "model=pretrained" in overrides else NEW
-        cache = f"data.cache_dir={tmp_path / 'cache'}"
-        return check([*SMALL, *sizes, cache, *overrides], conf_dir())
+        return check([*SMALL, *sizes, f"data.cache_dir={cache}", *overrides], conf_dir())
 
     return make
 
@@ -58,29 +63,36 @@ def tune(small: Callable[..., RunConf], tmp_path: Path) -> Tune:
 
     def run(*overrides: str, folder: str = "run") -> dict[str, Any]:
         program.execute(small(*overrides), tmp_path / folder)
-        return json.loads((tmp_path / folder / "training_report.json").read_text())
+        return report_in(tmp_path / folder)
 
     return run
 
 
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every connection and look-up is an error."""
+@pytest.fixture(scope="module")
+def usual(small: Callable[..., RunConf], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run without further overrides, made where every connection is an error."""
 
     def refuse(*arguments: object, **_: object) -> None:
         raise AssertionError(f"the network was touched: {arguments}")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    folder = tmp_path_factory.mktemp("usual") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        program.execute(small(), folder)
+    return folder
+
+
+def report_in(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "training_report.json").read_text())
 
 
 def without_timing(report: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in report.items() if key != TIMING}
 
 
-@pytest.mark.usefixtures("no_network")
-def test_from_pairs_to_report_without_a_network(tune: Tune, tmp_path: Path) -> None:
-    report = tune()
+def test_from_pairs_to_report_without_a_network(usual: Path) -> None:
+    report = report_in(usual)
     jsonschema.validate(report, schema())
     assert report["status"] in ("ok", "no_improvement")
     assert (report["samples"], report["held_out_samples"], report["epochs"]) == (8, 8, 2)
@@ -94,7 +106,7 @@ def test_from_pairs_to_report_without_a_network(tune: Tune, tmp_path: Path) -> N
         "reasoning",
         "safety",
     }
-    run = tmp_path / "run"
+    run = usual
     assert {path.stem for path in (run / "plots").iterdir()} == {
         "loss",
         "margins",
@@ -111,29 +123,25 @@ def test_from_pairs_to_report_without_a_network(tune: Tune, tmp_path: Path) -> N
     assert list((run / "tensorboard").iterdir())
 
 
-def test_equal_seeds_make_equal_reports_and_other_seeds_others(tune: Tune) -> None:
-    first, second = tune(folder="a"), tune(folder="b")
+def test_equal_seeds_make_equal_reports_and_other_seeds_others(usual: Path, tune: Tune) -> None:
+    first, second = report_in(usual), tune(folder="b")
     assert without_timing(first) == without_timing(second)
-    assert (first[TIMING], second[TIMING]) != (second[TIMING], first[TIMING])
+    assert first[TIMING] != second[TIMING]
     other = tune("seed=1", folder="c")
     assert other["history"] != first["history"]
 
 
-def test_runs_with_the_same_start_share_the_reference(tune: Tune) -> None:
-    """Other β, loss, rate and folder: 16 pairs computed once, then none."""
-    computed = [
-        tune(*overrides, folder=str(number))[TIMING]["reference_pairs_computed"]
-        for number, overrides in enumerate(
-            [(), ("dpo.beta=0.5",), ("dpo.loss=ipo",), ("optimizer.lr=1e-5", "trainer.epochs=1")]
-        )
-    ]
-    assert computed == [16, 0, 0, 0]
+def test_runs_with_the_same_start_share_the_reference(usual: Path, tune: Tune) -> None:
+    """Other β, loss, rate, length and folder: 16 pairs computed once, then none."""
+    assert report_in(usual)[TIMING]["reference_pairs_computed"] == 16
+    others = ("dpo.beta=0.5", "dpo.loss=ipo", "optimizer.lr=1e-5", "trainer.epochs=1")
+    assert tune(*others)[TIMING]["reference_pairs_computed"] == 0
 
 
 @pytest.mark.parametrize("reference", ["copy", "free"])
-def test_references_that_are_not_precomputed(tune: Tune, reference: str) -> None:
+def test_references_that_are_not_precomputed(usual: Path, tune: Tune, reference: str) -> None:
     """A copy trains as the precomputed one does; without a reference the margins are others."""
-    report, precomputed = tune(f"dpo.reference={reference}", folder="a"), tune(folder="b")
+    report, precomputed = tune(f"dpo.reference={reference}"), report_in(usual)
     same = report["held_out"]["after"]["margin"] == pytest.approx(
         precomputed["held_out"]["after"]["margin"], abs=1e-6
     )
@@ -141,10 +149,9 @@ def test_references_that_are_not_precomputed(tune: Tune, reference: str) -> None
 
 
 def test_a_resumed_run_ends_as_an_undisturbed_one(
-    tune: Tune, small: Callable[..., RunConf], tmp_path: Path
+    usual: Path, small: Callable[..., RunConf], tmp_path: Path
 ) -> None:
     """Stopped after the third of four batches, in the middle of the second epoch."""
-    whole = tune("trainer.checkpoint_every=3", folder="whole")
     stopped = small("trainer.checkpoint_every=3")
 
     class Stop(Exception):
@@ -164,13 +171,12 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(
     resumed = check([f"resume={tmp_path / 'halves'}"], conf_dir())
     program.execute(resumed, tmp_path / "halves")
     again = json.loads((tmp_path / "halves/training_report.json").read_text())
-    assert without_timing(again) == without_timing(whole)
+    assert without_timing(again) == without_timing(report_in(usual))
 
 
-def test_the_exported_policy_is_the_tuned_one(tune: Tune, tmp_path: Path) -> None:
+def test_the_exported_policy_is_the_tuned_one(usual: Path, tmp_path: Path) -> None:
     """What score_pairs says of the exported folder is what the report says."""
-    report = tune()
-    run = tmp_path / "run"
+    report, run = report_in(usual), usual
     scored = check(
         [
             "task=score_pairs",
