@@ -30,7 +30,8 @@ NEEDED = {
     "model/pretrained": ["model.path=x"],
     "experiment/shakespeare_char": ["data.path=x"],
 }
-ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b")
+RL = tuple(name for name in EXPERIMENTS if name.startswith("rl_"))
+ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b", *RL)
 """Experiments whose training has a test of its own."""
 SHORT = (
     "trainer.max_steps=2",

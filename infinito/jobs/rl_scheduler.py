@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from infinito.console import logged_to
 from infinito.errors import ResumeError
 from infinito.jobs.train import data_record
 from infinito.rl.policy_files import exported, imported
+from infinito.rl.stepping import SteppedPPO
 from infinito.storage import locked, written_whole
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
 from infinito.tasks.rl_scheduler import RlSchedulerTask, Ticks
@@ -39,6 +42,9 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     console = Console()
     if run.trainer.threads is not None:
         torch.set_num_threads(run.trainer.threads)
+    if run.dry_run:
+        _estimate(run, console)
+        return None
     if run.resume is None:
         runs.record_config(folder, asdict(run), overrides)
     with logged_to(folder / "run.log") as log:
@@ -76,6 +82,30 @@ def _learn(run: RunConf, folder: Path, console: Console, log: Logger) -> float:
             weights_only=True,
         )
     return _finish(run, folder, console, task)
+
+
+def _estimate(run: RunConf, console: Console) -> None:
+    """Builds everything from a bank that is made in a moment, plays a rollout, tells the time."""
+    brief = replace(run, rl=replace(run.rl, base_steps=8, lead_steps=8, start_states=2))
+    with tempfile.TemporaryDirectory() as folder:
+        ground = rl_build.ground(brief, build.data_module(run), Path(folder))
+    agent = rl_build.ppo(brief, ground)
+    stepped = SteppedPPO(agent, run.rl.total_timesteps)
+    stepped.begin()
+    began = time.perf_counter()
+    stepped.rollout()
+    took_s = time.perf_counter() - began
+    rollouts = rl_build.rollouts(run, run.rl.total_timesteps)
+    print_table(
+        console,
+        f"{run.name}: dry run, nothing is written",
+        {
+            "language model": f"{ground.model.num_parameters():,} parameters",
+            "policy": f"{sum(each.numel() for each in agent.policy.parameters()):,} parameters",
+            "a rollout": f"{agent.num_timesteps:,} steps in {took_s:.3g} s",
+            "whole training": f"{rollouts:,} rollouts, about {rollouts * took_s / 60:.3g} minutes",
+        },
+    )
 
 
 def _checked_continuation(run: RunConf, folder: Path, last: dict[str, Any], log: Logger) -> int:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from infinito import build
 from infinito.build import rl as rl_build
-from infinito.config import RunConf
+from infinito.config import MemoryConf, RunConf
+from infinito.models.memory_lm import with_memory
 from infinito.models.observation import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import Calibration, band_loss, phi
@@ -121,6 +122,18 @@ def test_put_and_taken_restore_a_state_with_a_fresh_optimizer(
     assert learners.steps[:, 0].tolist() == [2, 0, 2]
     assert not learners.first_moments[1].any()
     assert learners.first_moments[0].any()
+
+
+def test_a_memory_is_written_and_its_use_is_seen(ground: rl_build.Ground, windows: Tensor) -> None:
+    """One by one, for a memory that is written into cannot be vectorised."""
+    settings = replace(SGD, vectorised=False)
+    model = with_memory(ground.model, MemoryConf(name="integration", slots=8, segment=8, top_k=2))
+    learners = Learners(model, 2, settings)
+    assert learners.measure(ground.text.probe).memory_use.tolist() == [0, 0]
+    learners.train(windows[0, :2], torch.ones(2), torch.ones(2))
+    use = learners.measure(ground.text.probe).memory_use
+    assert (use > 0).all()
+    assert (learners.measure(ground.text.probe).memory_use == use).all()
 
 
 def test_a_saved_state_goes_on_with_the_same_bits(ground: rl_build.Ground, windows: Tensor) -> None:

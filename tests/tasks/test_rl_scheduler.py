@@ -24,9 +24,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from infinito import build
 from infinito import run as program
 from infinito.build import rl as rl_build
+from infinito.composition import check
 from infinito.config import RunConf
 from infinito.errors import CheckpointError, ConfigError, NonFiniteError, ResumeError
 from infinito.parsing import parse
+from infinito.paths import conf_dir
 from infinito.rl.learners import Learners
 from infinito.rl.policy_files import imported
 from infinito.rl.stepping import SteppedPPO
@@ -278,6 +280,33 @@ def test_a_missing_base_checkpoint_is_named(rl_configured: Make, tmp_path: Path)
     run = rl_configured(f"rl.base_checkpoint={tmp_path / 'absent'}")
     with pytest.raises(CheckpointError, match=r"`rl.base_checkpoint`=.*absent"):
         program.execute(run, tmp_path / "run")
+
+
+def test_the_experiment_of_going_on_keeps_the_runs_own_numbers(finished: Path) -> None:
+    run = check(
+        ["+experiment=rl_continue", f"resume={finished}", "rl.total_timesteps=60"], conf_dir()
+    )
+    assert (run.rl.learning_rate, run.rl.total_timesteps) == (1e-4, 60)
+    assert (run.model.dim, run.rl.inner_steps) == (16, 2)  # type: ignore[attr-defined]
+
+
+def test_a_base_checkpoint_is_where_episodes_start(
+    trained: Callable[..., Path], rl_configured: Make, tmp_path: Path
+) -> None:
+    base = trained("model.max_positions=16", "tokenizer.unknown=true")
+    run = rl_configured(f"rl.base_checkpoint={base}", "model.max_positions=16")
+    made = rl_build.ground(run, build.data_module(run), tmp_path)
+    expected = read_checkpoint(base / "checkpoints/best.ckpt")["state_dict"]
+    for name, value in made.model.state_dict().items():
+        assert torch.equal(value, expected[f"model.{name}"]), name
+
+
+def test_a_dry_run_writes_nothing(
+    rl_configured: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program.execute(rl_configured("dry_run=true"), tmp_path / "run")
+    assert "nothing is written" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
