@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 PROMPT ?= The
 
-.PHONY: help setup run train test test-all lint check format bench sweep dash generate clean
+.PHONY: help setup run train dpo test test-all lint check format bench sweep search dash generate clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -26,6 +26,9 @@ run: setup  ## Train the base model on Python's own documentation (ARGS="seed=7"
 
 train: setup  ## Train whatever ARGS says, e.g. ARGS="+experiment=debug attention=dot"
 	$(BIN)/python -m infinito.run $(ARGS)
+
+dpo: setup  ## Tune a small model on the bundled preference pairs, with a report
+	$(BIN)/python -m infinito.run +experiment=dpo $(ARGS)
 
 test: setup  ## Run the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not gpu" $(ARGS)
@@ -51,6 +54,9 @@ bench: setup  ## Measure attention against torch's, and training against a bare 
 
 sweep: setup  ## Compare attentions over seeds, in a minute
 	$(BIN)/python -m infinito.run -m +experiment=debug attention=dot,l1,sq_l2 seed=0,1 $(ARGS)
+
+search: setup  ## Search attention and training settings by tree search
+	$(BIN)/python -m infinito.run -m +search=mcts_attention $(ARGS)
 
 dash: setup  ## Watch the runs in TensorBoard
 	$(BIN)/tensorboard --logdir multirun
