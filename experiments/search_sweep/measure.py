@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import platform
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from infinito.run import main as infinito
 from infinito.search.history import seconds_in
@@ -35,19 +37,11 @@ def main() -> None:
     parser.add_argument("--launcher", default="basic")
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
-    importlib.import_module("infinito.jobs.trial")  # what every trial needs
+    trial = importlib.import_module("infinito.jobs.trial")  # and with it what every trial needs
 
-    taken: dict[str, float] = {}
-    run = Sweep.run
-
-    def timed(sweep: Sweep) -> str:
-        wall_s, cpu_s = time.perf_counter(), time.process_time()
-        try:
-            return run(sweep)
-        finally:
-            taken.update(wall_s=time.perf_counter() - wall_s, cpu_s=time.process_time() - cpu_s)
-
-    Sweep.run = timed  # type: ignore[method-assign]
+    taken = {"wall_s": 0.0, "cpu_s": 0.0, "trial_wall_s": 0.0, "trial_cpu_s": 0.0}
+    Sweep.run = counted(Sweep.run, taken, "")  # type: ignore[method-assign]
+    trial.run = counted(trial.run, taken, "trial_")
     with tempfile.TemporaryDirectory() as folder:
         sys.argv[1:] = [
             "-m",
@@ -64,27 +58,35 @@ def main() -> None:
         ]
         infinito()
         seconds = seconds_in(read(Path(folder) / "journal.jsonl"))
-    inside_s = sum(seconds.values())
-    print(
-        json.dumps(
-            {
-                "trials": len(seconds),
-                "threads": arguments.threads,
-                "launcher": arguments.launcher,
-                "jobs": arguments.jobs,
-                **{name: round(value, 3) for name, value in taken.items()},
-                "wall_s_per_trial": round(taken["wall_s"] / len(seconds), 4),
-                "inside_trials_s": round(inside_s, 3),
-                "overhead_s_per_trial": (
-                    round((taken["wall_s"] - inside_s) / len(seconds), 4)
-                    if arguments.jobs == 1
-                    else None
-                ),
-                "machine": platform.platform(),
-            },
-            indent=2,
-        )
-    )
+    in_process = arguments.launcher == "basic"
+    figures = {
+        "trials": len(seconds),
+        "threads": arguments.threads,
+        "launcher": arguments.launcher,
+        "jobs": arguments.jobs,
+        "load_1_min": os.getloadavg()[0],
+        **(taken if in_process else {"wall_s": taken["wall_s"]}),
+        "wall_s_per_trial": taken["wall_s"] / len(seconds),
+    }
+    if in_process:
+        for clock in ("wall", "cpu"):
+            beyond_s = taken[f"{clock}_s"] - taken[f"trial_{clock}_s"]
+            figures[f"overhead_{clock}_s_per_trial"] = beyond_s / len(seconds)
+    print(json.dumps(figures, indent=2))
+
+
+def counted(function: Callable[..., Any], taken: dict[str, float], prefix: str) -> Any:
+    """The function, its wall and CPU seconds added up."""
+
+    def timed(*arguments: Any) -> Any:
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        try:
+            return function(*arguments)
+        finally:
+            taken[f"{prefix}wall_s"] += time.perf_counter() - wall_s
+            taken[f"{prefix}cpu_s"] += time.process_time() - cpu_s
+
+    return timed
 
 
 if __name__ == "__main__":
