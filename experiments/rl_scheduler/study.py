@@ -27,7 +27,6 @@ from infinito.rl.playing import Played
 from infinito.summary import write_json
 
 HERE = Path(__file__).parent
-SEEDS = range(5)
 
 
 def main() -> None:
@@ -36,7 +35,8 @@ def main() -> None:
     arguments.add_argument("--runs", type=Path, required=True)
     arguments.add_argument("--steps", type=int, default=30_000)
     arguments.add_argument("--out", type=Path, default=HERE)
-    arguments.add_argument("overrides", nargs="*")
+    arguments.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    arguments.add_argument("--set", dest="overrides", nargs="*", default=[], help="overrides")
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     asked.runs.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def main() -> None:
     ]
     if not (asked.out / "controls.json").is_file():
         play_controls(check(fixed, conf_dir()), asked.runs, asked.out)
-    for seed in SEEDS:
+    for seed in asked.seeds:
         if not (asked.out / f"seeds/{seed}.json").is_file():
             learn_and_play(fixed, seed, asked.runs, asked.out)
 

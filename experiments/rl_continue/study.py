@@ -1,0 +1,86 @@
+"""A finished schedule goes on with smaller steps: a row for each checkpoint on the way.
+
+python experiments/rl_continue/study.py --run <run folder> --rows 7 --every 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from infinito import run as program
+from infinito.composition import check
+from infinito.jobs.report import checkpoint_rows
+from infinito.paths import conf_dir
+from infinito.reports.rl_plots import checkpoints_figure
+from infinito.rl.evaluation import verdict
+from infinito.summary import write_json
+from infinito.trainer.checkpoint_io import read_checkpoint
+from infinito.trainer.kept_checkpoints import kept_steps
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Goes on with a copy of the run, plays every checkpoint, writes results.json and a plot."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--run", type=Path, required=True)
+    arguments.add_argument("--work", type=Path, required=True, help="where the copy goes on")
+    arguments.add_argument("--every", type=int, default=2000)
+    arguments.add_argument("--rows", type=int, default=7)
+    arguments.add_argument("--episodes", type=int, default=50)
+    asked = arguments.parse_args()
+    torch.set_num_threads(1)
+    folder = asked.work
+    if not folder.exists():
+        shutil.copytree(asked.run, folder)
+        for _, path in kept_steps(folder / "checkpoints"):
+            path.unlink()
+        began = read_checkpoint(folder / "checkpoints/last.ckpt")["ppo"]["num_timesteps"]
+        name = f"checkpoints/step_{began:09d}.ckpt"
+        shutil.copy(folder / "checkpoints/last.ckpt", folder / name)
+    first = kept_steps(folder / "checkpoints")[0][0]
+    total = first + (asked.rows - 1) * asked.every
+    done = read_checkpoint(folder / "checkpoints/last.ckpt")["ppo"]["num_timesteps"]
+    if done < total:
+        go_on(folder, total, asked.every)
+    reading = [f"rl.episodes={asked.episodes}", "trainer.threads=1"]
+    run = check(["task=report", f"checkpoint={folder}", *reading], conf_dir())
+    files = [path for _, path in kept_steps(folder / "checkpoints")][: asked.rows]
+    baseline, rows, _ = checkpoint_rows(run, folder, files)
+    write_json(HERE / "results.json", {"baseline": baseline, "checkpoints": rows})
+    checkpoints_figure(rows, baseline).savefig(HERE / "checkpoints.png", dpi=130)
+    for row in rows:
+        print(line(row, baseline))
+
+
+def go_on(folder: Path, total: int, every: int) -> None:
+    """Trains on with the numbers of `+experiment=rl_continue`."""
+    overrides = [
+        "+experiment=rl_continue",
+        f"resume={folder}",
+        f"rl.total_timesteps={total}",
+        f"rl.save_freq={every}",
+        f'rl.keep=[best,last,"every:{every}"]',
+        f"rl.validate_every={total}",
+    ]
+    program.execute(check(overrides, conf_dir()), folder, overrides)
+
+
+def line(row: dict[str, Any], baseline: str) -> str:
+    """A row of the table."""
+    mean, excess = row["return"], row["excess"]
+    return (
+        f"| {row['timesteps']:,} | {mean['mean']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}] "
+        f"| {row['spread']:.2f} | {excess['mean']:+.3f} [{excess['low']:+.3f}, "
+        f"{excess['high']:+.3f}] | {row['train_gap']:+.3f} (p {row['train_gap_p']:.2f}) "
+        f"| {row['final_perplexity']:.2f} | {verdict(excess, baseline)} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

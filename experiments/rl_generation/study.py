@@ -1,0 +1,168 @@
+"""Text drawn with a schedule's agent against plain sampling, judged by an independent model.
+
+python experiments/rl_generation/study.py --agent <run of rl_scheduler> --work <folder>
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infinito import build
+from infinito import run as program
+from infinito.build import rl as rl_build
+from infinito.composition import check
+from infinito.jobs.guided import opened_agent
+from infinito.objectives.language import cross_entropy
+from infinito.objectives.phi import Calibration, band_loss
+from infinito.paths import conf_dir
+from infinito.rl.evaluation import bootstrap
+from infinito.rl.guided_generation import MODES, Decide, distinct, measured, repetition, written
+from infinito.rl.observation import ACTIONS
+from infinito.rl.start_states import calibrated
+from infinito.rl.text import Text, spread_windows
+from infinito.summary import write_json
+from infinito.trainer.loading import Trained, open_trained
+
+HERE = Path(__file__).parent
+MODEL = (
+    "attention=dot",
+    "tokenizer=char",
+    "model.dim=64",
+    "model.layers=2",
+    "model.max_positions=64",
+    "attention.heads=2",
+    "data.max_bytes=600000",
+    "data.block_size=64",
+    "data.batch_size=16",
+    "optimizer.lr=3e-3",
+    "optimizer.warmup_steps=50",
+    "trainer.epochs=null",
+    "trainer.validate_every=400",
+    "trainer.sample_tokens=0",
+    "trainer.threads=1",
+    "trainer.progress_bar=false",
+)
+PROMPTS, PROMPT_TOKENS, TOKENS, EVERY, WINDOW = 32, 24, 96, 16, 64
+TEMPERATURE = 0.8
+
+
+def main() -> None:
+    """Trains writer and judge, draws three texts for each prompt, writes results.json."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--agent", type=str, required=True)
+    arguments.add_argument("--work", type=Path, required=True)
+    arguments.add_argument("--steps", type=int, default=1200)
+    asked = arguments.parse_args()
+    torch.set_num_threads(1)
+    writer, judge = (model(asked.work / f"seed_{seed}", seed, asked.steps) for seed in (0, 1))
+    run = check([*MODEL, "seed=0"], conf_dir())
+    data = build.data_module(run)
+    probe = spread_windows(data.blocks("test"), PROMPTS)
+    training = rl_build.inner_training(check(["+experiment=rl_scheduler"], conf_dir()))
+    text = Text(data.blocks("train"), probe, probe)
+    calibration = calibrated(writer.model, text, training, 0)
+    decide, _ = opened_agent(asked.agent)
+    prompts = probe[:, :PROMPT_TOKENS]
+    guided = [
+        drawn(writer, prompt, decide, calibration, 1.0, seed) for seed, prompt in enumerate(prompts)
+    ]
+    factor = float(
+        np.mean([list(MODES.values())[a].temperature for _, acts in guided for a in acts])
+    )
+    as_text = list(ACTIONS).index("TEXT")
+    plain = {
+        "plain": 1.0 / MODES["TEXT"].temperature,
+        "plain, matched temperature": factor / MODES["TEXT"].temperature,
+    }
+    texts = {"agent": [ids for ids, _ in guided]}
+    for name, scale in plain.items():
+        texts[name] = [
+            drawn(writer, prompt, lambda _: as_text, calibration, scale, seed)[0]
+            for seed, prompt in enumerate(prompts)
+        ]
+    figures = {
+        name: [judged(ids, writer, judge, calibration) for ids in each]
+        for name, each in texts.items()
+    }
+    report: dict[str, Any] = {
+        "prompts": PROMPTS,
+        "temperature": TEMPERATURE,
+        "matched_factor": factor,
+        "actions": {
+            name: float(np.mean([a == n for _, acts in guided for a in acts]))
+            for n, name in enumerate(ACTIONS)
+        },
+    }
+    for name, each in figures.items():
+        report[name] = {key: vars(bootstrap(column(each, key))) for key in each[0]}
+        if name != "agent":
+            report[f"agent less {name}"] = {
+                key: vars(bootstrap(column(figures["agent"], key) - column(each, key)))
+                for key in each[0]
+            }
+    write_json(HERE / "results.json", report)
+    for name, found in report.items():
+        print(name, found)
+
+
+def model(folder: Path, seed: int, steps: int) -> Trained:
+    """A language model trained with a seed of its own."""
+    if not (folder / "summary.json").is_file():
+        overrides = [*MODEL, f"seed={seed}", f"trainer.max_steps={steps}"]
+        program.execute(check(overrides, conf_dir()), folder, overrides)
+    return open_trained(str(folder))
+
+
+def drawn(
+    writer: Trained,
+    prompt: Tensor,
+    decide: Decide,
+    calibration: Calibration,
+    scale: float,
+    seed: int,
+) -> tuple[Tensor, list[int]]:
+    """A continuation of TOKENS ids, and the actions taken."""
+    torch.manual_seed(seed)
+    options = {
+        "do_sample": True,
+        "temperature": TEMPERATURE * scale,
+        "top_k": 0,
+        "max_new_tokens": TOKENS,
+        "eos_token_id": None,
+        "pad_token_id": 0,
+    }
+    text = written(writer.model, prompt[None], decide, calibration, options, EVERY, WINDOW)
+    return text.ids[0], text.actions
+
+
+@torch.no_grad()
+def judged(
+    ids: Tensor, writer: Trained, judge: Trained, calibration: Calibration
+) -> dict[str, float]:
+    """Figures of one continuation; Φ is the writer's, on its last WINDOW tokens."""
+    window = ids[None, -WINDOW:]
+    nats = cross_entropy(judge.model(input_ids=window[:, :-1]).logits, window[:, 1:])
+    new = ids[PROMPT_TOKENS:].tolist()
+    phi = measured(writer.model, window, calibration).phi
+    return {
+        "judge_nats_per_token": float(nats),
+        "distinct_2": distinct(new, 2),
+        "distinct_4": distinct(new, 4),
+        "repetition_4": repetition(new, 4),
+        "in_band": float(band_loss(torch.tensor(phi))[0] == 0),
+    }
+
+
+def column(rows: list[dict[str, float]], key: str) -> np.ndarray:
+    """One figure of all texts, (prompts,)."""
+    return np.array([row[key] for row in rows])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Tables, intervals and the plot of the study, from what `study.py` left.
+
+python experiments/rl_scheduler/report.py [folder of controls.json and seeds/]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from infinito.rl.controls import CONTROLS
+from infinito.rl.evaluation import bootstrap, bootstrap_clusters
+from infinito.summary import write_json
+
+POLICIES = ("agent", "agent, sampled")
+
+
+def main() -> None:
+    """Writes results.json and excess.png, and prints the table."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    controls = json.loads((folder / "controls.json").read_text())
+    seeds = [json.loads(path.read_text()) for path in sorted((folder / "seeds").glob("*.json"))]
+    baseline = controls["baseline"]
+    rows: list[dict[str, Any]] = []
+    for policy in POLICIES:
+        rows.append(row(policy, [seed[policy] for seed in seeds], controls[baseline]))
+    for name in CONTROLS:
+        rows.append(row(name, [controls[name]], controls[baseline]))
+    each = {
+        seed["seed"]: vars(bootstrap(difference(seed["agent"], controls[baseline])))
+        for seed in seeds
+    }
+    report = {
+        "baseline": baseline,
+        "seeds": len(seeds),
+        "episodes": len(controls[baseline]["returns"]),
+        "timesteps": seeds[0]["timesteps"],
+        "largest_null_difference": max(seed["null_difference"] for seed in seeds),
+        "policies": rows,
+        "agent_by_seed": each,
+    }
+    write_json(folder / "results.json", report)
+    print(f"| policy | return | excess over {baseline} | test perplexity | in band | actions |")
+    print("|---|---|---|---|---|---|")
+    for line in rows:
+        print(
+            f"| {line['policy']} | {line['return']:.3f} | {shown(line['excess'])} "
+            f"| {line['test_perplexity']:.2f} | {line['in_band']:.1%} "
+            f"| {'/'.join(f'{share:.0%}' for share in line['actions'])} |"
+        )
+    for seed, found in each.items():
+        print(f"seed {seed}: {shown(found)}")
+    figure(rows, each, baseline).savefig(folder / "excess.png", dpi=130)
+
+
+def row(name: str, policies: list[dict[str, Any]], baseline: dict[str, Any]) -> dict[str, Any]:
+    """A policy of one or several seeds: the interval is over seeds and episodes."""
+    excess = np.stack([difference(policy, baseline) for policy in policies])
+    interval = bootstrap(excess[0]) if len(policies) == 1 else bootstrap_clusters(excess)
+    return {
+        "policy": name,
+        "return": float(np.mean([policy["returns"] for policy in policies])),
+        "excess": vars(interval),
+        "test_perplexity": float(np.exp(np.mean([policy["final_loss"] for policy in policies]))),
+        "in_band": float(np.mean([policy["in_band"] for policy in policies])),
+        "actions": np.mean([policy["actions"] for policy in policies], axis=0).tolist(),
+    }
+
+
+def difference(policy: dict[str, Any], baseline: dict[str, Any]) -> np.ndarray:
+    """Returns less those of the baseline, in pairs, (episodes,)."""
+    return np.array(policy["returns"]) - np.array(baseline["returns"])
+
+
+def shown(interval: dict[str, float]) -> str:
+    """An interval for the table."""
+    return f"{interval['mean']:+.3f} [{interval['low']:+.3f}, {interval['high']:+.3f}]"
+
+
+def figure(rows: list[dict[str, Any]], each: dict[int, dict[str, float]], baseline: str) -> Figure:
+    """Excess returns with their intervals, of all policies and of each seed's."""
+    lines = [(line["policy"], line["excess"]) for line in rows]
+    lines += [(f"agent, seed {seed}", found) for seed, found in each.items()]
+    made = Figure(figsize=(7, 0.35 * len(lines) + 1), layout="constrained")
+    axis = made.subplots()
+    for place, (name, found) in enumerate(reversed(lines)):
+        axis.plot([found["low"], found["high"]], [place, place], color="tab:blue")
+        axis.plot(found["mean"], place, "o", color="tab:blue" if "agent" in name else "grey")
+    axis.set_yticks(range(len(lines)), [name for name, _ in reversed(lines)], fontsize=8)
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_xscale("symlog", linthresh=1)
+    axis.set_xlabel(f"return less that of {baseline}, paired test episodes, 95 %")
+    return made
+
+
+if __name__ == "__main__":
+    main()
