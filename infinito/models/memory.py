@@ -107,10 +107,11 @@ class IntegrationMemory(nn.Module):
         own = self.own_entries(segments)
         remembers = self.training or self.settings.evaluation == "frozen"
         slots = self.slot_entries() if remembers else None
-        read = self.read(hidden, segments.position, slots, own)
+        states = hidden.to(self.states.dtype)  # that of a base model may be lower
+        read = self.read(states, segments.position, slots, own)
         if self.training:
             self.write(own)
-        return hidden + (self.gate(hidden) * read).to(hidden.dtype)
+        return hidden + (self.gate(states) * read).to(hidden.dtype)
 
     def gate(self, hidden: Tensor) -> Tensor:
         """Return how much of what was read passes, (batch, time, 1) or (1,)."""
@@ -122,9 +123,8 @@ class IntegrationMemory(nn.Module):
         """Return the segments of each sequence as entries, with gradient."""
         count = segments.states.shape[1]
         born = self.clock + torch.arange(count, device=self.clock.device)
-        means = segments.states.mean(2)
-        born = born.expand(len(means), -1)
-        return Entries(means, segments.components.to(means.device), born, segments.whole)
+        means = segments.states.mean(2).to(self.states.dtype)
+        return Entries(means, segments.components, born.expand(len(means), -1), segments.whole)
 
     def slot_entries(self) -> Entries:
         """Return the slots as they are now; later writing leaves what is returned alone."""
@@ -324,11 +324,13 @@ def segments_of(
         ConfigError: segments shorter than Φ needs.
         NonFiniteError: a state is not finite.
     """
-    batch, length, dim = history.shape
+    batch, length, _ = history.shape
     inside, whole, own = cut(length, real, segment, history.device)
     count = inside.shape[1]
-    index = inside.expand(batch, -1, -1).flatten(1)
-    states = history.take_along_dim(index[..., None], dim=1).view(batch, count, segment, dim)
+    states = history[:, : count * segment]
+    if real is not None:
+        states = history.take_along_dim(inside.flatten(1)[..., None], dim=1)
+    states = states.unflatten(1, (count, segment))
     ends = breadth.take_along_dim(inside[..., -1].expand(batch, -1), dim=1)
     components = history.new_zeros(batch, count, 4, dtype=torch.float32)
     if count:

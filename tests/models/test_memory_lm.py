@@ -156,3 +156,11 @@ def test_every_parameter_learns(model: MemoryLMForCausalLM) -> None:
 def test_faults_of_a_config_are_reported() -> None:
     with pytest.raises(ConfigError, match=r"`model.memory.slots`=3 is fewer"):
         MemoryLMConfig(causal_lm=CONFIGS["llama"], memory={"slots": 3})
+
+
+@torch.no_grad()
+def test_a_base_in_lower_precision(model: MemoryLMForCausalLM) -> None:
+    """The memory stays float32, whatever its base is."""
+    expected = logits(model, tokens())
+    model.causal_lm.bfloat16()
+    assert torch.allclose(logits(model, tokens()).float(), expected, atol=0.1)

@@ -16,6 +16,8 @@ from transformers import AutoModelForCausalLM
 from infinito import run as program
 from infinito.config import LanguagePhiConf, MemoryConf, RunConf
 from infinito.errors import ConfigError, NonFiniteError
+from infinito.models.distance_lm_config import DistanceLMConfig
+from infinito.models.lora import LoraSettings, add_lora
 from infinito.models.memory_lm import with_memory
 from infinito.models.observation import observed
 from infinito.objectives.phi import Calibration, phi
@@ -69,6 +71,38 @@ def test_every_layer_is_reached(name: str) -> None:
         if parameter.ndim > 1:
             assert parameter.grad is not None, key
             assert parameter.grad.any(), key
+
+
+def test_adapters_get_the_gradient_of_phi() -> None:
+    """In float64 it agrees with finite differences of the loss to 1e-4."""
+    settings = {**CONFIGS["distance"].to_dict(), "position": "learned"}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(DistanceLMConfig(**settings)).eval().double()
+    model.requires_grad_(False)
+    add_lora(model, LoraSettings(rank=2, alpha=4.0))
+    model.double()
+    objective = PhiObjective(LanguagePhiConf(lambda_phi=0.6, band=[11, 12]), Calibration())
+    weights = [each for each in model.parameters() if each.requires_grad]
+    generator = torch.Generator().manual_seed(1)
+    ways = [torch.randn(w.shape, generator=generator, dtype=torch.float64) for w in weights]
+
+    def loss() -> Tensor:
+        with observed(model) as seen:
+            model(input_ids=tokens(), use_cache=False)
+        return objective.add_to(torch.zeros((), dtype=torch.float64), model, seen)
+
+    @torch.no_grad()
+    def moved(step: float) -> float:
+        for weight, way in zip(weights, ways, strict=True):
+            weight += step * way
+        return float(loss())
+
+    moved(1e-2)  # adapters start at a product of 0, where half of them have no gradient
+    gradients = torch.autograd.grad(loss(), weights)
+    assert all(each.any() for each in gradients)
+    along = sum(float((g * way).sum()) for g, way in zip(gradients, ways, strict=True))
+    above = moved(1e-6)
+    assert along == pytest.approx((above - moved(-2e-6)) / 2e-6, rel=1e-4)
 
 
 def test_phi_never_trains_learned_weights_or_the_memory() -> None:
