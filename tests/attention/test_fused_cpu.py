@@ -25,7 +25,6 @@ def request_for(kernel: str, queries: Tensor, keys: Tensor, values: Tensor, **op
     batch, heads, time_q, dim = queries.shape
     return Request(
         kernel=kernel,
-        p=1.5 if kernel == "lp" else None,
         batch=batch,
         heads=heads,
         kv_heads=keys.shape[1],
@@ -33,7 +32,7 @@ def request_for(kernel: str, queries: Tensor, keys: Tensor, values: Tensor, **op
         time_k=keys.shape[2],
         dim=dim,
         value_dim=values.shape[-1],
-        **options,
+        **{"p": 1.5 if kernel == "lp" else None, **options},
     )
 
 
@@ -89,7 +88,10 @@ def test_output_and_gradients_are_those_of_the_reference(kernel, causal, time, d
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize(("time_q", "time_k", "dim"), [(257, 257, 64), (5, 130, 64), (40, 9, 5)])
+@pytest.mark.parametrize(
+    ("time_q", "time_k", "dim"),
+    [(257, 257, 64), (5, 130, 64), (40, 9, 5), (2, 130, 40), (1, 257, 64)],
+)
 def test_more_keys_than_queries_and_fewer(kernel, time_q, time_k, dim):
     """Causality is aligned bottom-right; a query before the first key sees none and returns 0."""
     tensors = draw(time_q, time_k, dim, batch=1)
@@ -149,6 +151,14 @@ def test_ties_have_the_gradient_of_sign_zero(kernel, rounding):
         assert (tensors[0].unsqueeze(3) == tensors[1].unsqueeze(2)).any()
     options = {"factor": 0.125}
     assert_close(with_gradients(tensors, kernel, **options), expected(tensors, kernel, **options))
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, 8.0, 24.0])
+@pytest.mark.parametrize("time_q", [1, 65])
+def test_exponents_of_lp(p, time_q):
+    tensors = draw(time_q, 65, 40)
+    options = {"p": p, "factor": 0.2}
+    assert_close(with_gradients(tensors, "lp", **options), expected(tensors, "lp", **options))
 
 
 def test_values_near_the_smallest_numbers_still_have_a_sign():
