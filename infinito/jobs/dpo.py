@@ -70,8 +70,7 @@ class Prepared:
                 build.pair_set(run, each, self.encode) for each in texts
             )
             self.layout: Layout = choose_layout(model, self.training.pairs, run.dpo.layout)
-        shown = self.held_out.texts if run.dpo.answers is None else None
-        self.asked = self.held_out.texts[: run.dpo.answers] if shown is None else shown
+        self.asked = self.held_out.texts[: run.dpo.answers]
 
     def headline(self) -> dict[str, str | int | float]:
         """What the run is, for the top of its output."""

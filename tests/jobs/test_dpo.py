@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,8 @@ from infinito.objectives.preference_objective import PreferenceObjective
 from infinito.paths import conf_dir
 from infinito.reports.dpo_report import TIMING, schema
 from infinito.tasks.dpo_policy import DpoPolicyTask
+
+from ..conftest import ROOT
 
 SMALL = (
     "+experiment=dpo",
@@ -332,3 +335,23 @@ def test_the_qwen_preset_on_a_small_qwen(tiny_qwen: Path, tmp_path: Path) -> Non
     assert report["answers"][0]["prompt"] == "How can I keep cut tulips fresh for a week?"
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run/model")
     assert tokenizer.chat_template == CHATML
+
+
+@pytest.mark.slow
+def test_a_preference_that_can_be_learnt_is_learnt(tune: Tune, tmp_path: Path) -> None:
+    """Colour words over others of equal length: 128 pairs to train on, 32 unseen prompts."""
+    colours = runpy.run_path(str(ROOT / "experiments/dpo_learning/colours.py"))
+    training, held_out = colours["write"](tmp_path / "pairs")
+    report = tune(
+        f"data.path={training}",
+        f"data.held_out_path={held_out}",
+        *("data.chat=false", "data.batch_size=16", "data.block_size=64", "tokenizer=char"),
+        *("model.dim=128", "model.layers=2", "attention.heads=4"),
+        *("dpo.warmup_steps=150", "dpo.answers=0", "trainer.epochs=12"),
+    )
+    after = report["held_out"]["after"]
+    assert report["held_out"]["before"]["raw_accuracy"]["share"] < 0.7
+    assert after["accuracy"]["share"] >= 0.95
+    assert after["raw_accuracy"]["share"] >= 0.9
+    assert report["status"] == "ok"
+    assert report["held_out"]["baselines"]["longer_wins"]["share"] == 0

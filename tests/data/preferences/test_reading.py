@@ -11,7 +11,7 @@ import pytest
 
 from infinito.data.preferences.reading import read_rows
 from infinito.data.preferences.text_pair import RowFault
-from infinito.errors import DataError
+from infinito.errors import DataError, HubError
 
 ROWS = [{"prompt": f"p{n}", "chosen": f"é{n}", "rejected": f"b{n}"} for n in range(3)]
 
@@ -92,3 +92,15 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="is no dataset"):
         list(read_rows(str(tmp_path / "folder")))
+
+
+def test_a_hub_id_without_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        HubError, match=r"preference pairs nobody/nothing.*data.path=<file or folder"
+    ):
+        list(read_rows("nobody/nothing"))
