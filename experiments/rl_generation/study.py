@@ -61,7 +61,7 @@ def main() -> None:
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     writer, judge = (model(asked.work / f"seed_{seed}", seed, asked.steps) for seed in (0, 1))
-    run = check([*MODEL, "seed=0"], conf_dir())
+    run = check([*MODEL, f"trainer.max_steps={asked.steps}"], conf_dir())
     data = build.data_module(run)
     probe = spread_windows(data.blocks("test"), PROMPTS)
     training = rl_build.inner_training(check(["+experiment=rl_scheduler"], conf_dir()))
