@@ -205,6 +205,17 @@ def test_other_launchers_run_the_same_sweep(
     assert proposals(tmp_path / launcher) == proposals(tmp_path / "basic")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [("strategy=uct",), ("strategy=random",), ("selection=ucb1",), ("selection=puct",)],
+)
+def test_every_strategy_sweeps(swept: Swept, settings: tuple[str, ...]) -> None:
+    words = [f"hydra.sweeper.{each}" for each in (*settings, "n_trials=20", "n_jobs=4")]
+    folder = swept(*words)
+    assert len(states(folder)["finished"]) == 20
+    assert len({str(params) for params in proposals(folder)}) == 20
+
+
 def test_params_of_the_configuration_and_the_command_line(swept: Swept) -> None:
     params = (
         "+hydra.sweeper.params={x:'interval(0.0,1.0)',n:'choice(1,2,3)',kind:'choice(good,bad)'}"
