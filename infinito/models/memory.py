@@ -62,6 +62,16 @@ class IntegrationMemory(nn.Module):
         learned_weights: Whether the language loss trains them.
     """
 
+    states: Tensor
+    """Mean state of each slot's segment, (slots, dim); with the rest, what is saved."""
+    components: Tensor
+    born: Tensor
+    alive: Tensor
+    clock: Tensor
+    """Segments of text that have passed, ()."""
+    steps: Tensor
+    evictions: Tensor
+
     def __init__(
         self,
         dim: int,
@@ -195,8 +205,8 @@ class IntegrationMemory(nn.Module):
         if self.settings.priority == "random":
             return unrelated(components)
         value = phi(PhiComponents(*components.float().unbind(-1)), self.component_weights()) / 10
-        parts = value, components[..., 3].float(), recency
-        total = sum(share * part for share, part in zip(PRIORITY, parts, strict=True))
+        of_phi, of_attention, of_recency = PRIORITY
+        total = of_phi * value + of_attention * components[..., 3].float() + of_recency * recency
         return total.clamp_min(1e-6)
 
     def explored(self, scores: Tensor, readable: Tensor) -> tuple[Tensor, Tensor]:
