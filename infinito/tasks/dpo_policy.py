@@ -114,13 +114,13 @@ class DpoPolicyTask(LightningModule):
         if not torch.isfinite(loss):
             raise NonFiniteError(self._fault(batch, float(loss.detach())))
         self.last_loss = loss.detach()
-        self.training_means.add({"loss": loss, **metrics}, batch.pairs)
+        self.training_means.add(metrics, batch.pairs)
         return loss
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
         """Adds a batch to the means over the held-out pairs."""
-        loss, metrics = self._judge(batch, statistics=True)
-        self.held_out_means.add({"loss": loss, **metrics}, batch.pairs)
+        _, metrics = self._judge(batch, statistics=True)
+        self.held_out_means.add(metrics, batch.pairs)
 
     def on_validation_epoch_end(self) -> None:
         """Reports the means over the held-out pairs and lets the plateau schedule judge the loss.
@@ -184,17 +184,17 @@ class DpoPolicyTask(LightningModule):
         self.training_means.load_state_dict(checkpoint["training_means"])
 
     def _judge(self, batch: PairBatch, statistics: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch and its figures."""
+        """What to minimise on a batch, and its figures; the two losses differ by `share` alone."""
         pairs, tokens = self(batch, statistics)
-        loss = (self.objective(pairs) * batch.weights).sum() * batch.share
-        metrics = pair_metrics(pairs, self.objective.beta)
+        losses = self.objective(pairs) * batch.weights
+        metrics = {"loss": losses.mean(), **pair_metrics(pairs, self.objective.beta)}
         if statistics:
             assert tokens.entropy is not None
             assert tokens.mean_logits is not None
             assert tokens.is_top is not None
             of_chosen = batch.answers < batch.pairs
             metrics |= token_metrics(tokens.entropy, tokens.mean_logits, tokens.is_top, of_chosen)
-        return loss, metrics
+        return losses.sum() * batch.share, metrics
 
     def _fault(self, batch: PairBatch, loss: float) -> str:
         """Writes a batch down and says what is wrong with it."""
