@@ -23,7 +23,7 @@ def findings(pairs: PairSet, tokenizer: PairTokenizer) -> dict[str, Any]:
         pairs: The set, bad rows apart.
         tokenizer: What made its token ids.
     """
-    merges = [each.row for each in pairs.texts if merges_at_boundary(each, tokenizer)]
+    merges = [each.row for each in pairs.texts if tokenizer.merges(each)]
     return {
         "source": pairs.source,
         "rows": len(pairs.pairs) + len(pairs.bad),
@@ -66,13 +66,6 @@ def overlap(training: Sequence[TextPair], held_out: Sequence[TextPair]) -> dict[
         each.row for each in held_out if (_keys(each)[0], frozenset(_keys(each)[1:])) in pairs
     ]
     return {"prompts": listed(same_prompt), "pairs": listed(same_pair)}
-
-
-def merges_at_boundary(text: TextPair, tokenizer: PairTokenizer) -> bool:
-    """Whether prompt and an answer, encoded as one, do not part where the prompt ends."""
-    prompt, *answers = tokenizer.texts(text)
-    prompt_ids = tokenizer.prompt_ids(text)
-    return any(tokenizer.answer_ids(prompt, prompt_ids, each)[1] for each in answers)
 
 
 def lengths(pairs: Sequence[TokenizedPair], texts: Sequence[TextPair]) -> dict[str, Any]:

@@ -60,7 +60,10 @@ class PairTokenizer:
         """
         prompt, chosen, rejected = self.texts(pair)
         prompt_ids = self._prompt_ids(prompt, pair)
-        answers = [self.answer_ids(prompt, prompt_ids, each)[0] for each in (chosen, rejected)]
+        special = not self._is_chat(pair)
+        answers = [
+            self._answer_ids(prompt, prompt_ids, each, special)[0] for each in (chosen, rejected)
+        ]
         self._check_vocab(pair.row, [*prompt_ids, *answers[0], *answers[1]])
         prompt_ids, answers = self._fitted(prompt_ids, answers)
         if answers[0] == answers[1]:
@@ -87,13 +90,24 @@ class PairTokenizer:
         """The token ids of a pair's prompt, uncut, as generation starts from them."""
         return self._prompt_ids(self.texts(pair)[0], pair)
 
-    def answer_ids(self, prompt: str, prompt_ids: list[int], answer: str) -> tuple[list[int], bool]:
+    def merges(self, pair: TextPair) -> bool:
+        """Whether prompt and an answer, encoded as one, do not part where the prompt ends."""
+        prompt, *answers = self.texts(pair)
+        prompt_ids, special = self._prompt_ids(prompt, pair), not self._is_chat(pair)
+        return any(self._answer_ids(prompt, prompt_ids, each, special)[1] for each in answers)
+
+    def _answer_ids(
+        self, prompt: str, prompt_ids: list[int], answer: str, special: bool
+    ) -> tuple[list[int], bool]:
         """The token ids of an answer after its prompt, and whether the two merge at their boundary.
 
         Where a tokenizer would merge the prompt's last letters with the answer's first, the answer
         is encoded alone, so that both answers follow the same prompt.
+
+        Args:
+            special: Whether the tokenizer opens the prompt with its own special tokens.
         """
-        whole = self._ids(prompt + answer, special=prompt_ids[:1] == [self.tokenizer.bos_token_id])
+        whole = self._ids(prompt + answer, special)
         merges = whole[: len(prompt_ids)] != prompt_ids
         ids = self._ids(answer, special=False) if merges else whole[len(prompt_ids) :]
         return (ids if ids[-1:] == [self.end_id] else [*ids, self.end_id]), merges

@@ -83,9 +83,8 @@ def test_merges_at_the_boundary_leave_the_prompt_as_it_is() -> None:
     """Trained on "abab…", BPE joins a prompt's last "a" with an answer's first "b"."""
     tokenizer = BpeTokenizer(258).build(["ab" * 50], separates_documents=True)
     encode = made(tokenizer)
-    prompt_ids = encode.prompt_ids(TextPair("a", "b", "c", None, 0))
-    assert encode.answer_ids("a", prompt_ids, "b")[1]
-    assert not encode.answer_ids("a", prompt_ids, "c")[1]
+    assert encode.merges(TextPair("a", "b", "c", None, 0))
+    assert not encode.merges(TextPair("a", "d", "c", None, 0))
     pair = encode(TextPair("a", "b", "c", None, 0))
     assert [tokenizer.decode(ids) for ids in (pair.prompt_ids, pair.chosen_ids)] == ["a", "b<eos>"]
 
@@ -134,7 +133,12 @@ def test_a_beginning_of_text_token_stays_before_a_cut_prompt(shared_data: Any) -
 
     tokenizer = AutoTokenizer.from_pretrained(shared_data / "stories260k/hf")
     encode = made(tokenizer, window=9, truncate="prompt_start")
-    pair = encode(TextPair("Once upon a time there was", " a dog", " a cat", None, 0))
+    text = TextPair("Once upon a time there was", " a dog", " a cat", None, 0)
+    template = "{{ bos_token }}{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
+    chat = made(tokenizer, chat=True, chat_template=template)
+    assert chat(text).prompt_ids.count(tokenizer.bos_token_id) == 1
+    assert not chat.merges(text)
+    pair = encode(text)
     assert pair.prompt_ids[0] == tokenizer.bos_token_id
     assert tokenizer.decode(pair.chosen_ids).strip() == "a dog</s>"
     assert len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) == 9
