@@ -170,7 +170,7 @@ def _sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[st
     swept = []
     for text, place in given:
         with suppress(HydraException):  # reported where overrides are read, or by the sweeper
-            override = parser.parse_override(text)
+            (override,) = parser.parse_overrides([text])
             if override.is_sweep_override() and not override.is_hydra_override():
                 swept.append((override, place))
     groups = {key for key in composed.hydra.runtime.choices if "/" not in key}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     ChoiceSweep,
+    FloatRange,
     IntervalSweep,
     Override,
+    Quote,
     QuotedString,
     RangeSweep,
 )
@@ -49,7 +52,7 @@ class Grammar:
         parser = OverridesParser.create(config_loader=loader)
         for text in [*(f"{key}={value}" for key, value in params.items()), *arguments]:
             try:
-                grammar._add(parser.parse_override(text))
+                grammar._add(*parser.parse_overrides([text]))
             except HydraException as error:
                 faults.append(f"`{text}` cannot be read: {str(error).splitlines()[0]}")
             except ConfigError as error:
@@ -108,8 +111,7 @@ class Grammar:
             raise ConfigError(f"`{override.input_line}` matches no option")
         values = [_plain(element) for element in elements]
         self._texts[name] = {
-            _key(value): Override._get_value_element_as_str(element)
-            for value, element in zip(values, elements, strict=True)
+            _key(value): _written(element) for value, element in zip(values, elements, strict=True)
         }
         ordered = True if "ordered" in getattr(value, "tags", ()) else None
         return Categorical(name, values, ordered)
@@ -132,7 +134,7 @@ def _interval(name: str, sweep: IntervalSweep) -> Parameter:
 def _range(name: str, sweep: RangeSweep) -> Parameter:
     if sweep.step == 0:
         raise ConfigError(f"`{name}`: the range has step 0; expected another number")
-    values = list(sweep.range())
+    values = list(_steps(sweep))
     shown = f"range({sweep.start},{sweep.stop},{sweep.step})"
     if not values:
         raise ConfigError(
@@ -145,12 +147,31 @@ def _range(name: str, sweep: RangeSweep) -> Parameter:
     return Categorical(name, values, ordered=True)
 
 
+def _steps(sweep: RangeSweep) -> Iterable[Any]:
+    """Its values; Hydra's own sums of 0.1 drift and may reach the end, which is not one of them."""
+    numbers = (sweep.start, sweep.stop, sweep.step)
+    if all(isinstance(number, int) for number in numbers):
+        return sweep.range()
+    return FloatRange(*(Decimal(str(number)) for number in numbers))
+
+
 def _plain(element: Any) -> Any:
     if isinstance(element, QuotedString):
         return element.text
     if element is None or isinstance(element, bool | int | float | str):
         return element
     return Override._get_value_element_as_str(element)
+
+
+def _written(element: Any) -> str:
+    """An element as an override's value; Hydra's `choice` forgets that 'true' was quoted."""
+    text = Override._get_value_element_as_str(element)
+    if (
+        isinstance(element, str)
+        and OverridesParser.create().parse_override(f"k={text}").value() != element
+    ):
+        return QuotedString(element, Quote.single).with_quotes()
+    return text
 
 
 def _key(value: Any) -> tuple[str, Any]:

@@ -112,6 +112,17 @@ def test_crash_nan_hang_and_a_killed_process_do_not_end_a_sweep(tiny: Tiny, tmp_
 
 
 @pytest.mark.slow
+def test_a_trial_that_nothing_interrupts_is_killed(tiny: Tiny, tmp_path: Path) -> None:
+    isolated = ("hydra.sweeper.isolate=true", "hydra.sweeper.trial_timeout_s=1")
+    finished = tiny("deaf=[1]", *isolated, "hydra.sweeper.max_failure_rate=0.5", trials=3)
+    assert finished.returncode == 0, finished.stderr
+    assert states(tmp_path / "sweep") == {"finished": [0, 2], "failed": [1], "running": []}
+    error = trials_of(tmp_path / "sweep")[1].error
+    assert error is not None
+    assert error.endswith("it did not answer and was killed")
+
+
+@pytest.mark.slow
 def test_five_kills_lose_and_repeat_nothing(
     tiny: Tiny, tmp_path: Path, environment: dict[str, str]
 ) -> None:

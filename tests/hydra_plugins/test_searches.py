@@ -81,6 +81,12 @@ def test_all_faults_of_a_sweep_are_told_together() -> None:
     assert "`attention`=l9 (command line): `attention` has no such option" in faults
 
 
+def test_glob_and_tags_are_no_faults() -> None:
+    sweep_config(
+        "hydra/sweeper=mcts", "attention=glob(*)", "optimizer.lr=tag(log,interval(1e-4,1))"
+    )
+
+
 @pytest.mark.parametrize(
     ("overrides", "fault"),
     [
