@@ -81,7 +81,8 @@ def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
     began, cpu = time.time(), time.process_time()
     overrides = [*fixed, f"seed={seed}"]
     if (folder / "checkpoints/last.ckpt").is_file():
-        run = check([f"resume={folder}"], conf_dir())
+        steps = next(each for each in fixed if each.startswith("rl.total_timesteps="))
+        run = check([f"resume={folder}", steps], conf_dir())
     else:
         folder.mkdir(exist_ok=True)
         if not (folder / "start_states.ckpt").exists():
