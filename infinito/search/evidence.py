@@ -35,7 +35,8 @@ class Evidence:
         """What these trials, which lie at these points, say."""
         every = [*prior, *trials]
         table = losses(every, signs)
-        failed = np.array([trial.state == "failed" for trial in every], dtype=bool)
+        ended = np.array([trial.state != "running" for trial in every], dtype=bool)
+        failed = ended & np.isnan(table[:, 0])
         if not np.isnan(table).all():
             table[failed] = np.nanmax(table, axis=0)
         numbers = [-1] * len(prior) + [trial.number for trial in trials]

@@ -8,6 +8,9 @@ import numpy as np
 
 from infinito.search.parameters import Array
 
+FIRST, DIVERGED = 8, 1e3
+"""A loss has diverged if it exceeds the median of the first 8 by 1000 of their quartile ranges."""
+
 _POWERS = np.linspace(-4.0, 2.0, 25)[:, None]
 
 
@@ -48,10 +51,12 @@ def ranks(losses: Array) -> Array:
 def normalised(losses: Array) -> Array:
     """(trials,): losses bent towards a normal distribution, of mean 0 and variance 1.
 
-    The order is kept. The power is the most likely one of a grid.
+    The order is kept, but for diverged losses, which are cut first. The power is the most likely
+    one of a grid.
 
     Source: Yeo and Johnson, A New Family of Power Transformations (2000).
     """
+    losses = _cut(losses)
     spread = losses.std()
     if not spread > 1e-12 * max(1.0, float(np.abs(losses).max())):
         return np.zeros(len(losses))
@@ -62,6 +67,15 @@ def normalised(losses: Array) -> Array:
     fits = likelihood.sum(axis=1) - 0.5 * len(z) * np.log(bent.var(axis=1) + 1e-12)
     chosen = bent[int(np.argmax(fits))]
     return (chosen - chosen.mean()) / max(float(chosen.std()), math.sqrt(1e-12))
+
+
+def _cut(losses: Array) -> Array:
+    """Losses as far beyond the first ones as only a diverged trial gets are no farther than that.
+
+    One loss of 1e30 would otherwise leave no difference between all others.
+    """
+    low, middle, high = np.quantile(losses[:FIRST], [0.25, 0.5, 0.75]) if len(losses) else (0, 0, 0)
+    return np.minimum(losses, middle + DIVERGED * (high - low)) if high > low else losses
 
 
 def _bent(logs: Array, powers: Array) -> Array:

@@ -43,6 +43,6 @@ def losses(trials: Sequence[Trial], signs: Sequence[float]) -> Array:
     """
     table = np.full((len(trials), len(signs)), math.nan)
     for row, trial in zip(table, trials, strict=True):
-        if trial.state == "finished" and trial.values is not None:
+        if trial.state == "finished" and trial.values and np.isfinite(trial.values).all():
             row[:] = np.multiply(signs, trial.values)
     return table

@@ -12,6 +12,7 @@ from infinito.search.regions import Region
 from infinito.search.sampling import Sampler
 from infinito.search.scores import normalised
 from infinito.search.space import Categorical, Float, Int, Space
+from infinito.search.trials import Trial
 
 SPACE = Space([Float("x", 0, 1), Float("y", 0, 1), Categorical("c", ["a", "b"]), Int("n", 1, 4)])
 
@@ -96,3 +97,16 @@ def test_without_depth_there_is_no_leaf() -> None:
     leaf = planner()._leaf(seen.rows, seen.losses(), *nothing)
     assert leaf is not None
     assert leaf.holds(seen.rows).sum() < 20
+
+
+def test_scores_that_are_no_numbers_count_as_failures() -> None:
+    """A finished trial of NaN, from a table of earlier trials, has the worst loss and not none."""
+    trials = [
+        Trial(0, {}, (3.0,), "finished"),
+        Trial(1, {}, (math.nan,), "finished"),
+        Trial(2, {}, None, "failed"),
+        Trial(3, {}, None, "running"),
+    ]
+    losses = Evidence.of(np.zeros((4, 1)), trials[:2], trials[2:], [1.0]).losses()
+    assert losses[:3].tolist() == [3.0, 3.0, 3.0]
+    assert math.isnan(losses[3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import skew, yeojohnson
@@ -54,3 +56,11 @@ def test_random_weights_reach_both_ends() -> None:
 def test_unknown_losses_stay_unknown() -> None:
     table = np.array([[0.0, 1.0], [np.nan, np.nan], [1.0, 0.0]])
     assert np.isnan(scalarised(table, None)).tolist() == [False, True, False]
+
+
+def test_a_diverged_loss_leaves_the_others_apart() -> None:
+    """The first 8 losses are 1…8, quartile range 3.5: 1e30 counts as 4.5 + 3500."""
+    losses = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 1e30, math.pi])
+    bent = normalised(losses)
+    assert bent == pytest.approx(normalised(np.where(losses > 100, 3504.5, losses)))
+    assert np.ptp(bent[:8]) > 0.05
