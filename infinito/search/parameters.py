@@ -1,4 +1,4 @@
-"""What can be searched: numbers, whole numbers and choices, each seen as the unit interval.
+"""Numbers and whole numbers to search, each seen as the unit interval.
 
 Every value owns a stretch of [0, 1] and is encoded as the middle of it; so a uniform draw on the
 interval is a uniform draw of values (of their logarithms where `log` is set).
@@ -7,7 +7,6 @@ interval is a uniform draw of values (of their logarithms where `log` is set).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +47,8 @@ class Float:
         Raises:
             ConfigError: The value is not of this range.
         """
-        if not _is_number(value) or not self.low <= value <= self.high:
-            raise ConfigError(_outside(self.name, value, f"a number of [{self.low}, {self.high}]"))
+        if not is_number(value) or not self.low <= value <= self.high:
+            raise ConfigError(outside(self.name, value, f"a number of [{self.low}, {self.high}]"))
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
@@ -112,12 +111,12 @@ class Int:
             ConfigError: The value is not of this range.
         """
         if (
-            not _is_number(value)
+            not is_number(value)
             or not self.low <= value <= self.high
             or (value - self.low) % self.step
         ):
             expected = f"one of {self.low}, {self.low + self.step} … {self.high}"
-            raise ConfigError(_outside(self.name, value, expected))
+            raise ConfigError(outside(self.name, value, expected))
         return float(self._coordinates(np.array([float(value)]))[0])
 
     def snapped(self, units: Array) -> Array:
@@ -133,102 +132,18 @@ class Int:
         return ((np.log(values) if self.log else values) - low) / (high - low)
 
 
-@dataclass(frozen=True)
-class Categorical:
-    """One of several texts, numbers, booleans or null.
-
-    Attributes:
-        ordered: Neighbours in the list are alike. By default so for three or more numbers that
-            rise or fall.
-    """
-
-    name: str
-    choices: Sequence[Any]
-    ordered: bool | None = None
-
-    kind = "categorical"
-
-    def __post_init__(self) -> None:
-        choices = tuple(self.choices)
-        if not choices:
-            raise ConfigError(f"`{self.name}`: no choices; expected one or more")
-        for choice in choices:
-            if not (choice is None or isinstance(choice, bool | int | float | str)):
-                raise ConfigError(
-                    f"`{self.name}`: the choice {choice!r} is a {type(choice).__name__}; "
-                    "expected texts, numbers, booleans or null"
-                )
-        if len({_key(choice) for choice in choices}) < len(choices):
-            raise ConfigError(f"`{self.name}`: the choices {list(choices)} repeat themselves")
-        object.__setattr__(self, "choices", choices)
-        if self.ordered is None:
-            object.__setattr__(self, "ordered", _is_monotone(choices))
-
-    @property
-    def count(self) -> int:
-        """How many values there are."""
-        return len(self.choices)
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether neighbouring values are alike."""
-        return bool(self.ordered)
-
-    def decode(self, units: Array) -> NDArray[Any]:
-        """The values at these coordinates."""
-        table = np.array(self.choices)
-        if len({type(choice) for choice in self.choices}) > 1 or table.ndim != 1:
-            table = np.empty(self.count, dtype=object)
-            table[:] = self.choices
-        return table[self._index(units)]
-
-    def encode(self, value: Any) -> float:
-        """The coordinate of a value.
-
-        Raises:
-            ConfigError: The value is not among the choices.
-        """
-        keys = [_key(choice) for choice in self.choices]
-        if _key(value) not in keys:
-            raise ConfigError(_outside(self.name, value, f"one of {list(self.choices)}"))
-        return (keys.index(_key(value)) + 0.5) / self.count
-
-    def snapped(self, units: Array) -> Array:
-        """The coordinates of the values nearest to these."""
-        return (self._index(units) + 0.5) / self.count
-
-    def grid(self) -> Array:
-        """(count,): the coordinates of all values."""
-        return (np.arange(self.count) + 0.5) / self.count
-
-    def _index(self, units: Array) -> NDArray[np.int64]:
-        return np.clip(np.floor(units * self.count), 0, self.count - 1).astype(np.int64)
-
-
-Parameter = Float | Int | Categorical
-
-
-def _key(value: Any) -> tuple[str, Any]:
-    """Values that compare equal but are not the same (1 and True) have different keys."""
-    return ("number" if _is_number(value) else type(value).__name__), value
-
-
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether this is an int or a float; a bool is neither."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_monotone(choices: tuple[Any, ...]) -> bool:
-    if len(choices) < 3 or not all(map(_is_number, choices)):
-        return False
-    return list(choices) in (sorted(choices), sorted(choices, reverse=True))
-
-
-def _outside(name: str, value: Any, expected: str) -> str:
+def outside(name: str, value: Any, expected: str) -> str:
+    """The fault of a value that its parameter does not have."""
     return f"`{name}`={value!r} is not in the space; expected {expected}"
 
 
 def _check_range(name: str, low: float, high: float, log: bool, distinct: bool) -> None:
-    if not (_is_number(low) and _is_number(high) and math.isfinite(low) and math.isfinite(high)):
+    if not (is_number(low) and is_number(high) and math.isfinite(low) and math.isfinite(high)):
         raise ConfigError(f"`{name}`: the range {low!r}…{high!r} is not of finite numbers")
     if low > high:
         raise ConfigError(

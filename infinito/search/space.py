@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infinito.errors import ConfigError
+from infinito.search.choices import Categorical
 from infinito.search.conditions import Condition
-from infinito.search.parameters import Array, Categorical, Float, Int, Parameter
+from infinito.search.parameters import Array, Float, Int
 
 __all__ = ["Categorical", "Float", "Int", "Parameter", "Space"]
+
+Parameter = Float | Int | Categorical
 
 TABLE_LIMIT = 1 << 16
 """Spaces with at most this many combinations are listed point by point."""

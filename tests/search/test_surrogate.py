@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from infinito.search.surrogate import Surrogate, _Posterior, default_theta, fit
+from infinito.search.hyperparameters import _Posterior, default_theta, fit
+from infinito.search.surrogate import Surrogate
 
 ORDERED = np.array([True, True, False])
 THETA = np.array([math.log(0.4), math.log(1.5), math.log(0.8), 0.3, math.log(1e-3)])
