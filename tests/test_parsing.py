@@ -55,7 +55,7 @@ def test_all_faults_come_together() -> None:
         ("seed=-1", "at least 0"),
         ("name=../../x", "letters, digits and `._-`"),
         ("name=.hidden", "beginning with a letter or digit"),
-        ("task=trian", "did you mean `train`"),
+        ("task=trian", "did you mean `trial` or `train`"),
         ("trainer.precision=64", "one of 32-true"),
         ("attention.heads=6", "`attention.heads`=6 does not divide `model.dim`=128"),
         ("attention.kv_heads=3", "`attention.kv_heads`=3 does not divide `attention.heads`=4"),
