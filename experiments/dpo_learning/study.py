@@ -51,6 +51,7 @@ def settings(data: Path, work: Path) -> dict[str, tuple[str, ...]]:
         "colours": (
             f"data.path={training}",
             f"data.held_out_path={held_out}",
+            "model=distance_lm",
             "model.layers=3",
             "tokenizer=char",
             "data.batch_size=16",
@@ -68,6 +69,7 @@ def settings(data: Path, work: Path) -> dict[str, tuple[str, ...]]:
         "helpful, from scratch": (
             real,
             *REAL,
+            "model=distance_lm",
             "model.layers=3",
             "tokenizer.vocab_size=1024",
             "dpo.warmup_steps=600",
