@@ -17,7 +17,8 @@ def unit(vectors: Tensor) -> Tensor:
     """
     wide = widen(vectors)
     length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    return (wide / length.clamp_min(1e-12)).to(vectors.dtype)
+    scaled = wide / length.clamp_min(1e-12)
+    return scaled if wide is vectors else scaled.to(vectors.dtype)
 
 
 def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:

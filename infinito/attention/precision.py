@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
 def widen(numbers: Tensor) -> Tensor:
     """Return half-precision numbers as float32, others as they are."""
-    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+    return numbers if numbers.dtype.itemsize >= 4 else numbers.float()
