@@ -31,7 +31,7 @@ def model_card(report: Mapping[str, Any], base: str | None) -> str:
             "```python",
             "from transformers import AutoModelForCausalLM, AutoTokenizer",
             "",
-            *(["import infinito.models.distance_lm  # registers the architecture"] * _is_own(report)),
+            *(["import infinito.models.distance_lm  # registers it"] * _is_own(report)),
             'model = AutoModelForCausalLM.from_pretrained("<this folder>")',
             'tokenizer = AutoTokenizer.from_pretrained("<this folder>")',
             "```",
