@@ -84,7 +84,7 @@ def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
     console.print(f"[bold]{escape(title)}[/]", highlight=False, soft_wrap=True)
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, shown(value))
     console.print(table)
