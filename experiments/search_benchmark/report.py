@@ -32,6 +32,9 @@ LABELS = {
     "random": "random",
     "tree_4_in_flight": "infinito tree, 4 in flight",
 }
+RANKED = ("tree", "optuna5_tpe", "optuna49_tpe_multivariate", "random")
+"""Samplers with the most runs in common: ranks are theirs."""
+
 Runs = dict[tuple[str, int], dict[str, float]]
 
 
@@ -54,12 +57,12 @@ def load() -> tuple[dict[str, Runs], list[str]]:
 
 
 def mean(runs: Runs, keys: list[tuple[str, int]], column: str) -> float:
-    """The mean over tasks of the means over seeds."""
+    """The mean over tasks of the means over seeds; NaN where one of the keys' tasks has none."""
     by_task = defaultdict(list)
     for key in keys:
         if not math.isnan(runs[key][column]):
             by_task[key[0]].append(runs[key][column])
-    if not by_task:
+    if not keys or set(by_task) < {task for task, _ in keys}:
         return math.nan
     return float(np.mean([np.mean(values) for values in by_task.values()]))
 
@@ -92,7 +95,7 @@ def mean_ranks(table: dict[str, Runs], names: list[str], column: str) -> dict[st
 
 def write_table(table: dict[str, Runs], tasks: list[str]) -> None:
     names = [name for name in LABELS if name in table]
-    ranked = [n for n in names if n not in ("tree_4_in_flight", "surrogate_alone", "optuna49_gp")]
+    ranked = [name for name in names if name in RANKED]
     lines = [
         "| sampler | runs | regret at 50 | regret at 200 | rank at 50 | rank at 200 | ms at 200 |",
         "|---|---|---|---|---|---|---|",
@@ -108,17 +111,17 @@ def write_table(table: dict[str, Runs], tasks: list[str]) -> None:
         "",
         f"Differences from {LABELS[OURS]} on common runs (negative: the tree has less regret):",
         "",
-        "| against | runs | at 50 | at 200 |",
-        "|---|---|---|---|",
+        "| against | at 50 (runs) | at 200 (runs) |",
+        "|---|---|---|",
     ]
     for name in names:
         if name == OURS:
             continue
-        cells = []
-        for column in ("50", "200"):
-            middle, low, high, count = difference(table[OURS], table[name], column)
-            cells.append(f"{middle:+.4f} [{low:+.4f}, {high:+.4f}]")
-        lines.append(f"| {LABELS[name]} | {count} | {' | '.join(cells)} |")
+        found = [difference(table[OURS], table[name], column) for column in ("50", "200")]
+        cells = [f"{d:+.4f} [{low:+.4f}, {high:+.4f}] ({n})" for d, low, high, n in found]
+        lines.append(
+            f"| {LABELS[name]} | {' | '.join(cells).replace('+nan [+nan, +nan] (0)', '–')} |"
+        )
     lines += ["", "Regret by task at 50 / 200:", ""]
     heads = " | ".join(LABELS[name] for name in names)
     lines += [f"| task | {heads} |", "|---" * (len(names) + 1) + "|"]
@@ -132,7 +135,8 @@ def write_table(table: dict[str, Runs], tasks: list[str]) -> None:
                 else "–"
             )
         lines.append(f"| {task} | {' | '.join(cells)} |")
-    (HERE / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "\n".join(lines).replace("nan", "–").replace("-0.0000 ", "0.0000 ")
+    (HERE / "table.md").write_text(text + "\n", encoding="utf-8")
 
 
 def plot(table: dict[str, Runs]) -> None:
