@@ -73,7 +73,7 @@ def test_unknown_names() -> None:
         distance_attention(*tensors(), metric="dot", backend="spda")
 
 
-@pytest.mark.parametrize("backend", [backend.name for backend in BACKENDS])
+@pytest.mark.parametrize("backend", [each.name for each in BACKENDS if each.name != "triton"])
 def test_nan_passes_on_to_those_who_see_it(backend: str) -> None:
     """A token that is NaN, as a diverged hidden state makes it; torch's SDPA hides a NaN query."""
     queries, keys, values = (x.float() for x in tensors())
