@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from logging import Logger
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from torch import Tensor
 
-from infinito import build, runs
+from infinito import build
 from infinito.config import RunConf
-from infinito.console import logged_to
 from infinito.data.preferences.pair_set import PairSet
 from infinito.errors import NonFiniteError
 from infinito.jobs.answers import answers
 from infinito.jobs.dpo_outputs import Clock, Outcome, write_outputs
+from infinito.jobs.recording import is_first_process, recorded, use_threads
 from infinito.jobs.score_pairs import preference_scores
-from infinito.jobs.train import is_first_process
 from infinito.models.layout_probe import Layout, choose_layout
 from infinito.models.log_prob_table import log_prob_table
 from infinito.reports.dpo_report import failed
@@ -39,21 +36,13 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console(quiet=not is_first_process())
-    if run.trainer.threads is not None:
-        torch.set_num_threads(run.trainer.threads)
+    use_threads(run)
     if run.dry_run:
         prepared = Prepared(run, console)
         print_table(console, f"{run.name}: dry run, nothing is written", prepared.headline())
         return None
-    if run.resume is None and is_first_process():
-        build.accelerator(run)
-        runs.record_config(folder, asdict(run), overrides)
-    with logged_to(folder / "run.log") as log:
-        try:
-            return _tune(run, folder, console, log)
-        except Exception:
-            log.info("stopped", exc_info=True)
-            raise
+    with recorded(run, folder, overrides) as log:
+        return _tune(run, folder, console, log)
 
 
 class Prepared:

@@ -10,7 +10,6 @@ from logging import Logger
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -18,8 +17,8 @@ from rich.console import Console
 from infinito import build, runs
 from infinito.build import rl as rl_build
 from infinito.config import RunConf
-from infinito.console import logged_to
 from infinito.errors import ResumeError
+from infinito.jobs.recording import recorded, use_threads
 from infinito.jobs.train import data_record
 from infinito.rl.policy_files import exported, imported
 from infinito.rl.stepping import SteppedPPO
@@ -40,19 +39,12 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console()
-    if run.trainer.threads is not None:
-        torch.set_num_threads(run.trainer.threads)
+    use_threads(run)
     if run.dry_run:
         _estimate(run, console)
         return None
-    if run.resume is None:
-        runs.record_config(folder, asdict(run), overrides)
-    with logged_to(folder / "run.log") as log:
-        try:
-            return _learn(run, folder, console, log)
-        except Exception:
-            log.info("stopped", exc_info=True)
-            raise
+    with recorded(run, folder, overrides) as log:
+        return _learn(run, folder, console, log)
 
 
 def _learn(run: RunConf, folder: Path, console: Console, log: Logger) -> float:

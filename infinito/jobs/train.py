@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from infinito import build, runs
+from infinito import build
 from infinito.attention import explain
 from infinito.config import OWN, AttentionConf, LanguagePhiConf, RunConf
-from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.markov import MarkovSource
 from infinito.errors import CheckpointError
 from infinito.jobs.dry_run import estimate
+from infinito.jobs.recording import is_first_process, recorded, use_threads
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.replaced_attention import request_of
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
@@ -39,25 +38,12 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console(quiet=not is_first_process())
-    if run.trainer.threads is not None:
-        torch.set_num_threads(run.trainer.threads)
+    use_threads(run)
     if run.dry_run:
         estimate(run, console)
         return None
-    if run.resume is None and is_first_process():
-        build.accelerator(run)
-        runs.record_config(folder, asdict(run), overrides)
-    with logged_to(folder / "run.log") as log:
-        try:
-            return _train(run, folder, console, log)
-        except Exception:
-            log.info("stopped", exc_info=True)
-            raise
-
-
-def is_first_process() -> bool:
-    """Whether this process writes and prints, of those of a data-parallel training."""
-    return bool(getattr(rank_zero_only, "rank", 0) == 0)
+    with recorded(run, folder, overrides) as log:
+        return _train(run, folder, console, log)
 
 
 def _train(run: RunConf, folder: Path, console: Console, log: Logger) -> float | None:

@@ -22,8 +22,9 @@ from infinito.models.memory_lm import MemoryLMForCausalLM
 from infinito.models.observation import observed
 from infinito.objectives.language import bits_per_byte, cross_entropy, perplexity
 from infinito.seeding import child_seed
+from infinito.tasks.adamw import adamw_and_schedule, clipped_norm
 from infinito.tasks.phi_objective import PhiObjective
-from infinito.tasks.schedule import Plateau, rate_factor
+from infinito.tasks.schedule import Plateau
 from infinito.trainer.checkpoint_io import FORMAT
 from infinito.trainer.loading import MODEL_PREFIX, check_fits
 
@@ -154,8 +155,7 @@ class LanguageModelTask(LightningModule):
         Raises:
             NonFiniteError: names the step and the batch; no weight has been touched by it.
         """
-        limit = self.settings.clip_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.trained, limit, foreach=True)
+        norm = clipped_norm(self.trained, self.settings.clip_norm)
         self.last_gradient_norm = norm
         scales_loss = self.trainer.precision == "16-mixed"  # skips such steps by design
         if not torch.isfinite(norm) and not scales_loss:
@@ -207,24 +207,9 @@ class LanguageModelTask(LightningModule):
 
     def optimizer_and_schedule(self) -> tuple[torch.optim.AdamW, LambdaLR]:
         """AdamW that decays matrices only, and a learning rate that follows the step."""
-        settings = self.settings
-        matrices = [each for each in self.trained if each.ndim > 1]
-        vectors = [each for each in self.trained if each.ndim < 2]
-        groups = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=settings.lr,
-            betas=(settings.betas[0], settings.betas[1]),
-            eps=settings.eps,
-            fused=True,
+        return adamw_and_schedule(
+            self.trained, self.settings, self.total_steps, lambda: self.plateau.scale
         )
-        factor = rate_factor(
-            settings.schedule, settings.warmup_steps, self.total_steps, settings.min_lr_ratio
-        )
-        return optimizer, LambdaLR(optimizer, lambda step: factor(step) * self.plateau.scale)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what makes the checkpoint readable without its run folder."""

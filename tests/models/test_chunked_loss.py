@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import CONFIGS, VOCAB, tokens
+from .tiny_models import CONFIGS, VOCAB, tokens
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
