@@ -27,10 +27,13 @@ def main() -> None:
     seeds = [json.loads(path.read_text()) for path in sorted((folder / "seeds").glob("*.json"))]
     baseline = controls["baseline"]
     rows: list[dict[str, Any]] = []
-    for policy in POLICIES:
+    for policy in (name for name in POLICIES if all(name in seed for seed in seeds)):
         rows.append(row(policy, [seed[policy] for seed in seeds], controls[baseline]))
     for name in CONTROLS:
         rows.append(row(name, [controls[name]], controls[baseline]))
+    if (folder / "rule.json").is_file():
+        rule = json.loads((folder / "rule.json").read_text())
+        rows.append(row("rule by hand", [rule], controls[baseline]))
     each = {
         seed["seed"]: vars(bootstrap(difference(seed["agent"], controls[baseline])))
         for seed in seeds
@@ -40,7 +43,7 @@ def main() -> None:
         "seeds": len(seeds),
         "episodes": len(controls[baseline]["returns"]),
         "timesteps": seeds[0]["timesteps"],
-        "largest_null_difference": max(seed["null_difference"] for seed in seeds),
+        "largest_null_difference": max(seed.get("null_difference", 0.0) for seed in seeds),
         "policies": rows,
         "agent_by_seed": each,
     }

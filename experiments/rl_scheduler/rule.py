@@ -1,0 +1,54 @@
+"""A rule written by hand, on the same test episodes: is there anything for PPO to find?
+
+python experiments/rl_scheduler/rule.py --runs <folder> --set rl.reward.perplexity=5
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from infinito import build
+from infinito.build import rl as rl_build
+from infinito.composition import check
+from infinito.paths import conf_dir
+from infinito.rl.controls import MIXED, PHI, TEXT
+from infinito.rl.episodes import Episodes
+from infinito.summary import write_json
+
+
+def rule(episodes: Episodes) -> np.ndarray:
+    """PHI (MIXED where the text is spoilt) for a low Φ, MIXED for a high one, TEXT between."""
+    metrics = episodes.metrics
+    spoilt = metrics.perplexity > 3 * episodes.rules.base_perplexity
+    low = np.where(spoilt, MIXED, PHI)
+    return np.where(metrics.phi < 3.8, low, np.where(metrics.phi > 5.5, MIXED, TEXT))
+
+
+def main() -> None:
+    """Writes rule.json: returns, final losses and shares of the test episodes."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--runs", type=Path, required=True)
+    arguments.add_argument("--out", type=Path, default=Path(__file__).parent)
+    arguments.add_argument("--set", dest="overrides", nargs="*", default=[], help="overrides")
+    asked = arguments.parse_args()
+    torch.set_num_threads(1)
+    run = check(["+experiment=rl_scheduler", *asked.overrides], conf_dir())
+    ground = rl_build.ground(run, build.data_module(run), asked.runs)
+    played = rl_build.player(run, ground, "test", run.rl.episodes)(rule)
+    write_json(
+        asked.out / "rule.json",
+        {
+            "returns": played.returns.tolist(),
+            "final_loss": played.final_loss.tolist(),
+            "in_band": played.in_band.mean(1).tolist(),
+            "actions": [float((played.actions == number).mean()) for number in range(3)],
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
