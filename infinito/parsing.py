@@ -359,6 +359,12 @@ def _dpo_faults(run: RunConf) -> Iterable[str]:
 def _rl_faults(run: RunConf) -> Iterable[str]:
     if run.task == "rl_scheduler":
         yield from config.rl_faults(run.rl, run.data.batch_size)
+        alone = isinstance(run.model, config.PretrainedConf) or run.model.memory.name != "none"
+        if run.rl.vectorised and alone:
+            yield (
+                "`rl.vectorised`=true trains several models in one pass, which a pretrained model "
+                "and one with a memory do not allow. Use `rl.vectorised=false`"
+            )
     if run.agent is not None and run.task != "generate":
         yield f"`agent`={run.agent} steers `task=generate`, not `task={run.task}`: leave it out"
 

@@ -265,6 +265,7 @@ def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(
         (("rl.batch_size=64",), r"`rl.batch_size`=64 is more than the 15 steps"),
         (("rl.keep=[each:3]",), r"rl.keep"),
         (("agent=x",), "steers `task=generate`"),
+        (("memory=integration",), r"Use `rl.vectorised=false`"),
     ],
 )
 def test_faults_of_the_configuration(
