@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from .tiny_models import CONFIGS, VOCAB, tokens
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -12,6 +11,8 @@ from infinito.errors import ConfigError
 from infinito.models import token_log_probs
 from infinito.models.chunked_loss import check_head, chunked_cross_entropy
 from infinito.objectives.language import cross_entropy
+
+from .tiny_models import CONFIGS, VOCAB, tokens
 
 
 def build(name: str) -> PreTrainedModel:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from .test_distance_lm import build as build_any
-from .test_distance_lm import logits, tokens
 from torch import Tensor
 
 from infinito.models.distance_lm import DistanceLMForCausalLM
+
+from .test_distance_lm import build as build_any
+from .test_distance_lm import logits, tokens
 
 every_position = pytest.mark.parametrize("position", ["rotary", "learned"])
 
