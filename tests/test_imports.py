@@ -16,7 +16,17 @@ PACKAGE = Path(infinito.__file__).parent
 LAYERS = (
     {"errors", "__init__"},
     {"config", "seeding", "arguments", "paths", "storage"},
-    {"parsing", "runs", "summary", "console", "attention", "objectives", "search", "reports"},
+    {
+        "parsing",
+        "combinations",
+        "runs",
+        "summary",
+        "console",
+        "attention",
+        "objectives",
+        "search",
+        "reports",
+    },
     {"models", "composition"},
     {"data"},
     {"trainer"},

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +32,7 @@ from infinito.runs import effective_values, saved_values
 from infinito.trainer.checkpoint_io import read_checkpoint, write_checkpoint
 from infinito.trainer.interruption import Interrupted
 
+from ..kills import whole_and_killed
 from ..rl.conftest import TINY_RL
 
 Make = Callable[..., RunConf]
@@ -320,32 +317,5 @@ def test_ten_kills_at_random_moments(text_file: Path, tmp_path: Path) -> None:
         "rl.total_timesteps=900",
         "rl.validate_every=45",
     ]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        with (tmp_path / "errors").open("w") as errors:
-            return subprocess.Popen(
-                [sys.executable, "-m", "infinito.run", *words],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-
-    assert start(*arguments, f"hydra.run.dir={whole}").wait() == 0
-    draws = random.Random(0)
-    process = start(*arguments, f"hydra.run.dir={killed}")
-    last = killed / "checkpoints/last.ckpt"
-    for _ in range(10):
-        seen = last.stat().st_mtime_ns if last.exists() else 0
-        while process.poll() is None:
-            if last.exists() and last.stat().st_mtime_ns != seen:
-                break
-            time.sleep(0.002)
-        time.sleep(draws.uniform(0, 0.4))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL  # it had not finished
-        process = start(f"resume={killed}")
-    assert process.wait() == 0, (tmp_path / "errors").read_text()
+    whole, killed = whole_and_killed(tmp_path, arguments)
     assert_same_run(whole, killed)

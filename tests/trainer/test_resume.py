@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +21,7 @@ from infinito.trainer.checkpoint_io import read_checkpoint
 from infinito.trainer.interruption import Interrupted
 
 from ..conftest import TINY
+from ..kills import whole_and_killed
 
 Trained = Callable[..., Path]
 
@@ -162,32 +159,5 @@ def test_ten_kills_at_random_moments(text_file: Path, tmp_path: Path) -> None:
         "trainer.validate_every=40",
         "trainer.checkpoint_every=7",
     ]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        with (tmp_path / "errors").open("w") as errors:
-            return subprocess.Popen(
-                [sys.executable, "-m", "infinito.run", *words],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-
-    assert start(*arguments, f"hydra.run.dir={whole}").wait() == 0
-    draws = random.Random(0)
-    process = start(*arguments, f"hydra.run.dir={killed}")
-    last = killed / "checkpoints/last.ckpt"
-    for _ in range(10):
-        seen = last.stat().st_mtime_ns if last.exists() else 0
-        while process.poll() is None:
-            if last.exists() and last.stat().st_mtime_ns != seen:
-                break
-            time.sleep(0.002)
-        time.sleep(draws.uniform(0, 0.4))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL  # it had not finished
-        process = start(f"resume={killed}")
-    assert process.wait() == 0, (tmp_path / "errors").read_text()
+    whole, killed = whole_and_killed(tmp_path, arguments)
     assert_same_run(whole, killed)

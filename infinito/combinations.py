@@ -1,0 +1,229 @@
+"""Faults of a configuration that no single key shows, each with the override that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from infinito import config
+from infinito.config import RunConf
+from infinito.config.limits import as_typed
+
+
+def combination_faults(run: RunConf) -> list[str]:
+    """Faults that no single key shows, each with the override that mends it."""
+    checks = (
+        _metric_faults,
+        _head_faults,
+        _pretrained_faults,
+        _length_faults,
+        _objective_faults,
+        _chunked_loss_faults,
+        _data_faults,
+        _pair_faults,
+        _dpo_faults,
+        _rl_faults,
+        _schedule_faults,
+        _task_faults,
+    )
+    return [fault for check in checks for fault in check(run)]
+
+
+def _metric_faults(run: RunConf) -> Iterable[str]:
+    attention, own = run.attention, run.attention.metric == config.OWN
+    if attention.metric == "lp" and attention.p is None:
+        yield "`attention.metric`=lp needs its exponent, e.g. `attention.p=1.5`"
+    if attention.metric != "lp" and not own and attention.p is not None:
+        yield (
+            f"`attention.p`={attention.p:g} has no meaning for "
+            f"`attention.metric`={attention.metric}. Use `attention=lp` or `attention.p=null`"
+        )
+    if own and not isinstance(run.model, config.PretrainedConf):
+        yield (
+            f"`attention=own` is the attention of a pretrained model, and `model`={run.model.name} "
+            "has none: choose one, e.g. `attention=l1`"
+        )
+
+
+def _head_faults(run: RunConf) -> Iterable[str]:
+    if not isinstance(run.model, config.DistanceLMConf):
+        return
+    dim, heads, kv_heads = run.model.dim, run.attention.heads, run.attention.kv_heads
+    if dim % heads:
+        divisors = [count for count in range(1, dim + 1) if dim % count == 0 and count <= 64]
+        nearest = min(divisors, key=lambda count: abs(count - heads))
+        yield (
+            f"`attention.heads`={heads} does not divide `model.dim`={dim}. "
+            f"Choose {', '.join(map(str, divisors))}, e.g. `attention.heads={nearest}`"
+        )
+    elif run.model.position == "rotary" and (dim // heads) % 2:
+        yield (
+            f"`model.position`=rotary turns pairs of features, but a head has {dim // heads} "
+            f"(`model.dim`={dim} / `attention.heads`={heads}). "
+            "Make it even, or use `model.position=learned`"
+        )
+    if kv_heads is not None and heads % kv_heads:
+        yield (
+            f"`attention.kv_heads`={kv_heads} does not divide `attention.heads`={heads}, "
+            f"e.g. `attention.kv_heads={heads}`"
+        )
+
+
+def _pretrained_faults(run: RunConf) -> Iterable[str]:
+    if not isinstance(run.model, config.PretrainedConf):
+        return
+    if run.model.path is None:
+        yield "`model=pretrained` needs `model.path=<Hugging Face folder or id>`"
+    plain = config.AttentionConf(metric=run.attention.metric)
+    kept = ["heads", "kv_heads", "dropout"]
+    if run.attention.metric == config.OWN:
+        kept += ["scale", "scale_per", "learned_scale", "p", "backend"]
+    for key in kept:
+        if (value := getattr(run.attention, key)) != getattr(plain, key):
+            yield (
+                f"`attention.{key}`={as_typed(value)} has no meaning for "
+                f"`attention.metric`={run.attention.metric} in a pretrained model, which keeps its "
+                "own: leave it out"
+            )
+
+
+def _length_faults(run: RunConf) -> Iterable[str]:
+    if not isinstance(run.model, config.DistanceLMConf):
+        return
+    block, longest = run.data.block_size, run.model.max_positions
+    if run.task in {"train", "dpo"} and block > longest:
+        yield (
+            f"`data.block_size`={block} is longer than `model.max_positions`={longest}. "
+            f"Use `model.max_positions={block}` or `data.block_size={longest}`"
+        )
+
+
+def _objective_faults(run: RunConf) -> Iterable[str]:
+    memory = run.model.memory
+    has_memory = memory.name != "none"
+    if has_memory:
+        yield from config.memory_faults(memory)
+    yield from config.objective_faults(run.objective, has_memory)
+    watches = has_memory or isinstance(run.objective, config.LanguagePhiConf)
+    if watches and run.trainer.compile:
+        yield (
+            "`trainer.compile`=true hides the attention that `memory=integration` and "
+            "`objective=language_phi` watch. Use `trainer.compile=false`"
+        )
+    if isinstance(run.objective, config.LanguagePhiConf) and run.data.block_size < 8:
+        yield (
+            f"`data.block_size`={run.data.block_size} is shorter than Φ needs: "
+            "use `data.block_size=8` or more, or `objective=language`"
+        )
+
+
+def _chunked_loss_faults(run: RunConf) -> Iterable[str]:
+    trainer = run.trainer
+    if trainer.chunked_loss and (trainer.compile or trainer.strategy == "fsdp"):
+        yield (
+            "`trainer.chunked_loss`=true reads the head's weight outside of the model, which "
+            "`trainer.compile=true` and `trainer.strategy=fsdp` do not allow. "
+            "Use `trainer.chunked_loss=false`"
+        )
+
+
+def _data_faults(run: RunConf) -> Iterable[str]:
+    if isinstance(run.data, config.SplitTextConf):
+        valid, test = run.data.valid_fraction, run.data.test_fraction
+        if valid + test >= 1:
+            yield (
+                f"`data.valid_fraction`={valid:g} and `data.test_fraction`={test:g} leave no text "
+                "to train on, e.g. `data.valid_fraction=0.1 data.test_fraction=0.1`"
+            )
+    if isinstance(run.data, config.TextConf) and run.data.path is None:
+        yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
+    if run.tokenizer.name == "bpe" and run.tokenizer.vocab_size is None:
+        yield "`tokenizer=bpe` needs `tokenizer.vocab_size`, e.g. `tokenizer.vocab_size=2048`"
+    if run.tokenizer.name == "bpe" and (run.tokenizer.vocab_size or 257) < 257:
+        yield (
+            f"`tokenizer.vocab_size`={run.tokenizer.vocab_size} does not hold the 256 bytes and "
+            "the end of a document, e.g. `tokenizer.vocab_size=2048`"
+        )
+    is_own = isinstance(run.model, config.PretrainedConf) and run.model.path is None
+    if run.tokenizer.name == "pretrained" and run.tokenizer.path is None and not is_own:
+        yield "`tokenizer=pretrained` needs `tokenizer.path=<Hugging Face folder or id>`"
+
+
+def _pair_faults(run: RunConf) -> Iterable[str]:
+    reads_pairs = run.task in {"dpo", "check_data", "score_pairs"}
+    if reads_pairs and not isinstance(run.data, config.PairsConf):
+        yield f"`task={run.task}` reads preference pairs, not `data={run.data.name}`: `data=pairs`"
+    if not isinstance(run.data, config.PairsConf):
+        return
+    if run.task in {"train", "evaluate", "analyze"}:
+        yield f"`data=pairs` is for `task=dpo`, not `task={run.task}`: e.g. `data=python_docs`"
+    if run.data.path is None and run.data.held_out_path is not None:
+        yield "`data.held_out_path` is set without `data.path`: name the training pairs too"
+    if run.data.workers:
+        yield f"`data.workers`={run.data.workers}: pairs are at hand already, `data.workers=0`"
+
+
+def _dpo_faults(run: RunConf) -> Iterable[str]:
+    dpo = run.dpo
+    if dpo.loss_weights is not None and len(dpo.loss_weights) != len(dpo.loss):
+        yield (
+            f"`dpo.loss_weights` has {len(dpo.loss_weights)} numbers for {len(dpo.loss)} losses: "
+            "give one for each, or `dpo.loss_weights=null`"
+        )
+    if "exo_pair" in dpo.loss and not dpo.label_smoothing:
+        yield "`dpo.loss=exo_pair` needs smoothing, e.g. `dpo.label_smoothing=0.001`"
+    has_adapters = isinstance(run.model, config.PretrainedConf) and run.model.trainable == "lora"
+    if dpo.reference == "adapter_off" and not has_adapters:
+        yield (
+            "`dpo.reference=adapter_off` switches adapters off, and this model has none. "
+            "Use `dpo.reference=precomputed`, or `model=pretrained model.trainable=lora`"
+        )
+    if "adapter" in dpo.export and not has_adapters:
+        yield "`dpo.export` asks for an adapter, and this model has none: `dpo.export=model`"
+
+
+def _rl_faults(run: RunConf) -> Iterable[str]:
+    if run.task == "rl_scheduler":
+        yield from config.rl_faults(run.rl, run.data.batch_size)
+        alone = isinstance(run.model, config.PretrainedConf) or run.model.memory.name != "none"
+        if run.rl.vectorised and alone:
+            yield (
+                "`rl.vectorised`=true trains several models in one pass, which a pretrained model "
+                "and one with a memory do not allow. Use `rl.vectorised=false`"
+            )
+    if run.agent is not None and run.task != "generate":
+        yield f"`agent`={run.agent} steers `task=generate`, not `task={run.task}`: leave it out"
+
+
+def _schedule_faults(run: RunConf) -> Iterable[str]:
+    trainer, optimizer = run.trainer, run.optimizer
+    if trainer.epochs is None and trainer.max_steps is None:
+        yield "training has no end: set `trainer.epochs=10` or `trainer.max_steps=1000`"
+    if trainer.max_steps is not None and optimizer.warmup_steps >= trainer.max_steps:
+        yield (
+            f"`optimizer.warmup_steps`={optimizer.warmup_steps} does not end before "
+            f"`trainer.max_steps`={trainer.max_steps}, e.g. "
+            f"`optimizer.warmup_steps={trainer.max_steps // 10}`"
+        )
+
+
+def _task_faults(run: RunConf) -> Iterable[str]:
+    needs_model = {"evaluate", "generate", "analyze", "calibrate_phi", "report"}
+    if run.task in needs_model and run.checkpoint is None:
+        yield (
+            f"`task={run.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"
+        )
+    if run.task == "score_pairs" and run.checkpoint is None:
+        yield "`task=score_pairs` needs `checkpoint=<run folder or Hugging Face folder>`"
+    if run.resume is not None and run.task not in {"train", "dpo", "rl_scheduler"}:
+        yield f"`resume`={run.resume} goes on with training: leave out `task={run.task}`"
+    if run.resume is not None and run.checkpoint is not None:
+        yield (
+            "`resume` goes on with a run and `checkpoint` starts a new one from its weights: "
+            "give one of them"
+        )
+    if run.task == "compare" and len(run.runs) < 2:
+        yield "`task=compare` needs two run folders or more, e.g. `runs=[multirun/a,multirun/b]`"
+    if run.task == "search_report" and not run.runs:
+        yield "`task=search_report` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
+    if run.generation.prompt is not None and run.generation.prompts_file is not None:
+        yield "`generation.prompt` and `generation.prompts_file` are both set: give one of them"
