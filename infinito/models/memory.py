@@ -15,25 +15,13 @@ from torch import Tensor, nn
 
 from infinito.attention.reference import weigh
 from infinito.config.memory import MemoryConf
-from infinito.objectives.phi import WEIGHTS, PhiComponents, phi, phi_components
+from infinito.models.segments import Segments
+from infinito.objectives.phi import WEIGHTS, PhiComponents, phi
 
 PRIORITY = (0.8, 0.2, 0.1)
 """Of Φ/10, attention and recency: one scale for all slots, from 0 to 1.1."""
 GATE_START = -5.0
 """The gate lets sigmoid(−5), 0.7 %, of what was read through at the start."""
-
-
-class Segments(NamedTuple):
-    """A text cut into segments, all of one length."""
-
-    states: Tensor
-    """Hidden states (batch, count, segment, dim)."""
-    whole: Tensor
-    """Whether each holds real tokens only, bool (batch, count)."""
-    components: Tensor
-    """Components of Φ, (batch, count, 4), without gradient."""
-    position: Tensor
-    """How many segments precede the one that each new token is in, (batch, time)."""
 
 
 class Entries(NamedTuple):
@@ -289,63 +277,3 @@ def ranks(priority: Tensor, alive: Tensor) -> Tensor:
     """Return the place of each entry, 0 for the highest; the dead come last."""
     order = priority.masked_fill(~alive, -math.inf).argsort(dim=-1, descending=True, stable=True)
     return order.argsort(dim=-1)
-
-
-@torch.no_grad()
-def cut(length: int, real: Tensor | None, segment: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Return which tokens are in which segment.
-
-    Args:
-        length: Tokens so far, padding included.
-        real: (batch, length), nonzero for a real token; None where all are. Real tokens are
-            contiguous: padding is on the left or on the right.
-
-    Returns:
-        Positions of the tokens of each segment, (batch or 1, count, segment); whether each segment
-        is whole, bool (batch or 1, count); the segment of each token, (batch or 1, length).
-    """
-    count = length // segment
-    places = torch.arange(length, device=device)
-    offsets = torch.arange(count * segment, device=device).view(1, count, segment)
-    if real is None:
-        whole = torch.ones(1, count, dtype=torch.bool, device=device)
-        return offsets, whole, (places // segment)[None]
-    first = real.bool().int().argmax(1)
-    tokens = real.bool().sum(1)
-    inside = first[:, None, None] + offsets
-    whole = offsets[..., -1] < tokens[:, None]
-    own = ((places - first[:, None]).clamp_min(0) // segment).clamp_max(count)
-    return inside.clamp_max(max(length - 1, 0)), whole, own
-
-
-def segments_of(
-    history: Tensor, breadth: Tensor, real: Tensor | None, new: int, segment: int
-) -> Segments:
-    """Return a text cut into segments.
-
-    Args:
-        history: Hidden states of all tokens so far, (batch, length, dim).
-        breadth: Normalised entropy of each token's attention, (batch, length); read at the last
-            token of each segment only.
-        real: (batch, length), nonzero for a real token, or None.
-        new: How many of the last tokens are new.
-
-    Raises:
-        ConfigError: segments shorter than Φ needs.
-        NonFiniteError: a state is not finite.
-    """
-    batch, length, _ = history.shape
-    inside, whole, own = cut(length, real, segment, history.device)
-    count = inside.shape[1]
-    states = history[:, : count * segment]
-    if real is not None:
-        states = history.take_along_dim(inside.flatten(1)[..., None], dim=1)
-    states = states.unflatten(1, (count, segment))
-    ends = breadth.take_along_dim(inside[..., -1].expand(batch, -1), dim=1)
-    components = history.new_zeros(batch, count, 4, dtype=torch.float32)
-    if count:
-        with torch.no_grad():
-            parts = phi_components(states.detach().flatten(0, 1), ends.flatten()[:, None])
-            components = torch.stack(parts, dim=-1).view(batch, count, 4).float()
-    position = own[:, length - new :].expand(batch, -1)
-    return Segments(states, whole.expand(batch, -1), components, position)

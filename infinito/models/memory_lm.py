@@ -23,8 +23,9 @@ import infinito.models.distance_lm  # noqa: F401  (a saved memory may hold a Dis
 from infinito.attention.observation import Calls, row_entropy
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.errors import ConfigError
-from infinito.models.memory import IntegrationMemory, segments_of
+from infinito.models.memory import IntegrationMemory
 from infinito.models.observation import last_call, trunk_of, watched_layers
+from infinito.models.segments import segments_of
 from infinito.objectives.phi import WEIGHTS
 
 

@@ -6,27 +6,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from lightning import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
-from infinito.errors import NonFiniteError
-from infinito.models.base_weights import additions, rests_on_base
 from infinito.models.chunked_loss import chunked_cross_entropy
 from infinito.models.memory_lm import MemoryLMForCausalLM
 from infinito.models.observation import observed
 from infinito.objectives.language import bits_per_byte, cross_entropy, perplexity
-from infinito.seeding import child_seed
-from infinito.tasks.adamw import adamw_and_schedule, clipped_norm
+from infinito.tasks.adamw_task import AdamWTask
 from infinito.tasks.phi_objective import PhiObjective
-from infinito.tasks.schedule import Plateau
-from infinito.trainer.checkpoint_io import FORMAT
-from infinito.trainer.loading import MODEL_PREFIX, check_fits
 
 
 @dataclass(frozen=True)
@@ -51,20 +41,7 @@ def loss_report(nats: float, units: TextUnits, prefix: str) -> dict[str, float]:
     return report
 
 
-def seed_device(seed: int, device: torch.device) -> None:
-    """Seeds the generators that a step on `device` draws from.
-
-    `torch.manual_seed` also queues a call, with a formatted traceback, for every kind of device
-    that is not in use: a third of a millisecond a step, and a list that grows without end.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
-
-
-class LanguageModelTask(LightningModule):
+class LanguageModelTask(AdamWTask):
     """Next-token training of any Hugging Face causal language model.
 
     A batch is a window of token ids (batch, block + 1): each token but the first is a target.
@@ -92,24 +69,14 @@ class LanguageModelTask(LightningModule):
         phi: PhiObjective | None = None,
         chunked_loss: bool = False,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.settings = optimizer
-        self.total_steps = total_steps
+        super().__init__(model, optimizer, total_steps, seed, description)
         self.units = units
-        self.seed = seed
-        self.description = description or {}
         self.phi = phi
         self.chunked_loss = chunked_loss
-        self.trained = [each for each in model.parameters() if each.requires_grad]
         self.validation_loss = MeanMetric()
         self.validation_phi = MeanMetric()
         self.validation_in_band = MeanMetric()
-        self.last_loss: Tensor | None = None
         self.last_language_loss: Tensor | None = None
-        self.last_gradient_norm: Tensor | None = None
-        self.plateau = Plateau(optimizer.plateau_factor, optimizer.plateau_patience)
-        self.strict_loading = not rests_on_base(model)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (batch, time, vocab) of token ids (batch, time)."""
@@ -128,7 +95,7 @@ class LanguageModelTask(LightningModule):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """The mean loss of a batch, in nats per token, and λ times that of its Φ."""
-        seed_device(child_seed(self.seed, "step", batch_idx, self.global_rank), batch.device)
+        self.seed_step(batch_idx, batch.device)
         if self.phi is None:
             loss = language = self.language_loss(batch)
         else:
@@ -149,24 +116,6 @@ class LanguageModelTask(LightningModule):
             metrics |= {f"memory/{name}": value for name, value in values}
         return metrics
 
-    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        """Clips the gradient, and refuses a step from a loss or gradient that is not finite.
-
-        Raises:
-            NonFiniteError: names the step and the batch; no weight has been touched by it.
-        """
-        norm = clipped_norm(self.trained, self.settings.clip_norm)
-        self.last_gradient_norm = norm
-        scales_loss = self.trainer.precision == "16-mixed"  # skips such steps by design
-        if not torch.isfinite(norm) and not scales_loss:
-            raise NonFiniteError(
-                f"step {self.global_step + 1} (batch {self.trainer.fit_loop.total_batch_idx + 1}): "
-                f"the loss is {self.last_loss:g} and the gradient norm {norm:g}, so training "
-                "stopped before the step. The last good checkpoint is kept. Try a smaller "
-                f"`optimizer.lr` (now {self.settings.lr:g}), a longer `optimizer.warmup_steps`, "
-                "or `optimizer.clip_norm=1.0`."
-            )
-
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Adds a batch to the validation loss, and to that of Φ."""
         with observed(self.model) if self.phi else nullcontext() as seen:
@@ -181,11 +130,7 @@ class LanguageModelTask(LightningModule):
         """Reports the validation loss in all its units and lets the plateau schedule judge it."""
         nats = float(self.validation_loss.compute())
         self.validation_loss.reset()
-        if not torch.isfinite(torch.tensor(nats)):
-            raise NonFiniteError(
-                f"step {self.global_step}: the validation loss is {nats}. "
-                "The last good checkpoint is kept. Try a smaller `optimizer.lr`."
-            )
+        self.judge_validation(nats)
         report = loss_report(nats, self.units, "val")
         if self.phi is not None:
             share = float(self.validation_in_band.compute())
@@ -197,31 +142,15 @@ class LanguageModelTask(LightningModule):
             self.validation_phi.reset()
             self.validation_in_band.reset()
         self.log_dict(report, logger=False, sync_dist=True)
-        if self.settings.schedule == "plateau":
-            self.plateau.judge(nats)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and the schedule, in Lightning's form."""
-        optimizer, schedule = self.optimizer_and_schedule()
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def optimizer_and_schedule(self) -> tuple[torch.optim.AdamW, LambdaLR]:
-        """AdamW that decays matrices only, and a learning rate that follows the step."""
-        return adamw_and_schedule(
-            self.trained, self.settings, self.total_steps, lambda: self.plateau.scale
-        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what makes the checkpoint readable without its run folder."""
-        checkpoint["infinito"] = {"format": FORMAT, **self.description}
-        checkpoint["state_dict"] = additions(self.model, checkpoint["state_dict"], MODEL_PREFIX)
-        checkpoint["plateau"] = self.plateau.state_dict()
+        """Adds the state of Φ."""
+        super().on_save_checkpoint(checkpoint)
         if self.phi is not None:
             checkpoint["phi"] = self.phi.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the plateau's state back; adapters of another base model are refused."""
-        check_fits(self.model, checkpoint)
-        self.plateau = Plateau(**checkpoint["plateau"])
+        """Takes the states back; adapters of another base model are refused."""
+        super().on_load_checkpoint(checkpoint)
         if self.phi is not None:
             self.phi.load_state_dict(checkpoint["phi"])

@@ -9,15 +9,8 @@ import torch
 from torch import Tensor
 
 from infinito.config.memory import MemoryConf, memory_faults
-from infinito.models.memory import (
-    Entries,
-    IntegrationMemory,
-    Segments,
-    cut,
-    ranks,
-    segments_of,
-    top_weights,
-)
+from infinito.models.memory import Entries, IntegrationMemory, ranks, top_weights
+from infinito.models.segments import Segments, segments_of
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -220,15 +213,6 @@ def test_the_language_loss_trains_learned_weights() -> None:
     assert block.weight_logits.grad is not None
     assert block.weight_logits.grad.abs().sum() > 0
     assert memory().weight_logits is None
-
-
-def test_segments_skip_padding() -> None:
-    """Rows of 5 tokens, segments of 2: padded by one on the left, by two on the right, not."""
-    real = torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
-    inside, whole, own = cut(5, real, 2, real.device)
-    assert inside[:, :, 0].tolist() == [[1, 3], [0, 2], [0, 2]]
-    assert whole.tolist() == [[True, True], [True, False], [True, True]]
-    assert own.tolist() == [[0, 0, 0, 1, 1], [0, 0, 1, 1, 2], [0, 0, 1, 1, 2]]
 
 
 def test_a_text_shorter_than_a_segment_has_none() -> None:

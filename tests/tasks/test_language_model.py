@@ -14,7 +14,8 @@ from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
 from infinito.models.distance_lm import DistanceLMForCausalLM
 from infinito.models.distance_lm_config import DistanceLMConfig
-from infinito.tasks.language_model import LanguageModelTask, TextUnits, loss_report, seed_device
+from infinito.tasks.adamw_task import seed_device
+from infinito.tasks.language_model import LanguageModelTask, TextUnits, loss_report
 from infinito.tasks.schedule import Plateau, rate_factor
 from infinito.trainer.checkpoint_io import read_checkpoint
 
