@@ -28,6 +28,7 @@ from infinito import composition, runs
 from infinito.arguments import tidy
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError
+from infinito.heap import keep_freed_memory
 from infinito.parsing import parse
 from infinito.paths import conf_dir
 
@@ -113,6 +114,7 @@ def execute(run: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float 
     Returns:
         The score, for tasks that have one.
     """
+    keep_freed_memory()
     module = importlib.import_module(f"infinito.jobs.{run.task}")
     return module.run(run, folder, list(overrides))
 

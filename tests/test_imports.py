@@ -15,7 +15,7 @@ PACKAGE = Path(infinito.__file__).parent
 
 LAYERS = (
     {"errors", "__init__"},
-    {"config", "seeding", "arguments", "paths", "storage"},
+    {"config", "seeding", "arguments", "paths", "storage", "heap"},
     {
         "parsing",
         "combinations",
