@@ -58,7 +58,8 @@ class Prepared:
             self.training, self.held_out = (
                 build.pair_set(run, each, self.encode) for each in texts
             )
-            self.layout: Layout = choose_layout(model, self.training.pairs, run.dpo.layout)
+            pairs = [*self.training.pairs, *self.held_out.pairs]
+            self.layout: Layout = choose_layout(model, pairs, run.dpo.layout)
         self.asked = self.held_out.texts[: run.dpo.answers]
 
     def headline(self) -> dict[str, str | int | float]:

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from infinito.errors import InfinitoError
 from infinito.models.pair_layouts import LAYOUTS, LayoutName, Pair, arrange
 from infinito.models.pair_scores import Head, answer_scores, has_plain_head
 
 TOLERANCE_EPS = 32
 """Allowed difference of a token's log-probability: this many rounding errors of the weights' type,
 times the largest log-probability or 1."""
+
+TOLERANCE_EPS_16_BIT = 8
+"""The same for weights of fewer than 32 bits, where 32 rounding errors are more than a wrong mask
+may make: what is right differs by less than 1 there, what is wrong by 20 and more."""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +46,7 @@ def choose_layout(model: nn.Module, pairs: Sequence[Pair], asked: str = "auto") 
 
     Args:
         model: a causal language model; its training mode is kept.
-        pairs: those of the training; the longest is tried.
+        pairs: all that will be laid out; the longest is tried.
         asked: `auto` or a name in `LAYOUTS`.
     """
     names = LAYOUTS if asked == "auto" else LAYOUTS[LAYOUTS.index(asked) :]
@@ -58,8 +63,11 @@ def choose_layout(model: nn.Module, pairs: Sequence[Pair], asked: str = "auto") 
 
 
 def _first_fitting(model: nn.Module, pair: Pair, names: Sequence[LayoutName]) -> Layout:
-    heads: tuple[Head, ...] = ("fused", "module") if has_plain_head(model) else ("module",)
+    heads: tuple[Head, ...] = ("fused", "module")
     obstacles: list[str] = []
+    if not has_plain_head(model) or _changes_logits(model, pair):
+        heads = ("module",)
+        obstacles.append("fused head: the model's logits are not those of a linear head alone")
     passed: list[str] = []
     for name in names:
         if name == "full":
@@ -94,14 +102,35 @@ def _obstacle(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> str
     plain = _log_probs(model, pair, "full", head)
     try:
         found = _log_probs(model, pair, name, head)
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError) as error:
+    except (
+        *(RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError),
+        InfinitoError,
+    ) as error:
         return f"the model refuses it ({str(error).splitlines()[0] or type(error).__name__})"
     difference = float((found - plain).abs().max())
-    precision = torch.finfo(next(model.parameters()).dtype).eps
-    allowed = TOLERANCE_EPS * precision * max(1.0, float(plain.abs().max()))
+    precision = torch.finfo(next(model.parameters()).dtype)
+    errors = TOLERANCE_EPS if precision.bits >= 32 else TOLERANCE_EPS_16_BIT
+    allowed = errors * precision.eps * max(1.0, float(plain.abs().max()))
     if difference <= allowed:
         return None
     return f"log-probabilities differ by {difference:.1e} from those of plain logits"
+
+
+@torch.no_grad()
+def _changes_logits(model: nn.Module, pair: Pair) -> bool:
+    """Whether anything is done to what the head gives: a cap, a scale; exact in every precision."""
+    found: list[torch.Tensor] = []
+
+    def keep(_: nn.Module, __: object, logits: torch.Tensor) -> None:
+        found.append(logits.clone())
+
+    handle = model.get_output_embeddings().register_forward_hook(keep)  # type: ignore[operator]
+    try:
+        batch = arrange([pair], "full", call_tokens=0).to(next(model.parameters()).device)
+        logits = model(**batch.inputs[0], use_cache=False).logits
+    finally:
+        handle.remove()
+    return not torch.equal(logits.float(), found[0].float())
 
 
 def _attention_window(model: nn.Module) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from infinito import run as program
@@ -27,6 +28,7 @@ from infinito.reports.dpo_report import TIMING, schema
 from infinito.tasks.dpo_policy import DpoPolicyTask
 
 from ..conftest import ROOT
+from ..pair_models import make
 
 SMALL = (
     "+experiment=dpo",
@@ -230,6 +232,33 @@ def test_dropped_rows_are_counted(tune: Tune, tmp_path: Path) -> None:
     report = tune(*overrides, "data.on_bad_row=drop", folder="dropped")
     assert report["data"]["dropped_training"] == {"missing field": 1, "null field": 1}
     assert report["samples"] + report["held_out_samples"] == 6
+
+
+def written(path: Path, *rows: tuple[str, str, str]) -> Path:
+    """Pairs of text as JSON lines."""
+    names = ("prompt", "chosen", "rejected")
+    path.write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
+    return path
+
+
+def saved(folder: Path, name: str, **changes: Any) -> Path:
+    """A toy model of `tests.pair_models` that reads bytes."""
+    make(name, vocab_size=257, **changes).save_pretrained(folder)
+    BpeTokenizer(257).build([], separates_documents=True).save_pretrained(folder)
+    return folder
+
+
+def test_held_out_pairs_are_probed_too(small: Callable[..., RunConf], tmp_path: Path) -> None:
+    """Training pairs fit in a window of 8 tokens, held-out ones do not."""
+    run = small(
+        "model=pretrained",
+        f"model.path={saved(tmp_path / 'mistral', 'mistral_windowed')}",
+        "model.trainable=all",
+        "data.chat=false",
+        f"data.path={written(tmp_path / 'a.jsonl', ('a', 'b', 'c'))}",
+        f"data.held_out_path={written(tmp_path / 'b.jsonl', ('abcde', 'fghijkl', 'mnopqrs'))}",
+    )
+    assert dpo.Prepared(run, Console(quiet=True)).layout.name == "concat"
 
 
 def test_a_sweep_is_compared_in_a_table(tune: Tune, tmp_path: Path) -> None:

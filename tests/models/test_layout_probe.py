@@ -7,7 +7,9 @@ import logging
 import pytest
 import torch
 
+from infinito.config.memory import MemoryConf
 from infinito.models.layout_probe import choose_layout
+from infinito.models.memory_lm import with_memory
 from infinito.models.pair_layouts import arrange
 from infinito.models.pair_scores import answer_scores
 from tests.pair_models import make, random_pairs
@@ -50,6 +52,21 @@ def test_each_architecture_gets_the_fastest_that_is_right(
         found = answer_scores(model, arrange(PAIRS, layout.name), layout.head).log_probs
         plain = answer_scores(model, arrange(PAIRS, "full")).log_probs
     assert torch.allclose(found, plain, atol=5e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in EXPECTED if name != "mamba"])
+def test_half_precision_changes_no_choice(name: str) -> None:
+    """A cap of 30 is no more than the rounding errors of bfloat16, and yet no linear head's."""
+    changes = {"final_logit_softcapping": 30.0} if name == "gemma2_windowed" else {}
+    changes = {"p": 3.0} if name == "distance_lp" else changes
+    layout = choose_layout(make(name, **changes).to(torch.bfloat16), PAIRS)
+    assert (layout.name, layout.head) == EXPECTED[name][:2]
+
+
+def test_a_refusal_of_our_own_is_an_obstacle_like_others() -> None:
+    """A memory takes a padding mask and no other: rows of their own, not a stop."""
+    model = with_memory(make("llama"), MemoryConf(segment=8, slots=8)).eval()
+    assert choose_layout(model, PAIRS).name == "concat"
 
 
 def test_a_bool_mask_would_be_silently_wrong_with_eager_attention() -> None:
