@@ -87,7 +87,7 @@ class TrialTask:
                 returned = self.run(config)
             values = scores(returned, self.objectives)
         except (Exception, SystemExit, TrialTimeout) as fault:
-            if getattr(fault, "exit_code", 0) > SIGNALLED:
+            if getattr(fault, "exit_code", 0) > SIGNALLED or _is_interrupted(fault):
                 raise KeyboardInterrupt from fault  # the sweep's to obey: the trial has not failed
             values, error = None, described(fault)
             log = Path(hydra.runtime.output_dir) / "error.txt"
@@ -135,6 +135,11 @@ def described(fault: BaseException) -> str:
     if isinstance(fault, ConfigError):
         lines = fault.faults
     return f"{type(fault).__name__}: {' '.join(lines)}"[:500]
+
+
+def _is_interrupted(fault: BaseException) -> bool:
+    """Whether Ctrl+C was answered by leaving the process, as Lightning's trainer does."""
+    return isinstance(fault, SystemExit) and isinstance(fault.__context__, KeyboardInterrupt)
 
 
 @contextmanager

@@ -296,11 +296,12 @@ def test_failures_stop_a_sweep_only_beyond_the_rate(swept: Swept) -> None:
     assert (Path("sweep2") / "optimization_results.yaml").is_file()
 
 
+@pytest.mark.parametrize("how", ["signalled", "interrupted"])
 def test_a_signal_ends_the_sweep_and_fails_no_trial(
-    swept: Swept, capsys: pytest.CaptureFixture[str]
+    swept: Swept, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        swept("signalled=[1]")
+        swept(f"{how}=[1]")
     assert states(Path("sweep")) == {"finished": [0], "failed": [], "running": [1]}
     assert "`hydra.sweeper.resume=sweep`" in capsys.readouterr().out
 

@@ -36,6 +36,7 @@ CONFIG = {
     "deaf": [],
     "die": [],
     "signalled": [],
+    "interrupted": [],
     "returns": "score",
     "hydra": {"output_subdir": None},
 }
@@ -53,6 +54,11 @@ def main(config: DictConfig) -> Any:
         error = InfinitoError("stopped by signal 2 after saving")
         error.exit_code = 130
         raise error
+    if number in config.interrupted:  # as Lightning answers Ctrl+C
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
     if number in config.die:
         os.kill(os.getpid(), 9)
     if number in config.deaf:  # like compiled code that never comes back to Python
