@@ -11,6 +11,9 @@ from infinito.search.parameters import Array
 FIRST, DIVERGED = 8, 1e3
 """A loss has diverged if it exceeds the median of the first 8 by 1000 of their quartile ranges."""
 
+FAR = 1e6
+"""First losses so many times farther from the least than the one before have diverged too."""
+
 _POWERS = np.linspace(-4.0, 2.0, 25)[:, None]
 
 
@@ -74,8 +77,15 @@ def _cut(losses: Array) -> Array:
 
     One loss of 1e30 would otherwise leave no difference between all others.
     """
-    low, middle, high = np.quantile(losses[:FIRST], [0.25, 0.5, 0.75]) if len(losses) else (0, 0, 0)
-    return np.minimum(losses, middle + DIVERGED * (high - low)) if high > low else losses
+    if not len(losses):
+        return losses
+    first = np.sort(losses[:FIRST])
+    beyond = first - first[0]
+    jumps = np.flatnonzero((beyond[:-1] > 0) & (beyond[1:] > FAR * beyond[:-1]))
+    sound = losses[losses < first[jumps[0] + 1]] if len(jumps) else losses
+    low, middle, high = np.quantile(sound[:FIRST], [0.25, 0.5, 0.75])
+    limit = middle + DIVERGED * (high - low) if high > low else np.inf
+    return np.minimum(losses, min(limit, sound.max()))
 
 
 def _bent(logs: Array, powers: Array) -> Array:

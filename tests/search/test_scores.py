@@ -64,3 +64,17 @@ def test_a_diverged_loss_leaves_the_others_apart() -> None:
     bent = normalised(losses)
     assert bent == pytest.approx(normalised(np.where(losses > 100, 3504.5, losses)))
     assert np.ptp(bent[:8]) > 0.05
+
+
+def test_diverged_losses_among_the_first_leave_the_others_apart() -> None:
+    """They count as the worst of the others."""
+    losses = np.array([1.0, 2, 1e30, 1e30, 1e30, 1e29, 1e30, 1e30, 3, 4, 5, 6, 7, 8, 90])
+    bent = normalised(losses)
+    assert bent == pytest.approx(normalised(np.where(losses > 100, 90, losses)))
+    assert np.ptp(bent[losses < 10]) > 0.1
+
+
+def test_heavy_tails_are_not_cut() -> None:
+    """Each is far from the one before, but none a million times as far: as in a steep valley."""
+    losses = np.array([0.0, 1.0, 1.0, 40.0, 9e3, 2e4, 3e5, 4e5])
+    assert (np.argsort(normalised(losses), kind="stable") == np.arange(8)).all()
