@@ -45,28 +45,27 @@ def best_so_far(trials: Sequence[Trial], sign: float) -> Figure:
 
 
 def tree_figure(root: Mapping[str, Any]) -> Figure:
-    """The tree of `TreeSearch.tree()`: size tells visits, colour the mean rank of the scores."""
+    """The tree of `TreeSearch.tree()`: size tells visits, colour the mean reward."""
     places: list[tuple[float, Mapping[str, Any], list[float]]] = []
     leaves = _laid_out(root, 0, places)
     depth = max(node["depth"] for _, node, _ in places)
-    size = (max(5.0, 1.1 * leaves), 2.4 + 1.0 * depth)
-    figure = Figure(figsize=(min(size[0], 24), size[1]), layout="constrained")
+    width, height = max(5.0, 1.1 * leaves), 2.4 + 1.0 * depth
+    figure = Figure(figsize=(min(width, 24), height), layout="constrained")
     axis = figure.subplots()
     for x, node, below in places:
         y = -node["depth"]
         for child in below:
             axis.plot([x, child], [y, y - 1], color="0.7", linewidth=1, zorder=0)
         value = node["value"]
-        colour = "0.9" if value is None else COLOURS(1 - value)
-        axis.scatter([x], [y], s=300 + 10 * node["visits"], color=colour, edgecolor="0.3")
-        text = f"{node['visits']}" if value is None else f"{node['visits']}\n{value:.2f}"
-        dark = value is not None and value < 0.5
-        axis.text(x, y, text, ha="center", va="center", fontsize=7, color="w" if dark else "k")
+        size = 300 + 10 * node["visits"]
+        axis.scatter([x], [y], s=size, color=COLOURS(value), edgecolor="0.3")
+        text, ink = f"{node['visits']}\n{value:.2f}", "w" if value > 0.5 else "k"
+        axis.text(x, y, text, ha="center", va="center", fontsize=7, color=ink)
         if node["split"] is not None:
             axis.text(x, y - 0.4, node["split"], ha="center", va="center", fontsize=7)
     axis.set_axis_off()
     axis.margins(0.1)
-    axis.set_title("visits and mean rank (0 best, 1 worst) of each region", fontsize=9)
+    axis.set_title("visits and mean reward (1 best, 0 worst) of each region", fontsize=9)
     return figure
 
 

@@ -161,7 +161,7 @@ class TreeSearch:
             return self._planner.propose(evidence, rng)
         if self.strategy == "uct":
             row = self._uct.propose(evidence.rows, rewards(evidence.losses(rng)), rng)
-            return row if len(without(row[None], evidence.rows)) else None
+            return row if row is not None and len(without(row[None], evidence.rows)) else None
         return None
 
     @property

@@ -48,8 +48,10 @@ class UCT:
             for parameter in space.parameters
         ]
 
-    def propose(self, rows: Array, rewards: Array, rng: np.random.Generator) -> Array:
+    def propose(self, rows: Array, rewards: Array, rng: np.random.Generator) -> Array | None:
         """The point that the walk and a random completion lead to; it may have been tried.
+
+        None where 64 walks have led to no feasible one.
 
         Args:
             rows: (trials, parameters): the trials in their order.
@@ -60,8 +62,8 @@ class UCT:
         for _ in range(64):
             row = self._walked(root, rng)
             if self.space.feasible(row[None])[0]:
-                break
-        return row
+                return row
+        return None
 
     def _replayed(self, rows: Array, rewards: Array) -> _Node:
         root = _Node()

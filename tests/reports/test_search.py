@@ -11,6 +11,7 @@ import pytest
 from infinito.errors import ResumeError
 from infinito.reports.search import write_report
 from infinito.reports.search_board import TrialBoard
+from infinito.reports.search_figures import tree_figure
 from infinito.search import history
 from infinito.search.journal import Journal
 from infinito.search.plan import reopened, searching
@@ -77,6 +78,17 @@ def test_several_objectives_have_a_front(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "sweep", 12, ("minimize", "minimize"))
     assert "on the Pareto front" in write_report(folder).read_text(encoding="utf-8")
     assert (folder / "pictures/pareto_front.png").is_file()
+
+
+def test_the_better_region_is_darker() -> None:
+    leaf = {"visits": 9, "depth": 1, "split": None, "children": []}
+    leaves = [{**leaf, "value": 0.9}, {**leaf, "value": 0.1}]
+    root = {"visits": 18, "value": 0.5, "depth": 0, "split": "lr", "children": leaves}
+    axis = tree_figure(root).axes[0]
+    good, bad, _ = (dots.get_facecolor()[0, :3].sum() for dots in axis.collections)
+    assert good < bad
+    assert [text.get_color() for text in axis.texts[:2]] == ["w", "k"]
+    assert "1 best" in axis.get_title()
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from infinito.search.search import TreeSearch
 from infinito.search.space import Categorical, Float, Space
 from infinito.search.uct import STEPS, UCT
 
@@ -45,3 +46,22 @@ def test_conditions_are_kept() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         assert space.contains(space.decode(search.propose(np.empty((0, 2)), np.empty(0), rng)))
+
+
+def test_conditions_that_few_points_keep_are_kept() -> None:
+    """One in 125 does: where no walk leads to it, nothing is proposed."""
+    space = Space([Categorical(name, list("abcde")) for name in "xyz"], ["x == y == z == 'c'"])
+    search, rng = UCT(space, math.sqrt(2), 15), np.random.default_rng(0)
+    rows, rewards = space.table.repeat(3, axis=0), np.full(3, 0.5)
+    found = [search.propose(rows, rewards, rng) for _ in range(30)]
+    assert any(row is None for row in found)
+    assert all(space.feasible(row[None])[0] for row in found if row is not None)
+
+
+def test_where_no_walk_keeps_a_condition_the_search_goes_on() -> None:
+    space = Space([Float("x", 0, 1), Float("y", 0, 1)], ["0.301 < x < 0.31"])
+    search = TreeSearch(space, strategy="uct")
+    for _ in range(5):
+        (trial,) = search.ask()
+        assert 0.301 < trial.params["x"] < 0.31
+        search.tell(trial.number, trial.params["y"])
