@@ -64,18 +64,21 @@ def reference_scores(
     training: list[TokenizedPair],
     held_out: list[TokenizedPair],
 ) -> ReferenceScores:
-    """The log-probabilities that the policy, as it is now, gives the answers; 0 without reference.
+    """The log-probabilities that the reference gives the answers; 0 without one.
 
-    Precomputed ones are kept for other runs with the same reference.
+    The reference is the policy as it is now, adapters that were trained before included;
+    `adapter_off` alone is its base. Precomputed ones are kept for other runs with the same one.
     """
     if run.dpo.reference == "free":
         table = log_prob_table(policy.model, held_out, layout)
         return ReferenceScores(None, table.zero_(), 0)
     if run.dpo.reference != "precomputed":
-        table = log_prob_table(policy.model, held_out, layout, adapters=False)
+        adapters = run.dpo.reference == "copy"
+        table = log_prob_table(policy.model, held_out, layout, adapters=adapters)
         return ReferenceScores(None, table, len(held_out))
     cache = ReferenceCache(cache_dir(run.data.cache_dir))
-    found = [cache.table(policy.model, pairs, layout) for pairs in (training, held_out)]
+    adapters = run.checkpoint is not None  # those made here are nothing yet
+    found = [cache.table(policy.model, pairs, layout, adapters) for pairs in (training, held_out)]
     computed = sum(each.computed for each in found)
     return ReferenceScores(found[0].log_probs, found[1].log_probs, computed)
 

@@ -50,7 +50,8 @@ class DpoConf:
     simpo_gamma: float = 0.5
     """γ of `loss=simpo`: the margin it asks for."""
     reference: str = limited("precomputed", choices=("precomputed", "copy", "adapter_off", "free"))
-    """Log-probabilities computed once, a frozen copy, the model without its adapters, or none."""
+    """What the policy says before training: computed once, or by a frozen copy; `adapter_off` asks
+    its base, without adapters of a former training; `free` is none."""
     reference_checkpoint: str | None = None
     """Reference of `task=score_pairs`, as `checkpoint` names a model; null for none."""
     dropout: bool = False

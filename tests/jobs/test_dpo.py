@@ -16,19 +16,25 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
+from infinito import build
 from infinito import run as program
+from infinito.build.preference import Policy
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.errors import ConfigError, DataError, NonFiniteError
 from infinito.jobs import dpo
+from infinito.models.layout_probe import Layout
+from infinito.models.lora import LoraSettings, add_lora
+from infinito.models.pair_layouts import arrange
+from infinito.models.reference_policy import CopyReference
 from infinito.objectives.preference_objective import PreferenceObjective
 from infinito.paths import conf_dir
 from infinito.reports.dpo_report import TIMING, schema
 from infinito.tasks.dpo_policy import DpoPolicyTask
 
 from ..conftest import ROOT
-from ..pair_models import make
+from ..pair_models import make, random_pairs
 
 SMALL = (
     "+experiment=dpo",
@@ -259,6 +265,28 @@ def test_held_out_pairs_are_probed_too(small: Callable[..., RunConf], tmp_path: 
         f"data.held_out_path={written(tmp_path / 'b.jsonl', ('abcde', 'fghijkl', 'mnopqrs'))}",
     )
     assert dpo.Prepared(run, Console(quiet=True)).layout.name == "concat"
+
+
+def test_adapters_trained_before_belong_to_the_reference(small: Callable[..., RunConf]) -> None:
+    """A copy and the precomputed table say what the policy says; its base says something else."""
+    model = make("llama")
+    add_lora(model, LoraSettings())
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    pairs = random_pairs(3)
+    found = {}
+    for reference in ("copy", "precomputed", "adapter_off"):
+        run = small(
+            "model=pretrained", "model.path=x", "checkpoint=y", f"dpo.reference={reference}"
+        )
+        policy = Policy(model, None, "y", is_new=False)  # type: ignore[arg-type]
+        layout = Layout("shared", "fused")
+        found[reference] = build.reference_scores(run, policy, layout, pairs, pairs).held_out
+    asked = CopyReference(model)(arrange(pairs, "shared")).view(2, -1).T
+    for reference in ("copy", "precomputed"):
+        torch.testing.assert_close(found[reference], asked, rtol=0, atol=1e-5)
+    assert (found["adapter_off"] - asked).abs().max() > 0.1
 
 
 def test_a_sweep_is_compared_in_a_table(tune: Tune, tmp_path: Path) -> None:

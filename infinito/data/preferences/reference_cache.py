@@ -60,19 +60,27 @@ class ReferenceCache:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser() / "references"
 
-    def table(self, model: nn.Module, pairs: Sequence[Pair], layout: Layout) -> ReferenceTable:
-        """What a model says of pairs; its adapters, if it has any, are switched off.
+    def table(
+        self, model: nn.Module, pairs: Sequence[Pair], layout: Layout, adapters: bool = False
+    ) -> ReferenceTable:
+        """What a model says of pairs.
+
+        Args:
+            model: the reference.
+            pairs: any number.
+            layout: one that suits the model.
+            adapters: with the model's adapters, where it has any.
 
         Raises:
             SaveError: the cache cannot be written.
         """
-        target = self.folder / f"{reference_key(model)}.safetensors"
+        target = self.folder / f"{reference_key(model, adapters)}.safetensors"
         digests = [pair_digest(pair) for pair in pairs]
         with locked(target):
             known = _read(target)
             missing = {d: pair for d, pair in zip(digests, pairs, strict=True) if d not in known}
             if missing:
-                table = log_prob_table(model, list(missing.values()), layout, adapters=False)
+                table = log_prob_table(model, list(missing.values()), layout, adapters=adapters)
                 known |= zip(missing, map(tuple, table.tolist()), strict=True)
                 _write(target, known)
         found = torch.tensor([known[digest] for digest in digests], dtype=torch.float64)
@@ -85,17 +93,25 @@ def pair_digest(pair: Pair) -> bytes:
     return hashlib.sha256(json.dumps([list(part) for part in parts]).encode()).digest()
 
 
-def reference_key(model: nn.Module) -> str:
-    """Hex digest of all that a reference's log-probabilities depend on, but for the pairs."""
+def reference_key(model: nn.Module, adapters: bool = False) -> str:
+    """Hex digest of all that a reference's log-probabilities depend on, but for the pairs.
+
+    Args:
+        model: the reference.
+        adapters: with its adapters, where it has any.
+    """
+    adapters = adapters and has_adapters(model)
+    unrelated = {*_UNRELATED} - ({"lora"} if adapters else set())
     digest = hashlib.sha256()
     config = model.config.to_dict()  # type: ignore[union-attr, operator]
     about = {
         "version": VERSION,
         "attention": model.config._attn_implementation,  # type: ignore[union-attr]
-        "config": {name: value for name, value in config.items() if name not in _UNRELATED},
+        "config": {name: value for name, value in config.items() if name not in unrelated},
     }
     digest.update(json.dumps(about, sort_keys=True, default=str).encode())
-    for name, value in sorted(_own_weights(model).items()):
+    weights = model.state_dict() if adapters else _own_weights(model)
+    for name, value in sorted(weights.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:32]
