@@ -98,20 +98,26 @@ def _length_faults(run: RunConf) -> Iterable[str]:
 
 
 def _objective_faults(run: RunConf) -> Iterable[str]:
-    memory = run.model.memory
+    memory, block = run.model.memory, run.data.block_size
     has_memory = memory.name != "none"
     if has_memory:
         yield from config.memory_faults(memory)
-    yield from config.objective_faults(run.objective, has_memory)
+    if has_memory and run.task in {"train", "trial"} and block <= memory.segment:
+        yield (
+            f"`data.block_size`={block} holds no more than one segment of `model.memory.segment`="
+            f"{memory.segment} tokens, so no token would read an earlier one. "
+            f"Use `data.block_size={4 * memory.segment}`"
+        )
+    yield from config.objective_faults(run.objective, memory)
     watches = has_memory or isinstance(run.objective, config.LanguagePhiConf)
     if watches and run.trainer.compile:
         yield (
             "`trainer.compile`=true hides the attention that `memory=integration` and "
             "`objective=language_phi` watch. Use `trainer.compile=false`"
         )
-    if isinstance(run.objective, config.LanguagePhiConf) and run.data.block_size < 8:
+    if isinstance(run.objective, config.LanguagePhiConf) and block < 8:
         yield (
-            f"`data.block_size`={run.data.block_size} is shorter than Φ needs: "
+            f"`data.block_size`={block} is shorter than Φ needs: "
             "use `data.block_size=8` or more, or `objective=language`"
         )
 

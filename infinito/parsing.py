@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -134,7 +135,9 @@ def _typed(value: Any, hint: Any) -> Any:
             raise ValueError("a list" + optional)
         return [_typed(item, item_kind) for item in value]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value)
+    if kind is float and isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number" + optional)
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):

@@ -11,7 +11,12 @@ from transformers import PreTrainedModel
 from infinito.config import LanguagePhiConf, RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.objectives.phi import Calibration, phi
-from infinito.tasks.phi_objective import PhiObjective, calibration_of, measured_components
+from infinito.tasks.phi_objective import (
+    PhiObjective,
+    calibration_of,
+    measured_components,
+    weights_of,
+)
 
 
 def phi_objective(
@@ -30,7 +35,7 @@ def phi_objective(
         calibration = Calibration(*conf.calibration)
     if calibration is None:
         batches = spread_windows(data, conf.calibration_windows, run.data.batch_size)
-        raw = phi(measured_components(model, batches), tuple(conf.component_weights))
+        raw = phi(measured_components(model, batches), weights_of(model, conf))
         calibration = Calibration.fitted(raw, (conf.band[0], conf.band[1]))
     model.config.phi_calibration = list(calibration)
     return PhiObjective(conf, calibration)

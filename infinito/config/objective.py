@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infinito.config.limits import limited
+from infinito.config.memory import MemoryConf
 
 
 @dataclass
@@ -33,7 +34,7 @@ class LanguagePhiConf(ObjectiveConf):
     """Training windows that a model is calibrated on."""
 
 
-def objective_faults(objective: ObjectiveConf, has_memory: bool) -> list[str]:
+def objective_faults(objective: ObjectiveConf, memory: MemoryConf) -> list[str]:
     """What does not fit together, a sentence each."""
     if not isinstance(objective, LanguagePhiConf):
         return []
@@ -55,10 +56,16 @@ def objective_faults(objective: ObjectiveConf, has_memory: bool) -> list[str]:
             f"`objective.calibration`={_listed(objective.calibration)}: expected a scale above 0 "
             "and an offset, e.g. `objective.calibration=null`"
         )
-    if objective.weights == "learned" and not has_memory:
+    if objective.weights == "learned" and memory.name == "none":
         faults.append(
             "`objective.weights`=learned trains the weights on what a memory reads, and there is "
             "none. Use `memory=integration` or `objective.weights=fixed`"
+        )
+    elif objective.weights == "learned" and memory.priority != "phi":
+        faults.append(
+            "`objective.weights`=learned trains the weights on what the memory reads, and with "
+            f"`model.memory.priority`={memory.priority} that does not depend on them. "
+            "Use `objective.weights=fixed` or `model.memory.priority=phi`"
         )
     if objective.weights == "learned" and any(weight == 0 for weight in weights):
         faults.append(

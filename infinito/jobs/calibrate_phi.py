@@ -17,7 +17,7 @@ from infinito.config import LanguagePhiConf, RunConf
 from infinito.jobs.evaluate import data_for
 from infinito.objectives.phi import Calibration, PhiComponents, phi
 from infinito.summary import print_next, print_table, shown, write_json
-from infinito.tasks.phi_objective import measured_components
+from infinito.tasks.phi_objective import measured_components, weights_of
 from infinito.trainer.checkpoint_io import read_checkpoint, write_checkpoint
 from infinito.trainer.loading import Trained, export, open_trained
 
@@ -34,7 +34,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     with console.status("measuring"):
         batches = build.spread_windows(data, conf.calibration_windows, run.data.batch_size)
         components = measured_components(trained.model, batches)
-    raw = phi(components, tuple(conf.component_weights))
+    raw = phi(components, weights_of(trained.model, conf))
     calibration = Calibration.fitted(raw, (conf.band[0], conf.band[1]))
     report = {
         "checkpoint": str(trained.source),
@@ -50,7 +50,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     print_spreads(console, spreads)
     print_table(console, "\ncalibration", report)
     command = f"python -m infinito.run objective=language_phi checkpoint={place}"
-    print_next(console, [(command, "train on with this calibration")])
+    print_next(console, [(command, "train on with it; add the model's own overrides")])
 
 
 def quantiles(

@@ -22,6 +22,7 @@ from infinito.errors import CheckpointError
 from infinito.jobs.dry_run import estimate
 from infinito.jobs.recording import is_first_process, recorded, use_threads
 from infinito.models.distance_lm_config import DistanceLMConfig
+from infinito.models.lora import inside_memory
 from infinito.models.replaced_attention import request_of
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
 from infinito.tasks.language_model import loss_report
@@ -234,6 +235,7 @@ def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
 
 def attention_choice(run: RunConf, model: PreTrainedModel) -> str:
     """Which attention backend serves a training step, and why."""
+    model = inside_memory(model)
     device = build.torch_device(run).type
     dtype = build.autocast_dtype(run) or torch.float32
     sizes = (run.data.batch_size, run.data.block_size, device, dtype)

@@ -79,6 +79,11 @@ def targeted(model: PreTrainedModel, settings: LoraSettings) -> dict[str, nn.Mod
     last_names = sorted({name.rpartition(".")[2] for name in layers})
     found: dict[str, nn.Module] = {}
     faults = []
+    if not settings.target_modules:
+        faults.append(
+            f"`model.lora.target_modules`=[] gives no layer an adapter. {type(model).__name__} has "
+            f"{', '.join(last_names)}; or use `model.lora.target_modules=[{ALL_LINEAR}]`"
+        )
     for target in settings.target_modules:
         matched = {
             name: layer

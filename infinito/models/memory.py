@@ -22,6 +22,8 @@ PRIORITY = (0.8, 0.2, 0.1)
 """Of Φ/10, attention and recency: one scale for all slots, from 0 to 1.1."""
 GATE_START = -5.0
 """The gate lets sigmoid(−5), 0.7 %, of what was read through at the start."""
+IRRATIONAL = (19 * 2**0.5, 23 * 3**0.5, 29 * 5**0.5, 31 * 7**0.5)
+"""Their multiples are spread evenly modulo 1."""
 
 
 class Entries(NamedTuple):
@@ -253,9 +255,11 @@ class IntegrationMemory(nn.Module):
 def unrelated(components: Tensor) -> Tensor:
     """Return a priority that says nothing of an entry but is always its own, in [0.35, 0.85].
 
-    A draw would need a generator's state and would change when text is appended.
+    A draw would need a generator's state and would change when text is appended. Components are
+    taken in steps of 1/256, so that rounding, with a cache or another batch, hardly ever matters.
     """
-    digits = (components.double().sum(-1) * 1e4).sin() * 43758.5453
+    steps = (components.double() * 256).round()
+    digits = steps @ steps.new_tensor(IRRATIONAL)
     return (0.35 + 0.5 * (digits - digits.floor())).float()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from infinito.config import LanguagePhiConf
+from infinito.models.memory import IntegrationMemory
 from infinito.models.observation import Observation, observed
 from infinito.objectives.phi import Calibration, PhiComponents, band_loss, phi
 
@@ -56,7 +57,7 @@ class PhiObjective:
         """
         with torch.set_grad_enabled(self.trains and torch.is_grad_enabled()):
             components = seen.components()
-            value = self.calibration(phi(components, self.weights(model))).mean()
+            value = self.calibration(phi(components, weights_of(model, self.settings))).mean()
             means = PhiComponents(*(each.mean() for each in components))
             return PhiMeasurement(value, band_loss(value, self.band), means)
 
@@ -71,12 +72,6 @@ class PhiObjective:
         self.steps += 1
         self.steps_in_band = self.steps_in_band.to(measured.loss.device) + (self.last.loss == 0)
         return language + self.settings.lambda_phi * measured.loss if self.trains else language
-
-    def weights(self, model: PreTrainedModel) -> Tensor | tuple[float, ...]:
-        """Return the weights of the components; Φ never trains learned ones."""
-        if self.settings.weights == "learned":
-            return model.memory.component_weights().detach()  # type: ignore[union-attr, operator]
-        return tuple(self.settings.component_weights)
 
     def metrics(self) -> dict[str, float]:
         """Return what the last step measured, and the share of steps in the band so far."""
@@ -124,6 +119,17 @@ def measured_components(model: PreTrainedModel, batches: Iterable[Tensor]) -> Ph
         found.append(seen.components())
     model.train(training)
     return PhiComponents(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
+
+
+def weights_of(model: PreTrainedModel, settings: LanguagePhiConf) -> Tensor | tuple[float, ...]:
+    """Return the weights of the components of Φ: the model's learned ones, else the configured.
+
+    Φ never trains learned ones.
+    """
+    memory = getattr(model, "memory", None)
+    if isinstance(memory, IntegrationMemory) and memory.weight_logits is not None:
+        return memory.component_weights().detach()
+    return tuple(settings.component_weights)
 
 
 def calibration_of(model: PreTrainedModel) -> Calibration | None:

@@ -146,6 +146,8 @@ def test_targets_that_match_nothing_are_answered_with_names(gpt2: PreTrainedMode
         ConfigError, match=r"'q_proj' matches no layer.*It has c_attn, c_fc, c_proj"
     ):
         add_lora(gpt2, LoraSettings(target_modules=("c_attn", "q_proj")))
+    with pytest.raises(ConfigError, match=r"gives no layer an adapter.* has c_attn, c_fc, c_proj"):
+        add_lora(gpt2, LoraSettings(target_modules=()))
     assert not has_adapters(gpt2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,10 @@ def test_rows_do_not_see_each_other(model: MemoryLMForCausalLM) -> None:
     assert torch.allclose(logits(model, ids[1:2]), whole[1:2], atol=1e-5)
 
 
+@pytest.mark.parametrize("priority", ["phi", "age", "random"])
 @torch.no_grad()
-def test_a_cache_gives_the_same(model: MemoryLMForCausalLM) -> None:
+def test_a_cache_gives_the_same(model: MemoryLMForCausalLM, priority: str) -> None:
+    model.memory.settings = replace(model.memory.settings, priority=priority)
     ids = tokens()
     outputs = model(input_ids=ids[:, :11], use_cache=True)
     found = [outputs.logits]

@@ -18,7 +18,7 @@ from infinito.config import LanguagePhiConf, MemoryConf, RunConf
 from infinito.errors import ConfigError, NonFiniteError
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.lora import LoraSettings, add_lora
-from infinito.models.memory_lm import with_memory
+from infinito.models.memory_lm import MemoryLMForCausalLM, with_memory
 from infinito.models.observation import observed
 from infinito.objectives.phi import Calibration, phi
 from infinito.tasks.phi_objective import PhiObjective, calibration_of, measured_components
@@ -177,6 +177,27 @@ def test_a_start_model_is_calibrated_on_its_own_text(configured: Callable[..., R
     assert quantiles == pytest.approx([3.0, 6.0], abs=0.01)
 
 
+def test_a_learned_phi_is_calibrated_with_its_own_weights(
+    configured: Callable[..., RunConf],
+) -> None:
+    from infinito import build
+
+    run = configured(
+        PHI, "memory=integration", "model.memory.segment=8", "objective.weights=learned"
+    )
+    data = build.data_module(run)
+    model = build.language_model(run, data.vocab_size, None)
+    assert isinstance(model, MemoryLMForCausalLM)
+    with torch.no_grad():
+        model.memory.weight_logits.data = torch.tensor([9.0, 0.0, 0.0, 0.0])
+    objective = build.phi_objective(run, model, data)
+    assert objective is not None
+    components = measured_components(model, build.spread_windows(data, 256, 16))
+    values = objective.calibration(10 * components.temporal)
+    quantiles = torch.quantile(values, torch.tensor([0.025, 0.975])).tolist()
+    assert quantiles == pytest.approx([3.0, 6.0], abs=0.05)
+
+
 def test_a_calibration_is_taken_from_the_checkpoint(trained: Callable[..., Path]) -> None:
     first = trained(PHI, "objective.calibration=[2.0,-3.0]", folder="first")
     again = trained(PHI, f"checkpoint={first}", folder="again")
@@ -246,6 +267,8 @@ def test_calibrate_phi(
         ("objective.weights=learned", r"Use `memory=integration`"),
         ("objective.component_weights=[1,0,0]", "four numbers that sum to 1"),
         ("objective.calibration=[-1,0]", "a scale above 0"),
+        ("objective.calibration=[nan,0]", "a finite number"),
+        ("objective.lambda_phi=inf", "a finite number"),
         ("trainer.compile=true", "Use `trainer.compile=false`"),
         ("data.block_size=4", "shorter than Φ needs"),
     ],
@@ -253,3 +276,29 @@ def test_calibrate_phi(
 def test_faults_are_named(configured: Callable[..., RunConf], override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         configured(PHI, override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["objective.weights=learned", "model.memory.priority=random"], "does not depend on them"),
+        (["model.memory.segment=16"], r"holds no more than one segment.*Use `data.block_size=64`"),
+    ],
+)
+def test_a_memory_that_could_do_nothing_is_refused(
+    configured: Callable[..., RunConf], overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configured(PHI, "memory=integration", "model.memory.segment=8", *overrides)
+
+
+@pytest.mark.parametrize("memory", ["none", "integration"])
+def test_the_log_tells_the_attention_inside_a_memory(
+    configured: Callable[..., RunConf], memory: str
+) -> None:
+    from infinito import build
+    from infinito.jobs.train import attention_choice
+
+    run = configured(f"memory={memory}", "model.memory.segment=8", "attention=l1")
+    model = build.language_model(run, 20, None)
+    assert attention_choice(run, model).startswith("l1 attention on cpu")
