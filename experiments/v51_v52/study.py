@@ -40,11 +40,12 @@ ARMS = {
     "v5.1": (*MEMORY, *PHI, "model.memory.priority=age", THREE),
     "v5.2": V52,
     "v5.2 without memory": (*WIDER, *PHI),
-    "v5.2 random priorities": (*V52, "model.memory.priority=random"),
+    "v5.2 fixed weights": (*MEMORY, *PHI),
+    "v5.2 random priorities": (*MEMORY, *PHI, "model.memory.priority=random"),
     "v5.2 λ 0": (*V52, "objective.lambda_phi=0"),
 }
 """v5.1: the oldest segment goes, Φ of three components; v5.2: the lowest priority goes, Φ of four
-with learned weights."""
+with learned weights. Random priorities do not read the weights, so their control has fixed ones."""
 METRICS = {
     "perplexity": 2, "bits_per_byte": 4, "tokens_to_target": 0, "cpu_s": 1, "peak_rss_mib": 0,
     "phi": 2, "share_in_band": 2, "distinct_2": 3, "repetition": 4, "parameters": 0,
