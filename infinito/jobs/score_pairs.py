@@ -50,7 +50,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         "source": pairs.source,
         "dropped_rows": counts_by_kind(pairs.bad),
         "beta": run.dpo.beta,
-        **report_of(scores, run.dpo.beta),
+        **report_of(scores, run.dpo.beta, has_reference=reference is not None),
         "pairs": per_pair(pairs.pairs, scores, run.dpo.beta),
     }
     runs.record_config(folder, asdict(run), overrides)
@@ -103,14 +103,19 @@ def preference_scores(
     )
 
 
-def report_of(scores: PreferenceScores, beta: float) -> dict[str, Any]:
+def report_of(scores: PreferenceScores, beta: float, has_reference: bool) -> dict[str, Any]:
     """All figures of pairs: overall, by category, and what length alone would score."""
+    moved = None
+    if has_reference:
+        moved = displacement(
+            scores.chosen - scores.reference_chosen, scores.rejected - scores.reference_rejected
+        )
     return {
         "overall": figures(scores, beta),
         "by_category": by_category(scores, beta),
         "baselines": length_baselines(scores),
         "reward_length_correlation": reward_length_correlation(scores, beta),
-        "displacement": displacement(scores),
+        "displacement": moved,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ def held_out_section(
         "by_category": by_category(after, beta),
         "baselines": length_baselines(after),
         "reward_length_correlation": reward_length_correlation(after, beta),
-        "displacement": displacement(after),
+        "displacement": displacement(
+            after.chosen - before.chosen, after.rejected - before.rejected
+        ),
     }
 
 
@@ -87,7 +90,8 @@ def _what(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     accuracy = [shown(report[f"{when}_accuracy"]) for when in ("initial", "final")]
     margins = [shown(report[f"{when}_margins"]) for when in ("initial", "final")]
     timing = report[TIMING]
-    dropped = {**report["data"]["dropped_training"], **report["data"]["dropped_held_out"]}
+    dropped = Counter(report["data"]["dropped_training"])
+    dropped.update(report["data"]["dropped_held_out"])
     return [
         ("model", f"{report['model']['name']}, {report['model']['parameters']:,} parameters"),
         ("origin", report["model"]["origin"]),

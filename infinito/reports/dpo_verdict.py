@@ -46,7 +46,7 @@ def verdict(before: PreferenceScores, after: PreferenceScores, beta: float) -> V
         f"the held-out margin changed by {interval['mean']:+.3g}, "
         f"95 % interval {interval['low']:+.3g} to {interval['high']:+.3g} over {len(change)} pairs"
     )
-    notes = (*_length_notes(after, beta), *_displacement_notes(after, beta))
+    notes = (*_length_notes(after, beta), *_displacement_notes(before, after, interval["mean"]))
     if interval["low"] > 0:
         return Verdict(OK, f"{said}: above 0", notes)
     where = "below 0" if interval["high"] < 0 else "which holds 0"
@@ -54,7 +54,7 @@ def verdict(before: PreferenceScores, after: PreferenceScores, beta: float) -> V
 
 
 def _length_notes(after: PreferenceScores, beta: float) -> list[str]:
-    accuracy = share_interval(after.margins(beta) > 0)
+    accuracy = share_interval(after.wins(beta))
     name, best = max(length_baselines(after).items(), key=lambda item: item[1]["share"])
     if accuracy["low"] > best["share"]:
         return []
@@ -67,9 +67,11 @@ def _length_notes(after: PreferenceScores, beta: float) -> list[str]:
     ]
 
 
-def _displacement_notes(after: PreferenceScores, beta: float) -> list[str]:
-    found = displacement(after)
-    if found["chosen_change_nats"] >= 0 or after.margins(beta).mean() <= 0:
+def _displacement_notes(
+    before: PreferenceScores, after: PreferenceScores, margin_change: float
+) -> list[str]:
+    found = displacement(after.chosen - before.chosen, after.rejected - before.rejected)
+    if found["chosen_change_nats"] >= 0 or margin_change <= 0:
         return []
     return [
         "the margin rose while chosen answers became less likely: "

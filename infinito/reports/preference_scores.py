@@ -12,6 +12,9 @@ from scipy import stats
 
 LEVEL = 0.95
 
+TIE_NATS = 1e-4
+"""Margins that rounding alone may make: sums in other batches differ by less."""
+
 
 @dataclass(frozen=True)
 class PreferenceScores:
@@ -39,6 +42,14 @@ class PreferenceScores:
         chosen, rejected = self.rewards(beta)
         return chosen - rejected
 
+    def ties(self, beta: float) -> np.ndarray:
+        """Whether policy and reference do not differ on a pair, but for rounding."""
+        return np.abs(self.margins(beta)) <= beta * TIE_NATS
+
+    def wins(self, beta: float) -> np.ndarray:
+        """Whether a pair's margin is above 0, by more than rounding."""
+        return self.margins(beta) > beta * TIE_NATS
+
     def rewards(self, beta: float) -> tuple[np.ndarray, np.ndarray]:
         """Implicit rewards of chosen and rejected answers."""
         return (
@@ -65,11 +76,11 @@ def figures(scores: PreferenceScores, beta: float) -> dict[str, Any]:
     chosen, rejected = scores.rewards(beta)
     return {
         "pairs": len(scores),
-        "ties": int((chosen == rejected).sum()),
+        "ties": int(scores.ties(beta).sum()),
         "margin": mean_interval(chosen - rejected),
         "reward_chosen": float(chosen.mean()),
         "reward_rejected": float(rejected.mean()),
-        "accuracy": share_interval(chosen > rejected),
+        "accuracy": share_interval(scores.wins(beta)),
         "raw_accuracy": share_interval(scores.chosen > scores.rejected),
         "logp_chosen": float(scores.chosen.mean()),
         "logp_rejected": float(scores.rejected.mean()),
@@ -83,14 +94,12 @@ def by_category(scores: PreferenceScores, beta: float) -> dict[str, dict[str, An
 
 
 def length_baselines(scores: PreferenceScores) -> dict[str, dict[str, Any]]:
-    """How often the longer, or the shorter, answer is the chosen one; a tie is no win for either.
+    """How often the longer, or the shorter, answer is the chosen one; a tie is half a win for each.
 
     What a policy must beat before its accuracy says more than "it has learned length".
     """
-    return {
-        "longer_wins": share_interval(scores.chosen_tokens > scores.rejected_tokens),
-        "shorter_wins": share_interval(scores.chosen_tokens < scores.rejected_tokens),
-    }
+    longer = (np.sign(scores.chosen_tokens - scores.rejected_tokens) + 1) / 2
+    return {"longer_wins": share_interval(longer), "shorter_wins": share_interval(1 - longer)}
 
 
 def reward_length_correlation(scores: PreferenceScores, beta: float) -> float | None:
@@ -102,17 +111,20 @@ def reward_length_correlation(scores: PreferenceScores, beta: float) -> float | 
     return float(np.corrcoef(margin, longer)[0, 1])
 
 
-def displacement(scores: PreferenceScores) -> dict[str, float]:
-    """How the chosen answers fared against the reference: preferring them can still lower them.
+def displacement(chosen_change: np.ndarray, rejected_change: np.ndarray) -> dict[str, float]:
+    """How the chosen answers fared: preferring them can still lower them.
+
+    Args:
+        chosen_change: by how much each became more likely, (pairs,) in nats.
+        rejected_change: the same of the rejected answers.
 
     Source: Razin et al. 2024, Unintentional unalignment: likelihood displacement in DPO,
     arXiv:2410.08847.
     """
-    change = scores.chosen - scores.reference_chosen
     return {
-        "chosen_change_nats": float(change.mean()),
-        "share_of_chosen_that_fell": float((change < 0).mean()),
-        "rejected_change_nats": float((scores.rejected - scores.reference_rejected).mean()),
+        "chosen_change_nats": float(chosen_change.mean()),
+        "share_of_chosen_that_fell": float((chosen_change < 0).mean()),
+        "rejected_change_nats": float(rejected_change.mean()),
     }
 
 
@@ -128,7 +140,14 @@ def mean_interval(values: np.ndarray) -> dict[str, float]:
 def share_interval(wins: np.ndarray) -> dict[str, float]:
     """A share and its 95 % Wilson interval.
 
+    Args:
+        wins: (trials,) of 1 and 0, or of truth; a half is half a win.
+
     Source: Wilson 1927, J. Am. Stat. Assoc. 22, 209–212.
     """
-    test = stats.binomtest(int(wins.sum()), len(wins)).proportion_ci(LEVEL, method="wilson")
-    return {"share": float(wins.mean()), "low": float(test.low), "high": float(test.high)}
+    share, count = float(wins.mean()), len(wins)
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    centre = share + z * z / (2 * count)
+    half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    low, high = ((centre + each) / (1 + z * z / count) for each in (-half, half))
+    return {"share": share, "low": max(0.0, low), "high": min(1.0, high)}

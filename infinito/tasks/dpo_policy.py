@@ -15,7 +15,7 @@ from infinito.errors import NonFiniteError
 from infinito.models.layout_probe import Layout
 from infinito.models.pair_layouts import PairBatch
 from infinito.models.pair_scores import answer_scores
-from infinito.models.reference_policy import Reference
+from infinito.models.reference_policy import FreeReference, Reference
 from infinito.models.token_log_probs import TokenScores
 from infinito.objectives.preference import PairLogProbs
 from infinito.objectives.preference_metrics import pair_metrics, token_metrics
@@ -126,6 +126,8 @@ class DpoPolicyTask(AdamWTask):
         pairs, tokens = self(batch, statistics)
         losses = self.objective(pairs) * batch.weights
         metrics = {"loss": losses.mean(), **pair_metrics(pairs, self.objective.beta)}
+        if isinstance(self.reference, FreeReference):  # there is nothing to be displaced from
+            metrics = {name: each for name, each in metrics.items() if "displacement" not in name}
         if statistics:
             assert tokens.entropy is not None
             assert tokens.mean_logits is not None

@@ -50,6 +50,7 @@ def test_rewards_are_beta_times_log_probabilities(shared_data: Path, tmp_path: P
     assert report["by_category"]["bad"]["accuracy"]["share"] == 0
     assert report["overall"]["accuracy"]["share"] == 0.5
     assert report["reference"] is None
+    assert report["displacement"] is None
 
 
 def test_a_model_is_indifferent_against_itself(shared_data: Path, tmp_path: Path) -> None:
@@ -57,6 +58,7 @@ def test_a_model_is_indifferent_against_itself(shared_data: Path, tmp_path: Path
     report = scored(tmp_path, folder, f"dpo.reference_checkpoint={folder}")
     assert report["overall"]["margin"]["mean"] == 0
     assert report["overall"]["ties"] == 2
+    assert report["displacement"]["chosen_change_nats"] == 0
 
 
 def test_different_tokenizers_do_not_compare(shared_data: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def report(**changes: Any) -> dict[str, Any]:
             "training": "a",
             "held_out": "b",
             "dropped_training": {"null field": 2},
-            "dropped_held_out": {},
+            "dropped_held_out": {"null field": 1, "weight": 1},
             "lengths": {},
         },
         "samples": 8,
@@ -108,9 +108,9 @@ def test_markdown_tells_all() -> None:
     for part in (
         "# Preference tuning: ok",
         "- a note",
-        "| dropped rows | 2 null field |",
+        "| dropped rows | 3 null field, 1 weight |",
         "| reward accuracy | all tied | 1 (0.5101 to 1) |",
-        "| longer wins | 0 (0 to 0.4899) |",
+        "| longer wins | 0.5 (0.15 to 0.85) |",
         "> x\n> y",
         "plots/loss.png",
     ):
@@ -141,6 +141,26 @@ def test_a_table_of_a_sweep_shows_what_differs_the_best_first() -> None:
     assert lines[0].startswith("| run | seed | loss | beta | learning_rate | reference | held-out")
     assert lines[2].startswith("| 1 | 0 | sigmoid | 0.1 | 0.001 | precomputed | 1.000 (0.510")
     assert lines[3].startswith("| 0 | 1 | ipo+sft | 0.1 | 0.001 | copy | – | – | 0.5 | failed |")
+
+
+def run_of(beta: float, gains: list[float]) -> dict[str, Any]:
+    """A run with these gains of the held-out chosen answers, in nats."""
+    made = report(held_out=held_out_section(scores([0.0] * 4), scores(gains), beta))
+    return {**made, "method": {**made["method"], "beta": beta}}
+
+
+def test_a_table_of_a_sweep_is_not_led_by_a_large_beta() -> None:
+    """By accuracy, then by margin in nats: 0 is above −1, and 4 above 3 whatever β is."""
+    found = {
+        "wide": run_of(5.0, [40.0, 40, -1, -1]),
+        "none": run_of(0.1, [0.0] * 4),
+        "below": run_of(0.1, [-1.0] * 4),
+        "most": run_of(0.1, [4.0] * 4),
+        "all": run_of(0.5, [3.0] * 4),
+    }
+    lines = sweep_table(found).splitlines()[2:]
+    names = [line.split("|")[1].strip() for line in lines]
+    assert names == ["most", "all", "wide", "none", "below"]
 
 
 def test_curves_show_training_and_held_out_values(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,14 @@ def test_displacement_is_noted() -> None:
     found = verdict(BEFORE, after, beta=1.0)
     assert found.status == OK
     assert "became less likely: -1 nats each, 100% of them fell" in found.notes[-1]
+
+
+def test_nothing_is_displaced_that_has_risen() -> None:
+    """Without a reference rewards are β log π, far below 0, whatever training did."""
+    before = replace(BEFORE, reference_chosen=np.zeros(8), reference_rejected=np.zeros(8))
+    after = replace(before, chosen=before.chosen + 7 + np.arange(8) / 100)
+    found = verdict(before, after, beta=1.0)
+    assert (found.status, found.notes) == (OK, ())
 
 
 @pytest.mark.parametrize("spread", [0.1, 10.0])

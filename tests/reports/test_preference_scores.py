@@ -49,6 +49,19 @@ def test_figures_by_hand() -> None:
     assert (found["logp_chosen"], found["logp_rejected"]) == (-9.0, -5.0)
 
 
+def test_rounding_is_a_tie() -> None:
+    """A nat's hundred-thousandth is no preference, however large β is."""
+    found = figures(scores([1e-5, -1e-5, 1e-3, 1.0]), beta=50)
+    assert (found["ties"], found["accuracy"]["share"]) == (2, 0.5)
+
+
+def test_wilson_of_halves() -> None:
+    """2½ of 4, z² = 3.8415: (0.625 + 0.4802 ± 1.96·√(0.0586 + 0.0600)) / 1.9604."""
+    found = share_interval(np.array([1, 1, 0.5, 0]))
+    assert found["low"] == pytest.approx(0.2194, abs=1e-3)
+    assert found["high"] == pytest.approx(0.9081, abs=1e-3)
+
+
 def test_categories_are_parted() -> None:
     found = by_category(scores([2.0, -2.0, 4.0, 0.0]), beta=0.5)
     assert {name: each["margin"]["mean"] for name, each in found.items()} == {"a": 1.5, "b": -0.5}
@@ -69,9 +82,10 @@ def test_t_interval() -> None:
 
 
 def test_length_alone() -> None:
+    """Longer, longer, shorter, equal: 2½ of 4 and 1½ of 4."""
     found = length_baselines(scores([1.0] * 4, longer=[1, 1, -1, 0]))
-    assert found["longer_wins"]["share"] == 0.5
-    assert found["shorter_wins"]["share"] == 0.25
+    assert found["longer_wins"]["share"] == 0.625
+    assert found["shorter_wins"]["share"] == 0.375
 
 
 def test_correlation_with_length() -> None:
@@ -81,7 +95,7 @@ def test_correlation_with_length() -> None:
 
 
 def test_displacement() -> None:
-    found = displacement(scores([2.0, -2.0, -3.0, -1.0]))
+    found = displacement(np.array([2.0, -2.0, -3.0, -1.0]), np.zeros(4))
     assert found["chosen_change_nats"] == -1
     assert found["share_of_chosen_that_fell"] == 0.75
     assert found["rejected_change_nats"] == 0
