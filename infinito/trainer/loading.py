@@ -23,6 +23,7 @@ from infinito.data.hub import model_folder, names_a_folder
 from infinito.errors import CheckpointError
 from infinito.models.base_weights import additions, base_record, check_same_base, rests_on_base
 from infinito.models.lora import merge_adapters
+from infinito.models.memory_lm import MemoryLMForCausalLM
 from infinito.models.pretrained import open_base, open_weights, rebuild, use_saved_attention
 from infinito.trainer.checkpoint_io import read_checkpoint
 
@@ -83,6 +84,8 @@ def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
 def start_weights(model: PreTrainedModel, trained: Trained) -> None:
     """Puts what was trained into a model that is to be trained further.
 
+    A memory begins anew around a model that was trained without one.
+
     Raises:
         CheckpointError: sizes differ, or adapters belong to another base model.
     """
@@ -95,7 +98,10 @@ def start_weights(model: PreTrainedModel, trained: Trained) -> None:
             "instead of `checkpoint`"
         )
     weights = additions(trained.model, trained.model.state_dict())
-    load_weights(model, weights, trained.source)
+    gains_memory = isinstance(model, MemoryLMForCausalLM) and not isinstance(
+        trained.model, MemoryLMForCausalLM
+    )
+    load_weights(model.causal_lm if gains_memory else model, weights, trained.source)
     if calibration := getattr(trained.model.config, "phi_calibration", None):
         model.config.phi_calibration = calibration
 

@@ -302,3 +302,16 @@ def test_the_log_tells_the_attention_inside_a_memory(
     run = configured(f"memory={memory}", "model.memory.segment=8", "attention=l1")
     model = build.language_model(run, 20, None)
     assert attention_choice(run, model).startswith("l1 attention on cpu")
+
+
+def test_a_memory_begins_anew_around_a_model_trained_without(
+    trained: Callable[..., Path],
+) -> None:
+    plain = trained(folder="plain")
+    options = ["memory=integration", "model.memory.segment=8", f"checkpoint={plain}"]
+    both = trained(*options, "optimizer.lr=1e-12", "trainer.max_steps=1", folder="both")
+    before, after = (open_trained(str(folder)).model for folder in (plain, both))
+    assert isinstance(after, MemoryLMForCausalLM)
+    inner = after.causal_lm.state_dict()
+    for name, value in before.state_dict().items():
+        assert torch.allclose(value, inner[name], atol=1e-6), name
