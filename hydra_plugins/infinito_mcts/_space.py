@@ -22,6 +22,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from infinito.errors import ConfigError
+from infinito.search.sampling import Sampler
 from infinito.search.space import Categorical, Float, Int, Parameter, Space
 
 
@@ -78,14 +79,20 @@ class Grammar:
         searched = [f"{self._keys[name]}={self._text(name, params[name])}" for name in params]
         return [*self.fixed, *searched]
 
-    def defaults(self, config: DictConfig, space: Space) -> list[dict[str, Any]]:
-        """The configuration's own values as the first point to try, where they are in the space."""
-        choices = config.hydra.runtime.choices
-        own = {
-            name: choices[name] if name in choices else OmegaConf.select(config, name)
-            for name in self.parameters
+    def defaults(self, config: DictConfig, space: Space, seed: int) -> list[dict[str, Any]]:
+        """The configuration's own values as the first point to try, without those out of range.
+
+        None where the rest cannot be completed to a point that keeps the conditions.
+        """
+        own = {each.name: _own(config, each.name) for each in space.parameters}
+        kept = {
+            each.name: own[each.name] for each in space.parameters if _has(each, own[each.name])
         }
-        return [own] if space.contains(own) else []
+        try:
+            Sampler(space, seed, [kept])
+        except ConfigError:
+            return []
+        return [kept] if kept else []
 
     def _add(self, override: Override) -> None:
         name = override.get_key_element().lstrip("+~")
@@ -99,6 +106,12 @@ class Grammar:
 
     def _parameter(self, name: str, override: Override) -> Parameter:
         value = override.value()
+        known = {"ordered"} if isinstance(value, ChoiceSweep) else {"log"}
+        for tag in sorted(getattr(value, "tags", set()) - known):
+            raise ConfigError(
+                f"`{override.input_line}` has the tag `{tag}`; expected `log` of a range or an "
+                "interval, `ordered` of a choice"
+            )
         if isinstance(value, IntervalSweep):
             return _interval(name, value)
         if isinstance(value, RangeSweep):
@@ -120,6 +133,21 @@ class Grammar:
         if name in self._texts:
             return self._texts[name][_key(value)]
         return Override._get_value_element_as_str(value)
+
+
+def _own(config: DictConfig, name: str) -> Any:
+    """The configuration's value of a key, or the chosen option of a group."""
+    choices = config.hydra.runtime.choices
+    value = choices[name] if name in choices else OmegaConf.select(config, name)
+    return _plain(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def _has(parameter: Parameter, value: Any) -> bool:
+    try:
+        parameter.encode(value)
+    except ConfigError:
+        return False
+    return True
 
 
 def _interval(name: str, sweep: IntervalSweep) -> Parameter:

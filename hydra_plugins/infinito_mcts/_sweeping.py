@@ -19,7 +19,7 @@ from infinito.reports.search_table import SweepTable
 from infinito.runs import difference, quoted
 from infinito.search import history
 from infinito.search.export import earlier_trials, results, write_csv
-from infinito.search.journal import Journal
+from infinito.search.journal import Journal, read
 from infinito.search.plan import JOURNAL, SEARCH_KEYS, searching
 from infinito.search.search import TreeSearch
 from infinito.search.space import Space
@@ -44,21 +44,24 @@ def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
     settings, config = sweeper.settings, sweeper.config
     assert config is not None
     assert sweeper.hydra_context is not None
-    check(settings)
     loader = sweeper.hydra_context.config_loader
     grammar = Grammar.read(settings.params, arguments, loader)
-    space = grammar.space(settings.conditions, config)
-    plan = planned(settings, grammar, space, config)
-    new = searching(plan, () if settings.resume else warm_start(settings, space))
-    first = grammar.overrides(new.ask()[0].params)
-    sweeper.validate_batch_is_legal([first])
+    fixed = loader.load_sweep_config(config, grammar.fixed)
+    space = grammar.space(settings.conditions, fixed)
+    plan = planned(settings, grammar, space, fixed)
     folder = Path(str(config.hydra.sweep.dir))
+    goes_on = settings.resume is not None and history.plan_in(read(folder / JOURNAL)) is not None
+    prior, unused = ([], 0) if goes_on else warm_start(settings, space, fixed)
+    for trial in searching(plan, prior).ask():
+        sweeper.validate_batch_is_legal([grammar.overrides(trial.params)])
     with Journal(folder / JOURNAL) as journal:
-        search = begun_or_resumed(journal, plan, space, settings)
+        search = begun_or_resumed(journal, plan, prior, settings)
         OmegaConf.save(config, folder / "multirun.yaml")
         limits = limits_of(settings)
         board = TrialBoard(folder, len(search.directions))
         with SweepTable(limits, space, folder) as table:
+            if unused:
+                table.say(f"warm start: {unused} scored trials are no points of this space")
 
             def watch(run: Sweep) -> None:
                 table.show(run)
@@ -78,7 +81,7 @@ def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
 
 
 def check(settings: MctsSweeperConf) -> None:
-    """Looks at the numbers that only the sweeper reads.
+    """Looks at the settings that only the sweeper reads.
 
     Raises:
         ConfigError: Lists all that are out of their limits.
@@ -86,6 +89,12 @@ def check(settings: MctsSweeperConf) -> None:
     faults = [
         f"`hydra.sweeper.{name}`={value}: expected {expected}"
         for name, value, holds, expected in (
+            (
+                "direction",
+                settings.direction,
+                all(isinstance(each, str) for each in _listed(settings.direction)),
+                "`minimize` or `maximize`, or a list of them",
+            ),
             ("n_trials", settings.n_trials, settings.n_trials >= 1, "at least 1"),
             ("n_jobs", settings.n_jobs, settings.n_jobs >= 1, "at least 1"),
             (
@@ -108,6 +117,10 @@ def check(settings: MctsSweeperConf) -> None:
         raise ConfigError(faults)
 
 
+def _listed(direction: Any) -> list[Any]:
+    return direction if isinstance(direction, list) else [direction]
+
+
 def _positive(limit: float | None) -> bool:
     return limit is None or limit > 0
 
@@ -122,31 +135,43 @@ def planned(
     settings: MctsSweeperConf, grammar: Grammar, space: Space, config: DictConfig
 ) -> dict[str, Any]:
     """Everything that decides what a sweep proposes and what a score means, as plain values."""
-    direction = settings.direction
     plan = {
         "space": space.to_dict(),
-        "directions": [direction] if isinstance(direction, str) else list(direction),
+        "directions": _listed(settings.direction),
         **{key: getattr(settings, key) for key in SEARCH_KEYS},
-        "defaults": grammar.defaults(config, space),
+        "defaults": grammar.defaults(config, space, settings.seed),
         "overrides": grammar.fixed,
         "warm_start": settings.warm_start,
     }
     return json.loads(json.dumps(plan))
 
 
-def warm_start(settings: MctsSweeperConf, space: Space) -> list[Trial]:
-    """Trials of earlier sweeps and tables, numbered through."""
-    objectives = 1 if isinstance(settings.direction, str) else len(settings.direction)
-    found = [
-        trial
-        for source in settings.warm_start
-        for trial in earlier_trials(Path(source), space, objectives)
-    ]
-    return [dataclasses.replace(trial, number=number) for number, trial in enumerate(found)]
+def warm_start(
+    settings: MctsSweeperConf, space: Space, config: DictConfig
+) -> tuple[list[Trial], int]:
+    """Trials of earlier sweeps and tables, numbered through; and how many could not be used.
+
+    Raises:
+        ConfigError: A source cannot be read, or its scores mean something else.
+    """
+    found: list[Trial] = []
+    unused = 0
+    for source in map(Path, settings.warm_start):
+        written = source / "multirun.yaml"
+        theirs = OmegaConf.load(written).get("score") if written.is_file() else None
+        if theirs is not None and theirs != config.get("score"):
+            raise ConfigError(
+                f"`hydra.sweeper.warm_start`={source}: its scores are `score`={theirs}, those of "
+                f"this sweep `score`={config.get('score')}. Leave it out, or set `score={theirs}`"
+            )
+        trials, left = earlier_trials(source, space, _listed(settings.direction))
+        found, unused = [*found, *trials], unused + left
+    numbered = [dataclasses.replace(trial, number=index) for index, trial in enumerate(found)]
+    return numbered, unused
 
 
 def begun_or_resumed(
-    journal: Journal, plan: dict[str, Any], space: Space, settings: MctsSweeperConf
+    journal: Journal, plan: dict[str, Any], prior: list[Trial], settings: MctsSweeperConf
 ) -> TreeSearch:
     """The search as far as the journal tells it, the plan journaled where it is new.
 
@@ -157,8 +182,7 @@ def begun_or_resumed(
     folder = journal.path.parent
     old = history.plan_in(journal.events)
     if old is None:
-        prior = warm_start(settings, space)
-        journal.append(history.begun(plan), history.prior(prior))
+        journal.append(history.prior(prior), history.begun(plan))
         return searching(plan, prior)
     if settings.resume is None:
         raise ConfigError(
@@ -175,7 +199,7 @@ def begun_or_resumed(
             "but these differ:\n" + "\n".join(lines) + "\nRepeat the first command, or start a new "
             f"sweep that learns from this one: `hydra.sweeper.warm_start=[{folder}]`"
         )
-    return searching(plan, history.prior_in(journal.events), history.trials_in(journal.events))
+    return searching(old, history.prior_in(journal.events), history.trials_in(journal.events))
 
 
 def _by_name(plan: dict[str, Any]) -> dict[str, Any]:

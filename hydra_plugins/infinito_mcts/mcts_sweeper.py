@@ -82,8 +82,10 @@ class MctsSweeper(Sweeper):
         from hydra.core.plugins import Plugins
 
         from hydra_plugins.infinito_mcts._composing import QuickLoader
+        from hydra_plugins.infinito_mcts._sweeping import check
         from hydra_plugins.infinito_mcts._trial import TrialTask, resumed_in
 
+        check(self.settings)
         self.hydra_context = hydra_context
         self.config = resumed_in(config, self.settings.resume)
         self.launcher = Plugins.instance().instantiate_launcher(

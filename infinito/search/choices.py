@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,8 @@ class Categorical:
                     f"`{self.name}`: the choice {choice!r} is a {type(choice).__name__}; "
                     "expected texts, numbers, booleans or null"
                 )
+            if isinstance(choice, float) and not math.isfinite(choice):
+                raise ConfigError(f"`{self.name}`: the choice {choice} is not a finite number")
         if len({_key(choice) for choice in choices}) < len(choices):
             raise ConfigError(f"`{self.name}`: the choices {list(choices)} repeat themselves")
         object.__setattr__(self, "choices", choices)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from infinito.errors import ConfigError
 from infinito.search import history
 from infinito.search.journal import read
+from infinito.search.parameters import is_number
 from infinito.search.plan import JOURNAL
 from infinito.search.space import Categorical, Float, Int, Parameter, Space
 from infinito.search.trials import Trial
@@ -37,42 +40,56 @@ def write_csv(
                     trial.number,
                     trial.state,
                     *(trial.values or [""] * objectives),
-                    *(trial.params[name] for name in space.names),
+                    *(_written(trial.params[name]) for name in space.names),
                     seconds.get(trial.number, ""),
                     trial.error or "",
                 ]
             )
 
 
-def earlier_trials(source: Path, space: Space, objectives: int) -> list[Trial]:
+def earlier_trials(
+    source: Path, space: Space, directions: Sequence[str]
+) -> tuple[list[Trial], int]:
     """Finished trials of an earlier sweep, or of a CSV, that are points of this space.
+
+    Scored ones that are not are counted, no more.
 
     Args:
         source: A sweep's folder; or a CSV with a column for each parameter, and `value` (for
             several objectives `value_0`, `value_1` …).
 
     Raises:
-        ConfigError: There is no such source, a column is missing, or no trial is of this space.
+        ConfigError: There is no such source, its sweep had other directions, a column is missing,
+            or no trial is of this space.
         ResumeError: The sweep's journal is damaged or of a newer version.
     """
     key = f"`hydra.sweeper.warm_start`={source}"
+    objectives = len(directions)
     if source.is_dir():
-        listed = [(t.params, t.values) for t in history.trials_in(read(source / JOURNAL))]
+        events = read(source / JOURNAL)
+        theirs = (history.plan_in(events) or {}).get("directions")
+        if theirs not in (None, list(directions)):
+            raise ConfigError(
+                f"{key}: its directions are {theirs}, those of this sweep {list(directions)}, so "
+                "its best trials would count as the worst"
+            )
+        listed = [(t.params, t.values) for t in history.trials_in(events)]
     elif source.is_file():
         listed = _rows(source, space, objectives)
     else:
         raise ConfigError(f"{key}: there is no such folder or file")
+    scored = [(params, values) for params, values in listed if values]
     usable = [
         Trial(number, {name: params[name] for name in space.names}, tuple(values), "finished")
-        for number, (params, values) in enumerate(listed)
-        if values and len(values) == objectives and space.contains(params)
+        for number, (params, values) in enumerate(scored)
+        if len(values) == objectives and space.contains(params)
     ]
     if not usable:
         raise ConfigError(
             f"{key}: none of its {len(listed)} trials is a finished point of this space, which has "
             f"{', '.join(space.names)} and {objectives} objective{'s' * (objectives > 1)}"
         )
-    return usable
+    return usable, len(scored) - len(usable)
 
 
 def results(
@@ -156,15 +173,30 @@ def _rows(path: Path, space: Space, objectives: int) -> list[tuple[dict[str, Any
 
 def _scores(row: Mapping[str, str], columns: Sequence[str]) -> tuple[float, ...] | None:
     try:
-        return tuple(float(row[name]) for name in columns)
+        scores = tuple(float(row[name]) for name in columns)
     except ValueError:
         return None  # a trial that failed
+    return scores if all(map(math.isfinite, scores)) else None
 
 
 def _value(parameter: Parameter, text: str) -> Any:
     if isinstance(parameter, Categorical):
-        return next((choice for choice in parameter.choices if str(choice) == text), text)
+        return next((each for each in parameter.choices if _reads(each, text)), text)
     try:
         return float(text) if isinstance(parameter, Float) else int(text)
     except ValueError:
         return text
+
+
+def _reads(choice: Any, text: str) -> bool:
+    """Whether a cell holds this choice; 1e-3 is 0.001, and True is true."""
+    if is_number(choice):
+        try:
+            return float(text) == choice
+        except ValueError:
+            return False
+    return text.lower() == json.dumps(choice) if not isinstance(choice, str) else text == choice
+
+
+def _written(value: Any) -> Any:
+    return "null" if value is None else value

@@ -20,8 +20,9 @@ def plan_in(events: Iterable[Event]) -> dict[str, Any] | None:
 
 
 def prior_in(events: Iterable[Event]) -> list[Trial]:
-    """The trials of earlier sweeps that this one learns from."""
-    listed = [each for event in events if event["event"] == "prior" for each in event["trials"]]
+    """The trials of earlier sweeps that this one learns from; the last list counts."""
+    lists = [event["trials"] for event in events if event["event"] == "prior"]
+    listed = lists[-1] if lists else []
     return [
         Trial(number, each["params"], tuple(each["values"]), "finished")
         for number, each in enumerate(listed)

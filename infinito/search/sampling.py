@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from infinito.errors import ConfigError
-from infinito.search.parameters import Array
+from infinito.search.parameters import Array, Float
 from infinito.search.space import Space
 from infinito.seeding import child_seed
 
@@ -33,7 +33,12 @@ class Sampler:
         self.space = space
         self.seed = seed
         self._sequence: Array | None = None
+        self._given: dict[bytes, dict[str, float]] = {}
         self.defaults = [self._completed(dict(given), i) for i, given in enumerate(defaults)]
+
+    def decode(self, row: Array) -> dict[str, Any]:
+        """The values of a point; those of a default as they were given, to the last digit."""
+        return {**self.space.decode(row), **self._given.get(row.tobytes(), {})}
 
     def random(self, number: int) -> np.random.Generator:
         """The generator of one trial."""
@@ -94,6 +99,9 @@ class Sampler:
         rows = rows[space.feasible(rows)]
         if not len(rows):
             raise ConfigError(f"the default {given} breaks a condition of the space")
+        numbers = [each.name for each in space.parameters if isinstance(each, Float)]
+        exact = {name: float(given[name]) for name in numbers if name in given}
+        self._given[rows[0].tobytes()] = exact
         return rows[0]
 
 

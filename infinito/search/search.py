@@ -43,7 +43,8 @@ class TreeSearch:
         trials: The trials of this search so far, where it goes on from a journal.
 
     Raises:
-        ConfigError: An unknown word, a default or an earlier trial outside the space.
+        ConfigError: An unknown word, a negative number, a default or an earlier trial outside the
+            space.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class TreeSearch:
         trials: Sequence[Trial] = (),
     ) -> None:
         _check_words(directions, strategy, selection)
+        _check_numbers(exploration, max_depth)
         self.space = space
         self.directions = tuple(directions)
         self.signs = [DIRECTIONS[direction] for direction in directions]
@@ -80,7 +82,7 @@ class TreeSearch:
         asked: list[Trial] = []
         with one_thread():
             while len(asked) < n and (row := self._propose()) is not None:
-                asked.append(Trial(len(self.trials), self.space.decode(row)))
+                asked.append(Trial(len(self.trials), self.sampler.decode(row)))
                 self.trials.append(asked[-1])
         return asked
 
@@ -190,5 +192,12 @@ def _check_words(directions: Sequence[str], strategy: str, selection: str) -> No
         faults.append(f"`strategy`={strategy!r}; expected one of {', '.join(STRATEGIES)}")
     if selection not in SELECTIONS:
         faults.append(f"`selection`={selection!r}; expected one of {', '.join(SELECTIONS)}")
+    if faults:
+        raise ConfigError(faults)
+
+
+def _check_numbers(exploration: float, max_depth: int) -> None:
+    numbers = {"exploration": exploration, "max_depth": max_depth}
+    faults = [f"`{k}`={v}; expected 0 or more" for k, v in numbers.items() if not v >= 0]
     if faults:
         raise ConfigError(faults)

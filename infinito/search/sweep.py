@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -175,7 +174,7 @@ class Sweep:
     def _check_failures(self) -> None:
         failed = [trial for trial in self.search.trials if trial.state == "failed"]
         limits = self.limits
-        if len(failed) <= math.floor(limits.max_failure_rate * limits.n_trials):
+        if len(failed) <= limits.max_failure_rate * limits.n_trials + 1e-9:  # 0.29 · 100 < 29
             return
         errors = Counter(str(trial.error) for trial in failed).most_common(3)
         listed = "\n".join(f"  {count} × {error}" for error, count in errors)

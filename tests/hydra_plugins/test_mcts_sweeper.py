@@ -364,6 +364,13 @@ def test_a_finished_sweep_resumes_to_more_trials(swept: Swept) -> None:
     assert proposals(folder) == proposals(swept("hydra.sweeper.n_trials=5", folder="calm"))
 
 
+def test_parameters_in_another_order_are_the_same_sweep(swept: Swept) -> None:
+    folder = swept()
+    again = ("hydra.sweeper.resume=sweep", "hydra.sweeper.n_trials=12")
+    swept(*again, space=SPACE[::-1])
+    assert proposals(folder) == proposals(swept("hydra.sweeper.n_trials=12", folder="calm"))
+
+
 @pytest.mark.parametrize(
     ("override", "difference"),
     [
@@ -415,6 +422,57 @@ def test_a_sweep_learns_from_earlier_ones(swept: Swept, tmp_path: Path) -> None:
         swept("hydra.sweeper.warm_start=[short.csv]", folder="none")
     with pytest.raises(ConfigError, match="none of its 10 trials is a finished point"):
         swept("hydra.sweeper.warm_start=[earlier]", "x=interval(5.0,6.0)", folder="none")
+    with pytest.raises(ConfigError, match=r"its directions are \['minimize'\], those of this"):
+        swept("hydra.sweeper.warm_start=[earlier]", "hydra.sweeper.direction=maximize")
+
+
+def test_scores_of_another_meaning_are_not_learned_from(swept: Swept) -> None:
+    swept("+score=loss", folder="earlier")
+    with pytest.raises(ConfigError, match=r"its scores are `score`=loss, .* `score`=accuracy"):
+        swept("hydra.sweeper.warm_start=[earlier]", "+score=accuracy")
+
+
+def test_a_kill_before_the_sweep_began_loses_no_earlier_trial(swept: Swept) -> None:
+    swept(folder="earlier")
+    warm = ("hydra.sweeper.warm_start=[earlier]", "hydra.sweeper.n_trials=10")
+    journal = swept(*warm) / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for left in range(1, 4):
+        journal.write_bytes(b"".join(lines[:left])[:-1])
+        swept(*warm, "hydra.sweeper.resume=sweep")
+        assert len(prior_in(read(journal))) == 3
+        assert proposals(journal.parent) == proposals(swept(*warm, folder=f"calm{left}"))
+
+
+def test_earlier_trials_may_cover_the_space(
+    swept: Swept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = ("n=1,2", "kind=good,bad")
+    swept("hydra.sweeper.n_trials=4", space=space, folder="earlier")
+    swept("hydra.sweeper.warm_start=[earlier]", space=space)
+    assert "every point of the space has been tried, in 0 trials" in capsys.readouterr().out
+    swept("hydra.sweeper.warm_start=[earlier]", space=("n=1,3", space[1]), folder="other")
+    assert "warm start: 2 scored trials are no points of this" in capsys.readouterr().out
+
+
+def test_conditions_and_defaults_see_what_the_parameters_fix(swept: Swept) -> None:
+    params = "hydra.sweeper.params={n:'6',x:'choice(1,2,3,4,5,6)',kind:'good,bad'}"
+    condition = "hydra.sweeper.conditions=['n % x == 0']"
+    folder = swept(params, condition, "hydra.sweeper.n_trials=8", space=())
+    assert {point["x"] for point in proposals(folder)} == {1, 2, 3, 6}
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("direction=3", "`hydra.sweeper.direction`=3: expected `minimize` or `maximize`, or a"),
+        ("exploration=-1", "`exploration`=-1; expected 0 or more"),
+        ("max_depth=-3", "`max_depth`=-3; expected 0 or more"),
+    ],
+)
+def test_settings_that_make_no_sense(swept: Swept, override: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        swept(f"hydra.sweeper.{override}")
 
 
 def test_a_launchers_own_failure_is_the_trials_that_caused_it(

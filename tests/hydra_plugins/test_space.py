@@ -9,12 +9,14 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
 
 from hydra_plugins.infinito_mcts._space import Grammar
 from infinito.composition import searching
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
-from infinito.search.space import Categorical, Float, Int, Parameter
+from infinito.search.search import TreeSearch
+from infinito.search.space import Categorical, Float, Int, Parameter, Space
 
 
 @pytest.fixture
@@ -93,3 +95,22 @@ def test_all_faults_are_told_together(loader: ConfigLoader) -> None:
             {}, ["a=range(1,1)", "b=interval(2.0,1.0)", "c=range(1,5,0)", "d=range("], loader
         )
     assert len(raised.value.faults) == 4
+
+
+@pytest.mark.parametrize("text", ["tag(lgo,interval(1.0,2.0))", "tag(log,choice(1,2))"])
+def test_a_tag_without_meaning_is_refused(loader: ConfigLoader, text: str) -> None:
+    with pytest.raises(ConfigError, match="has the tag"):
+        Grammar.read({}, [f"k={text}"], loader)
+
+
+def test_defaults_without_those_out_of_range(loader: ConfigLoader) -> None:
+    texts = ["a=choice([sigmoid],[ipo])", "lr=tag(log,interval(1e-5,0.03))", "n=range(1,4)"]
+    grammar = Grammar.read({}, texts, loader)
+    own = {"a": ["sigmoid"], "lr": 0.001, "n": 9, "hydra": {"runtime": {"choices": {}}}}
+    space = Space(list(grammar.parameters.values()))
+    (found,) = grammar.defaults(OmegaConf.create(own), space, 0)
+    assert found == {"a": "[sigmoid]", "lr": 0.001}
+    (trial,) = TreeSearch(space, defaults=[found]).ask()
+    assert (trial.params["a"], trial.params["lr"]) == ("[sigmoid]", 0.001)
+    never = Space(space.parameters, ["lr > 0.01"])
+    assert grammar.defaults(OmegaConf.create(own), never, 0) == []

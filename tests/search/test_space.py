@@ -129,3 +129,8 @@ def test_feasible_agrees_with_a_loop() -> None:
 def test_a_single_value_is_a_parameter() -> None:
     one: list[Parameter] = [Int("n", 7, 7), Categorical("c", ["a"])]
     assert Space(one).decode(np.array([0.3, 0.9])) == {"n": 7, "c": "a"}
+
+
+def test_a_choice_that_no_journal_holds_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the choice inf is not a finite number"):
+        Categorical("x", [0.5, float("inf")])
