@@ -182,6 +182,11 @@ def _sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[st
         elif key.partition(".")[0] not in searched and not _holds(composed, key):
             known = [name for name in leaves(composed) if not name.startswith("hydra.")]
             yield f"`{key}` ({place}): there is no such key; {did_you_mean(key, known)}"
+    direction = OmegaConf.select(composed, "hydra.sweeper.direction")
+    directions = [direction] if isinstance(direction, str) else list(direction or ())
+    for score, aim in zip(str(composed.score).split(","), directions, strict=False):
+        if (score.strip(), aim) == ("composite", "minimize"):
+            yield "`score`=composite should rise: `hydra.sweeper.direction=maximize`"
 
 
 def _option_faults(override: Override, place: str) -> Iterator[str]:

@@ -85,7 +85,7 @@ def composite(
     """max(0, 10 − loss) + entropy weight · entropy + max(0, 1 − step seconds), and its terms.
 
     Higher is "better", but it rewards attention for being spread out, whatever that does to the
-    text, and the last term is noise of the machine: compare by `val/loss`.
+    text, and the last term is noise of the machine: compare by `val/loss`. NaN stays NaN.
 
     Args:
         loss: nats per token.
@@ -93,9 +93,9 @@ def composite(
         step_s: of one optimizer step.
     """
     terms = {
-        "composite/loss": max(0.0, LOSS_CEILING - loss),
+        "composite/loss": max(LOSS_CEILING - loss, 0.0),
         "composite/entropy": entropy_weight * entropy,
-        "composite/speed": max(0.0, STEP_CEILING_S - step_s),
+        "composite/speed": max(STEP_CEILING_S - step_s, 0.0),
     }
     return {"composite": sum(terms.values()), **terms}
 

@@ -34,6 +34,7 @@ def test_every_search_composes_and_says_what_it_asks(name: str) -> None:
 def test_the_original_search_is_as_published() -> None:
     sweeper = OmegaConf.load(conf_dir() / "search/mcts_original.yaml").hydra.sweeper
     assert (sweeper.n_trials, sweeper.exploration, sweeper.max_depth) == (50, 1.414, 15)
+    assert sweeper.strategy == "uct"
     assert len(sweeper.params) == 7
 
 
@@ -101,6 +102,7 @@ def test_glob_and_tags_are_no_faults() -> None:
             r"a group has options, not a range; .*`attention=glob\(\*\)`",
         ),
         (("seed=range(1",), "cannot be read"),
+        (("+search=mcts_attention", "score=composite"), "hydra.sweeper.direction=maximize"),
     ],
 )
 def test_a_fault_of_a_sweep_is_told_before_it_starts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def test_composite_by_hand() -> None:
         "composite/speed": 0.75,
     }
     assert composite(12.0, 0.8, 3.0, 0.0)["composite"] == 0
+    assert math.isnan(composite(math.nan, 0.8, 0.25, 0.5)["composite"])
 
 
 def test_composite_rewards_entropy_whatever_it_does_to_the_text() -> None:
