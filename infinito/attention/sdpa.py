@@ -15,7 +15,7 @@ def _attend(
 ) -> Tensor:
     factor, width = request.factor, request.value_dim
     if request.kernel == "sq_l2":
-        queries, keys = as_dot_product(queries, keys)
+        queries, keys = as_dot_product(queries, keys, _compute_dtype(queries))
         values = pad(values, (0, max(0, queries.shape[-1] - width)))
         factor = 2.0 * factor
     time_q, time_k = request.time_q, request.time_k
@@ -41,19 +41,28 @@ def _attend(
     return mixed[..., :width]
 
 
-def as_dot_product(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+def _compute_dtype(queries: Tensor) -> torch.dtype:
+    """Return the type that torch's attention makes of these queries, which autocast may change."""
+    device = queries.device.type
+    if queries.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return queries.dtype
+    return torch.get_autocast_dtype(device)
+
+
+def as_dot_product(queries: Tensor, keys: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return wider queries and keys of which 2·q·k is −‖q − k‖₂² but for a constant in each row.
 
     −‖q − k‖² = 2 (q·k − ‖k‖²/2) − ‖q‖², of which the softmax over keys does not see the last term.
     The term in ‖k‖² is carried by extra features and not by a bias, because a bias with a gradient
-    leaves torch's flash kernels. Both sides are centred on the first key, which every query sees:
-    distances do not change, and an offset that all vectors share no longer cancels in float32.
+    leaves torch's flash kernels. Both sides are centred, which changes no distance, so that an
+    offset that all vectors share does not cancel in float32.
 
     Returns:
-        (batch, heads, time_q, wider dim) and (batch, kv_heads, time_k, wider dim).
+        (batch, heads, time_q, wider dim) and (batch, kv_heads, time_k, wider dim), of `dtype`.
     """
-    centre = keys[:, :, :1].detach()
-    queries, keys = queries - share_groups(centre, queries.shape[1]), keys - centre
+    centre = _centre(queries, keys)
+    queries = (queries - share_groups(centre, queries.shape[1])).to(dtype)
+    keys = (keys - centre).to(dtype)
     halves = keys.float() if keys.dtype.itemsize < 4 else keys
     halves = halves.square().sum(-1, keepdim=True) * -0.5
     columns = [halves.to(keys.dtype)]
@@ -64,6 +73,20 @@ def as_dot_product(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     spare = -(keys.shape[-1] + len(columns)) % 8 if keys.is_cuda else 0
     keys = torch.cat((keys, *columns), dim=-1)
     return pad(pad(queries, (0, len(columns)), value=1.0), (0, spare)), pad(keys, (0, spare))
+
+
+def _centre(queries: Tensor, keys: Tensor) -> Tensor:
+    """Return of the first key, the first query and 0 the middle one, (batch, kv_heads, 1, dim).
+
+    One of the two that lies far off does not move it, and nothing later does: causality is kept to
+    the bit. NaN makes it 0.
+    """
+    key = keys[:, :, :1].detach()
+    query = (
+        queries[:, :: queries.shape[1] // keys.shape[1], :1].detach() if queries.shape[2] else key
+    )
+    low, high = torch.minimum(query, key), torch.maximum(query, key)
+    return (low.clamp_min(0) + high.clamp_max(0)).nan_to_num()
 
 
 def _unable(request: Request) -> str | None:

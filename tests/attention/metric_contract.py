@@ -83,7 +83,8 @@ class MetricContract:
         expected_gradients = torch.autograd.grad(expected, exact, upstream)
         for backend in self.served_by(tensors, how.get("key_padding")):
             out = self.attend(tensors, backend=backend, **how)
-            assert out.dtype == tensors[2].dtype
+            if not torch.is_autocast_enabled("cpu"):
+                assert out.dtype == tensors[2].dtype
             gradients = torch.autograd.grad(out, tensors, upstream.to(out.dtype))
             close(out, expected, tolerance, backend)
             for name, got, wanted in zip("qkv", gradients, expected_gradients, strict=True):
@@ -153,9 +154,10 @@ class MetricContract:
         values = torch.randn(2, 4, 9, width, generator=torch.Generator().manual_seed(2))
         self.assert_like_float64((queries, keys, values.requires_grad_()), 1e-5)
 
-    def test_backends_agree_under_autocast(self) -> None:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_backends_agree_under_autocast(self, dtype: torch.dtype) -> None:
         """Scores are still added up in float32: bfloat16 would be wrong by more than this."""
-        tensors = self.tensors(65, 65, dtype=torch.bfloat16)
+        tensors = self.tensors(65, 65, dtype=dtype)
         with torch.autocast("cpu", torch.bfloat16):
             self.assert_like_float64(tensors, 0.03)
 
@@ -260,6 +262,19 @@ class MetricContract:
 
 class DistanceContract(MetricContract):
     """What every distance must do besides."""
+
+    outlier = 100.0
+
+    @pytest.mark.parametrize("offset", [0.0, 100.0])
+    @pytest.mark.parametrize("place", [0, 1], ids=["query", "key"])
+    def test_an_outlying_first_query_or_key_costs_no_accuracy(
+        self, offset: float, place: int
+    ) -> None:
+        """Backends that centre must not centre the others on what is far from them."""
+        tensors = self.tensors(33, 33, dtype=torch.float32, offset=offset)
+        with torch.no_grad():
+            tensors[place][:, :, 0] += self.outlier
+        self.assert_like_float64(tensors, 2e-5)
 
     def test_a_shared_offset_changes_nothing(self) -> None:
         """Distances do not see it; rounding must not either, as far as the inputs hold digits."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -285,19 +289,77 @@ def test_operators_keep_torch_library_promises():
     torch.library.opcheck(fused_cpu.fused_attention, arguments)
 
 
+def assert_in_child(work: Callable[[], None]) -> None:
+    """Assert that a forked child, whose limits are its own, does the work without an error."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def leave_memory(mib: int) -> None:
+    """Let this process have so much more than it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
 def test_a_forked_child_has_threads_of_its_own():
     tensors = draw(130, 130, 16)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
+
+    def attend_again() -> None:
+        found = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
+        assert torch.equal(found, wanted)
+
     try:
         wanted = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
-        child = os.fork()
-        if child == 0:
-            found = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
-            os._exit(0 if torch.equal(found, wanted) else 1)
-        assert os.waitpid(child, 0)[1] == 0
+        assert_in_child(attend_again)
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="it reads Linux's own figures")
+def test_a_machine_that_gives_no_threads_still_gives_the_result():
+    tensors = draw(130, 130, 16)
+    wanted = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
+
+    def attend_alone() -> None:
+        torch.set_num_threads(4)
+        leave_memory(4)  # less than the stack of a thread
+        found = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
+        assert torch.equal(found, wanted)
+
+    assert_in_child(attend_alone)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="it reads Linux's own figures")
+@pytest.mark.parametrize(("step", "dim"), [("decode", 4_000_000), ("backward", 500_000)])
+def test_memory_that_runs_out_on_any_thread_is_an_error(step, dim):
+    """Each thread wants about 800 MB to work in.
+
+    Starting the threads beforehand makes sure that they are there to run out of memory.
+    """
+    options = ("l1", True, 1.0, None, None, 0.0, None)
+
+    def starve() -> None:
+        torch.set_num_threads(2)
+        fused_cpu.fused_attention(*draw(130, 130, 16), *options)
+        work, tensors = fused_cpu.fused_attention, [torch.zeros(2, 1, 1, dim)] * 3
+        if step == "backward":
+            out, softmax = work(*tensors, *options)
+            work, tensors = fused_cpu.fused_attention_backward, [out, *tensors, out, softmax]
+        leave_memory(100)
+        with pytest.raises(MemoryError, match="ran out of memory"):
+            work(*tensors, *options)
+
+    assert_in_child(starve)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from infinito.attention.sdpa import as_dot_product
 
 def test_twice_the_dot_product_is_the_squared_distance_but_for_the_row() -> None:
     queries, keys = torch.randn(2, 1, 2, 5, 8, dtype=torch.float64)
-    wide_queries, wide_keys = as_dot_product(queries, keys)
+    wide_queries, wide_keys = as_dot_product(queries, keys, torch.float64)
     assert wide_queries.shape == wide_keys.shape == (1, 2, 5, 9)
     scores = 2 * wide_queries @ wide_keys.mT
     distances = torch.cdist(queries, keys) ** 2
@@ -25,7 +25,7 @@ def test_two_columns_hold_the_norm_of_half_precision_keys(dtype: torch.dtype) ->
     torch.manual_seed(0)
     keys = (4 * torch.randn(1, 1, 50, 16)).to(dtype)
     keys[:, :, 0] = 0
-    _, wide = as_dot_product(keys, keys)
+    _, wide = as_dot_product(keys, keys, dtype)
     assert wide.shape[-1] == 18
     exact = -0.5 * keys.double().square().sum(-1)
     columns = wide[..., 16:].double()
@@ -41,6 +41,18 @@ def test_a_shared_offset_cancels(dtype: torch.dtype) -> None:
     out = distance_attention(*tensors, metric="sq_l2", backend="sdpa")
     tolerance = 1e-4 if dtype == torch.float32 else 0.02
     assert (out.double() - exact).abs().max() < tolerance
+
+
+def test_autocast_leaves_the_norm_of_float32_keys_in_two_columns() -> None:
+    """As exact as inputs that are bfloat16 already (0.004); one column is wrong by 0.013."""
+    torch.manual_seed(0)
+    queries, keys, values = torch.randn(3, 2, 2, 96, 64)
+    tensors = 3 * queries, 3 * keys, values
+    exact, _ = reference_attention(*(x.double() for x in tensors), metric="sq_l2")
+    with torch.autocast("cpu", torch.bfloat16):
+        out = distance_attention(*tensors, metric="sq_l2", backend="sdpa")
+    assert out.dtype == torch.bfloat16
+    assert (out.double() - exact).abs().mean() < 0.006
 
 
 def test_wider_values_than_keys() -> None:

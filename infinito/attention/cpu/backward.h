@@ -31,7 +31,9 @@ void differentiate(const Call& c, const Panel& panel, const float* query, float*
   const float scale = factor * (K == L1 ? -1.0f / STEP : K == SQ_L2 ? -2.0f : 1.0f);
   for (int n = 0; n < slices; n++) {
     vec score = load(scores + n * LANES), product = load(products + n * LANES);
-    vec weight = exp2(score * splat(factor * LOG2_E) - reference) * share, kept = weight;
+    vec bits = score * splat(factor * LOG2_E);
+    hold(bits);  // rounded as in the forward: fused with the difference, far keys would differ
+    vec weight = exp2(bits - reference) * share, kept = weight;
     if (dropout.threshold) {
       vec fate = dropout.factor(key, panel.base + n * LANES);
       product *= fate;
@@ -83,10 +85,13 @@ void weigh_block(const Call& c, const Panel& panel, int64_t b, int64_t h, int64_
   }
 }
 
-// Waits until the panels before this one have added their share of a block's gradient.
+// Waits until the panels before this one have added their share of a block's gradient; one that ran
+// out of memory never does.
 inline void await_turn(const std::atomic<int64_t>& turn, int64_t mine) {
-  for (int tries = 0; turn.load(std::memory_order_acquire) != mine; tries++)
+  for (int tries = 0; turn.load(std::memory_order_acquire) != mine; tries++) {
+    if (pool->failed()) throw std::bad_alloc();
     if (tries > 1000) std::this_thread::yield();
+  }
 }
 
 template <Kernel K>
@@ -135,11 +140,12 @@ void backward_panel(const Call& c, int64_t b, int64_t kv_head, int64_t base, con
                     std::atomic<int64_t>* turns) {
   const int64_t width = padded(c.dim), value_width = padded(c.value_dim);
   const int64_t count = std::min<int64_t>(PANEL, c.time_k - base), group = c.group();
-  own_scratch.reserve(PANEL * (2 * width + c.dim + c.value_dim + value_width + 1) +
+  own_scratch.reserve(PANEL * (2 * width + c.dim + c.value_dim + value_width + 1) + width +
                       BLOCK * (3 * width + value_width + 3 * PANEL) + 256);
   float *turned = own_scratch.take(PANEL * c.dim), *bias = own_scratch.take(PANEL);
   float* turned_values = own_scratch.take(PANEL * c.value_dim);
-  const float *keys = c.keys.row(b, kv_head, base), *centre = centre_of(c, b, kv_head);
+  const float* keys = c.keys.row(b, kv_head, base);
+  const float* centre = centre_of(c, b, kv_head, own_scratch.take(width));
   pack_turned(keys, c.keys.time, count, c.dim, centre, turned);
   pack_turned(c.values.row(b, kv_head, base), c.values.time, count, c.value_dim, nullptr,
               turned_values);
@@ -170,7 +176,8 @@ void backward_panel(const Call& c, int64_t b, int64_t kv_head, int64_t base, con
 
 // What is constant in each row of one head; its gradient starts at 0.
 inline void prepare_head(const Call& c, int64_t b, int64_t h, RowSums* sums) {
-  const float* centre = centre_of(c, b, h / c.group());
+  own_scratch.reserve(padded(c.dim));
+  const float* centre = centre_of(c, b, h / c.group(), own_scratch.take(padded(c.dim)));
   for (int64_t t = 0; t < c.time_q; t++) {
     const float *out = c.out.row(b, h, t), *grad = c.grad_out.row(b, h, t);
     vec total = splat(0.0f);

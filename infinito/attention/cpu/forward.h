@@ -90,7 +90,7 @@ template <Kernel K>
 void forward(const Call& c) {
   const int64_t all = c.batch * c.kv_heads, keys = c.panels() * PANEL;
   const bool in_place = whole_vectors(c.value_dim);
-  const int64_t each = keys * (c.dim + 1 + (in_place ? 0 : padded(c.value_dim)));
+  const int64_t each = keys * (c.dim + 1 + (in_place ? 0 : padded(c.value_dim))) + c.dim;
   // Alone, a thread packs one head at a time and finds it in its cache.
   const int64_t together = c.threads > 1 ? std::min(all, 4 * c.threads) : 1;
   shared_scratch.reserve(together * each);
@@ -101,7 +101,8 @@ void forward(const Call& c) {
     for (int64_t i = 0; i < count; i++) {
       int64_t b = (start + i) / c.kv_heads, kv_head = (start + i) % c.kv_heads;
       float *turned = packs + i * each, *bias = turned + keys * c.dim;
-      heads[i] = {turned, bias, centre_of(c, b, kv_head), {bias + keys, padded(c.value_dim)}};
+      const float* centre = centre_of(c, b, kv_head, turned + each - c.dim);
+      heads[i] = {turned, bias, centre, {bias + keys, padded(c.value_dim)}};
       if (in_place) heads[i].values = {c.values.row(b, kv_head, 0), c.values.time};
     }
     forward_heads<K>(c, start, heads, count);

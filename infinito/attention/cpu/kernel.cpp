@@ -5,7 +5,7 @@
 // order, whatever the number of threads.
 //
 // The l1 score takes a maximum and a multiply-add per element: Σ|q−k| = Σq + Σk − 2·Σmax(q, k),
-// with q and k measured from the first key, so that a common offset cancels.
+// with q and k measured from a common centre, so that an offset of all cancels.
 #include "backward.h"
 #include "decode.h"
 #include "forward.h"
@@ -38,6 +38,6 @@ static int64_t serve(const Call& c, bool back) {
 
 #define EXPORTED extern "C" __attribute__((visibility("default"))) int64_t
 
-// Both return 0, or 1 when memory ran out.
+// Both return 0, or 1 when memory ran out on any thread.
 EXPORTED infinito_attention_forward(const Call* call) { return serve(*call, false); }
 EXPORTED infinito_attention_backward(const Call* call) { return serve(*call, true); }

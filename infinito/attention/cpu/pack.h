@@ -68,11 +68,18 @@ inline void key_bias(const Call& c, int64_t b, int64_t first, const float* turne
   }
 }
 
-// The first real key: every row that sees a key sees it too, so centring on it keeps causality.
-inline const float* centre_of(const Call& c, int64_t b, int64_t kv_head) {
-  if (c.kernel != L1) return nullptr;
+// Of the first real key, the query that is there and 0 the middle one, feature by feature: it takes
+// out an offset that all share, and is not moved by one of the two that lies far off. Every row that
+// sees a key stands behind both, so causality is kept. NaN makes it 0 or the other.
+inline const float* centre_of(const Call& c, int64_t b, int64_t kv_head, float* to) {
+  if (c.kernel != L1 || !c.time_q) return nullptr;
   int64_t first = 0;
   if (c.padding)
     while (first < c.time_k - 1 && !c.padding[b * c.time_k + first]) first++;
-  return c.keys.row(b, kv_head, first);
+  const int64_t there = std::clamp<int64_t>(first - c.limit(0), 0, c.time_q - 1);
+  const float* key = c.keys.row(b, kv_head, first);
+  const float* query = c.queries.row(b, kv_head * c.group(), there);
+  for (int64_t d = 0; d < c.dim; d++)
+    to[d] = std::clamp(0.0f, std::min(query[d], key[d]), std::max(query[d], key[d]));
+  return to;
 }

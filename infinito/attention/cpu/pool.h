@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 
 class Pool {
@@ -15,7 +17,8 @@ class Pool {
   using Task = std::function<void(int64_t)>;
 
   // Calls task(0) … task(count - 1), started in this order, on up to `threads` threads, of which
-  // the caller is one. While another caller holds the pool, the caller works alone.
+  // the caller is one. While another caller holds the pool, the caller works alone. Throws
+  // std::bad_alloc, once all threads are done, when one of them ran out of memory.
   void run(int64_t threads, int64_t count, const Task& task) {
     std::unique_lock<std::mutex> mine(busy_, std::defer_lock);
     int64_t others = std::min(threads, count) - 1;
@@ -25,7 +28,12 @@ class Pool {
     }
     {
       std::lock_guard<std::mutex> lock(state_);
-      for (; started_ < others; started_++) std::thread(&Pool::serve, this, round_).detach();
+      try {
+        for (; started_ < others; started_++) std::thread(&Pool::serve, this, round_).detach();
+      } catch (const std::system_error&) {
+        others = started_;  // the machine gives no more threads
+      }
+      failed_ = false;
       task_ = &task;
       count_ = count;
       next_ = 0;
@@ -38,11 +46,19 @@ class Pool {
     working_ -= seats_;  // nobody waits for threads that had not yet woken up
     seats_ = 0;
     done_.wait(lock, [this] { return working_ == 0; });
+    if (failed_) throw std::bad_alloc();
   }
+
+  // Whether this call will throw, so that nobody need wait for what a thread has left undone.
+  bool failed() const { return failed_; }
 
  private:
   void work() {
-    for (int64_t i; (i = next_.fetch_add(1)) < count_;) (*task_)(i);
+    try {
+      for (int64_t i; !failed_ && (i = next_.fetch_add(1)) < count_;) (*task_)(i);
+    } catch (const std::bad_alloc&) {
+      failed_ = true;
+    }
   }
 
   void serve(uint64_t seen) {
@@ -63,6 +79,7 @@ class Pool {
   std::condition_variable wake_, done_;
   const Task* task_ = nullptr;
   std::atomic<int64_t> next_{0};
+  std::atomic<bool> failed_{false};
   int64_t count_ = 0, seats_ = 0, working_ = 0, started_ = 0;
   uint64_t round_ = 0;
 };
