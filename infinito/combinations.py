@@ -175,8 +175,21 @@ def _dpo_faults(run: RunConf) -> Iterable[str]:
             f"`dpo.loss_weights` has {len(dpo.loss_weights)} numbers for {len(dpo.loss)} losses: "
             "give one for each, or `dpo.loss_weights=null`"
         )
+    if not dpo.loss:
+        yield "`dpo.loss` is empty: name one at least, e.g. `dpo.loss=sigmoid`"
+    if twice := sorted({name for name in dpo.loss if dpo.loss.count(name) > 1}):
+        yield (
+            f"`dpo.loss` has {', '.join(twice)} twice: name each loss once, and weigh it with "
+            "`dpo.loss_weights`"
+        )
     if "exo_pair" in dpo.loss and not dpo.label_smoothing:
         yield "`dpo.loss=exo_pair` needs smoothing, e.g. `dpo.label_smoothing=0.001`"
+    if dpo.label_smoothing and dpo.loss and not set(config.SMOOTHED_LOSSES) & set(dpo.loss):
+        yield (
+            f"`dpo.label_smoothing`={dpo.label_smoothing:g} means nothing to `dpo.loss`="
+            f"{'+'.join(dpo.loss)}; it is of {', '.join(config.SMOOTHED_LOSSES)}. "
+            "Use `dpo.loss=cdpo` or `dpo.label_smoothing=0`"
+        )
     has_adapters = isinstance(run.model, config.PretrainedConf) and run.model.trainable == "lora"
     if dpo.reference == "adapter_off" and not has_adapters:
         yield (
@@ -185,6 +198,37 @@ def _dpo_faults(run: RunConf) -> Iterable[str]:
         )
     if "adapter" in dpo.export and not has_adapters:
         yield "`dpo.export` asks for an adapter, and this model has none: `dpo.export=model`"
+    if run.attention.learned_scale and has_adapters:  # λ trains beside them and is in neither
+        if dpo.reference == "adapter_off":
+            yield (
+                "`dpo.reference=adapter_off` leaves a λ that `attention.learned_scale=true` "
+                "trains as it is then. Use `dpo.reference=precomputed`"
+            )
+        if "adapter" in dpo.export:
+            yield (
+                "an adapter alone has no place for the λ of `attention.learned_scale=true`. "
+                "Use `dpo.export=model`"
+            )
+    is_new = run.checkpoint is None and not isinstance(run.model, config.PretrainedConf)
+    if "gguf" in dpo.export and is_new:
+        yield (
+            "`dpo.export` asks for GGUF, which is written for Llama, Qwen2 and GPT-2, not for a "
+            f"new `model`={run.model.name}: `dpo.export=model`"
+        )
+    if run.task == "dpo":
+        yield from _unread_by_dpo(run)
+
+
+def _unread_by_dpo(run: RunConf) -> Iterable[str]:
+    trainer = run.trainer
+    for key, is_set, mend in (
+        ("compile=true", trainer.compile, "compile=false"),
+        ("chunked_loss=true", trainer.chunked_loss, "chunked_loss=false"),
+        (f"stop_bad={trainer.stop_bad}", trainer.stop_bad is not None, "stop_bad=null"),
+        ("strategy=fsdp", trainer.strategy == "fsdp", "strategy=auto"),
+    ):
+        if is_set:
+            yield f"`trainer.{key}` is not for `task=dpo`. Use `trainer.{mend}`"
 
 
 def _rl_faults(run: RunConf) -> Iterable[str]:

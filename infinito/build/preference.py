@@ -65,7 +65,8 @@ def pair_texts(run: RunConf) -> tuple[TextPairs, TextPairs]:
     training = read(data.path, data.subset)
     if data.held_out_path is not None:
         return training, read(data.held_out_path, data.held_out_subset)
-    refuse([], data.on_bad_row, training.source, len(training.pairs))
+    if not training.pairs:
+        refuse(training.bad, data.on_bad_row, training.source, 0)
     return parted(training, data.held_out_fraction)
 
 

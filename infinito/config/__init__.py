@@ -15,7 +15,7 @@ from infinito.config.data import (
     WikiText2Conf,
     WrittenTextConf,
 )
-from infinito.config.dpo import LOSSES, TRL_NAMES, DpoConf
+from infinito.config.dpo import LOSSES, SMOOTHED_LOSSES, TRL_NAMES, DpoConf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.memory import MemoryConf, memory_faults
@@ -32,6 +32,7 @@ __all__ = [
     "METRICS",
     "OWN",
     "REWARDS",
+    "SMOOTHED_LOSSES",
     "TASKS",
     "TRL_NAMES",
     "VARIANTS",

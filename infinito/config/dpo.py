@@ -28,6 +28,9 @@ LOSSES = (
 )
 """Names of the losses (`infinito.objectives.preference`)."""
 
+SMOOTHED_LOSSES = ("cdpo", "robust", "exo_pair", "aot", "aot_unpaired")
+"""Those that read `label_smoothing`."""
+
 
 @dataclass
 class DpoConf:

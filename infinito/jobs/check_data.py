@@ -12,7 +12,7 @@ from rich.console import Console
 from infinito import build, runs
 from infinito.config import RunConf
 from infinito.data.preferences.checking import findings, overlap
-from infinito.data.preferences.pair_set import tokenize_pairs
+from infinito.data.preferences.pair_set import TextPairs, read_pairs, tokenize_pairs
 from infinito.summary import print_table, write_json
 from infinito.trainer.loading import open_trained
 
@@ -39,7 +39,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 
 def examined(run: RunConf) -> dict[str, Any]:
     """The findings of training and held-out pairs, and what they share."""
-    texts = build.pair_texts(run)
+    texts = texts_of(run)
     tokenizer = (
         build.new_tokenizer(run, texts[0])
         if run.checkpoint is None
@@ -54,6 +54,16 @@ def examined(run: RunConf) -> dict[str, Any]:
         "window": run.data.block_size,
         "tokens": len(tokenizer),
     }
+
+
+def texts_of(run: RunConf) -> tuple[TextPairs, TextPairs]:
+    """Training and held-out pairs; a file of bad rows alone is all training, to be told of."""
+    data = build.pairs_conf(run)
+    if data.path is not None and data.held_out_path is None:
+        whole = read_pairs(data.path, data.subset, data.max_rows)
+        if whole.bad and not whole.pairs:
+            return whole, TextPairs(f"{whole.source}, held-out part", [], [])
+    return build.pair_texts(run)
 
 
 def rows(found: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from infinito.jobs.answers import answers
 from infinito.jobs.dpo_outputs import Clock, Outcome, write_outputs
 from infinito.jobs.recording import is_first_process, recorded, use_threads
 from infinito.jobs.score_pairs import preference_scores
+from infinito.models.gguf_export import check_gguf
 from infinito.models.layout_probe import Layout, choose_layout
 from infinito.models.log_prob_table import log_prob_table
 from infinito.reports.dpo_report import failed
@@ -54,6 +55,8 @@ class Prepared:
             texts = build.pair_texts(run)
             self.policy = build.policy(run, texts[0])
             model = self.policy.model
+            if "gguf" in run.dpo.export:
+                check_gguf(model, self.policy.tokenizer)
             self.encode = build.pair_tokenizer(run, self.policy.tokenizer, build.vocab_of(model))
             self.training, self.held_out = (
                 build.pair_set(run, each, self.encode) for each in texts

@@ -25,6 +25,15 @@ _ROTATED = re.compile(r"\.self_attn\.(?P<part>[qk])_proj\.")
 _NO_WEIGHT = re.compile(r"\.attn\.(masked_)?bias$")
 
 
+def check_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Checks that a model and its tokenizer can be written, which takes a training to try.
+
+    Raises:
+        ConfigError: see `write_gguf`.
+    """
+    _opened(model, tokenizer, None)
+
+
 def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
     """Writes a model with its tokenizer, whole or not at all.
 
@@ -32,6 +41,24 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path:
         ConfigError: the `gguf` package is missing, the model is of no supported family, or its
             tokenizer has no form in GGUF.
     """
+    partial = path.with_name(f"{path.name}.partial")
+    writer = _opened(model, tokenizer, partial)
+    try:
+        for name, values in tensors(model):
+            writer.add_tensor(name, values)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    except BaseException:
+        writer.close()
+        partial.unlink(missing_ok=True)
+        raise
+    writer.close()
+    partial.replace(path)
+
+
+def _opened(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path | None) -> Any:
+    """A `gguf.GGUFWriter` that has all but the weights; nothing is written yet."""
     try:
         import gguf
     except ImportError:
@@ -45,22 +72,10 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path:
             f"GGUF is written for {', '.join(FAMILIES)}, not for {family}: leave gguf out of "
             "`dpo.export`, e.g. `dpo.export=[model]`"
         )
-    partial = path.with_name(f"{path.name}.partial")
-    writer = gguf.GGUFWriter(str(partial), family)
-    try:
-        add_settings(writer, model.config)
-        add_tokenizer(writer, tokenizer, vocab=model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
-        for name, values in tensors(model):
-            writer.add_tensor(name, values)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-    except BaseException:
-        writer.close()
-        partial.unlink(missing_ok=True)
-        raise
-    writer.close()
-    partial.replace(path)
+    writer = gguf.GGUFWriter(path, family)
+    add_settings(writer, model.config)
+    add_tokenizer(writer, tokenizer, vocab=model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
+    return writer
 
 
 def add_settings(writer: Any, config: Any) -> None:

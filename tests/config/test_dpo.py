@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from infinito.composition import check
-from infinito.config import LOSSES, TRL_NAMES
+from infinito.config import LOSSES, SMOOTHED_LOSSES, TRL_NAMES
 from infinito.errors import ConfigError
 from infinito.objectives import preference
+from infinito.objectives.preference_objective import PreferenceObjective
 from infinito.paths import conf_dir
 
 
@@ -31,6 +33,22 @@ def test_names_of_trl_are_answered_with_the_key_of_today(group: str) -> None:
         assert f"called so is {TRL_NAMES[name]} here" in answered[f"{group}{name}"]
 
 
+def test_smoothing_is_of_the_losses_that_read_it() -> None:
+    assert {name for name in LOSSES if reads_smoothing(name)} == set(SMOOTHED_LOSSES)
+
+
+def reads_smoothing(name: str) -> bool:
+    values = (torch.tensor([each], dtype=torch.float64) for each in (-3.0, -4, -3.5, -3, 5, 6))
+    pairs = preference.PairLogProbs(*values)
+    first, second = (
+        PreferenceObjective({name: 1.0}, label_smoothing=each)(pairs) for each in (0.1, 0.2)
+    )
+    return not torch.equal(first, second)
+
+
+LEARNED = "model=pretrained model.path=x attention=l1 attention.learned_scale=true"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -38,6 +56,16 @@ def test_names_of_trl_are_answered_with_the_key_of_today(group: str) -> None:
         ("dpo.beta=0", "expected a number above 0"),
         ("dpo.label_smoothing=0.5", "at least 0 and below 0.5"),
         ("dpo.loss=exo_pair", "dpo.label_smoothing=0.001"),
+        ("dpo.loss=[]", "e.g. `dpo.loss=sigmoid`"),
+        ("dpo.loss=[sigmoid,sigmoid] dpo.loss_weights=[1,2]", "sigmoid twice"),
+        ("dpo.label_smoothing=0.2", "`dpo.loss=cdpo` or"),
+        ("dpo.export=[gguf]", "new `model`=distance_lm"),
+        (f"{LEARNED} dpo.reference=adapter_off", "`dpo.reference=precomputed`"),
+        (f"{LEARNED} dpo.export=adapter", "no place for the λ"),
+        ("trainer.compile=true", "`trainer.compile=false`"),
+        ("trainer.chunked_loss=true", "`trainer.chunked_loss=false`"),
+        ("trainer.stop_bad=median", "`trainer.stop_bad=null`"),
+        ("trainer.strategy=fsdp", "`trainer.strategy=auto`"),
         ("dpo.loss_weights=[1,2]", "2 numbers for 1 losses"),
         ("dpo.reference=adapter_off", "model.trainable=lora"),
         ("dpo.export=adapter", "dpo.export=model"),

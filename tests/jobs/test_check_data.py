@@ -31,6 +31,18 @@ def test_the_bundled_pairs_are_healthy(tmp_path: Path) -> None:
     assert report["overlap"]["prompts"]["count"] == 0
 
 
+def test_a_file_of_bad_rows_alone_is_examined(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(json.dumps({"question": "Why?", "chosen": "a", "rejected": "b"}) + "\n[]\n")
+    report = examined(tmp_path, f"data.path={path}")
+    kinds = report["training"]["bad_rows"]["by_kind"]
+    assert kinds == {"no shared prompt": 1, "not an object": 1}
+    assert report["held_out"]["rows"] == 0
+    assert "row 0: has no prompt" in capsys.readouterr().out
+
+
 def test_everything_that_was_hidden_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -260,6 +260,24 @@ def saved(folder: Path, name: str, **changes: Any) -> Path:
     return folder
 
 
+def test_a_file_of_bad_rows_alone_says_what_is_wrong(tune: Tune, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"prompt": "x", "chosen": null, "rejected": "b"}\n' * 2)
+    with pytest.raises(DataError, match=r"2 of 2 rows cannot be used .*\n.*null as `chosen`"):
+        tune(f"data.path={path}")
+    with pytest.raises(DataError, match=r"all rows were dropped \(2 null field\)"):
+        tune(f"data.path={path}", "data.on_bad_row=drop", folder="dropped")
+
+
+def test_what_gguf_cannot_hold_is_refused_before_training(
+    small: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    folder = saved(tmp_path / "neox", "gpt_neox")
+    run = small("model=pretrained", f"model.path={folder}", "dpo.export=gguf", "data.chat=false")
+    with pytest.raises(ConfigError, match=r"not for gpt_neox|need the gguf package"):
+        dpo.Prepared(run, Console(quiet=True))
+
+
 def test_held_out_pairs_are_probed_too(small: Callable[..., RunConf], tmp_path: Path) -> None:
     """Training pairs fit in a window of 8 tokens, held-out ones do not."""
     run = small(
