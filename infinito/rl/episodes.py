@@ -111,8 +111,11 @@ class Episodes:
             (int(seed), int(number), 1, int(step))
             for seed, number, step in zip(self.seeds, self.numbers, self.steps, strict=True)
         ]
-        for windows in self.text.drawn(seeds, self.rules.inner_steps, self.rules.batch_size):
-            self.learners.train(windows, weights[:, 0], weights[:, 1])
+        batches = self.text.drawn(seeds, self.rules.inner_steps, self.rules.batch_size)
+        with torch.random.fork_rng(devices=[]):  # else dropout would tell policies apart
+            torch.manual_seed(int(np.random.default_rng(seeds[0]).integers(2**63)))
+            for windows in batches:
+                self.learners.train(windows, weights[:, 0], weights[:, 1])
         before, self.metrics = self.metrics, self.learners.measure(self.text.probe)
         self.steps += 1
         coherent = self.metrics.coherence > COHERENT

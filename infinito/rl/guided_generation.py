@@ -111,9 +111,15 @@ def written(
             )
         text.actions.append(action)
         left -= every
-        if text.ids.shape[1] < before + asked["max_new_tokens"]:
-            break  # the end of the document
+        if text.ids.shape[1] < before + asked["max_new_tokens"] or _is_end(model, text.ids, asked):
+            break
     return text
+
+
+def _is_end(model: PreTrainedModel, ids: Tensor, options: dict[str, Any]) -> bool:
+    """Whether the last token ends the document, as `generate` sees it."""
+    end = options.get("eos_token_id", model.generation_config.eos_token_id)  # type: ignore[union-attr]
+    return int(ids[0, -1]) in (end if isinstance(end, list) else [end])
 
 
 @dataclass

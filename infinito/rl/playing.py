@@ -44,7 +44,7 @@ def played(
         choose: The policy.
         episodes: How many. Episode i has seed (seed, i) and goes through the start states in turn.
         seed: Of all of them.
-        envs: How many run side by side; changes nothing but the speed.
+        envs: How many run side by side; changes nothing but the speed, and the masks of dropout.
     """
     parts = []
     for numbers in np.array_split(np.arange(episodes), -(-episodes // envs)):

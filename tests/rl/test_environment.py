@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
+from infinito.build import rl as rl_build
+from infinito.config import RunConf
 from infinito.errors import NonFiniteError
 from infinito.rl.controls import MIXED, PHI, TEXT
 from infinito.rl.environment import ScheduleEnv
@@ -150,3 +154,28 @@ def test_a_saved_state_goes_on_with_the_same_bits(new_episodes: Make) -> None:
             resumed.restart(resumed.over)
         assert np.array_equal(resumed.observations, seen[step])
     assert torch.equal(whole.learners.weights, resumed.learners.weights)
+
+
+def test_dropout_is_the_same_for_paired_episodes(
+    rl_configured: Callable[..., RunConf], ground: rl_build.Ground
+) -> None:
+    """Whatever a policy has drawn before, the same actions give the same weights."""
+    model = copy.deepcopy(ground.model)
+    for module in model.modules():
+        if hasattr(module, "dropout"):
+            module.dropout = 0.3
+    dropping = dataclasses.replace(ground, model=model)
+    weights = []
+    for seed in (0, 1):
+        episodes = rl_build.episodes(rl_configured(), dropping, "train", 2, 5)
+        episodes.restart(np.ones(2, dtype=bool))
+        torch.manual_seed(seed)
+        drawn = torch.get_rng_state()
+        episodes.step(np.array([0, 2]))
+        assert torch.equal(torch.get_rng_state(), drawn)
+        weights.append(episodes.learners.weights.detach().clone())
+    assert torch.equal(*weights)
+    plain = rl_build.episodes(rl_configured(), ground, "train", 2, 5)
+    plain.restart(np.ones(2, dtype=bool))
+    plain.step(np.array([0, 2]))
+    assert not torch.equal(plain.learners.weights, weights[0])

@@ -40,6 +40,19 @@ def test_before_there_is_a_phi_text_is_taken(ground: rl_build.Ground) -> None:
     assert len(text.phi) == 2
 
 
+def test_the_end_of_the_document_on_the_last_place_of_a_piece_ends_the_text(
+    ground: rl_build.Ground,
+) -> None:
+    prompt = ground.text.probe[:1, :9]
+    plain = ground.model.generate(input_ids=prompt, **OPTIONS)  # type: ignore[operator]
+    ids = plain[0, 9:].tolist()
+    place = next(i for i in range(1, 9) if ids[i] not in ids[:i])
+    for asked in (ids[place], [ids[place]]):
+        options = {**OPTIONS, "eos_token_id": asked}
+        text = written(ground.model, prompt, lambda _: 0, Calibration(), options, place + 1, 12)
+        assert text.ids[0, 9:].tolist() == ids[: place + 1]
+
+
 def test_what_is_observed_is_the_models_loss(ground: rl_build.Ground) -> None:
     ids = ground.text.probe[:1]
     metrics = measured(ground.model.eval(), ids, Calibration())
