@@ -456,7 +456,7 @@ def test_earlier_trials_may_cover_the_space(
 
 
 def test_conditions_and_defaults_see_what_the_parameters_fix(swept: Swept) -> None:
-    params = "hydra.sweeper.params={n:'6',x:'choice(1,2,3,4,5,6)',kind:'good,bad'}"
+    params = "+hydra.sweeper.params={n:'6',x:'choice(1,2,3,4,5,6)',kind:'good,bad'}"
     condition = "hydra.sweeper.conditions=['n % x == 0']"
     folder = swept(params, condition, "hydra.sweeper.n_trials=8", space=())
     assert {point["x"] for point in proposals(folder)} == {1, 2, 3, 6}
@@ -466,7 +466,7 @@ def test_conditions_and_defaults_see_what_the_parameters_fix(swept: Swept) -> No
     ("override", "fault"),
     [
         ("direction=3", "`hydra.sweeper.direction`=3: expected `minimize` or `maximize`, or a"),
-        ("exploration=-1", "`exploration`=-1; expected 0 or more"),
+        ("exploration=-1", "`exploration`=-1.0; expected 0 or more"),
         ("max_depth=-3", "`max_depth`=-3; expected 0 or more"),
     ],
 )
