@@ -68,6 +68,7 @@ class RlSchedulerTask(LightningModule):
         self.description = description
         self.policy = stepped.ppo.policy
         self.saved: dict[str, Any] | None = None
+        self.played: tuple[Played, Played] | None = None
         self.last_report: dict[str, float] = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -96,7 +97,12 @@ class RlSchedulerTask(LightningModule):
         """Plays the likeliest actions from held-out start states, and from those of training."""
         choose = agent(self.policy, sampled=False)
         with torch.inference_mode(False), torch.enable_grad():  # episodes train language models
-            held_out, train = self.play(choose, "valid"), self.play(choose, "train")
+            self.played = self.play(choose, "valid"), self.play(choose, "train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Judges what was played: once, as a signal may leave a validation before its end."""
+        assert self.played is not None
+        held_out, train = self.played
         returns = held_out.returns
         gap, gap_p = gap_test(train.returns, returns)
         decline_p = self.monitor.judge(returns)

@@ -29,6 +29,7 @@ from infinito.rl.learners import Learners
 from infinito.rl.policy_files import imported
 from infinito.rl.stepping import SteppedPPO
 from infinito.runs import effective_values, saved_values
+from infinito.tasks.rl_scheduler import RlSchedulerTask
 from infinito.trainer.checkpoint_io import read_checkpoint, write_checkpoint
 from infinito.trainer.interruption import Interrupted
 
@@ -102,6 +103,27 @@ def test_metrics_are_logged_once_against_environment_steps(finished: Path) -> No
     events = EventAccumulator(str(finished / "tensorboard")).Reload()
     for tag in ("rl/phi", "rl/entropy_nats", "rl/reward/band", "val/return", "val/gap_p"):
         assert [event.step for event in events.Scalars(tag)] == [15, 30, 45], tag
+
+
+def test_a_validation_left_on_a_signal_is_judged_once(
+    rl_configured: Make, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = RlSchedulerTask.validation_step, []
+
+    def hooked(self: RlSchedulerTask, batch: int, batch_idx: int) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RlSchedulerTask, "validation_step", hooked)
+        with pytest.raises(Interrupted, match="resume="):
+            program.execute(rl_configured("rl.export_zip=true"), tmp_path / "stopped")
+    resumed(tmp_path / "stopped")
+    assert_same_run(finished, tmp_path / "stopped")
+    events = EventAccumulator(str(tmp_path / "stopped/tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("val/return")] == [15, 30, 45]
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
