@@ -80,6 +80,9 @@ def difference(first: Runs, second: Runs, column: str) -> tuple[float, float, fl
     draws = np.zeros(5000)
     for task in sorted(by_task):
         values = np.sort(by_task[task])
+        if len(values) < 2:  # one run has no spread to draw from
+            draws += np.nan
+            continue
         draws += rng.choice(values, (5000, len(values))).mean(axis=1) / len(by_task)
     low, high = np.quantile(draws, [0.025, 0.975])
     middle = np.mean([np.mean(values) for values in by_task.values()])
@@ -119,10 +122,9 @@ def write_table(table: dict[str, Runs], tasks: list[str]) -> None:
             continue
         found = [difference(table[OURS], table[name], column) for column in ("50", "200")]
         cells = [f"{d:+.4f} [{low:+.4f}, {high:+.4f}] ({n})" for d, low, high, n in found]
-        lines.append(
-            f"| {LABELS[name]} | {' | '.join(cells).replace('+nan [+nan, +nan] (0)', '–')} |"
-        )
-    lines += ["", "Regret by task at 50 / 200:", ""]
+        row = " | ".join(cells).replace("+nan [+nan, +nan] (0)", "–").replace("[+nan, +nan]", "–")
+        lines.append(f"| {LABELS[name]} | {row} |")
+    lines += ["", "Regret by task at 50 / 200, each sampler over its own seeds:", ""]
     heads = " | ".join(LABELS[name] for name in names)
     lines += [f"| task | {heads} |", "|---" * (len(names) + 1) + "|"]
     for task in tasks:
