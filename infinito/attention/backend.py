@@ -14,8 +14,7 @@ class Request(NamedTuple):
 
     `kernel` is the score that is left once a metric is prepared: dot (q·k), l1 (−‖q−k‖₁), l2
     (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ). `factor` is what it is multiplied
-    with, λ and 1/√dim; a λ that is learned, and every factor for a backend that does not take one,
-    is folded into queries and keys beforehand.
+    with, λ and 1/√dim; a λ that is learned is folded into queries and keys beforehand.
     `grad` says that a gradient will be asked for, `free_mask` that a whole mask is given instead of
     causality and padding.
     """
@@ -67,7 +66,7 @@ class Backend(NamedTuple):
     `backend="auto"` passes it over although it could serve, or None. Both run on every call: keep
     them to a few comparisons. A backend that `takes_mask` also takes, in the place of the key
     padding, a bool mask (batch or 1, heads or 1, time_q, time_k) that says all about who sees
-    whom; one that `takes_factor` minds `request.factor`, the others always find 1 there.
+    whom.
     """
 
     name: str
@@ -75,7 +74,6 @@ class Backend(NamedTuple):
     unable: Callable[[Request], str | None]
     unwise: Callable[[Request], str | None] = lambda _: None
     takes_mask: bool = False
-    takes_factor: bool = False
 
     def obstacle(self, request: Request) -> str | None:
         """Return why this backend cannot serve a request, or None."""

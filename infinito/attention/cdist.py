@@ -44,4 +44,4 @@ def _unwise(request: Request) -> str | None:
     return f"it is for up to {longest} keys" if request.time_k > longest else None
 
 
-BACKEND = Backend("cdist", _attend, _unable, _unwise, takes_mask=True, takes_factor=True)
+BACKEND = Backend("cdist", _attend, _unable, _unwise, takes_mask=True)

@@ -178,4 +178,4 @@ def _unable(_: Request) -> str | None:
     return None
 
 
-BACKEND = Backend("chunked", _attend, _unable, takes_mask=True, takes_factor=True)
+BACKEND = Backend("chunked", _attend, _unable, takes_mask=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infinito.attention.precision import widen
+from infinito.attention.precision import products, widen
 
 KERNEL = "dot"
 
@@ -26,7 +26,7 @@ def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
 
     A zero vector has cosine 0 with every other.
     """
-    return unit(widen(queries)) @ unit(widen(keys)).transpose(-2, -1)
+    return products(unit(widen(queries)), unit(widen(keys)))
 
 
 def factor(scale: float | Tensor, _dim: int) -> float | Tensor:

@@ -6,14 +6,14 @@ import math
 
 from torch import Tensor
 
-from infinito.attention.precision import widen
+from infinito.attention.precision import products
 
 KERNEL = "dot"
 
 
 def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
     """Return q·k (…, time_q, time_k) of queries (…, time_q, dim), keys (…, time_k, dim)."""
-    return widen(queries) @ widen(keys).transpose(-2, -1)
+    return products(queries, keys)
 
 
 def factor(scale: float | Tensor, dim: int) -> float | Tensor:

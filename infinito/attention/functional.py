@@ -37,7 +37,8 @@ def distance_attention(
         p: exponent of metric lp, at least 1.
         causal: query i sees key j when j <= i + time_k − time_q.
         dropout_p: probability with which a weight is dropped.
-        key_padding: bool (batch, time_k), True for a real token; or bool (batch or 1, heads or 1,
+        key_padding: bool (batch, time_k), True for a real token (what hides behind False must be
+            finite all the same: a weight of 0 times NaN is NaN); or bool (batch or 1, heads or 1,
             time_q, time_k), which then replaces `causal`. A row that sees no key is 0.
         backend: a name in `registry.BACKENDS`, or "auto".
 
@@ -109,9 +110,6 @@ def attend_prepared(
     request = describe(queries, keys, values, kernel, factor, p, causal, dropout_p, key_padding)
     note(AttentionCall(queries, keys, kernel, factor, p, causal, key_padding))
     chosen = choose_backend(request, backend)
-    if factor != 1.0 and not chosen.takes_factor:
-        queries, keys = KERNELS[kernel].fold(queries, keys, factor)
-        request = request._replace(factor=1.0)
     return chosen.attend(queries, keys, values, request, key_padding)
 
 
@@ -131,15 +129,15 @@ def describe(
     Raises:
         ValueError: shapes that do not fit together.
     """
-    batch, heads, time_q, dim = queries.shape
-    _, kv_heads, time_k, value_dim = values.shape
-    if keys.shape != (batch, kv_heads, time_k, dim) or heads % kv_heads or not time_k:
+    if not fit(queries, keys, values):
         raise ValueError(
             f"queries {tuple(queries.shape)}, keys {tuple(keys.shape)} and values "
             f"{tuple(values.shape)} do not fit: expected (batch, heads, time_q, dim), "
             "(batch, kv_heads, time_k, dim), (batch, kv_heads, time_k, value_dim), kv_heads "
             "dividing heads, time_k at least 1."
         )
+    batch, heads, time_q, dim = queries.shape
+    _, kv_heads, time_k, value_dim = values.shape
     free_mask = key_padding is not None and key_padding.ndim == 4
     if key_padding is not None:
         check_mask(key_padding, batch, heads, time_q, time_k)
@@ -165,6 +163,16 @@ def describe(
         free_mask,
         factor,
     )
+
+
+def fit(queries: Tensor, keys: Tensor, values: Tensor) -> bool:
+    """Return whether these shapes are those of one attention."""
+    if not queries.ndim == keys.ndim == values.ndim == 4:
+        return False
+    batch, heads, _, dim = queries.shape
+    _, kv_heads, time_k, _ = values.shape
+    divides = kv_heads > 0 and heads % kv_heads == 0
+    return divides and time_k > 0 and keys.shape == (batch, kv_heads, time_k, dim)
 
 
 def check_mask(mask: Tensor, batch: int, heads: int, time_q: int, time_k: int) -> None:

@@ -195,4 +195,4 @@ def _unwise(request: Request) -> str | None:
     return None
 
 
-BACKEND = Backend("fused_cpu", _attend, _unable, _unwise, takes_factor=True)
+BACKEND = Backend("fused_cpu", _attend, _unable, _unwise)

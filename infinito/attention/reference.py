@@ -87,4 +87,4 @@ def _unable(_: Request) -> str | None:
     return None
 
 
-BACKEND = Backend("reference", _attend, _unable, takes_mask=True, takes_factor=True)
+BACKEND = Backend("reference", _attend, _unable, takes_mask=True)

@@ -106,7 +106,7 @@ def _fused(
     reference, total = tensors["softmax"].unbind(-1)
     weighted, best = tensors["statistics"].unbind(-1)
     log_sum_exp = (reference + total.log2()) * math.log(2)
-    seen = total > 0
+    seen = total != 0  # a row with NaN sees keys
     return RowStatistics(
         log_sum_exp,
         (log_sum_exp - weighted / total * math.log(2)).where(seen, 0.0).clamp_min(0.0),

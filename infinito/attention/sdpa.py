@@ -94,4 +94,4 @@ def _unable(request: Request) -> str | None:
     return None if served else f"it has dot, cosine and sq_l2, not {request.kernel}"
 
 
-BACKEND = Backend("sdpa", _attend, _unable, takes_mask=True, takes_factor=True)
+BACKEND = Backend("sdpa", _attend, _unable, takes_mask=True)

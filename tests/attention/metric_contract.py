@@ -101,6 +101,12 @@ class MetricContract:
                 assert scores[1, 2, i, j].item() == pytest.approx(by_hand, rel=1e-12)
         assert METRICS[self.metric].factor(2.0, 16) == pytest.approx(2 * self.factor(16))
 
+    def test_score_is_float32_inside_autocast(self) -> None:
+        queries, keys, _ = self.tensors(3, 5, dtype=torch.float32)
+        outside = METRICS[self.metric].score(queries, keys, self.p)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(METRICS[self.metric].score(queries, keys, self.p), outside)
+
     def test_weights_are_a_causal_distribution(self) -> None:
         tensors = self.tensors()
         out, weights = reference_attention(*tensors, metric=self.metric, p=self.p)

@@ -42,13 +42,19 @@ def test_a_learned_scale_is_folded_in(metric: str) -> None:
 
 @pytest.mark.parametrize(
     ("heads", "kv_heads", "cut"),
-    [(4, 3, slice(None)), (2, 4, slice(None)), (4, 2, slice(0, 0))],
-    ids=["heads do not group", "more key heads", "no keys"],
+    [(4, 3, slice(None)), (2, 4, slice(None)), (4, 0, slice(None)), (4, 2, slice(0, 0))],
+    ids=["heads do not group", "more key heads", "no key heads", "no keys"],
 )
 def test_shapes_that_do_not_fit(heads: int, kv_heads: int, cut: slice) -> None:
     queries, keys, values = tensors(heads, kv_heads)
     with pytest.raises(ValueError, match=r"do not fit: expected .*kv_heads dividing heads"):
         distance_attention(queries, keys[:, :, cut], values[:, :, cut], metric="dot")
+
+
+def test_three_axes_are_refused() -> None:
+    queries, keys, values = (tensor[0] for tensor in tensors())
+    with pytest.raises(ValueError, match=r"do not fit: expected \(batch, heads, time_q, dim\)"):
+        distance_attention(queries, keys, values, metric="dot")
 
 
 @pytest.mark.parametrize(

@@ -48,3 +48,15 @@ def test_log_sum_exp_of_distances_is_worked_by_hand():
     queries, keys = torch.zeros(1, 1, 2, 1), torch.tensor([0.0, 1.0]).view(1, 1, 2, 1)
     found = row_statistics(queries, keys, metric="l1").log_sum_exp[0, 0]
     torch.testing.assert_close(found, torch.tensor([0.0, math.log(1 + math.exp(-1))]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_row_of_nan_is_not_one_that_sees_nothing(dtype):
+    """On the fused path (float32) and in blocks (float64)."""
+    queries, keys = torch.randn(2, 1, 1, 6, 8, dtype=dtype)
+    queries[..., 5, 0] = torch.nan
+    found = row_statistics(queries, keys, metric="l1")
+    assert found.mean[0, 0, 5] == pytest.approx(1 / 6)
+    for statistic in (found.log_sum_exp, found.entropy, found.largest):
+        assert statistic[0, 0].isnan().tolist() == [False] * 5 + [True]
+    assert math.isnan(found.means()["max"])

@@ -38,4 +38,4 @@ def _unwise(_: Request) -> str | None:
     return "it is tested in an interpreter and was never timed on a GPU: choose it by name"
 
 
-BACKEND = Backend("triton", _attend, _unable, _unwise, takes_factor=True)
+BACKEND = Backend("triton", _attend, _unable, _unwise)
