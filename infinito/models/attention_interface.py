@@ -70,9 +70,8 @@ def attend(
     Raises:
         ConfigError: an option that is refused, or a mask that is a bias.
     """
-    for name, meaning in REFUSED.items():
-        if options.get(name) is not None:
-            raise refusal(module, meaning)
+    if reason := more_than_scores(attention_mask, options):
+        raise refusal(module, reason)
     settings = getattr(module.config, "distance_attention", None) or {}
     scale = scale_of(module, settings)
     if metric == "dot" and scaling is not None:
@@ -83,7 +82,7 @@ def attend(
         "p": settings.get("p"),
         "causal": getattr(module, "is_causal", True) if is_causal is None else is_causal,
         "dropout_p": dropout,
-        "key_padding": as_visible(module, attention_mask, query),
+        "key_padding": as_visible(attention_mask, query),
     }
     weights = None
     if wants_weights(module, query.shape[1]):
@@ -121,18 +120,21 @@ def wants_weights(module: nn.Module, heads: int) -> bool:
     return "attentions" in (_active_collector.get() or ())
 
 
-def as_visible(module: nn.Module, mask: Tensor | None, query: Tensor) -> Tensor | None:
-    """Return a mask as `distance_attention` takes it.
+def more_than_scores(mask: Tensor | None, options: dict[str, Any]) -> str | None:
+    """Return what an attention asked for like this is besides scores and who sees whom, or None."""
+    for name, meaning in REFUSED.items():
+        if options.get(name) is not None:
+            return meaning
+    if mask is None or mask.ndim == 2 or mask.dtype == torch.bool or torch.compiler.is_compiling():
+        return None
+    only_hides = mask.le(torch.finfo(mask.dtype).min / 2) | mask.eq(0)
+    return None if only_hides.all() else "its mask adds a bias to the scores"
 
-    Raises:
-        ConfigError: a mask of numbers that do more than hide keys.
-    """
+
+def as_visible(mask: Tensor | None, query: Tensor) -> Tensor | None:
+    """Return a mask as `distance_attention` takes it."""
     if mask is None or mask.ndim == 2:
         return mask
-    if mask.dtype != torch.bool and not torch.compiler.is_compiling():
-        hidden = mask <= torch.finfo(mask.dtype).min / 2
-        if not (hidden | (mask == 0)).all():
-            raise refusal(module, "its mask adds a bias to the scores")
     mask = whole_mask(mask)
     if mask.shape[1] == mask.shape[2] == 1:
         return mask[:, 0, 0].expand(query.shape[0], -1)

@@ -21,6 +21,7 @@ from infinito.attention.observation import (
     watched_attention,
 )
 from infinito.errors import ConfigError
+from infinito.models.attention_interface import more_than_scores
 from infinito.models.visibility import whole_mask
 from infinito.objectives.phi import PhiComponents, phi_components, sampled_rows
 
@@ -50,7 +51,8 @@ def observed(model: nn.Module) -> Iterator[Observation]:
     """Watch the forward pass that is made inside.
 
     Raises:
-        ConfigError: the model computes its attention where nobody can see it.
+        ConfigError: the model computes its attention where nobody can see it, or it is more than
+            scores (softcapping, sinks, a bias), whose breadth would be wrong.
     """
     with watched_layers(model) as calls:
         seen = Observation(calls)
@@ -130,6 +132,11 @@ class _Watched:
         scaling: float | None = None,
         **options: Any,
     ) -> Any:
+        if reason := more_than_scores(attention_mask, options):
+            raise ConfigError(
+                f"the attention of {type(module).__name__} cannot be watched: {reason}. Use "
+                "`objective=language memory=none`"
+            )
         factor = query.shape[-1] ** -0.5 if scaling is None else scaling
         causal = options.get("is_causal")
         causal = getattr(module, "is_causal", True) if causal is None else causal

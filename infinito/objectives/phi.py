@@ -65,14 +65,16 @@ def phi_components(hidden: Tensor, row_entropy: Tensor) -> PhiComponents:
             rows), mean over heads; of the rows that `sampled_rows` names.
 
     Raises:
-        ConfigError: fewer than `MIN_TIME` tokens.
-        NonFiniteError: a state or an entropy is NaN or infinite.
+        ConfigError: fewer than `MIN_TIME` tokens, or a single feature.
+        NonFiniteError: a state, its square or an entropy is NaN or infinite.
     """
-    check_states(hidden, row_entropy)
+    check_sizes(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
         hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+        mean_square = hidden.square().mean((1, 2))
+        check_finite(mean_square, row_entropy)
         centred = hidden - hidden.mean(1, keepdim=True)
-        zero = _RELATIVE_ZERO * hidden.square().mean((1, 2)) + torch.finfo(hidden.dtype).tiny
+        zero = _RELATIVE_ZERO * mean_square + torch.finfo(hidden.dtype).tiny
         raw = (
             temporal(centred, zero),
             integration(centred, zero),
@@ -82,18 +84,27 @@ def phi_components(hidden: Tensor, row_entropy: Tensor) -> PhiComponents:
         return PhiComponents(*map(spread, raw, *zip(*LIMITS, strict=True)))
 
 
-def check_states(hidden: Tensor, row_entropy: Tensor) -> None:
-    """Raise unless Φ can be computed of these; see `phi_components`."""
-    time = hidden.shape[1]
+def check_sizes(hidden: Tensor) -> None:
+    """Raise unless there is enough to compute Φ of; see `phi_components`."""
+    time, dim = hidden.shape[1:]
+    if dim < 2:
+        raise ConfigError(
+            f"Φ of states of width {dim}: it compares two halves of them, so it needs 2 features "
+            "at least, e.g. `model.dim=64`"
+        )
     if time < MIN_TIME:
         raise ConfigError(
             f"Φ of a sequence of {time} tokens: it needs {MIN_TIME} at least, "
             f"e.g. `data.block_size={MIN_TIME}`"
         )
-    for name, values in (("hidden states", hidden), ("attention entropies", row_entropy)):
+
+
+def check_finite(mean_square: Tensor, row_entropy: Tensor) -> None:
+    """Raise unless Φ can be computed of these; see `phi_components`."""
+    for name, values in (("hidden states", mean_square), ("attention entropies", row_entropy)):
         if not torch.isfinite(values).all():
             raise NonFiniteError(
-                f"Φ of {name} that are NaN or infinite: no step is taken with it. "
+                f"Φ of {name} that are NaN or infinite, or too large: no step is taken with it. "
                 "Try a smaller `optimizer.lr`"
             )
 

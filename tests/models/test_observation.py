@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, Gemma2Config, PreTrainedModel
 
 from infinito.attention.observation import row_entropy
 from infinito.config.memory import MemoryConf
@@ -105,6 +105,27 @@ def test_asking_for_weights_changes_nothing_that_is_observed(name: str) -> None:
     with observed(slow) as asked:
         slow(input_ids=tokens(), use_cache=False, output_attentions=True)
     assert torch.allclose(phi(seen.components()), phi(asked.components()), atol=1e-4)
+
+
+def test_attention_that_is_more_than_scores_is_refused_only_while_watched() -> None:
+    """Softcapping and a mask that is a bias: their breadth would be computed wrong."""
+    config = Gemma2Config(
+        vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, intermediate_size=32, attn_logit_softcapping=2.0,
+    )  # fmt: skip
+    capped = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    capped(input_ids=tokens())
+    with (
+        pytest.raises(ConfigError, match="cannot be watched: it caps the logits"),
+        observed(capped),
+    ):
+        capped(input_ids=tokens())
+    model, bias = built("llama"), torch.zeros(3, 1, 36, 36)
+    with observed(model):
+        model(input_ids=tokens(), attention_mask=bias)
+    bias[..., 3] = -1.5
+    with pytest.raises(ConfigError, match="watched: its mask adds a bias"), observed(model):
+        model(input_ids=tokens(), attention_mask=bias)
 
 
 def test_attention_that_cannot_be_watched_is_refused() -> None:

@@ -208,6 +208,25 @@ def test_states_that_are_not_finite_are_refused(value: float) -> None:
         phi_components(noise(2, 16, 4), entropies(2, value))
 
 
+def test_states_too_large_to_square_are_refused() -> None:
+    """Up to there, Φ does not depend on their size."""
+    states = noise(2, 16, 16)
+    for component, other in zip(
+        phi_components(states * 1e18, entropies(2)),
+        phi_components(states, entropies(2)),
+        strict=True,
+    ):
+        torch.testing.assert_close(component, other, atol=2e-4, rtol=0)
+    for size in (3e18, 1e20):
+        with pytest.raises(NonFiniteError, match=r"hidden states that are .* too large"):
+            phi_components(states * size, entropies(2))
+
+
+def test_states_of_one_feature_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"width 1: .* needs 2 features"):
+        phi_components(noise(2, 16, 1), entropies(2))
+
+
 def test_sampled_rows_see_two_keys_at_least() -> None:
     assert sampled_rows(8).tolist() == [1, 2, 3, 4, 5, 6, 7]
     rows = sampled_rows(256)
