@@ -158,7 +158,7 @@ def warm_start(
     unused = 0
     for source in map(Path, settings.warm_start):
         written = source / "multirun.yaml"
-        theirs = OmegaConf.load(written).get("score") if written.is_file() else None
+        theirs = OmegaConf.select(OmegaConf.load(written), "score") if written.is_file() else None
         if theirs is not None and theirs != config.get("score"):
             raise ConfigError(
                 f"`hydra.sweeper.warm_start`={source}: its scores are `score`={theirs}, those of "

@@ -118,7 +118,7 @@ def written(
 
 def _is_end(model: PreTrainedModel, ids: Tensor, options: dict[str, Any]) -> bool:
     """Whether the last token ends the document, as `generate` sees it."""
-    end = options.get("eos_token_id", model.generation_config.eos_token_id)  # type: ignore[union-attr]
+    end = options.get("eos_token_id", model.generation_config.eos_token_id)
     return int(ids[0, -1]) in (end if isinstance(end, list) else [end])
 
 
