@@ -217,6 +217,11 @@ def _dpo_faults(run: RunConf) -> Iterable[str]:
         )
     if run.task == "dpo":
         yield from _unread_by_dpo(run)
+        if dpo.reference == "precomputed" and run.trainer.precision.endswith("-mixed"):
+            yield (
+                f"`trainer.precision`={run.trainer.precision} gives the policy other rounding "
+                "errors than `dpo.reference=precomputed` has. Use `dpo.reference=copy`"
+            )
 
 
 def _unread_by_dpo(run: RunConf) -> Iterable[str]:

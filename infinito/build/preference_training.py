@@ -121,6 +121,7 @@ def preference_training(
         eval_batch_size=run.data.eval_batch_size,
         seed=child_seed(run.seed, "batches"),
         bucket=run.dpo.bucket,
+        accumulate=run.trainer.accumulate,
         train_reference=scores.training,
         valid_reference=scores.held_out,
     )

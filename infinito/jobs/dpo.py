@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from logging import Logger
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from infinito import build
 from infinito.config import RunConf
+from infinito.data.preferences.checking import overlap
 from infinito.data.preferences.pair_set import PairSet
 from infinito.errors import NonFiniteError
 from infinito.jobs.answers import answers
@@ -80,6 +82,25 @@ class Prepared:
             "seed": self.run.seed,
         }
 
+    def notes(self) -> list[str]:
+        """What makes the held-out pairs less than unseen."""
+        shared = overlap(self.training.texts, self.held_out.texts)
+        found = [
+            f"{each['count']} of {len(self.held_out.pairs)} held-out {name} trained on too"
+            for name, each in (("pairs are", shared["pairs"]), ("prompts are", shared["prompts"]))
+            if each["count"]
+        ]
+        chosen_by = {
+            "`trainer.patience`": self.run.trainer.patience is not None,
+            "`optimizer.schedule=plateau`": self.run.optimizer.schedule == "plateau",
+        }
+        found += [
+            f"{name} watched the held-out pairs, which the verdict is of as well"
+            for name, is_on in chosen_by.items()
+            if is_on
+        ]
+        return found
+
     def held_out_table(self) -> Tensor:
         """What the policy says of the held-out answers now, (pairs, 2) in nats."""
         self.policy.model.to(build.torch_device(self.run))  # type: ignore[arg-type]
@@ -142,7 +163,8 @@ def _tune(run: RunConf, folder: Path, console: Console, log: Logger) -> float | 
         after = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
         said = zip(prepared.asked, said_before, prepared.answers(), strict=True)
         outcome.after, outcome.answers = after, list(said)
-    outcome.verdict = verdict(before, after, run.dpo.beta)
+    found = verdict(before, after, run.dpo.beta)
+    outcome.verdict = replace(found, notes=(*found.notes, *prepared.notes()))
     return write_outputs(run, folder, outcome, clock.stopped(), console)
 
 

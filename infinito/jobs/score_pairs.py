@@ -21,6 +21,7 @@ from infinito.data.preferences.text_pair import counts_by_kind
 from infinito.errors import CheckpointError
 from infinito.models.layout_probe import choose_layout
 from infinito.models.log_prob_table import log_prob_table
+from infinito.models.pretrained import check_length
 from infinito.reports.preference_scores import (
     PreferenceScores,
     by_category,
@@ -81,7 +82,15 @@ def scores_of(
 
 
 def table_of(run: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
-    """The log-probabilities (pairs, 2) that a model gives the answers."""
+    """The log-probabilities (pairs, 2) that a model gives the answers.
+
+    Raises:
+        ConfigError: a pair is longer than the positions that the model has learned.
+    """
+    longest = max(
+        len(each.prompt_ids) + max(len(each.chosen_ids), len(each.rejected_ids)) for each in pairs
+    )
+    check_length(trained.model, longest)
     layout = choose_layout(trained.model, pairs, run.dpo.layout)
     return log_prob_table(trained.model, pairs, layout)
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class PreferenceLog(Callback):
-    """Writes means over the last `every` batches to the logger, and each validation.
+    """Writes means over the last `every` batches, or what is left of them, and each validation.
 
     Args:
         every: Batches between logged points.
@@ -62,7 +62,7 @@ class PreferenceLog(Callback):
     ) -> None:
         """Counts the batch, and logs when a point is due."""
         self._tokens += batch.input_tokens * trainer.world_size
-        if (batch_idx + 1) % self.every:
+        if (batch_idx + 1) % self.every and batch_idx + 1 != trainer.num_training_batches:
             return
         elapsed_s = time.perf_counter() - self._since_s
         self._all_tokens += self._tokens

@@ -62,6 +62,7 @@ LEARNED = "model=pretrained model.path=x attention=l1 attention.learned_scale=tr
         ("dpo.export=[gguf]", "new `model`=distance_lm"),
         (f"{LEARNED} dpo.reference=adapter_off", "`dpo.reference=precomputed`"),
         (f"{LEARNED} dpo.export=adapter", "no place for the λ"),
+        ("trainer.precision=bf16-mixed", "`dpo.reference=copy`"),
         ("trainer.compile=true", "`trainer.compile=false`"),
         ("trainer.chunked_loss=true", "`trainer.chunked_loss=false`"),
         ("trainer.stop_bad=median", "`trainer.stop_bad=null`"),

@@ -260,6 +260,25 @@ def saved(folder: Path, name: str, **changes: Any) -> Path:
     return folder
 
 
+def test_held_out_pairs_that_are_not_unseen_are_noted(
+    small: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    path = written(tmp_path / "a.jsonl", ("a", "b", "c"), ("d", "e", "f"))
+    leaking = (
+        f"data.path={path}",
+        f"data.held_out_path={path}",
+        "dpo.warmup_steps=0",
+        "tokenizer=char",
+    )
+    notes = dpo.Prepared(small(*leaking, "trainer.patience=2"), Console(quiet=True)).notes()
+    assert notes[:2] == [
+        f"2 of 2 held-out {what} are trained on too" for what in ("pairs", "prompts")
+    ]
+    assert len(notes) == 3
+    assert "`trainer.patience` watched" in notes[2]
+    assert dpo.Prepared(small("dpo.warmup_steps=0"), Console(quiet=True)).notes() == []
+
+
 def test_a_file_of_bad_rows_alone_says_what_is_wrong(tune: Tune, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"prompt": "x", "chosen": null, "rejected": "b"}\n' * 2)

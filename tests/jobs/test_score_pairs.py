@@ -13,8 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from infinito import run as program
 from infinito.composition import check
 from infinito.data.tokenizers.bpe import BpeTokenizer
-from infinito.errors import CheckpointError
+from infinito.errors import CheckpointError, ConfigError
 from infinito.paths import conf_dir
+
+from ..pair_models import make
 
 ROWS = [
     {"prompt": "Once upon a time there was", "chosen": " a little girl", "rejected": " xq zzk"},
@@ -22,14 +24,16 @@ ROWS = [
 ]
 
 
-def scored(tmp_path: Path, model: Path, *overrides: str) -> dict[str, Any]:
+def scored(
+    tmp_path: Path, model: Path, *overrides: str, rows: list[dict[str, str]] = ROWS
+) -> dict[str, Any]:
     path = tmp_path / "pairs.jsonl"
-    rows = [{**row, "category": "good" if n == 0 else "bad"} for n, row in enumerate(ROWS)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    categorised = [{**row, "category": "good" if n == 0 else "bad"} for n, row in enumerate(rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in categorised))
     fixed = ["task=score_pairs", "data=pairs", "data.chat=false", f"data.path={path}"]
     fixed += [f"checkpoint={model}", "trainer.accelerator=cpu", *overrides]
-    program.execute(check(fixed, conf_dir()), tmp_path / "run")
-    return json.loads((tmp_path / "run/pair_scores.json").read_text())
+    program.execute(check(fixed, conf_dir()), tmp_path / f"run{len(rows)}")
+    return json.loads((tmp_path / f"run{len(rows)}/pair_scores.json").read_text())
 
 
 def test_rewards_are_beta_times_log_probabilities(shared_data: Path, tmp_path: Path) -> None:
@@ -59,6 +63,15 @@ def test_a_model_is_indifferent_against_itself(shared_data: Path, tmp_path: Path
     assert report["overall"]["margin"]["mean"] == 0
     assert report["overall"]["ties"] == 2
     assert report["displacement"]["chosen_change_nats"] == 0
+
+
+def test_a_pair_beyond_the_learned_positions_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "gpt2"
+    make("gpt2", vocab_size=257).save_pretrained(folder)
+    BpeTokenizer(257).build([], separates_documents=True).save_pretrained(folder)
+    scored(tmp_path, folder)
+    with pytest.raises(ConfigError, match="longer than the 48 positions"):
+        scored(tmp_path, folder, rows=[{"prompt": "a" * 60, "chosen": "b", "rejected": "c"}])
 
 
 def test_different_tokenizers_do_not_compare(shared_data: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from ..pair_models import make, random_pairs
 
 PAIRS = random_pairs(8)
 SHARED = Layout("shared", "fused")
+NORM = "train/gradient_norm"
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")
 
@@ -62,13 +63,14 @@ def trained(
     stop_after: int | None = None,
     table: torch.Tensor | None = None,
     accumulate: int = 1,
+    every: int = 1,
     **data_changes: Any,
 ) -> PreferenceLog:
     """Trains on the pairs, or goes on with what `folder` holds."""
     settings: dict[str, Any] = {"layout": task.layout.name, "batch_size": 2, "seed": 5}
     data = PreferenceDataModule(
-        PAIRS, PAIRS[:3], **{**settings, **data_changes}, train_reference=table,
-        valid_reference=None if table is None else table[:3],
+        PAIRS, PAIRS[:3], **{**settings, **data_changes}, accumulate=accumulate,
+        train_reference=table, valid_reference=None if table is None else table[:3],
     )  # fmt: skip
     data.total_batches = batches
     last = folder / "last.ckpt"
@@ -77,7 +79,7 @@ def trained(
         data.start_batch = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"][
             "completed"
         ]
-    log = PreferenceLog(every=1)
+    log = PreferenceLog(every)
     trainer = Trainer(
         max_epochs=1,
         limit_train_batches=stop_after if stop_after else 1.0,
@@ -330,6 +332,29 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_batch(tmp_path: Path) ->
     assert sorted(saved["rows"]) == list(range(8))
     assert sum(len(part) for part in saved["input_ids"]) == 8
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("batches", "batch_size"), [(1, 2), (4, 2), (3, 3)])
+def test_a_step_is_the_mean_over_its_pairs(batches: int, batch_size: int, tmp_path: Path) -> None:
+    """Through Lightning: a step of one batch of four asked for, of four, and of unlike ones."""
+    norms = []
+    for accumulate, settings in ((4, {}), (1, {"batch_size": 8} if batches > 1 else {})):
+        model = make("llama")
+        log = trained(
+            task_of(model, CopyReference(model)),
+            tmp_path / str(accumulate),
+            batches if accumulate > 1 else 1,
+            accumulate=accumulate,
+            **{"batch_size": batch_size, **settings},
+        )
+        norms += [each[NORM] for each in log.history if NORM in each]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+
+
+def test_what_is_left_of_the_batches_is_logged(tmp_path: Path) -> None:
+    model = make("llama")
+    log = trained(task_of(model, CopyReference(model)), tmp_path, 5, every=3)
+    assert [each["step"] for each in log.history if "train/loss" in each] == [3, 5]
 
 
 def test_what_references_need_is_said() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from infinito.data.batch_order import EvaluationOrder
+from infinito.data.batch_order import EvaluationOrder, permutation
 from infinito.data.preferences.length_buckets import BucketOrder
 from infinito.data.preferences.pair import TokenizedPair
 from infinito.errors import DataError
@@ -35,19 +35,32 @@ class PreferenceStream:
         collate: makes the batches.
         total: batches of the whole training.
         start: batches that are already done.
+        accumulate: batches of an optimizer step, whose loss is their mean: a pair's share makes it
+            the mean over their pairs, also where batches differ or the last ones are fewer.
     """
 
-    def __init__(self, order: BucketOrder, collate: Collate, total: int, start: int = 0) -> None:
+    def __init__(
+        self,
+        order: BucketOrder,
+        collate: Collate,
+        total: int,
+        start: int = 0,
+        accumulate: int = 1,
+    ) -> None:
         self.order, self.collate = order, collate
         self.total, self.start = total, start
+        self.accumulate = accumulate
 
     def __len__(self) -> int:
         """Returns the batches of the whole training, wherever this stream begins."""
         return self.total
 
     def __iter__(self) -> Iterator[PairBatch]:
-        for numbers, share in islice(self._numbers(), self.total - self.start):
-            yield self.collate(numbers, share)
+        batches = islice(self._numbers(), self.total - self.start)
+        while step := list(islice(batches, self.accumulate)):
+            share = self.accumulate / sum(1 / each for _, each in step)
+            for numbers, _ in step:
+                yield self.collate(numbers, share)
 
     def _numbers(self) -> Iterator[tuple[np.ndarray, float]]:
         epoch, batch = divmod(self.start, len(self.order))
@@ -67,7 +80,9 @@ class PreferenceStream:
 
 
 class HeldOutBatches:
-    """All held-out pairs once, those of like length together.
+    """All held-out pairs once, those of like length together, in batches of an order of no meaning.
+
+    So the first ones, which `trainer.validation_batches` keeps, are not the shortest.
 
     Args:
         lengths: of the pairs, in tokens.
@@ -83,8 +98,9 @@ class HeldOutBatches:
         return len(self.order)
 
     def __iter__(self) -> Iterator[PairBatch]:
-        for places in self.order.batches():
-            yield self.collate(self.by_length[places], None)
+        batches = list(self.order.batches())
+        for number in permutation(len(batches), seed=0, epoch=0):
+            yield self.collate(self.by_length[batches[number]], None)
 
 
 class PreferenceDataModule(LightningDataModule):
@@ -98,6 +114,7 @@ class PreferenceDataModule(LightningDataModule):
         eval_batch_size: pairs per held-out batch; None for `batch_size`.
         seed: of the order of the training pairs.
         bucket: batch pairs of like length.
+        accumulate: training batches of an optimizer step.
         train_reference: (pairs, 2) log-probabilities of the reference, or None.
         valid_reference: the same of the held-out pairs.
 
@@ -119,6 +136,7 @@ class PreferenceDataModule(LightningDataModule):
         eval_batch_size: int | None = None,
         seed: int = 0,
         bucket: bool = True,
+        accumulate: int = 1,
         train_reference: Tensor | None = None,
         valid_reference: Tensor | None = None,
     ) -> None:
@@ -129,7 +147,7 @@ class PreferenceDataModule(LightningDataModule):
         self.train, self.valid, self.layout = train, valid, layout
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
-        self.seed, self.bucket = seed, bucket
+        self.seed, self.bucket, self.accumulate = seed, bucket, accumulate
         self.train_reference, self.valid_reference = train_reference, valid_reference
         self.total_batches: int | None = None
         self.start_batch = 0
@@ -153,7 +171,7 @@ class PreferenceDataModule(LightningDataModule):
         order = self._order(*self._place())
         total = self.total_batches or len(order)
         collate = self._collate(self.train, self.train_reference)
-        return PreferenceStream(order, collate, total, self.start_batch)
+        return PreferenceStream(order, collate, total, self.start_batch, self.accumulate)
 
     def val_dataloader(self) -> HeldOutBatches:
         """Returns the held-out batches of this process."""

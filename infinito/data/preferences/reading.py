@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def _rows_of_file(path: Path) -> Iterator[Any]:
             yield from _rows_of_lines(path)
         else:
             yield from _rows_of_json(path)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"`data.path`={path} cannot be read: {error}") from None
 
 

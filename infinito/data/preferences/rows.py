@@ -6,6 +6,7 @@ conversations (messages) or whole dialogues (text), of which what they share is 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,8 @@ def text_pair(row: Mapping[str, Any], number: int) -> TextPair:
     is_dialogue = "prompt" not in row and isinstance(chosen, str)
     if "prompt" in row:
         prompt = _field(row, "prompt")
+        if not (isinstance(chosen, str) or isinstance(rejected, str)):
+            prompt, chosen, rejected = _answers_alone(prompt, chosen, rejected)
     elif isinstance(chosen, str) and isinstance(rejected, str):
         prompt, chosen, rejected = split_dialogues(chosen, rejected)
     else:
@@ -107,6 +110,27 @@ def split_conversations(
     return chosen[:shared], rest[0], rest[1]
 
 
+def _answers_alone(
+    prompt: str | Messages, chosen: Messages, rejected: Messages
+) -> tuple[str | Messages, Messages, Messages]:
+    """Prompt and answers, where answers may be whole conversations that repeat the prompt.
+
+    Raises:
+        RowFault: an answer begins with what the user says, which is not the prompt.
+    """
+    if all(each[0]["role"] == "assistant" for each in (chosen, rejected)):
+        return prompt, chosen, rejected
+    shared, *answers = split_conversations(chosen, rejected)
+    asked = as_messages(prompt, "user")
+    if shared[-len(asked) :] != asked:
+        raise RowFault(
+            "another prompt",
+            "has conversations as answers that do not begin with its `prompt`",
+            "Leave `prompt` out: what both conversations share is the prompt",
+        )
+    return shared, answers[0], answers[1]
+
+
 def _field(row: Mapping[str, Any], name: str) -> str | Messages:
     if name not in row:
         raise RowFault(
@@ -151,8 +175,8 @@ def _messages(name: str, values: Any) -> Messages:
 def _weight(value: Any) -> float:
     if value is None:
         return 1.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise RowFault("weight", f"has `weight`={value!r}", "Expected a number above 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise RowFault("weight", f"has `weight`={value!r}", "Expected a finite number above 0")
     return float(value)
 
 

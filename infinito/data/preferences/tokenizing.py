@@ -65,13 +65,15 @@ class PairTokenizer:
             self._answer_ids(prompt, prompt_ids, each, special)[0] for each in (chosen, rejected)
         ]
         self._check_vocab(pair.row, [*prompt_ids, *answers[0], *answers[1]])
+        equal_uncut = answers[0] == answers[1]
         prompt_ids, answers = self._fitted(prompt_ids, answers)
         if answers[0] == answers[1]:
             raise RowFault(
                 "identical answers",
-                "has equal answers as token ids"
-                + (" once cut" if self.truncate != "never" else ""),
-                "Choose a larger `data.block_size` or leave the row out",
+                "has equal answers as token ids" + ("" if equal_uncut else " once cut"),
+                "Leave the row out"
+                if equal_uncut
+                else "Choose a larger `data.block_size` or leave the row out",
             )
         return TokenizedPair(
             prompt_ids, answers[0], answers[1], pair.category, pair.row, pair.weight

@@ -56,6 +56,17 @@ def test_held_out_pairs_once_each() -> None:
     assert len(seen) == len(module.val_dataloader()) == 3
 
 
+def test_the_first_held_out_batches_are_not_the_shortest() -> None:
+    pairs = random_pairs(40, longest=30)
+    module = PreferenceDataModule(pairs, pairs, layout="shared", batch_size=4)
+    tokens = [[pairs[row].tokens for row in batch.rows] for batch in module.val_dataloader()]
+    means = [sum(batch) / len(batch) for batch in tokens]
+    assert sorted(means) != means
+    assert sum(means[:5]) / 5 == pytest.approx(sum(means) / 10, rel=0.3)
+    again = [batch.rows.tolist() for batch in module.val_dataloader()]
+    assert [[pairs[row].tokens for row in batch] for batch in again] == tokens
+
+
 @pytest.mark.parametrize(("train", "valid", "name"), [([], PAIRS, "training"), (PAIRS, [], "held")])
 def test_an_empty_set_is_refused(train: list[Any], valid: list[Any], name: str) -> None:
     with pytest.raises(DataError, match=f"There is no {name}"):

@@ -67,10 +67,14 @@ def test_lines_that_are_no_objects_are_faults_of_their_row(tmp_path: Path) -> No
     assert "is list, not an object" in third.fault
 
 
+DAMAGED = gzip.compress(b'{"prompt": "a"}\n' * 99)[:14] + b"\xff" * 20
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.jsonl.gz", b"plain", "cannot be read"),
+        ("a.jsonl.gz", DAMAGED, "cannot be read"),
         ("a.jsonl", b"\xff\xfe", "cannot be read"),
         ("a.json", b"{}\n{}", "is not JSON"),
         ("a.json", b"3", "expected a list of objects"),

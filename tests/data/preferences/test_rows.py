@@ -31,6 +31,8 @@ def test_text_with_category_and_weight() -> None:
         {"prompt": "Hi", "chosen": [GOOD], "rejected": [BAD]},
         {"prompt": [USER], "chosen": "Hello!", "rejected": "What?"},
         {"chosen": [USER, GOOD], "rejected": [USER, BAD]},
+        {"prompt": "Hi", "chosen": [USER, GOOD], "rejected": [USER, BAD]},
+        {"prompt": [USER], "chosen": [USER, GOOD], "rejected": [USER, BAD]},
     ],
 )
 def test_messages_in_every_mixture(row: dict[str, Any]) -> None:
@@ -76,6 +78,13 @@ def test_dialogues_without_a_shared_prompt(chosen: str, rejected: str) -> None:
         ({"rejected": " \n"}, "empty field", "has an empty `rejected`"),
         ({"prompt": ""}, "empty field", "has an empty `prompt`"),
         ({"chosen": "What?"}, "identical answers", "has equal"),
+        ({"weight": float("inf")}, "weight", "has `weight`=inf"),
+        (
+            {"chosen": [USER, GOOD], "rejected": [USER, BAD], "prompt": "Bye"},
+            "another prompt",
+            "do not begin with its `prompt`",
+        ),
+        ({"chosen": [USER], "rejected": [USER, BAD]}, "no shared prompt", "do not part"),
         ({"chosen": [GOOD]}, "mixed forms", "messages as the other"),
         ({"prompt": []}, "empty field", "has an empty `prompt`"),
         ({"prompt": [{"role": "user"}]}, "not a message", "in `prompt`"),

@@ -108,6 +108,9 @@ def test_answers_equal_once_cut_and_prompts_that_fill_the_window(
 ) -> None:
     with pytest.raises(RowFault, match="equal answers as token ids once cut"):
         made(letters, window=5, truncate="answer_end")(PAIR)
+    with pytest.raises(RowFault, match=r"as token ids$") as caught:
+        made(letters)(replace(PAIR, rejected=PAIR.chosen))
+    assert caught.value.mend == "Leave the row out"
     with pytest.raises(RowFault, match="7 tokens of prompt and 5 of answer") as caught:
         made(letters, window=6, truncate="answer_end")(replace(PAIR, prompt="abcabca"))
     assert caught.value.kind == "prompt too long"
