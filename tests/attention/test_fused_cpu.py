@@ -227,6 +227,14 @@ def test_nan_reaches_every_row_that_sees_it(kernel, place):
     assert not found[0][1].isnan().any()
 
 
+def test_nan_in_the_first_query_stays_in_its_row():
+    tensors = draw(70, 70, 16)
+    tensors[0][:, :, 0, 3] = float("nan")
+    rows = with_gradients(tensors, "l1")[0].isnan().any(-1)
+    assert rows[..., 0].all()
+    assert not rows[..., 1:].any()
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_dropout_weights_are_scaled_and_used_again_in_the_backward(kernel):
     """With the identity for values the output is the dropped weights themselves."""
