@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from infinito.errors import ConfigError
-from infinito.objectives.preference import LOSSES, REFERENCE_FREE, PairLogProbs
+from infinito.objectives.preference import LOSSES, PairLogProbs
 from infinito.parsing import did_you_mean
 
 
@@ -42,11 +42,6 @@ class PreferenceObjective:
     def __post_init__(self) -> None:
         if faults := self.faults():
             raise ConfigError(faults)
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether any loss reads the reference."""
-        return not REFERENCE_FREE.issuperset(self.losses)
 
     def __call__(self, pairs: PairLogProbs) -> Tensor:
         """The loss of each pair, (pairs,); `aot*` and `sft` depend on the batch as a whole."""

@@ -153,6 +153,6 @@ class DpoPolicyTask(AdamWTask):
             where = f" The batch is written to {path}."
         return (
             f"step {self.global_step + 1}: the loss is {loss:g} on the pairs of rows "
-            f"{', '.join(map(str, rows))}, so training stopped before the step.{where} The last "
-            f"good checkpoint is kept. Try a smaller `optimizer.lr` (now {self.settings.lr:g})."
+            f"{', '.join(map(str, rows))}, so training stopped before the step.{where} What "
+            f"was saved before is kept. Try a smaller `optimizer.lr` (now {self.settings.lr:g})."
         )

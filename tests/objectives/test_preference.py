@@ -162,8 +162,6 @@ def test_weights_nll_and_averaging() -> None:
     assert float(averaged(ONE)) == pytest.approx(value("sigmoid_norm"), abs=1e-12)
     again = PreferenceObjective({"ipo": 1.0}, beta=0.5, average_length=True)
     assert float(again(ONE)) == value("ipo")
-    assert PreferenceObjective({"simpo": 1.0, "sigmoid": 0.1}).needs_reference
-    assert not PreferenceObjective({"simpo": 1.0, "sft": 1.0}).needs_reference
 
 
 @pytest.mark.parametrize(
