@@ -108,6 +108,12 @@ def _objective_faults(run: RunConf) -> Iterable[str]:
             f"{memory.segment} tokens, so no token would read an earlier one. "
             f"Use `data.block_size={4 * memory.segment}`"
         )
+    if has_memory and run.trainer.strategy != "auto":
+        yield (
+            f"`trainer.strategy`={run.trainer.strategy} trains in several processes, of which each "
+            "would write into a memory of its own and all but the first's be lost. "
+            "Use `trainer.strategy=auto` or `memory=none`"
+        )
     yield from config.objective_faults(run.objective, memory)
     watches = has_memory or isinstance(run.objective, config.LanguagePhiConf)
     if watches and run.trainer.compile:

@@ -14,8 +14,10 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
+from multiprocessing.pool import RemoteTraceback  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -83,7 +85,7 @@ class Child:
             self.kill()
             raise
         if fault is not None:
-            raise TrialFailed(fault)
+            raise TrialFailed(fault) from RemoteTraceback(returned)
         return returned
 
     def kill(self) -> None:
@@ -131,7 +133,7 @@ def _serve(handle: int, alive: int) -> None:
             with env_override(whole.hydra.job.env_set):
                 answer: tuple[str | None, Any] = (None, task.run(config))
         except (Exception, SystemExit, TrialTimeout) as error:
-            answer = (described(error), None)
+            answer = (described(error), traceback.format_exc())
         pipe.send(answer)
 
 

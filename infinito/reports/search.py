@@ -11,7 +11,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from infinito.reports.search_figures import figures
-from infinito.reports.search_table import described, result
+from infinito.reports.search_table import result, typed
 from infinito.search.export import value_columns
 from infinito.search.plan import reopened
 from infinito.search.search import TreeSearch
@@ -69,7 +69,7 @@ def rendered(
     return template.render(
         title=f"Search {name}",
         summary=summary(search),
-        command=described(best.params) if best is not None and objectives == 1 else None,
+        command=typed(best.params) if best is not None and objectives == 1 else None,
         pictures=[(*HEADINGS[key], _inline(figure)) for key, figure in drawn.items()],
         columns=["trial", *value_columns(objectives), *search.space.names, "seconds", "error"],
         rows=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from infinito.config.limits import as_typed
 from infinito.search.space import Space
 from infinito.search.sweep import Limits, Sweep
 from infinito.search.trials import Trial
@@ -143,8 +145,13 @@ def result(trial: Trial) -> str:
 
 
 def described(params: dict[str, Any]) -> str:
-    """Parameters as one would type them."""
+    """Parameters to look at, rounded."""
     return " ".join(f"{name}={shown(value)}" for name, value in params.items())
+
+
+def typed(params: dict[str, Any]) -> str:
+    """Parameters to type in a shell, to the last digit."""
+    return " ".join(shlex.quote(f"{name}={as_typed(value)}") for name, value in params.items())
 
 
 def _clock(seconds: float) -> str:

@@ -22,7 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 from infinito.data.hub import model_folder, names_a_folder
 from infinito.errors import CheckpointError
 from infinito.models.base_weights import additions, base_record, check_same_base, rests_on_base
-from infinito.models.lora import merge_adapters
+from infinito.models.lora import inside_memory, merge_adapters
 from infinito.models.memory_lm import MemoryLMForCausalLM
 from infinito.models.pretrained import open_base, open_weights, rebuild, use_saved_attention
 from infinito.trainer.checkpoint_io import read_checkpoint
@@ -98,10 +98,8 @@ def start_weights(model: PreTrainedModel, trained: Trained) -> None:
             "instead of `checkpoint`"
         )
     weights = additions(trained.model, trained.model.state_dict())
-    gains_memory = isinstance(model, MemoryLMForCausalLM) and not isinstance(
-        trained.model, MemoryLMForCausalLM
-    )
-    load_weights(model.causal_lm if gains_memory else model, weights, trained.source)
+    had_memory = isinstance(trained.model, MemoryLMForCausalLM)
+    load_weights(model if had_memory else inside_memory(model), weights, trained.source)
     if calibration := getattr(trained.model.config, "phi_calibration", None):
         model.config.phi_calibration = calibration
 

@@ -56,10 +56,11 @@ class TrialStopping(Callback):
             trainer.should_stop = True
 
     def _siblings(self) -> list[Path]:
-        """The other trials' folders; a repeated launch is no other trial than the first."""
-        number = self.folder.name.partition(".")[0]
-        files = self.folder.parent.glob(f"*/{FILE}")
-        return [file.parent for file in files if file.parent.name.partition(".")[0] != number]
+        """The other trials' folders, of those that were launched again the last."""
+        files = sorted(self.folder.parent.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)
+        last = {file.parent.name.partition(".")[0]: file.parent for file in files}
+        last.pop(self.folder.name.partition(".")[0], None)
+        return list(last.values())
 
 
 def is_bad(

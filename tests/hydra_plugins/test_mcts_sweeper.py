@@ -108,7 +108,9 @@ def test_crash_nan_hang_and_a_killed_process_do_not_end_a_sweep(tiny: Tiny, tmp_
     assert errors[2] == "ValueError: the score is nan, which is not finite"
     assert errors[3] == "stopped after 1 s, the limit of `hydra.sweeper.trial_timeout_s`"
     assert errors[4] == "the trial's process ended (SIGKILL)"
-    assert "RuntimeError: boom" in (tmp_path / "sweep/1/error.txt").read_text()
+    trace = (tmp_path / "sweep/1/error.txt").read_text()
+    assert "tiny_app.py" in trace
+    assert "RuntimeError: boom" in trace
 
 
 @pytest.mark.slow

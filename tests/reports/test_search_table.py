@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from infinito.reports.search_table import SweepTable, heading, time_left_s
+from infinito.reports.search_table import SweepTable, heading, time_left_s, typed
 from infinito.search.journal import Journal
 from infinito.search.search import TreeSearch
 from infinito.search.space import Float, Space
@@ -68,3 +69,15 @@ def test_an_interrupted_sweep_tells_how_to_go_on(
     with pytest.raises(KeyboardInterrupt), SweepTable(Limits(3), SPACE, tmp_path):
         raise KeyboardInterrupt
     assert f"hydra.sweeper.resume={tmp_path}" in capsys.readouterr().out
+
+
+def test_the_best_can_be_typed() -> None:
+    params = {"optimizer.lr": 0.00012345678901, "data.batch_size": 1024, "tie": True, "seed": None}
+    words = shlex.split(typed({**params, "dpo.loss": "[cdpo]"}))
+    assert words == [
+        "optimizer.lr=0.00012345678901",
+        "data.batch_size=1024",
+        "tie=true",
+        "seed=null",
+        "dpo.loss=[cdpo]",
+    ]

@@ -282,6 +282,7 @@ def test_faults_are_named(configured: Callable[..., RunConf], override: str, mes
     ("overrides", "message"),
     [
         (["objective.weights=learned", "model.memory.priority=random"], "does not depend on them"),
+        (["trainer.strategy=ddp"], r"all but the first's be lost"),
         (["model.memory.segment=16"], r"holds no more than one segment.*Use `data.block_size=64`"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from infinito import run as program
 from infinito.config import RunConf
-from infinito.trainer.trial_stopping import FILE, is_bad, losses_of
+from infinito.trainer.trial_stopping import FILE, TrialStopping, is_bad, losses_of
 
 OTHERS = {number: {10: float(number), 20: number / 2} for number in range(1, 6)}
 """At 10 batches 1 2 3 4 5, at 20 half of that."""
@@ -53,6 +54,16 @@ def siblings(sweep: Path, loss: float) -> None:
     for number in range(5):
         (sweep / str(number)).mkdir(parents=True)
         (sweep / str(number) / FILE).write_text(f"2 {loss}\n")
+
+
+def test_a_trial_that_was_launched_again_counts_once(tmp_path: Path) -> None:
+    siblings(tmp_path, 1.0)
+    (tmp_path / "3.1").mkdir()
+    (tmp_path / "3.1" / FILE).write_text("2 1.0\n")
+    os.utime(tmp_path / "3" / FILE, (0, 0))
+    (tmp_path / "5.1").mkdir()
+    found = TrialStopping(tmp_path / "5.1", "median", 2, 10)._siblings()
+    assert {path.name for path in found} == {"0", "1", "2", "3.1", "4"}
 
 
 @pytest.mark.parametrize("rule", ["median", "halving"])
