@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -310,13 +311,6 @@ def assert_in_child(work: Callable[[], None]) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def leave_memory(mib: int) -> None:
-    """Let this process have so much more than it has."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + mib * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
 def test_a_forked_child_has_threads_of_its_own():
     tensors = draw(130, 130, 16)
     threads = torch.get_num_threads()
@@ -333,41 +327,65 @@ def test_a_forked_child_has_threads_of_its_own():
         torch.set_num_threads(threads)
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="it reads Linux's own figures")
+LITTLE_MEMORY = """
+import resource
+from pathlib import Path
+import pytest, torch
+from infinito.attention import fused_cpu
+from infinito.attention.fused_cpu import fused_attention, fused_attention_backward
+
+def leave_memory(mib):
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+options = ("l1", True, 1.0, None, None, 0.0, None)
+small = [torch.randn(1, 2, 130, 16) for _ in range(3)]
+"""
+"""The start of a program of its own, as neither limits nor torch's threads survive a fork well."""
+
+on_linux = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="it reads Linux's own figures"
+)
+
+
+def assert_works_with_little_memory(program: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY + program], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@on_linux
 def test_a_machine_that_gives_no_threads_still_gives_the_result():
-    tensors = draw(130, 130, 16)
-    wanted = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
-
-    def attend_alone() -> None:
-        torch.set_num_threads(4)
-        leave_memory(4)  # less than the stack of a thread
-        found = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
-        assert torch.equal(found, wanted)
-
-    assert_in_child(attend_alone)
+    assert_works_with_little_memory("""
+torch.set_num_threads(1)
+wanted, _ = fused_attention(*small, *options)
+torch.set_num_threads(4)
+leave_memory(4)  # less than the stack of a thread
+found, _ = fused_attention(*small, *options)
+assert torch.equal(found, wanted)
+""")
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="it reads Linux's own figures")
+@on_linux
 @pytest.mark.parametrize(("step", "dim"), [("decode", 4_000_000), ("backward", 500_000)])
 def test_memory_that_runs_out_on_any_thread_is_an_error(step, dim):
     """Each thread wants about 800 MB to work in.
 
     Starting the threads beforehand makes sure that they are there to run out of memory.
     """
-    options = ("l1", True, 1.0, None, None, 0.0, None)
-
-    def starve() -> None:
-        torch.set_num_threads(2)
-        fused_cpu.fused_attention(*draw(130, 130, 16), *options)
-        work, tensors = fused_cpu.fused_attention, [torch.zeros(2, 1, 1, dim)] * 3
-        if step == "backward":
-            out, softmax = work(*tensors, *options)
-            work, tensors = fused_cpu.fused_attention_backward, [out, *tensors, out, softmax]
-        leave_memory(100)
-        with pytest.raises(MemoryError, match="ran out of memory"):
-            work(*tensors, *options)
-
-    assert_in_child(starve)
+    assert_works_with_little_memory(f"""
+torch.set_num_threads(2)
+fused_attention(*small, *options)
+work, tensors = fused_attention, [torch.zeros(2, 1, 1, {dim})] * 3
+if "{step}" == "backward":
+    out, softmax = work(*tensors, *options)
+    work, tensors = fused_attention_backward, [out, *tensors, out, softmax]
+leave_memory(100)
+with pytest.raises(MemoryError, match="ran out of memory"):
+    work(*tensors, *options)
+""")
 
 
 @pytest.mark.parametrize(
