@@ -210,8 +210,8 @@ def record_config(folder: Path, values: Mapping[str, Any], overrides: Sequence[s
     )
 
 
-def quoted(path: Path) -> str:
-    """A path as a value of an override, whatever characters it has."""
+def quoted(path: Path | str) -> str:
+    """A path or text as a value of an override, whatever characters it has."""
     return "'" + str(path).replace("'", "\\'") + "'"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,11 +29,11 @@ from infinito.data.preferences.text_pair import RowFault, refuse
 from infinito.data.preferences.tokenizing import PairTokenizer
 from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
 from infinito.models.lora import merge_adapters
-from infinito.models.pretrained import check_length
+from infinito.models.pretrained import check_length, open_weights
 from infinito.objectives.preference_objective import PreferenceObjective
 from infinito.seeding import child_seed
 from infinito.tasks.warm_up import warm_up
-from infinito.trainer.loading import Trained, open_trained, start_weights
+from infinito.trainer.loading import Trained, load_weights, open_trained, start_weights
 
 BUNDLED = "the pairs that ship with infinito"
 
@@ -102,11 +103,12 @@ def new_tokenizer(run: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
     return tokenizer_spec(run).build(pieces, separates_documents=True)
 
 
-def policy(run: RunConf, texts: TextPairs) -> Policy:
+def policy(run: RunConf, texts: TextPairs, start: Path | None = None) -> Policy:
     """The model to tune: a trained one, or one made here and warmed up on the training pairs.
 
     Args:
         texts: The training pairs.
+        start: Where a stopped run keeps the one that it made; None to make it.
     """
     device: Any = torch_device(run)
     if run.checkpoint is not None:
@@ -117,7 +119,9 @@ def policy(run: RunConf, texts: TextPairs) -> Policy:
     model = language_model(run, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
     if isinstance(run.model, PretrainedConf):
         return Policy(model, tokenizer, str(run.model.path), is_new=False)
-    if run.dpo.warmup_steps:
+    if start is not None:
+        load_weights(model, open_weights(start).state_dict(), start)
+    elif run.dpo.warmup_steps:
         warm_up_on(run, model, tokenizer, texts)
     steps = f"{run.dpo.warmup_steps} steps on the text of {texts.source}"
     return Policy(model, tokenizer, f"made here, {steps}", is_new=True)

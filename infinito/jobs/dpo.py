@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from infinito import build
 from infinito.config import RunConf
 from infinito.data.preferences.checking import overlap
 from infinito.data.preferences.pair_set import PairSet
+from infinito.data.preferences.reference_cache import pair_digest
 from infinito.errors import NonFiniteError
 from infinito.jobs.answers import answers
 from infinito.jobs.dpo_outputs import Clock, Outcome, write_outputs
@@ -51,11 +53,11 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 class Prepared:
     """Pairs, policy and layout: all that is there before training."""
 
-    def __init__(self, run: RunConf, console: Console) -> None:
+    def __init__(self, run: RunConf, console: Console, start: Path | None = None) -> None:
         self.run = run
         with console.status("preparing pairs and policy"):
             texts = build.pair_texts(run)
-            self.policy = build.policy(run, texts[0])
+            self.policy = build.policy(run, texts[0], start)
             model = self.policy.model
             if "gguf" in run.dpo.export:
                 check_gguf(model, self.policy.tokenizer)
@@ -115,7 +117,8 @@ class Prepared:
 def _tune(run: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     clock = Clock(datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter())
     last = read_checkpoint(folder / "checkpoints/last.ckpt") if run.resume is not None else None
-    prepared = Prepared(run, console)
+    start = folder / "start" if last and (folder / "start").is_dir() else None
+    prepared = Prepared(run, console, start)
     print_table(console, f"{run.name}  →  {folder}", prepared.headline())
     log.info("pairs are laid out as %s", prepared.layout)
     if last is None and is_first_process():
@@ -170,8 +173,12 @@ def _tune(run: RunConf, folder: Path, console: Console, log: Logger) -> float | 
 
 def _record_start(folder: Path, prepared: Prepared) -> None:
     """Writes what the run starts from; a policy made here is kept nowhere else."""
-    sources = {"training": prepared.training.source, "held_out": prepared.held_out.source}
-    write_json(folder / "provenance.json", provenance(sources))
+    sets = {"training": prepared.training, "held_out": prepared.held_out}
+    record = {
+        name: {"source": each.source, "pairs": len(each.pairs), "fingerprint": _fingerprint(each)}
+        for name, each in sets.items()
+    }
+    write_json(folder / "provenance.json", provenance(record))
     if prepared.policy.is_new:
         prepared.policy.model.save_pretrained(folder / "start")
         prepared.policy.tokenizer.save_pretrained(folder / "start")
@@ -180,3 +187,8 @@ def _record_start(folder: Path, prepared: Prepared) -> None:
 def _counted(pairs: PairSet) -> str:
     dropped = f", {len(pairs.bad)} rows dropped" if pairs.bad else ""
     return f"{len(pairs.pairs):,} of {pairs.source}{dropped}"
+
+
+def _fingerprint(pairs: PairSet) -> str:
+    """SHA-256 of all pairs' token ids."""
+    return hashlib.sha256(b"".join(map(pair_digest, pairs.pairs))).hexdigest()

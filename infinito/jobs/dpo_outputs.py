@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from infinito import build
+from infinito import build, runs
 from infinito.config import PretrainedConf, RunConf
+from infinito.config.limits import as_typed
 from infinito.data.hub import names_a_folder
 from infinito.data.preferences.checking import lengths
 from infinito.data.preferences.text_pair import TextPair, counts_by_kind, key_of
@@ -243,15 +245,36 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], run
         console.print(f"before: {said['before'].strip()}", markup=False, highlight=False)
         console.print(f"after:  {said['after'].strip()}", markup=False, highlight=False)
     name, dpo = "python -m infinito.run", folder / "training_report.md"
-    start = f" dpo.reference_checkpoint={folder / 'start'}" if (folder / "start").is_dir() else ""
+    start = folder / "start" if (folder / "start").is_dir() else run.checkpoint
+    if isinstance(run.model, PretrainedConf) and run.checkpoint is None:
+        start = run.model.path
+    same = shlex.join([f"dpo.reference_checkpoint={start}", *reading_overrides(run)])
     print_next(
         console,
         [
             (f"less {dpo}", "the report: every answer, category and interval"),
             (
-                f"{name} task=score_pairs data=pairs checkpoint={folder / 'model'}{start}",
+                f"{name} task=score_pairs data=pairs checkpoint={folder / 'model'} {same}",
                 "score other pairs by data.path=…",
             ),
             (f"tensorboard --logdir {run.runs_dir}", "curves"),
         ],
     )
+
+
+def reading_overrides(run: RunConf) -> list[str]:
+    """How this run reads its pairs, where that is not as conf/data/pairs.yaml has it."""
+    data = build.pairs_conf(run)
+    usual = {
+        "block_size": 256,
+        "truncate": "never",
+        "chat": True,
+        "chat_template": "plain",
+        "end_token": None,
+    }
+    own = {name: getattr(data, name) for name in usual}
+    return [
+        f"data.{name}={runs.quoted(value) if isinstance(value, str) else as_typed(value)}"
+        for name, value in own.items()
+        if value != usual[name]
+    ]

@@ -53,7 +53,8 @@ def open_trained(checkpoint: str) -> Trained:
     """The model that a run folder, a checkpoint file or a Hugging Face folder holds.
 
     Args:
-        checkpoint: A run folder stands for its `checkpoints/best.ckpt`.
+        checkpoint: A run folder stands for its `checkpoints/best.ckpt`; that of a preference
+            tuning for `last.ckpt`, which its report is of.
 
     Raises:
         CheckpointError: it is missing, damaged, of another class, or its sizes do not fit.
@@ -63,7 +64,8 @@ def open_trained(checkpoint: str) -> Trained:
         return _from_file(checkpoint)
     if (path / "config.json").is_file():
         return _from_hugging_face(path)
-    for name in ("best", "last"):
+    reports_last = (path / "training_report.json").is_file()
+    for name in ("last", "best") if reports_last else ("best", "last"):
         if (path / "checkpoints" / f"{name}.ckpt").is_file():
             return _from_file(path / "checkpoints" / f"{name}.ckpt")
     raise CheckpointError(

@@ -32,6 +32,7 @@ from infinito.objectives.preference_objective import PreferenceObjective
 from infinito.paths import conf_dir
 from infinito.reports.dpo_report import TIMING, schema
 from infinito.tasks.dpo_policy import DpoPolicyTask
+from infinito.trainer.loading import open_trained
 
 from ..conftest import ROOT
 from ..pair_models import make, random_pairs
@@ -186,7 +187,9 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(
         with pytest.raises(Stop):
             program.execute(stopped, tmp_path / "halves")
     resumed = check([f"resume={tmp_path / 'halves'}"], conf_dir())
-    program.execute(resumed, tmp_path / "halves")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infinito.build.preference.warm_up_on", None)  # start/ is what it starts from
+        program.execute(resumed, tmp_path / "halves")
     again = json.loads((tmp_path / "halves/training_report.json").read_text())
     assert without_timing(again) == without_timing(report_in(usual))
 
@@ -211,6 +214,9 @@ def test_the_exported_policy_is_the_tuned_one(usual: Path, tmp_path: Path) -> No
     assert accuracy == after["accuracy"]["share"]
     assert found["overall"]["margin"]["mean"] == pytest.approx(after["margin"]["mean"], abs=1e-6)
     assert len(found["pairs"]) == 8
+    exported, opened = (open_trained(str(path)).model.state_dict() for path in (run / "model", run))
+    assert all(torch.equal(value, opened[name]) for name, value in exported.items())
+    assert len(json.loads((run / "provenance.json").read_text())["data"]["held_out"]) == 3
 
 
 def test_a_run_that_fails_says_so_in_its_report(
