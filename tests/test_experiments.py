@@ -75,6 +75,7 @@ def test_every_experiment_trains(name: str, text_file: Path, tmp_path: Path) -> 
     texts = {
         "shakespeare_char": [f"data.path={text_file}"],
         "wikitext2_word": [f"data.path={tmp_path}"],
+        "base_v52": [*short_docs, "model.memory.segment=8"],
         "markov": ["data.train_tokens=9999", "data.valid_tokens=999"],
     }
     overrides += texts.get(name, short_docs)
