@@ -221,8 +221,11 @@ class Calibration(NamedTuple):
     def fitted(cls, raw: Tensor, band: tuple[float, float] = BAND) -> Calibration:
         """Return the map by which 2.5 % of the values lie below the band and 2.5 % above.
 
+        The loss sees the mean over a batch, which varies less: of a larger batch, a greater share
+        of steps lies in the band.
+
         Args:
-            raw: Φ before calibration of a base model's batches, (batches,).
+            raw: Φ before calibration of single windows of text by a base model, (windows,).
 
         Raises:
             NonFiniteError: the values do not vary, so no scale fits.
@@ -230,7 +233,7 @@ class Calibration(NamedTuple):
         low, high = torch.quantile(raw.double().cpu(), torch.tensor([0.025, 0.975]).double())
         if not high - low > 1e-6:
             raise NonFiniteError(
-                f"Φ is {low:g} to {high:g} over {raw.numel()} batches: there is nothing to "
+                f"Φ is {low:g} to {high:g} over {raw.numel()} windows: there is nothing to "
                 "calibrate by. Give more and other text, e.g. `data=python_docs`"
             )
         scale = (band[1] - band[0]) / float(high - low)
