@@ -1,4 +1,4 @@
-"""Compiles the fused CPU attention for this very CPU, once per user, and loads it.
+"""Compiles the fused CPU attention for this very CPU, once per user or wheel, and loads it.
 
 What the kernel computes is in `cpu/kernel.cpp`; how torch calls it in `fused_cpu`.
 """
@@ -18,6 +18,8 @@ from pathlib import Path
 from infinito.errors import DeviceError
 
 SOURCE = Path(__file__).parent / "cpu" / "kernel.cpp"
+SHIPPED = Path(__file__).parent / "built"
+"""Where a wheel has the library of the CPU that it was built on."""
 COMPILERS = ("c++", "g++", "clang++")
 COMPILE_FLAGS = (
     "-fvisibility=hidden",
@@ -39,7 +41,7 @@ def target_flags() -> tuple[str, ...]:
 def build_kernel(
     folder: Path, target: Sequence[str] = (), compilers: Sequence[str] = COMPILERS
 ) -> Path:
-    """Return the compiled library, compiling it when the folder does not have it yet.
+    """Return the compiled library, compiling it when neither wheel nor folder have it.
 
     Processes may build at once: each compiles into a file of its own and renames it.
 
@@ -53,8 +55,9 @@ def build_kernel(
     """
     target = tuple(target) or target_flags()
     library = folder / f"fused_cpu-{fingerprint(target)}.so"
-    if _is_whole(library):
-        return library
+    for known in (SHIPPED / library.name, library):
+        if _is_whole(known):
+            return known
     compiler = next(filter(None, map(shutil.which, compilers)), None)
     if compiler is None:
         raise DeviceError(

@@ -49,6 +49,16 @@ def test_a_library_is_compiled_once(tmp_path):
 
 
 @needs_kernel
+@pytest.mark.usefixtures("quick_source")
+def test_a_library_that_came_with_the_wheel_needs_no_compiler(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel_build, "SHIPPED", tmp_path / "built")
+    shipped = build_kernel(tmp_path / "built")
+    assert build_kernel(tmp_path / "cache", compilers=()) == shipped
+    with pytest.raises(DeviceError, match="no C\\+\\+ compiler"):
+        build_kernel(tmp_path / "cache", ("-O1",), compilers=())
+
+
+@needs_kernel
 def test_sources_and_flags_have_libraries_of_their_own(quick_source):
     one = fingerprint(("-O1",))
     assert fingerprint(("-O2",)) != one
