@@ -56,7 +56,8 @@ def main() -> None:
     except Exception as error:
         raise SystemExit(_reported(error)) from None
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
+        if not {"-m", "--multirun"} & set(sys.argv):  # a sweep has said how to go on
+            Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
         raise SystemExit(130) from None
 
 
