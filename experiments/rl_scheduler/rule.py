@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from study import columns
 
 from infinito import build
 from infinito.build import rl as rl_build
@@ -39,15 +40,7 @@ def main() -> None:
     run = check(["+experiment=rl_scheduler", *asked.overrides], conf_dir())
     ground = rl_build.ground(run, build.data_module(run), asked.runs)
     played = rl_build.player(run, ground, "test", run.rl.episodes)(rule)
-    write_json(
-        asked.out / "rule.json",
-        {
-            "returns": played.returns.tolist(),
-            "final_loss": played.final_loss.tolist(),
-            "in_band": played.in_band.mean(1).tolist(),
-            "actions": [float((played.actions == number).mean()) for number in range(3)],
-        },
-    )
+    write_json(asked.out / "rule.json", columns(played))
 
 
 if __name__ == "__main__":
