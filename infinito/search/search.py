@@ -145,6 +145,16 @@ class TreeSearch:
         root = grow(self.space, evidence.rows, rewards(losses), self.max_depth)
         return describe(self.space, root, evidence.numbers, losses)
 
+    def regions_of(self, number: int) -> list[set[int]]:
+        """The other trials in each region of the tree that holds a trial, its leaf first."""
+        evidence = self._evidence()
+        root = grow(self.space, evidence.rows, rewards(evidence.losses()), self.max_depth)
+        row, walk = self.space.encode(self.trials[number].params)[None], [root]
+        while inside := [child for child in walk[-1].children if child.region.holds(row)[0]]:
+            walk.append(inside[0])
+        members = [{int(evidence.numbers[index]) for index in node.members} for node in walk]
+        return [each - {number} for each in reversed(members)]
+
     def _propose(self) -> Array | None:
         number, evidence = len(self.trials), self._evidence()
         if number < self._planned:

@@ -9,6 +9,8 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from infinito.search.plan import JOURNAL, reopened
+
 FILE = "validations.txt"
 """In a trial's folder: a line `<batches> <loss>` for each validation."""
 
@@ -22,8 +24,9 @@ REDUCTION = 3
 class TrialStopping(Callback):
     """Validates on the way and ends a training that has fallen behind its siblings.
 
-    What a trial is compared with depends on which others have come as far, so with several trials
-    in flight a sweep that stops trials does not repeat itself.
+    It is compared with the trials in its region of the search's tree, the smallest in which enough
+    have come as far, as what is good differs between regions. That depends on which others are
+    there, so with several trials in flight a sweep that stops trials does not repeat itself.
 
     Args:
         folder: Of the trial; its siblings are the other folders beside it.
@@ -50,17 +53,32 @@ class TrialStopping(Callback):
         self._losses.append(validated(trainer))
         with (self.folder / FILE).open("a", encoding="utf-8") as file:
             file.write(f"{done} {self._losses[-1]!r}\n")
-        others = {each: losses_of(each) for each in self._siblings()}
+        others = self._near({name: losses_of(each) for name, each in self._siblings()}, done)
         if is_bad(self.rule, done // self.validate_every, min(self._losses), done, others):
             self.stopped_at = done
             trainer.should_stop = True
 
-    def _siblings(self) -> list[Path]:
-        """The other trials' folders, of those that were launched again the last."""
+    def _near(self, others: dict[str, dict[int, float]], done: int) -> dict[str, dict[int, float]]:
+        """Those in the smallest region of the sweep's tree where enough have come so far."""
+        if not (self.folder.parent / JOURNAL).is_file():
+            return others
+        search, _ = reopened(self.folder.parent)
+        for region in search.regions_of(int(self._name)):
+            near = {name: others[name] for name in map(str, region) if name in others}
+            if sum(done in losses for losses in near.values()) >= ENOUGH:
+                return near
+        return others
+
+    @property
+    def _name(self) -> str:
+        return self.folder.name.partition(".")[0]
+
+    def _siblings(self) -> list[tuple[str, Path]]:
+        """The other trials' names and folders, of those that were launched again the last."""
         files = sorted(self.folder.parent.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)
         last = {file.parent.name.partition(".")[0]: file.parent for file in files}
-        last.pop(self.folder.name.partition(".")[0], None)
-        return list(last.values())
+        last.pop(self._name, None)
+        return list(last.items())
 
 
 def is_bad(

@@ -11,6 +11,10 @@ import pytest
 
 from infinito import run as program
 from infinito.config import RunConf
+from infinito.search import history
+from infinito.search.journal import Journal
+from infinito.search.plan import searching
+from infinito.search.space import Float, Space
 from infinito.trainer.trial_stopping import FILE, TrialStopping, is_bad, losses_of
 
 OTHERS = {number: {10: float(number), 20: number / 2} for number in range(1, 6)}
@@ -63,7 +67,38 @@ def test_a_trial_that_was_launched_again_counts_once(tmp_path: Path) -> None:
     os.utime(tmp_path / "3" / FILE, (0, 0))
     (tmp_path / "5.1").mkdir()
     found = TrialStopping(tmp_path / "5.1", "median", 2, 10)._siblings()
-    assert {path.name for path in found} == {"0", "1", "2", "3.1", "4"}
+    assert {path.name for _, path in found} == {"0", "1", "2", "3.1", "4"}
+
+
+def test_a_trial_is_compared_with_its_region_of_the_tree(tmp_path: Path) -> None:
+    """Trials of x below 0.5 are bad, those above good; the tree separates them."""
+    plan = {
+        "space": Space([Float("x", 0.0, 1.0)]).to_dict(),
+        "directions": ["minimize"],
+        "defaults": [],
+        "seed": 0,
+        "strategy": "random",
+        "selection": "ucb1",
+        "exploration": 1.0,
+        "max_depth": 1,
+    }
+    search = searching(plan)
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append(history.begun(plan))
+        for trial in search.ask(40):
+            journal.append(history.asked([trial]))
+            value = float(trial.params["x"] < 0.5) + 0.1 * trial.params["x"]
+            event = {"event": "finish", "number": trial.number, "seconds": 0.1, "values": [value]}
+            journal.append(event)
+        journal.append(history.asked(search.ask(1)))
+        last = search.trials[-1]
+    others = {str(number): {2: 1.0} for number in range(40)}
+    stopping = TrialStopping(tmp_path / "40", "median", 2, 10)
+    near = stopping._near(others, 2)
+    low = last.params["x"] < 0.5
+    region = [each for each in search.trials[:40] if (each.params["x"] < 0.5) == low]
+    assert near.keys() == {str(each.number) for each in region}
+    assert stopping._near(others, 4) == others
 
 
 @pytest.mark.parametrize("rule", ["median", "halving"])
