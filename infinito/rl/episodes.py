@@ -19,6 +19,9 @@ from infinito.rl.observation import ACTIONS, observed
 from infinito.rl.rewards import Terms, reward_terms, total
 from infinito.rl.start_states import StartStates
 from infinito.rl.text import Text
+from infinito.tasks.adamw_task import seed_device
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Episodes:
         ]
         batches = self.text.drawn(seeds, self.rules.inner_steps, self.rules.batch_size)
         with torch.random.fork_rng(devices=[]):  # else dropout would tell policies apart
-            torch.manual_seed(int(np.random.default_rng(seeds[0]).integers(2**63)))
+            seed_device(int(np.random.default_rng(seeds[0]).integers(2**63)), CPU)
             for windows in batches:
                 self.learners.train(windows, weights[:, 0], weights[:, 1])
         before, self.metrics = self.metrics, self.learners.measure(self.text.probe)
