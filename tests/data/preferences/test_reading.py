@@ -67,7 +67,7 @@ def test_lines_that_are_no_objects_are_faults_of_their_row(tmp_path: Path) -> No
     assert "is list, not an object" in third.fault
 
 
-DAMAGED = gzip.compress(b'{"prompt": "a"}\n' * 99)[:14] + b"\xff" * 20
+DAMAGED = gzip.compress(b'{"prompt": "a"}\n' * 99, mtime=0)[:14] + b"\xff" * 20
 
 
 @pytest.mark.parametrize(
