@@ -1,6 +1,6 @@
 """Validation loss of every attention with λ fixed and learned, on two texts, over paired seeds.
 
-    python experiments/attention_quality/study.py --data <folder of the texts>
+    python experiments/attention_quality/study.py --data <folder of the texts> [--texts WikiText-2]
 
 The folder holds tinyshakespeare/input.txt and wikitext-2/{train,valid}.txt. Resumable: a training
 that stands in results.csv is not run again. Writes results.csv beside this file; report.py makes
@@ -41,10 +41,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
+    texts = ("tiny Shakespeare", "WikiText-2")
+    parser.add_argument("--texts", nargs="+", choices=texts, default=texts)
     arguments = parser.parse_args()
-    texts = overrides_of(arguments.data)
+    overrides = overrides_of(arguments.data)
     for seed, text, scale, attention in itertools.product(
-        range(arguments.seeds), texts, SCALES, ATTENTIONS
+        range(arguments.seeds), arguments.texts, SCALES, ATTENTIONS
     ):
         known = {(r["text"], int(r["seed"]), r["scale"], r["attention"]) for r in results()}
         if (text, seed, scale, attention) not in known:
@@ -57,7 +59,7 @@ def main() -> None:
                 "attention": attention,
                 "scale": scale,
             }
-            append({**row, **train([*COMMON, *texts[text], *chosen])})
+            append({**row, **train([*COMMON, *overrides[text], *chosen])})
 
 
 def overrides_of(data: Path) -> dict[str, list[str]]:
