@@ -10,7 +10,9 @@ from scipy.special import erfcx, ndtr
 from infinito.search.parameters import Array
 
 
-def log_expected_improvement(mean: Array, deviation: Array, best: float) -> tuple[Array, Array]:
+def log_expected_improvement(
+    mean: Array, deviation: Array, best: float | Array
+) -> tuple[Array, Array]:
     """log EI up to a constant, and Φ(z)/φ(z)-type slope factors; stable far below the best.
 
     Returns:

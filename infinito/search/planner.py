@@ -22,6 +22,9 @@ LEADERS = 5
 PATIENCE, PATIENT_FROM = 1.0, 50
 """Nats of promise that a leaf may lack to be played, for each e-fold of trials beyond 50."""
 
+FANTASIES = 16
+"""Draws of the scores that running trials may yet have."""
+
 FEWEST = 6
 """Trials with a loss before hyper-parameters are fitted."""
 
@@ -50,12 +53,13 @@ class Planner:
     def propose(self, evidence: Evidence, rng: np.random.Generator) -> Array | None:
         """The next point, or None if no candidate is left."""
         losses = evidence.losses(rng)
-        playout, scores = self._simulation(evidence, losses)
+        surrogate = self._surrogate(evidence, losses, rng)
+        playout = Playout(surrogate, self.sampler)
         whole = Region.whole(self.space)
-        everywhere = playout.candidates(whole, self._leaders(whole, evidence.rows, scores), rng)
+        everywhere = playout.candidates(whole, _leaders(whole, surrogate), rng)
         leaf = self._leaf(evidence.rows, losses, *everywhere)
         if leaf is not None:
-            here = playout.candidates(leaf, self._leaders(leaf, evidence.rows, scores), rng)
+            here = playout.candidates(leaf, _leaders(leaf, surrogate), rng)
             if len(here[1]) and here[1].max() >= everywhere[1].max() - patience(len(losses)):
                 return playout.best(leaf, *here)
         return playout.best(whole, *everywhere) if len(everywhere[0]) else None
@@ -75,21 +79,15 @@ class Planner:
 
         return path(root, self.selection, self.exploration, shares)[-1].region
 
-    def _leaders(self, region: Region, rows: Array, scores: Array) -> Array:
-        inside = np.flatnonzero(region.holds(rows))
-        return rows[inside[np.argsort(scores[inside], kind="stable")[:LEADERS]]]
-
-    def _simulation(self, evidence: Evidence, losses: Array) -> tuple[Playout, Array]:
-        """The play-out, and a score for each trial: for a running one what it is believed to be."""
-        rows, known = evidence.rows, evidence.is_known
-        scores = np.zeros(len(known))
-        scores[known] = normalised(losses[known])
+    def _surrogate(self, evidence: Evidence, losses: Array, rng: np.random.Generator) -> Surrogate:
+        """The posterior; trials that are still running have scores drawn from it."""
+        known = evidence.is_known
         theta = self._theta(evidence, _mark(len(known)))
-        surrogate = Surrogate(rows[known], scores[known], self.ordered, theta)
-        if not known.all():
-            scores[~known] = surrogate.predict(rows[~known])[0]
-            surrogate = Surrogate(rows, scores, self.ordered, theta)
-        return Playout(surrogate, float(scores.min()), self.sampler, rows), scores
+        scores = normalised(losses[known])
+        surrogate = Surrogate(evidence.rows[known], scores, self.ordered, theta)
+        if known.all():
+            return surrogate
+        return surrogate.fantasised(evidence.rows[~known], FANTASIES, rng)
 
     def _theta(self, evidence: Evidence, mark: int) -> Array:
         """Hyper-parameters of the trials before a mark, climbing from those of the mark before."""
@@ -103,6 +101,13 @@ class Planner:
             scores = normalised(first.losses()[known])
             self._fits[key] = fit(first.rows[known], scores, self.ordered, start)
         return self._fits[key]
+
+
+def _leaders(region: Region, surrogate: Surrogate) -> Array:
+    """(points, parameters): the best trials of a region, by their mean scores."""
+    inside = np.flatnonzero(region.holds(surrogate.rows))
+    scores = surrogate.scores.reshape(len(surrogate.rows), -1)[inside].mean(axis=1)
+    return surrogate.rows[inside[np.argsort(scores, kind="stable")[:LEADERS]]]
 
 
 def patience(trials: int) -> float:

@@ -25,24 +25,17 @@ class Playout:
     """Plays the surrogate out in regions of a space.
 
     Args:
-        surrogate: The posterior.
-        target: The score to improve on.
+        surrogate: The posterior. Its trials are not proposed again, and their best score is what
+            is to be improved on.
         sampler: Draws points of the space.
-        tried: (trials, parameters): points that must not be proposed again.
     """
 
-    def __init__(
-        self,
-        surrogate: Surrogate,
-        target: float,
-        sampler: Sampler,
-        tried: Array,
-    ) -> None:
+    def __init__(self, surrogate: Surrogate, sampler: Sampler) -> None:
         self.surrogate = surrogate
-        self.target = target
+        self.target = np.atleast_1d(surrogate.scores.min(axis=0))[:, None]
         self.sampler = sampler
         self.space = sampler.space
-        self.tried = tried
+        self.tried = surrogate.rows
         self.smooth = np.array(
             [p.is_ordered and p.count >= SMOOTH_COUNT for p in self.space.parameters]
         )
@@ -70,11 +63,11 @@ class Playout:
         return rows[int(np.argmax(gains))]
 
     def gains(self, rows: Array) -> Array:
-        """(points,): log-expected improvement."""
+        """(points,): logarithm of the improvement expected, on average over the fantasies."""
         if not len(rows):
             return np.empty(0)
         mean, deviation = self.surrogate.predict(rows)
-        return log_expected_improvement(mean, deviation, self.target)[0]
+        return _averaged(log_expected_improvement(mean, deviation, self.target)[0])[0]
 
     def _drawn(self, region: Region, leaders: Array, rng: np.random.Generator) -> Array:
         table = self.space.table
@@ -118,7 +111,9 @@ class Playout:
             mean, deviation, mean_slope, deviation_slope = self.surrogate.slopes(points)
             gain, ratio = log_expected_improvement(mean, deviation, self.target)
             z = np.maximum((self.target - mean) / deviation, -1e4)
-            along = (1 - z * ratio)[:, None] * deviation_slope - ratio[:, None] * mean_slope
+            gain, share = _averaged(gain)
+            along = (share * (1 - z * ratio)).sum(axis=0)[:, None] * deviation_slope
+            along -= ((share * ratio)[:, :, None] * mean_slope).sum(axis=0)
             return -gain.sum(), -(along / deviation[:, None])[:, smooth].ravel()
 
         bounds = list(zip(region.low[smooth], region.high[smooth], strict=True)) * len(rows)
@@ -154,3 +149,11 @@ class Playout:
                 found.append(row.copy())
                 found[-1][i] = coordinate
         return np.array(found)
+
+
+def _averaged(gains: Array) -> tuple[Array, Array]:
+    """The logarithm of a mean over the first axis of logarithms, and each one's share in it."""
+    best = gains.max(axis=0)
+    shares = np.exp(gains - best)
+    total = shares.sum(axis=0)
+    return best + np.log(total / len(gains)), shares / total

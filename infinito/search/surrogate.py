@@ -8,6 +8,7 @@ integrated out in closed form; `hyperparameters` finds the rest.
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -36,20 +37,44 @@ class Surrogate:
     def __init__(
         self, rows: Array, scores: Array, ordered: NDArray[np.bool_], theta: Array
     ) -> None:
-        self.rows, self.ordered = rows, ordered
+        self.ordered = ordered
         self.scales = math.sqrt(5.0) * np.exp(-theta[:-2])
         self.joint = float(expit(theta[-2]))
-        kernel = self._kernel(rows)
-        kernel[np.diag_indices_from(kernel)] += math.exp(theta[-1])
-        self.root = dtrtri(cholesky(kernel), lower=1)[0]
-        whitened = self.root @ scores
-        self.weights = whitened @ self.root
+        self.noise = math.exp(theta[-1])
+        whitened = self._condition(rows, scores)
         freedom = AMPLITUDE_WEIGHT
         self.amplitude = (freedom + whitened @ whitened) / (freedom + len(scores))
 
+    def fantasised(self, rows: Array, count: int, rng: np.random.Generator) -> Surrogate:
+        """The posterior given scores for `rows` too, drawn from this one `count` times.
+
+        Its scores are (trials, count), `rows` last, and its means (count, points). They tell apart
+        what is not known yet from what is known to be no better than expected.
+
+        Source: Snoek, Larochelle and Adams (2012), section 3.3.
+        """
+        kernel = self._kernel(self.rows, rows)
+        half = self.root @ kernel
+        spread = cholesky(self.amplitude * (self._kernel(rows, rows) - half.T @ half))
+        drawn = (self.weights @ kernel)[:, None] + spread @ rng.standard_normal((len(rows), count))
+        known = np.repeat(self.scores[:, None], count, axis=1)
+        found = copy.copy(self)
+        found._condition(np.concatenate([self.rows, rows]), np.concatenate([known, drawn]))
+        return found
+
+    def _condition(self, rows: Array, scores: Array) -> Array:
+        """Takes the trials in; returns their scores, uncorrelated."""
+        self.rows, self.scores = rows, scores
+        kernel = self._kernel(rows, rows)
+        kernel[np.diag_indices_from(kernel)] += self.noise
+        self.root = dtrtri(cholesky(kernel), lower=1)[0]
+        whitened: Array = self.root @ scores
+        self.weights = whitened.T @ self.root
+        return whitened
+
     def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (points,) of the score without noise."""
-        kernel = self._kernel(rows)
+        """Mean (points,) and standard deviation (points,) of the score without noise."""
+        kernel = self._kernel(self.rows, rows)
         half = self.root @ kernel
         variance = 1 + CONSTANT - np.einsum("tr,tr->r", half, half)
         return self.weights @ kernel, np.sqrt(self.amplitude * np.maximum(variance, 1e-10))
@@ -69,7 +94,7 @@ class Surrogate:
         variance = np.maximum(1 + CONSTANT - np.square(half).sum(axis=0), 1e-10)
         deviation = np.sqrt(self.amplitude * variance)
         squared = np.square(self.scales) / 3
-        mean_slope = np.einsum("t,ptr->rp", self.weights, factors) * squared
+        mean_slope = np.einsum("...t,ptr->...rp", self.weights, factors) * squared
         variance_slope = -2 * np.einsum("tr,ptr->rp", self.root.T @ half, factors) * squared
         return (
             self.weights @ kernel,
@@ -78,12 +103,12 @@ class Surrogate:
             self.amplitude * variance_slope / (2 * deviation[:, None]),
         )
 
-    def _kernel(self, rows: Array) -> Array:
-        """(trials, points)."""
-        kernel = np.empty((len(self.rows), len(rows)))
-        step = max(1, _CACHED // len(self.rows))
-        first, second = self.rows * self.scales, rows * self.scales
-        for start in range(0, len(rows), step):
+    def _kernel(self, first: Array, second: Array) -> Array:
+        """(first, second)."""
+        kernel = np.empty((len(first), len(second)))
+        step = max(1, _CACHED // len(first))
+        first, second = first * self.scales, second * self.scales
+        for start in range(0, len(second), step):
             part = slice(start, start + step)
             squares = alone = np.zeros((len(first), 1))
             for i, scale in enumerate(self.scales):

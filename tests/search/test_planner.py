@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from infinito.search.evidence import Evidence
-from infinito.search.planner import Planner, _mark, patience
+from infinito.search.parameters import Array
+from infinito.search.planner import FANTASIES, Planner, _mark, patience
+from infinito.search.playout import Playout
 from infinito.search.regions import Region
 from infinito.search.sampling import Sampler
 from infinito.search.scores import normalised
@@ -27,23 +29,28 @@ def planner(depth: int = 15) -> Planner:
     return Planner(Sampler(SPACE, 0), "ucb1_tuned", math.sqrt(2), depth)
 
 
+def playout(seen: Evidence) -> Playout:
+    found = planner()._surrogate(seen, seen.losses(), np.random.default_rng(0))
+    return Playout(found, Sampler(SPACE, 0))
+
+
 def test_a_playout_is_better_than_thousands_of_draws() -> None:
     seen = evidence(30)
-    playout, scores = planner()._simulation(seen, seen.losses())
     whole, rng = Region.whole(SPACE), np.random.default_rng(0)
-    leaders = seen.rows[np.argsort(scores)[:5]]
-    found = playout.best(whole, *playout.candidates(whole, leaders, rng))
+    leaders = seen.rows[np.argsort(seen.losses())[:5]]
+    play = playout(seen)
+    found = play.best(whole, *play.candidates(whole, leaders, rng))
     draws = SPACE.snapped(rng.random((4000, 4)))
-    assert playout.gains(found[None])[0] > playout.gains(draws).max()
+    assert play.gains(found[None])[0] > play.gains(draws).max()
 
 
 def test_a_playout_stays_in_its_region() -> None:
     seen = evidence(30)
-    playout, _ = planner()._simulation(seen, seen.losses())
+    play = playout(seen)
     corner = Region.whole(SPACE).cut(0, 0.8)[1].parted(2, np.array([False, True]))[0]
-    rows, gains = playout.candidates(corner, seen.rows[:0], np.random.default_rng(0))
+    rows, gains = play.candidates(corner, seen.rows[:0], np.random.default_rng(0))
     assert corner.holds(rows).all()
-    assert corner.holds(playout.best(corner, rows, gains)[None]).all()
+    assert corner.holds(play.best(corner, rows, gains)[None]).all()
 
 
 def test_the_proposal_is_near_the_optimum() -> None:
@@ -52,22 +59,42 @@ def test_the_proposal_is_near_the_optimum() -> None:
     assert np.hypot(row[0] - 0.4, row[1] - 0.7) < 0.1
 
 
-def test_running_trials_are_believed_and_avoided() -> None:
+def with_running(seen: Evidence, *rows: Array) -> Evidence:
+    return Evidence(
+        np.concatenate([seen.rows, rows]),
+        np.concatenate([seen.table, np.full((len(rows), 1), math.nan)]),
+        np.arange(len(seen.rows) + len(rows)),
+    )
+
+
+def test_running_trials_are_fantasised_and_avoided() -> None:
     """With the best proposal running, the next one is another point."""
     seen = evidence(40)
     first = planner().propose(seen, np.random.default_rng(0))
     assert first is not None
-    running = Evidence(
-        np.concatenate([seen.rows, first[None]]),
-        np.concatenate([seen.table, [[math.nan]]]),
-        np.arange(41),
-    )
-    playout, scores = planner()._simulation(running, running.losses())
-    assert scores[-1] < np.quantile(normalised(seen.table[:, 0]), 0.1)
+    running = with_running(seen, first)
+    play = playout(running)
+    assert play.surrogate.scores.shape == (41, FANTASIES)
+    expected = np.quantile(normalised(seen.table[:, 0]), 0.1)
+    assert play.surrogate.scores[-1].mean() < expected
     second = planner().propose(running, np.random.default_rng(0))
     assert second is not None
     assert np.abs(second - first).max() > 1e-6
-    assert playout.gains(first[None])[0] < playout.gains(second[None])[0]
+    assert play.gains(first[None])[0] < play.gains(second[None])[0]
+
+
+def test_the_mean_over_fantasies_has_the_slopes_that_it_climbs() -> None:
+    """The best point lies in a valley of the averaged gain, which no small step leaves upwards."""
+    seen = with_running(evidence(25), *evidence(3, seed=1).rows)
+    play = playout(seen)
+    whole, rng = Region.whole(SPACE), np.random.default_rng(0)
+    rows, gains = play.candidates(whole, seen.rows[:0], rng)
+    found = play.best(whole, rows, gains)
+    steps = np.zeros((40, 4))
+    steps[:, :2] = 1e-3 * rng.standard_normal((40, 2))
+    near = np.clip(found + steps, 0, 1)
+    assert play.gains(found[None])[0] > gains.max()
+    assert play.gains(near).max() < play.gains(found[None])[0] + 1e-4
 
 
 def test_hyper_parameters_do_not_depend_on_when_they_were_asked_for() -> None:

@@ -64,6 +64,40 @@ def test_slopes_equal_differences() -> None:
             assert slope[i, :2] == pytest.approx(rough[:2], abs=1e-4)
 
 
+def test_fantasies_have_the_posterior_s_mean_and_covariance() -> None:
+    """Kriging by hand for two points: over 4000 draws, mean and covariance to 5 standard errors."""
+    rows, running = points(12), points(2, seed=1)
+    kernel = np.array([[slow_kernel(a, b) for b in rows] for a in rows]) + 1e-3 * np.eye(12)
+    cross = np.array([[slow_kernel(a, b) for b in running] for a in rows])
+    between = np.array([[slow_kernel(a, b) for b in running] for a in running])
+    surrogate = Surrogate(rows, scores(rows), ORDERED, THETA)
+    found = surrogate.fantasised(running, 4000, np.random.default_rng(0))
+    assert (found.scores[:12] == scores(rows)[:, None]).all()
+    expected = surrogate.amplitude * (between - cross.T @ np.linalg.solve(kernel, cross))
+    spread = np.sqrt(np.diag(expected))
+    means = cross.T @ np.linalg.solve(kernel, scores(rows))
+    assert (np.abs(found.scores[12:].mean(axis=1) - means) < 5 * spread / math.sqrt(4000)).all()
+    error = 5 * math.sqrt(2 / 4000) * np.outer(spread, spread)
+    assert (np.abs(np.cov(found.scores[12:]) - expected) < error).all()
+
+
+def test_a_fantasy_is_the_posterior_of_its_scores() -> None:
+    rows, running, others = points(12), points(3, seed=1), points(5, seed=2)
+    surrogate = Surrogate(rows, scores(rows), ORDERED, THETA)
+    found = surrogate.fantasised(running, 4, np.random.default_rng(0))
+    means, deviation, slopes, _ = found.slopes(others)
+    assert means.shape == (4, 5)
+    assert slopes.shape == (4, 5, 3)
+    for each in range(4):
+        alone = Surrogate(found.rows, found.scores[:, each], ORDERED, THETA)
+        mean, spread, slope, _ = alone.slopes(others)
+        assert means[each] == pytest.approx(mean, abs=1e-9)
+        assert slopes[each] == pytest.approx(slope, abs=1e-9)
+        assert deviation / math.sqrt(surrogate.amplitude) == pytest.approx(
+            spread / math.sqrt(alone.amplitude), abs=1e-9
+        )
+
+
 def test_gradient_of_the_posterior_equals_differences() -> None:
     rows = points(15)
     posterior = _Posterior(rows, scores(rows), ORDERED)
