@@ -17,6 +17,10 @@ from infinito.search.sampling import Sampler, without
 from infinito.search.surrogate import Surrogate
 
 UNIFORM, NEAR, CLIMBERS, CLIMB_STEPS = 160, 128, 3, 12
+MARGIN = 0.01
+"""By how many standard deviations of the scores a point has to be better than the best to count:
+else the last digits of one valley take all trials. Brochu, Cora and de Freitas (2010), 2.3.1."""
+
 SMOOTH_COUNT = 24
 """Parameters with at least so many ordered values are climbed as if they were continuous."""
 
@@ -25,14 +29,14 @@ class Playout:
     """Plays the surrogate out in regions of a space.
 
     Args:
-        surrogate: The posterior. Its trials are not proposed again, and their best score is what
-            is to be improved on.
+        surrogate: The posterior. Its trials are not proposed again, and their best score, less a
+            margin, is what is to be improved on.
         sampler: Draws points of the space.
     """
 
     def __init__(self, surrogate: Surrogate, sampler: Sampler) -> None:
         self.surrogate = surrogate
-        self.target = np.atleast_1d(surrogate.scores.min(axis=0))[:, None]
+        self.target = np.atleast_1d(surrogate.scores.min(axis=0))[:, None] - MARGIN
         self.sampler = sampler
         self.space = sampler.space
         self.tried = surrogate.rows
