@@ -170,9 +170,10 @@ def fit(queries: Tensor, keys: Tensor, values: Tensor) -> bool:
     if not queries.ndim == keys.ndim == values.ndim == 4:
         return False
     batch, heads, _, dim = queries.shape
-    _, kv_heads, time_k, _ = values.shape
+    kv_heads, time_k = keys.shape[1:3]
     divides = kv_heads > 0 and heads % kv_heads == 0
-    return divides and time_k > 0 and keys.shape == (batch, kv_heads, time_k, dim)
+    alike = keys.shape == (batch, kv_heads, time_k, dim) and values.shape[:3] == keys.shape[:3]
+    return divides and time_k > 0 and alike
 
 
 def check_mask(mask: Tensor, batch: int, heads: int, time_q: int, time_k: int) -> None:

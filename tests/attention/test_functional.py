@@ -51,6 +51,13 @@ def test_shapes_that_do_not_fit(heads: int, kv_heads: int, cut: slice) -> None:
         distance_attention(queries, keys[:, :, cut], values[:, :, cut], metric="dot")
 
 
+def test_values_of_another_batch_are_refused() -> None:
+    """The fused kernel would read what lies behind them."""
+    queries, keys, values = tensors()
+    with pytest.raises(ValueError, match=r"values \(1, 2, 5, 8\) do not fit"):
+        distance_attention(queries, keys, values[:1], metric="dot")
+
+
 def test_three_axes_are_refused() -> None:
     queries, keys, values = (tensor[0] for tensor in tensors())
     with pytest.raises(ValueError, match=r"do not fit: expected \(batch, heads, time_q, dim\)"):
