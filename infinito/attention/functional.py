@@ -47,7 +47,7 @@ def distance_attention(
 
     Raises:
         ConfigError: metric, p or backend unknown, or a forced backend that cannot serve.
-        ValueError: shapes that do not fit together.
+        ValueError: shapes that do not fit together, or a scale that does not fit the heads.
     """
     queries, keys, values, factor = prepare(queries, keys, values, metric, scale, p)
     return attend_prepared(
@@ -79,6 +79,7 @@ def prepare(
 
     Raises:
         ConfigError: metric or p unknown.
+        ValueError: one scale per head, and it or the shapes do not fit.
     """
     found = find_metric(metric, p)
     if found is cosine:
@@ -87,7 +88,13 @@ def prepare(
     if not isinstance(factor, Tensor):
         return queries, keys, values, factor
     if factor.numel() > 1:
+        check_shapes(queries, keys, values)
         heads = queries.shape[1]
+        if factor.numel() != heads:
+            raise ValueError(
+                f"a scale {tuple(factor.shape)} does not fit: expected ({heads},), one number for "
+                "each head, or (1,)."
+            )
         keys, values = share_groups(keys, heads), share_groups(values, heads)
     by = factor.to(queries.dtype).view(-1, 1, 1)
     return *KERNELS[found.KERNEL].fold(queries, keys, by), values, 1.0
@@ -129,13 +136,7 @@ def describe(
     Raises:
         ValueError: shapes that do not fit together.
     """
-    if not fit(queries, keys, values):
-        raise ValueError(
-            f"queries {tuple(queries.shape)}, keys {tuple(keys.shape)} and values "
-            f"{tuple(values.shape)} do not fit: expected (batch, heads, time_q, dim), "
-            "(batch, kv_heads, time_k, dim), (batch, kv_heads, time_k, value_dim), kv_heads "
-            "dividing heads, time_k at least 1."
-        )
+    check_shapes(queries, keys, values)
     batch, heads, time_q, dim = queries.shape
     _, kv_heads, time_k, value_dim = values.shape
     free_mask = key_padding is not None and key_padding.ndim == 4
@@ -163,6 +164,17 @@ def describe(
         free_mask,
         factor,
     )
+
+
+def check_shapes(queries: Tensor, keys: Tensor, values: Tensor) -> None:
+    """Raise ValueError unless these shapes are those of one attention."""
+    if not fit(queries, keys, values):
+        raise ValueError(
+            f"queries {tuple(queries.shape)}, keys {tuple(keys.shape)} and values "
+            f"{tuple(values.shape)} do not fit: expected (batch, heads, time_q, dim), "
+            "(batch, kv_heads, time_k, dim), (batch, kv_heads, time_k, value_dim), kv_heads "
+            "dividing heads, time_k at least 1."
+        )
 
 
 def fit(queries: Tensor, keys: Tensor, values: Tensor) -> bool:

@@ -45,10 +45,17 @@ def test_a_learned_scale_is_folded_in(metric: str) -> None:
     [(4, 3, slice(None)), (2, 4, slice(None)), (4, 0, slice(None)), (4, 2, slice(0, 0))],
     ids=["heads do not group", "more key heads", "no key heads", "no keys"],
 )
-def test_shapes_that_do_not_fit(heads: int, kv_heads: int, cut: slice) -> None:
+@pytest.mark.parametrize("per", ["model", "head"])
+def test_shapes_that_do_not_fit(heads: int, kv_heads: int, cut: slice, per: str) -> None:
     queries, keys, values = tensors(heads, kv_heads)
+    scale = torch.ones(heads if per == "head" else 1)
     with pytest.raises(ValueError, match=r"do not fit: expected .*kv_heads dividing heads"):
-        distance_attention(queries, keys[:, :, cut], values[:, :, cut], metric="dot")
+        distance_attention(queries, keys[:, :, cut], values[:, :, cut], metric="l1", scale=scale)
+
+
+def test_a_scale_for_other_heads() -> None:
+    with pytest.raises(ValueError, match=r"a scale \(3,\) does not fit: expected \(4,\)"):
+        distance_attention(*tensors(), metric="l1", scale=torch.ones(3))
 
 
 def test_values_of_another_batch_are_refused() -> None:
