@@ -155,10 +155,11 @@ def _new_results(queries: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _new_gradients(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    # Rows again: of a view whose rows overlap, torch may make one with time innermost.
     return (
-        torch.empty_like(_rows(queries)),
-        torch.empty_like(_rows(keys)),
-        torch.empty_like(_rows(values)),
+        _rows(torch.empty_like(_rows(queries))),
+        _rows(torch.empty_like(_rows(keys))),
+        _rows(torch.empty_like(_rows(values))),
     )
 
 

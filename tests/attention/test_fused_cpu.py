@@ -125,6 +125,15 @@ def test_strided_views_and_gradients_are_served(kernel):
     assert all(map(torch.equal, broadcast, whole))
 
 
+def test_rows_that_overlap_have_their_gradients():
+    """Windows of one series: 5 rows of 8 features, each one step on from the row before."""
+    windows = [torch.randn(2, 2, 12).unfold(-1, 8, 1) for _ in range(3)]
+    copies = [each.clone(memory_format=torch.contiguous_format) for each in windows]
+    assert windows[0].stride()[2:] == (1, 1)
+    found, wanted = with_gradients(windows, "l1"), with_gradients(copies, "l1")
+    assert all(map(torch.equal, found, wanted))
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_heads_that_share_keys(kernel):
     tensors = draw(70, 70, 16, heads=6, kv_heads=2)
