@@ -136,6 +136,8 @@ def as_visible(mask: Tensor | None, query: Tensor) -> Tensor | None:
     if mask is None or mask.ndim == 2:
         return mask
     mask = whole_mask(mask)
+    if mask.shape[2] == 1:  # a row for all queries, which then are not causal
+        mask = mask.expand(-1, -1, query.shape[2], -1)
     if mask.shape[1] == mask.shape[2] == 1:
         return mask[:, 0, 0].expand(query.shape[0], -1)
     return mask

@@ -199,6 +199,16 @@ def test_a_mask_of_four_axes_is_obeyed_and_a_bias_refused(make: Make, ids: Tenso
         model(input_ids=ids, attention_mask=added + 0.5)
 
 
+def test_one_row_of_a_mask_is_for_all_queries(make: Make, ids: Tensor) -> None:
+    """Such a mask replaces causality, as it does in a model's own attention."""
+    mask = padding("left").bool()[:, None, None]
+    added = torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
+    own = make("llama")(input_ids=ids, attention_mask=added).logits
+    for each in (mask, added):
+        ours = changed(make("llama"), "dot")(input_ids=ids, attention_mask=each).logits
+        torch.testing.assert_close(ours, own, atol=1e-5, rtol=1e-5)
+
+
 def test_attention_dropout_is_the_models_own(make: Make, ids: Tensor) -> None:
     model = changed(make("llama"))
     quiet = model(input_ids=ids).logits
