@@ -23,7 +23,7 @@ from infinito.jobs.dry_run import estimate
 from infinito.jobs.recording import is_first_process, recorded, use_threads
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.lora import inside_memory
-from infinito.models.replaced_attention import request_of
+from infinito.models.replaced_attention import requests_of
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
 from infinito.tasks.language_model import loss_report
 from infinito.trainer.checkpoint_io import read_checkpoint
@@ -237,14 +237,15 @@ def attention_choice(run: RunConf, model: PreTrainedModel) -> str:
     """Which attention backend serves a training step, and why."""
     model = inside_memory(model)
     device = build.torch_device(run).type
-    dtype = build.autocast_dtype(run) or torch.float32
+    double = run.trainer.precision == "64-true"
+    dtype = torch.float64 if double else build.autocast_dtype(run) or model.dtype
     sizes = (run.data.batch_size, run.data.block_size, device, dtype)
     if isinstance(model.config, DistanceLMConfig):
         return explain(model.config.attention_request(*sizes), run.attention.backend)
-    request = request_of(model, *sizes)
-    if request is None:
+    requests = requests_of(model, *sizes)
+    if not requests:
         return f"the model's own attention ({model.config._attn_implementation})"
-    return explain(request, run.attention.backend)
+    return " ".join(explain(request, run.attention.backend) for request in requests)
 
 
 def known_floor(data: LanguageDataModule) -> dict[str, float]:

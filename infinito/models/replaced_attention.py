@@ -101,10 +101,12 @@ def started_scale(count: int, start: float, device: torch.device) -> LearnedScal
     return scale.to(device)
 
 
-def request_of(
+def requests_of(
     model: PreTrainedModel, batch: int, time: int, device: str, dtype: torch.dtype
-) -> Request | None:
-    """Return what a training step asks of the attention; None where it is a model's own.
+) -> list[Request]:
+    """Return what a training step asks of the attention; nothing where it is a model's own.
+
+    Layers that see a window shorter than the text come with a mask, and ask apart from the others.
 
     Args:
         batch: sequences. time: tokens in each.
@@ -112,11 +114,16 @@ def request_of(
     """
     settings = getattr(model.config, "distance_attention", None)
     if settings is None:
-        return None
+        return []
     config = model.config.get_text_config()
     heads = config.num_attention_heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return Request(
+    window = getattr(config, "sliding_window", None) or getattr(
+        config, "attention_chunk_size", None
+    )
+    kinds = getattr(config, "layer_types", None) or ("all alike",)
+    cut = {window is not None and window <= time and kind != "full_attention" for kind in kinds}
+    request = Request(
         find_metric(settings["metric"], settings["p"]).KERNEL,
         settings["p"],
         device,
@@ -129,3 +136,4 @@ def request_of(
         dim=dim,
         value_dim=dim,
     )
+    return [request._replace(free_mask=each) for each in sorted(cut)]

@@ -20,13 +20,14 @@ from transformers import (
     Qwen2Config,
 )
 
-from infinito.attention import METRICS
+from infinito.attention import METRICS, Backend, Request, choose_backend, functional
 from infinito.errors import ConfigError
 from infinito.models.distance_lm import DistanceLMForCausalLM
 from infinito.models.distance_lm_config import DistanceLMConfig
 from infinito.models.replaced_attention import (
     AttentionSettings,
     asking_layers,
+    requests_of,
     use_distance_attention,
 )
 
@@ -179,6 +180,32 @@ def test_generation_is_the_same_with_any_cache(make: Make, ids: Tensor, name: st
             input_ids=ids, attention_mask=mask, cache_implementation=cache, **ask
         )
         assert torch.equal(cached, plain), cache
+
+
+@pytest.mark.parametrize(("name", "masked"), [("llama", [False]), ("mistral", [True])])
+def test_what_a_step_asks_for_is_known_beforehand(
+    make: Make, ids: Tensor, monkeypatch: pytest.MonkeyPatch, name: str, masked: list[bool]
+) -> None:
+    """Layers with a window shorter than the text come with a mask, which not all backends take."""
+    model, asked = changed(make(name)), []
+
+    def choose(request: Request, backend: str) -> Backend:
+        asked.append(request)
+        return choose_backend(request, backend)
+
+    monkeypatch.setattr(functional, "choose_backend", choose)
+    model(input_ids=ids, use_cache=False)
+    known = requests_of(model, 2, TIME, "cpu", torch.float32)
+    assert [each.free_mask for each in known] == masked
+    assert [each._replace(factor=1.0) for each in asked] == 2 * known
+
+
+def test_layers_with_a_window_and_others_ask_apart() -> None:
+    sliding = {"sliding_window": WINDOW, "use_sliding_window": True, "max_window_layers": 1}
+    model = changed(AutoModelForCausalLM.from_config(Qwen2Config(**SIZES, **sliding)))
+    for time, masked in ((WINDOW - 1, [False]), (WINDOW, [False, True])):
+        known = requests_of(model, 2, time, "cpu", torch.float32)
+        assert [each.free_mask for each in known] == masked
 
 
 def test_packed_rows_are_kept_apart(make: Make, ids: Tensor) -> None:
