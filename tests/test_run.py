@@ -43,6 +43,27 @@ def test_configuration_can_be_shown_with_unusual_letters(command: Command) -> No
     assert finished.stdout.strip() == "ñandú"
 
 
+@pytest.mark.parametrize(
+    ("load", "chosen", "wanted"),
+    [(2.0, None, "PASSIVE"), (0.1, None, None), (2.0, "ACTIVE", "ACTIVE")],
+    ids=["busy", "quiet", "the user's"],
+)
+def test_threads_that_wait_sleep_where_cores_are_shared(
+    monkeypatch: pytest.MonkeyPatch, load: float, chosen: str | None, wanted: str | None
+) -> None:
+    environment = {} if chosen is None else {"OMP_WAIT_POLICY": chosen}
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    program.share_cores()
+    assert environment.get("OMP_WAIT_POLICY") == wanted
+
+
+def test_torch_is_not_loaded_before_that() -> None:
+    """OpenMP reads the variable when torch is loaded."""
+    code = "import sys, infinito.run; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_users_own_config_dir(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/wide.yaml").write_text("# @package _global_\nmodel:\n  dim: 256\n")
