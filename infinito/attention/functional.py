@@ -36,7 +36,7 @@ def distance_attention(
         scale: λ > 0, a number or a tensor (heads,) or (1,) that may carry a gradient.
         p: exponent of metric lp, at least 1.
         causal: query i sees key j when j <= i + time_k − time_q.
-        dropout_p: probability with which a weight is dropped.
+        dropout_p: probability with which a weight is dropped, below 1.
         key_padding: bool (batch, time_k), True for a real token (what hides behind False must be
             finite all the same: a weight of 0 times NaN is NaN); or bool (batch or 1, heads or 1,
             time_q, time_k), which then replaces `causal`. A row that sees no key is 0.
@@ -47,7 +47,8 @@ def distance_attention(
 
     Raises:
         ConfigError: metric, p or backend unknown, or a forced backend that cannot serve.
-        ValueError: shapes that do not fit together, or a scale that does not fit the heads.
+        ValueError: shapes that do not fit together, a scale that does not fit the heads, or a
+            dropout that is no share.
     """
     queries, keys, values, factor = prepare(queries, keys, values, metric, scale, p)
     return attend_prepared(
@@ -134,9 +135,11 @@ def describe(
     """Return the request that a call with these tensors is.
 
     Raises:
-        ValueError: shapes that do not fit together.
+        ValueError: shapes that do not fit together, or a dropout that is no share.
     """
     check_shapes(queries, keys, values)
+    if not 0 <= dropout_p < 1:
+        raise ValueError(f"dropout_p={dropout_p}: expected a number at least 0 and below 1.")
     batch, heads, time_q, dim = queries.shape
     _, kv_heads, time_k, value_dim = values.shape
     free_mask = key_padding is not None and key_padding.ndim == 4

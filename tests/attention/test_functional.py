@@ -65,6 +65,14 @@ def test_values_of_another_batch_are_refused() -> None:
         distance_attention(queries, keys, values[:1], metric="dot")
 
 
+@pytest.mark.parametrize("dropout_p", [-0.1, 1.0, 1.5])
+def test_a_dropout_that_is_no_share_is_refused(dropout_p: float) -> None:
+    """The fused kernel would take it for some other one."""
+    queries, keys, values = (tensor.float() for tensor in tensors())
+    with pytest.raises(ValueError, match=rf"dropout_p={dropout_p}: expected"):
+        distance_attention(queries, keys, values, metric="l1", dropout_p=dropout_p)
+
+
 def test_three_axes_are_refused() -> None:
     queries, keys, values = (tensor[0] for tensor in tensors())
     with pytest.raises(ValueError, match=r"do not fit: expected \(batch, heads, time_q, dim\)"):
