@@ -47,9 +47,10 @@ format: setup  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## Measure attention against torch's, and training against a bare loop
+bench: setup  ## Measure attention against torch's, a step against nanoGPT's, training against a bare loop
 	$(BIN)/python experiments/attention_speed/measure.py
 	$(BIN)/python experiments/attention_speed/report.py
+	$(BIN)/python experiments/step_speed/measure.py
 	$(BIN)/python experiments/throughput/measure.py $(ARGS)
 
 sweep: setup  ## Compare attentions over seeds, in a minute
