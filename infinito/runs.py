@@ -21,7 +21,7 @@ GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "ge
 FROM_CHECKPOINT = ("model", "attention", "tokenizer")
 """Sections that a trained model fixes."""
 
-READING_TASKS = ("evaluate", "generate", "analyze", "report")
+READING_TASKS = ("evaluate", "generate", "analyze", "report", "calibrate_phi")
 """Tasks that read a trained model and take its configuration."""
 
 CHANGEABLE = ("trainer.progress_bar", "trainer.log_every", "trainer.sample_tokens")
@@ -118,6 +118,10 @@ def _reading_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     sections = [*FROM_CHECKPOINT, *([] if "data" in typed else ["data"])]
     if saved.get("task") == "rl_scheduler":
         sections += ["rl", "optimizer"]
+    measures_phi = saved.get("objective", {}).get("name") == "language_phi"
+    chosen = any(key.partition(".")[0] == "objective" for key in typed)
+    if values["task"] == "calibrate_phi" and measures_phi and not chosen:
+        sections.append("objective")
     merged = {**values, **{section: saved[section] for section in sections}}
     return _with_keys(merged, values, {key for key in typed if "." in key})
 

@@ -50,7 +50,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     print_spreads(console, spreads)
     print_table(console, "\ncalibration", report)
     command = f"python -m infinito.run objective=language_phi checkpoint={place}"
-    print_next(console, [(command, "train on with it; add the model's own overrides")])
+    print_next(console, [(command, "train on with it; add the overrides of its run")])
 
 
 def quantiles(

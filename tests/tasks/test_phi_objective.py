@@ -259,6 +259,18 @@ def test_calibrate_phi(
         assert found == pytest.approx((report["scale"], report["offset"]))
 
 
+def test_calibrate_phi_takes_text_and_weights_of_the_run(
+    trained: Callable[..., Path], reading: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    """So a model that has not moved gets the calibration that its own run fitted."""
+    weights = "objective.component_weights=[0.2,0.2,0.6,0]"
+    source = trained(PHI, weights, "optimizer.lr=1e-12", "trainer.max_steps=1")
+    program.execute(reading("task=calibrate_phi", f"checkpoint={source}"), tmp_path / "calibrated")
+    report = json.loads((tmp_path / "calibrated/calibration.json").read_text())
+    expected = json.loads((source / "summary.json").read_text())["phi_calibration"]
+    assert [report["scale"], report["offset"]] == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
