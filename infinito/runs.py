@@ -103,11 +103,10 @@ def _reading_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         return dict(values)
     saved = saved_values(folder)
     typed = _typed_keys(overrides)
-    fixed = sorted(
-        key
-        for key in typed
-        if key.partition(".")[0] in FROM_CHECKPOINT and key != "attention.backend"
-    )
+    free = {"attention.backend"}
+    if values["task"] == "evaluate" and saved["model"].get("memory", {}).get("name") != "none":
+        free.add("model.memory.evaluation")
+    fixed = sorted(key for key in typed - free if key.partition(".")[0] in FROM_CHECKPOINT)
     if fixed:
         raise ConfigError(
             [

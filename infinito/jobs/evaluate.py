@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.errors import CheckpointError
 from infinito.jobs import rl_evaluation
+from infinito.models.memory_lm import MemoryLMForCausalLM
 from infinito.summary import print_table, provenance, score_of, write_json
 from infinito.tasks.evaluation import mean_loss
 from infinito.tasks.language_model import loss_report
@@ -28,6 +29,9 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     console = Console()
     build.accelerator(run)
     trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
+    if isinstance(trained.model, MemoryLMForCausalLM) and run.model.memory.name != "none":
+        memory = trained.model.memory
+        memory.settings = replace(memory.settings, evaluation=run.model.memory.evaluation)
     data = data_for(run, trained)
     units = build.text_units(run, data, run.split)  # type: ignore[arg-type]
     batches = watched(data.eval_dataloader(run.split), console)  # type: ignore[arg-type]

@@ -72,6 +72,25 @@ def test_a_checkpoint_fixes_its_model(trained: Callable[..., Path]) -> None:
     assert effective_values(other, ["data.batch_size=2"])["data"]["batch_size"] == 2
 
 
+def test_a_memory_is_evaluated_empty_or_frozen(
+    trained: Callable[..., Path], reading: Configured, tmp_path: Path
+) -> None:
+    memory = ["memory=integration", "model.memory.segment=8", "optimizer.lr=0.1"]
+    run = trained(*memory)
+    summary = json.loads((run / "summary.json").read_text())
+    losses = {
+        option: evaluation(
+            reading, tmp_path / option, f"checkpoint={run}", f"model.memory.evaluation={option}"
+        )["val/loss"]
+        for option in ("empty", "frozen")
+    }
+    assert losses["empty"] == pytest.approx(summary["val/loss"], abs=1e-6)
+    assert losses["frozen"] != losses["empty"]
+    plain = trained(folder="plain")
+    with pytest.raises(ConfigError, match=r"`model.memory.evaluation` is fixed by `checkpoint`"):
+        reading("task=evaluate", f"checkpoint={plain}", "model.memory.evaluation=frozen")
+
+
 def test_another_tokenizer_is_refused(
     trained: Callable[..., Path], reading: Configured, tmp_path: Path
 ) -> None:
