@@ -39,9 +39,12 @@ def require_hub(what: str, mend: str) -> None:
 
 def unreachable(what: str, mend: str, cause: str) -> HubError:
     """Returns the error for something wanted from the hub that did not come."""
+    from huggingface_hub import constants
+
+    downloaded = ", or set HF_HUB_OFFLINE=1 if it has been downloaded before"
     return HubError(
-        f"The hub could not give the {what}: {cause}. Use a local copy with {mend}, or set "
-        "HF_HUB_OFFLINE=1 if it has been downloaded before."
+        f"The hub could not give the {what}: {cause.rstrip('.')}. Use a local copy with {mend}"
+        f"{'' if constants.HF_HUB_OFFLINE else downloaded}."
     )
 
 

@@ -5,7 +5,7 @@ import time
 import pytest
 from huggingface_hub import constants
 
-from infinito.data.hub import names_a_folder, require_hub
+from infinito.data.hub import model_folder, names_a_folder, require_hub
 from infinito.errors import HubError
 
 
@@ -21,6 +21,14 @@ def test_an_unreachable_hub_is_an_error_within_seconds():
 def test_offline_mode_leaves_the_answer_to_the_libraries(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     require_hub("tokenizer a/b", "tokenizer.path=<folder>")
+
+
+def test_a_model_that_is_not_in_the_cache_offline(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        HubError, match=r"model a/b: [^\n]*[^.]\. Use a local copy with model\.path=<folder>\.$"
+    ):
+        model_folder("a/b")
 
 
 @pytest.mark.parametrize("name", ["./a", "../a", "/a/b", "~/a", "a/b/c", "C:\\a"])
