@@ -86,7 +86,8 @@ def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
 def start_weights(model: PreTrainedModel, trained: Trained) -> None:
     """Puts what was trained into a model that is to be trained further.
 
-    A memory begins anew around a model that was trained without one.
+    A memory begins anew around a model that was trained without one. One that was trained keeps
+    what it holds, and its noise fades out anew.
 
     Raises:
         CheckpointError: sizes differ, or adapters belong to another base model.
@@ -102,6 +103,8 @@ def start_weights(model: PreTrainedModel, trained: Trained) -> None:
     weights = additions(trained.model, trained.model.state_dict())
     had_memory = isinstance(trained.model, MemoryLMForCausalLM)
     load_weights(model if had_memory else inside_memory(model), weights, trained.source)
+    if isinstance(model, MemoryLMForCausalLM):
+        model.memory.steps.zero_()
     if calibration := getattr(trained.model.config, "phi_calibration", None):
         model.config.phi_calibration = calibration
 

@@ -328,3 +328,16 @@ def test_a_memory_begins_anew_around_a_model_trained_without(
     inner = after.causal_lm.state_dict()
     for name, value in before.state_dict().items():
         assert torch.allclose(value, inner[name], atol=1e-6), name
+
+
+def test_the_noise_of_a_new_run_fades_out_anew(trained: Callable[..., Path]) -> None:
+    """Its steps count from 0; what the memory holds, and its clock, go on."""
+    memory = ["memory=integration", "model.memory.segment=8", "model.memory.noise=gaussian"]
+    first = trained(*memory, "trainer.max_steps=3", folder="first")
+    options = [*memory, f"checkpoint={first}", "trainer.max_steps=3"]
+    again = trained(*options, folder="again")
+    before, after = (
+        read_checkpoint(each / "checkpoints/last.ckpt")["state_dict"] for each in (first, again)
+    )
+    assert before["model.memory.steps"] == after["model.memory.steps"] == 3
+    assert after["model.memory.clock"] == 2 * before["model.memory.clock"]
