@@ -64,5 +64,5 @@ class PretrainedConf(ModelConf):
     dtype: str = limited("float32", choices=("float32", "bfloat16", "float16"))
     """What its weights are held in; adapters are float32."""
     trainable: str = limited("lora", choices=("lora", "memory", "all"))
-    """Adapters, the memory block alone, or every weight; a learned λ in any case."""
+    """Adapters and a memory block, that block alone, or every weight; a learned λ in any case."""
     lora: LoraConf = field(default_factory=LoraConf)
