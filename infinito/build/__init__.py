@@ -20,6 +20,7 @@ from infinito.build.preference_training import (
     reference_scores,
 )
 from infinito.build.text import data_module, source, text_units, tokenizer_spec
+from infinito.build.trained import trained_model
 from infinito.build.trainer import Length, Training, language_model_task, training, training_length
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "text_units",
     "tokenizer_spec",
     "torch_device",
+    "trained_model",
     "training",
     "training_length",
     "vocab_of",

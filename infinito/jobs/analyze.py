@@ -17,7 +17,6 @@ from infinito.errors import CheckpointError
 from infinito.jobs.evaluate import data_for
 from infinito.reports.heat_maps import attention_figure
 from infinito.summary import shown, write_json
-from infinito.trainer.loading import open_trained
 from infinito.trainer.validation_report import probe_attention, probe_statistics
 
 WINDOWS = 16
@@ -29,8 +28,7 @@ SHOWN = 64
 def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes attention.json and attention.png in `folder` and prints the table."""
     console = Console()
-    build.accelerator(run)
-    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
+    trained = build.trained_model(run)
     model = trained.model
     data = data_for(run, trained)
     blocks = data.blocks(run.split)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from infinito.objectives.phi import Calibration, PhiComponents, phi
 from infinito.summary import print_next, print_table, shown, write_json
 from infinito.tasks.phi_objective import measured_components, weights_of
 from infinito.trainer.checkpoint_io import read_checkpoint, write_checkpoint
-from infinito.trainer.loading import Trained, export, open_trained
+from infinito.trainer.loading import Trained, export
 
 QUANTILES = {"2.5 %": 0.025, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "97.5 %": 0.975}
 
@@ -27,9 +27,8 @@ QUANTILES = {"2.5 %": 0.025, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "97.5 %"
 def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes calibration.json and a calibrated copy of the checkpoint in `folder`; prints both."""
     console = Console()
-    build.accelerator(run)
     conf = run.objective if isinstance(run.objective, LanguagePhiConf) else LanguagePhiConf()
-    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
+    trained = build.trained_model(run)
     data = data_for(run, trained)
     with console.status("measuring"):
         batches = build.spread_windows(data, conf.calibration_windows, run.data.batch_size)

@@ -19,7 +19,7 @@ from infinito.models.memory_lm import MemoryLMForCausalLM
 from infinito.summary import print_table, provenance, score_of, write_json
 from infinito.tasks.evaluation import mean_loss
 from infinito.tasks.language_model import loss_report
-from infinito.trainer.loading import Trained, open_trained
+from infinito.trainer.loading import Trained
 
 
 def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -27,8 +27,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if rl_evaluation.is_schedule(run.checkpoint):
         return rl_evaluation.run(run, folder, overrides)
     console = Console()
-    build.accelerator(run)
-    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
+    trained = build.trained_model(run)
     if isinstance(trained.model, MemoryLMForCausalLM) and run.model.memory.name != "none":
         memory = trained.model.memory
         memory.settings = replace(memory.settings, evaluation=run.model.memory.evaluation)

@@ -17,7 +17,7 @@ from infinito.errors import ConfigError, DataError
 from infinito.jobs import guided
 from infinito.models.pretrained import learned_positions
 from infinito.seeding import child_seed
-from infinito.trainer.loading import Trained, open_trained
+from infinito.trainer.loading import Trained
 
 
 def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
@@ -27,7 +27,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     if run.agent is not None:
         guided.run(run, prompts(run.generation), encoded, sampling, console)
         return
-    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
+    trained = build.trained_model(run)
     for number, prompt in enumerate(prompts(run.generation)):
         torch.manual_seed(child_seed(run.seed, "generate", number))
         inputs = encoded(prompt, trained, run.generation)

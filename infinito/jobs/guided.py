@@ -24,7 +24,7 @@ from infinito.seeding import child_seed
 from infinito.summary import print_table
 from infinito.tasks.rl_scheduler import check_description
 from infinito.trainer.checkpoint_io import read_checkpoint
-from infinito.trainer.loading import Trained, open_trained
+from infinito.trainer.loading import Trained
 
 Encode = Callable[[str, Trained, GenerationConf], torch.Tensor]
 Options = Callable[[GenerationConf, Trained], dict[str, Any]]
@@ -41,7 +41,7 @@ def run(
         sampling: Makes the options of `generate`.
     """
     settings = run.generation
-    trained = open_trained(str(run.checkpoint)).to(build.torch_device(run))
+    trained = build.trained_model(run)
     decide, calibration = opened_agent(str(run.agent))
     for number, prompt in enumerate(prompts):
         torch.manual_seed(child_seed(run.seed, "generate", number))

@@ -12,6 +12,7 @@ from infinito.attention.backend import Request
 from infinito.attention.metrics import find_metric
 from infinito.models.attention_interface import PREFIX, asked, refusal
 from infinito.models.distance_block import LearnedScale
+from infinito.models.distance_lm_config import DistanceLMConfig
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,14 @@ def use_distance_attention(model: PreTrainedModel, settings: AttentionSettings) 
         )
     if settings.learned_scale:
         learn_scales(model, layers, settings)
+
+
+def use_backend(model: PreTrainedModel, backend: str) -> None:
+    """Has a backend serve the distance attention of a model, if it has one."""
+    if isinstance(model.config, DistanceLMConfig):
+        model.config.attention_backend = backend
+    elif settings := getattr(model.config, "distance_attention", None):
+        settings["backend"] = backend
 
 
 @torch.no_grad()

@@ -72,6 +72,18 @@ def test_a_checkpoint_fixes_its_model(trained: Callable[..., Path]) -> None:
     assert effective_values(other, ["data.batch_size=2"])["data"]["batch_size"] == 2
 
 
+def test_the_backend_is_the_one_asked_for(
+    trained: Callable[..., Path], reading: Configured, tmp_path: Path
+) -> None:
+    run = trained("attention=l1")
+    summary = json.loads((run / "summary.json").read_text())
+    options = [f"checkpoint={run}", "attention.backend=chunked"]
+    report = evaluation(reading, tmp_path / "chunked", *options)
+    assert report["val/loss"] == pytest.approx(summary["val/loss"], abs=1e-5)
+    with pytest.raises(ConfigError, match=r"`attention.backend`=sdpa cannot serve l1"):
+        evaluation(reading, tmp_path / "sdpa", f"checkpoint={run}", "attention.backend=sdpa")
+
+
 def test_a_memory_is_evaluated_empty_or_frozen(
     trained: Callable[..., Path], reading: Configured, tmp_path: Path
 ) -> None:

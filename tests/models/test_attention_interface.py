@@ -28,6 +28,7 @@ from infinito.models.replaced_attention import (
     AttentionSettings,
     asking_layers,
     requests_of,
+    use_backend,
     use_distance_attention,
 )
 
@@ -234,6 +235,13 @@ def test_one_row_of_a_mask_is_for_all_queries(make: Make, ids: Tensor) -> None:
     for each in (mask, added):
         ours = changed(make("llama"), "dot")(input_ids=ids, attention_mask=each).logits
         torch.testing.assert_close(ours, own, atol=1e-5, rtol=1e-5)
+
+
+def test_another_backend_can_be_asked_for(make: Make, ids: Tensor) -> None:
+    model = changed(make("llama"))
+    use_backend(model, "sdpa")
+    with pytest.raises(ConfigError, match="sdpa cannot serve l1"):
+        model(input_ids=ids)
 
 
 def test_attention_dropout_is_the_models_own(make: Make, ids: Tensor) -> None:

@@ -1,0 +1,22 @@
+"""Opens the trained model that `checkpoint=` names, where and as a run asks for it."""
+
+from __future__ import annotations
+
+from infinito.build.device import torch_device
+from infinito.config import RunConf
+from infinito.models.lora import inside_memory
+from infinito.models.replaced_attention import use_backend
+from infinito.trainer.loading import Trained, open_trained
+
+
+def trained_model(run: RunConf) -> Trained:
+    """The model on the run's device, its attention served by `attention.backend`.
+
+    Raises:
+        CheckpointError: It is missing, damaged, of another class, or its sizes do not fit.
+        DeviceError: The device is not there.
+    """
+    device = torch_device(run)
+    trained = open_trained(str(run.checkpoint)).to(device)
+    use_backend(inside_memory(trained.model), run.attention.backend)
+    return trained
