@@ -30,6 +30,18 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("GPT2Config", {**_GPT2, "initializer_range": 0.3, **_NO_TOKENS}),
     "qwen2": ("Qwen2Config", {**_LLAMA, "num_key_value_heads": 2}),
     "gpt_neox": ("GPTNeoXConfig", _LLAMA),
+    "gpt_neo": (
+        "GPTNeoConfig",
+        {
+            "vocab_size": VOCAB,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "window_size": 24,
+            "attention_types": [[["global", "local"], 1]],
+            **_NO_TOKENS,
+        },
+    ),
     "mistral_windowed": (
         "MistralConfig",
         {**_LLAMA, "num_key_value_heads": 2, "sliding_window": 8},

@@ -2,7 +2,8 @@
 
 Block masks and positions that start anew are more than some architectures take: windowed attention
 ignores its window under a whole mask, ALiBi and recurrent models take no such mask at all, and
-models that scale their logits do more than a linear head. One real pair, the longest, tells.
+models that scale their logits do more than a linear head. Real pairs tell: the one whose answer
+ends last, and the longest row, in which local attention may miss what it sees in plain use.
 """
 
 from __future__ import annotations
@@ -46,26 +47,34 @@ def choose_layout(model: nn.Module, pairs: Sequence[Pair], asked: str = "auto") 
 
     Args:
         model: a causal language model; its training mode is kept.
-        pairs: all that will be laid out; the longest is tried.
+        pairs: all that will be laid out; the longest are tried.
         asked: `auto` or a name in `LAYOUTS`.
     """
     names = LAYOUTS if asked == "auto" else LAYOUTS[LAYOUTS.index(asked) :]
-    longest = max(
-        pairs,
-        key=lambda pair: len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)),
-    )
+    last, longest = max(pairs, key=_end), max(pairs, key=_row_tokens)
+    tried = [last] if last is longest else [last, longest]
     training = model.training
     model.eval()
     try:
-        return _first_fitting(model, longest, names)
+        return _first_fitting(model, tried, names)
     finally:
         model.train(training)
 
 
-def _first_fitting(model: nn.Module, pair: Pair, names: Sequence[LayoutName]) -> Layout:
+def _end(pair: Pair) -> int:
+    """Tokens up to the end of the longer answer."""
+    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
+
+
+def _row_tokens(pair: Pair) -> int:
+    """Tokens of a shared row, as far as pairs differ in it."""
+    return len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids)
+
+
+def _first_fitting(model: nn.Module, pairs: Sequence[Pair], names: Sequence[LayoutName]) -> Layout:
     heads: tuple[Head, ...] = ("fused", "module")
     obstacles: list[str] = []
-    if not has_plain_head(model) or _changes_logits(model, pair):
+    if not has_plain_head(model) or _changes_logits(model, pairs[0]):
         heads = ("module",)
         obstacles.append("fused head: the model's logits are not those of a linear head alone")
     passed: list[str] = []
@@ -73,7 +82,8 @@ def _first_fitting(model: nn.Module, pair: Pair, names: Sequence[LayoutName]) ->
         if name == "full":
             break
         for head in heads:
-            obstacle = _obstacle(model, pair, name, head)
+            found = (_obstacle(model, pair, name, head) for pair in pairs)
+            obstacle = next(filter(None, found), None)
             if obstacle is None:
                 _warn(names[0], name, passed)
                 return Layout(name, head, tuple(obstacles))
@@ -92,7 +102,7 @@ def _warn(asked: str, found: str, obstacles: Sequence[str]) -> None:
 @torch.no_grad()
 def _obstacle(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> str | None:
     """Why a layout does not serve, or None."""
-    end = len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
+    end = _end(pair)
     window = _attention_window(model)
     if name == "shared" and window is not None and window < end:
         return (

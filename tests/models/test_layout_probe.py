@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from infinito.config.memory import MemoryConf
+from infinito.data.preferences.pair import TokenizedPair
 from infinito.models.layout_probe import choose_layout
 from infinito.models.memory_lm import with_memory
 from infinito.models.pair_layouts import arrange
@@ -82,6 +83,19 @@ def test_a_bool_mask_would_be_silently_wrong_with_eager_attention() -> None:
         logs = model.lm_head(hidden).log_softmax(-1).gather(-1, shared.targets[:, None])[:, 0]
     wrong = torch.zeros_like(plain).index_add(0, shared.answers, logs.double())
     assert float((wrong - plain).abs().max()) > 0.1
+
+
+def test_a_pair_that_is_long_as_a_row_only_is_tried_too() -> None:
+    """GPT-Neo's local attention counts places of the row: 24 hold each answer, not 40 of a row."""
+    torch.manual_seed(0)
+    lengths = [(3, 20, 2), (3, 18, 18)]  # the first one's answer ends last
+    pairs = [
+        TokenizedPair(*(torch.randint(1, 24, (n,)).tolist() for n in each), None, row)
+        for row, each in enumerate(lengths)
+    ]
+    model = make("gpt_neo")
+    assert choose_layout(model, pairs[:1]).name == "shared"
+    assert choose_layout(model, pairs).name == "concat"
 
 
 def test_a_layout_asked_for_is_tried_first(caplog: pytest.LogCaptureFixture) -> None:
