@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 NOISY = ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "datasets", "torch")
 """Loggers that write to the screen by themselves."""
@@ -56,4 +57,4 @@ class ScreenWarnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record."""
         console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"[yellow]warning:[/] {record.getMessage()}")
+        console.print(f"[yellow]warning:[/] {escape(record.getMessage())}")

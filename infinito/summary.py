@@ -86,7 +86,7 @@ def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
     table.add_column(style="cyan")
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, shown(value))
+        table.add_row(escape(name), escape(shown(value)))
     console.print(table)
 
 
@@ -94,7 +94,9 @@ def print_next(console: Console, commands: Sequence[tuple[str, str]]) -> None:
     """Prints the commands that are useful now, each with what it does."""
     console.print("\n[bold]Next[/]")
     for command, purpose in commands:
-        console.print(f"  {command}  [dim]# {purpose}[/]", highlight=False, soft_wrap=True)
+        console.print(
+            f"  {escape(command)}  [dim]# {escape(purpose)}[/]", highlight=False, soft_wrap=True
+        )
 
 
 def shown(value: Any) -> str:

@@ -26,7 +26,8 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     for name in ("training", "held_out"):
         print_table(console, f"{name.replace('_', '-')} pairs", rows(report[name]))
         for bad in report[name]["bad_rows"]["first"][:5]:
-            console.print(f"  row {bad['row']}: {bad['fault']}. {bad['mend']}", highlight=False)
+            said = f"  row {bad['row']}: {bad['fault']}. {bad['mend']}"
+            console.print(said, markup=False, highlight=False)
         console.print()
     shared = report["overlap"]
     print_table(

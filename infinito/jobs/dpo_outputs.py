@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from infinito import build, runs
 from infinito.config import PretrainedConf, RunConf
@@ -241,7 +242,7 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], run
         rows[name.replace("_", " ")] = f"{each['share']:.3f}"
     print_table(console, "", rows)
     for said in report["answers"][:1]:
-        console.print(f"\n[bold]{said['prompt']}[/]", highlight=False)
+        console.print(f"\n[bold]{escape(said['prompt'])}[/]", highlight=False)
         console.print(f"before: {said['before'].strip()}", markup=False, highlight=False)
         console.print(f"after:  {said['after'].strip()}", markup=False, highlight=False)
     name, dpo = "python -m infinito.run", folder / "training_report.md"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -162,13 +163,13 @@ def check_tokenizers(policy: Trained, reference: Trained) -> None:
 
 def print_scores(console: Console, report: dict[str, Any], has_reference: bool) -> None:
     """Prints accuracy and margin, overall and by category, beside the length baselines."""
-    table = Table(title=f"{report['source']}", title_justify="left", box=None)
+    table = Table(title=escape(report["source"]), title_justify="left", box=None)
     for column in ("", "pairs", "accuracy", "95 % interval", "margin", "95 % interval"):
         table.add_column(column)
     for name, found in {"all": report["overall"], **report["by_category"]}.items():
         accuracy, margin = found["accuracy"], found["margin"]
         table.add_row(
-            name,
+            escape(name),
             str(found["pairs"]),
             f"{accuracy['share']:.3f}",
             f"{accuracy['low']:.3f} to {accuracy['high']:.3f}",

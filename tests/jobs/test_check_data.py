@@ -43,6 +43,17 @@ def test_a_file_of_bad_rows_alone_is_examined(
     assert "row 0: has no prompt" in capsys.readouterr().out
 
 
+def test_brackets_are_printed_as_they_stand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pairs[new].jsonl"
+    path.write_text(json.dumps({"[/b]": "Why?", "[tag]": "a"}) + "\n")
+    examined(tmp_path, f"data.path='{path}'")
+    printed = capsys.readouterr().out.replace("\n", "")
+    assert "lacks `chosen` (it has [/b], [tag])" in printed
+    assert "pairs[new].jsonl" in printed
+
+
 def test_everything_that_was_hidden_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,7 @@ from infinito.config import RunConf
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.errors import ConfigError, DataError, NonFiniteError
 from infinito.jobs import dpo
+from infinito.jobs.dpo_outputs import print_outcome
 from infinito.models.layout_probe import Layout
 from infinito.models.lora import LoraSettings, add_lora
 from infinito.models.pair_layouts import arrange
@@ -133,6 +134,15 @@ def test_from_pairs_to_report_without_a_network(usual: Path) -> None:
     assert card.startswith("---\nlibrary_name: transformers")
     assert f"**{report['status']}**" in card
     assert list((run / "tensorboard").iterdir())
+
+
+def test_brackets_of_a_prompt_are_printed_as_they_stand(
+    usual: Path, small: Callable[..., RunConf], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = report_in(usual)
+    report["answers"][0]["prompt"] = "What does [/b] close, and [red]?"
+    print_outcome(Console(), usual, report, small())
+    assert "What does [/b] close, and [red]?" in capsys.readouterr().out
 
 
 def test_equal_seeds_make_equal_reports_and_other_seeds_others(usual: Path, tune: Tune) -> None:

@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from infinito import run as program
 from infinito.composition import check
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.errors import CheckpointError, ConfigError
+from infinito.jobs.score_pairs import print_scores, report_of
 from infinito.paths import conf_dir
 
 from ..pair_models import make
+from ..reports.test_preference_scores import scores
 
 ROWS = [
     {"prompt": "Once upon a time there was", "chosen": " a little girl", "rejected": " xq zzk"},
@@ -55,6 +58,17 @@ def test_rewards_are_beta_times_log_probabilities(shared_data: Path, tmp_path: P
     assert report["overall"]["accuracy"]["share"] == 0.5
     assert report["reference"] is None
     assert report["displacement"] is None
+
+
+def test_brackets_of_a_category_are_printed_as_they_stand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = {"source": "pairs[new].jsonl", **report_of(scores([1.0, 2.0]), 0.1, False)}
+    report["by_category"] = {"[safety]": report["overall"]}
+    print_scores(Console(), report, has_reference=False)
+    printed = capsys.readouterr().out
+    assert "[safety]" in printed
+    assert "pairs[new].jsonl" in printed
 
 
 def test_a_model_is_indifferent_against_itself(shared_data: Path, tmp_path: Path) -> None:
