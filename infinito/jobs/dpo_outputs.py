@@ -75,6 +75,7 @@ def write_outputs(
     (folder / "training_report.md").write_text(markdown(report), encoding="utf-8")
     if outcome.after is None:
         console.print(f"\nthe report is in {folder / 'training_report.md'}", highlight=False)
+        compare_sweep(console, folder)
         return None
     summary = summary_of(folder, report)
     write_json(folder / "summary.json", summary)
@@ -82,8 +83,7 @@ def write_outputs(
     _log_to_tensorboard(run, outcome, pictures, report, score)
     export_policy(run, folder, outcome.prepared, report)
     print_outcome(console, folder, report, run)
-    if folder.name.isdigit():  # a run of a sweep, in a folder of its number
-        compare_sweep(console, folder.parent)
+    compare_sweep(console, folder)
     return score
 
 
@@ -191,8 +191,15 @@ def export_policy(
         write_gguf(policy.model, policy.tokenizer, folder / "model.gguf")
 
 
-def compare_sweep(console: Console, sweep: Path) -> None:
-    """Writes comparison.md, a line for each run of a sweep that has ended, and prints it."""
+def compare_sweep(console: Console, folder: Path) -> None:
+    """Writes comparison.md, a line for each run that has ended of the sweep, and prints it.
+
+    Args:
+        folder: A run's; those of a sweep have numbers as names, and others are left alone.
+    """
+    if not folder.name.isdigit():
+        return
+    sweep = folder.parent
     paths = sorted(sweep.glob("*/training_report.json"), key=lambda path: path.parent.name.zfill(9))
     reports = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
     target = sweep / "comparison.md"

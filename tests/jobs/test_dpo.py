@@ -244,6 +244,17 @@ def test_a_run_that_fails_says_so_in_its_report(
     assert not (tmp_path / "run/model").exists()
 
 
+def test_a_run_that_fails_is_in_the_table_of_its_sweep(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreferenceObjective, "__call__", lambda _, pairs: pairs.chosen * math.nan)
+    with pytest.raises(NonFiniteError, match="the loss is nan"):
+        tune(folder="sweep/0")
+    line = (tmp_path / "sweep/comparison.md").read_text().splitlines()[2]
+    assert line.startswith("| 0 | 0 | sigmoid | 0.1 |")
+    assert line.endswith("| – | – | – | failed |")
+
+
 def test_nothing_learned_is_no_improvement(tune: Tune) -> None:
     report = tune("optimizer.lr=1e-12")
     assert report["status"] == "no_improvement"
