@@ -148,13 +148,14 @@ class PairTokenizer:
             return [*first, *(prompt[-kept:] if kept else [])], answers
         if self.truncate == "answer_end" and len(prompt) < self.window:
             return prompt, [each[: self.window - len(prompt)] for each in answers]
-        prompt_fills = len(prompt) >= self.window > longest
+        prompt_fills, answer_fills = len(prompt) >= self.window, longest >= self.window
+        cut = "prompt_start" if prompt_fills else "answer_end"
         raise RowFault(
-            "prompt too long" if prompt_fills else "answer too long",
+            "answer too long" if answer_fills or not prompt_fills else "prompt too long",
             f"has {len(prompt)} tokens of prompt and {longest} of answer, the window has "
             f"{self.window}",
-            f"Use `data.block_size={len(prompt) + longest}` or "
-            f"`data.truncate={'prompt_start' if prompt_fills else 'answer_end'}`",
+            f"Use `data.block_size={len(prompt) + longest}`"
+            + ("" if prompt_fills and answer_fills else f" or `data.truncate={cut}`"),
         )
 
 

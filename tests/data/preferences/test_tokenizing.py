@@ -115,6 +115,9 @@ def test_answers_equal_once_cut_and_prompts_that_fill_the_window(
         made(letters, window=6, truncate="answer_end")(replace(PAIR, prompt="abcabca"))
     assert caught.value.kind == "prompt too long"
     assert "`data.truncate=prompt_start`" in caught.value.mend
+    with pytest.raises(RowFault, match="7 tokens of prompt and 5 of answer") as caught:
+        made(letters, window=4)(replace(PAIR, prompt="abcabca"))
+    assert caught.value.mend == "Use `data.block_size=12`"  # no cut of one leaves room
 
 
 def test_no_end_of_text() -> None:
