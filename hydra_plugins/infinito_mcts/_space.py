@@ -70,9 +70,8 @@ class Grammar:
         """
         parameters = list(self.parameters.values())
         names = {name for text in conditions for name in _names(text)} - set(self.parameters)
-        fixed = {name: OmegaConf.select(config, name) for name in names}
-        known = {name: value for name, value in fixed.items() if value is not None}
-        return Space(parameters, conditions, known)
+        fixed = {name: _own(config, name) for name in names if _is_key(config, name)}
+        return Space(parameters, conditions, fixed)
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """The overrides that give a job these values, fixed ones included."""
@@ -133,6 +132,11 @@ class Grammar:
         if name in self._texts:
             return self._texts[name][_key(value)]
         return Override._get_value_element_as_str(value)
+
+
+def _is_key(config: DictConfig, name: str) -> bool:
+    missing = object()  # null is a value
+    return OmegaConf.select(config, name, default=missing) is not missing
 
 
 def _own(config: DictConfig, name: str) -> Any:

@@ -114,3 +114,14 @@ def test_defaults_without_those_out_of_range(loader: ConfigLoader) -> None:
     assert (trial.params["a"], trial.params["lr"]) == ("[sigmoid]", 0.001)
     never = Space(space.parameters, ["lr > 0.01"])
     assert grammar.defaults(OmegaConf.create(own), never, 0) == []
+
+
+def test_conditions_read_lists_and_null_of_the_configuration(loader: ConfigLoader) -> None:
+    own = {"loss": ["cdpo"], "steps": None, "hydra": {"runtime": {"choices": {}}}}
+    grammar = Grammar.read({}, ["smoothing=choice(0.0,0.1)"], loader)
+    conditions = ["smoothing == 0 or loss == '[cdpo]'", "steps == None"]
+    space = grammar.space(conditions, OmegaConf.create(own))
+    assert space.count() == 2
+    assert space.to_dict()["fixed"] == {"loss": "[cdpo]", "steps": None}
+    with pytest.raises(ConfigError, match="names `step`, which is neither searched nor fixed"):
+        grammar.space(["step == None"], OmegaConf.create(own))
