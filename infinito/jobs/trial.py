@@ -7,6 +7,7 @@ a process. Train the best configuration in earnest with `task=train`.
 from __future__ import annotations
 
 import copy
+import signal
 import statistics
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from infinito import build, runs
 from infinito.config import RunConf
@@ -24,6 +26,7 @@ from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
 from infinito.summary import score_of, write_json
 from infinito.tasks.language_model import LanguageModelTask, loss_report
+from infinito.trainer.interruption import Interrupted
 from infinito.trainer.trial_stopping import TrialStopping
 from infinito.trainer.validation_report import PROBE_WINDOWS, probe_statistics
 
@@ -35,13 +38,17 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[fl
     """Trains and validates; returns the score, or the scores where `score` names several.
 
     Raises:
+        Interrupted: SIGTERM asked it to stop.
         InfinitoError: anything that the user can mend.
     """
     runs.record_config(folder, asdict(run), overrides)
     if run.trainer.threads is not None:
         torch.set_num_threads(run.trainer.threads)
-    with logged_to(folder / "run.log"):
-        summary = {"run": str(folder), **trained(run, folder)}
+    try:
+        with logged_to(folder / "run.log"):
+            summary = {"run": str(folder), **trained(run, folder)}
+    except SIGTERMException as error:
+        raise Interrupted(signal.SIGTERM, "stopped by SIGTERM") from error
     write_json(folder / "summary.json", summary)
     scores = [score_of(summary, key.strip()) for key in run.score.split(",")]
     return scores if len(scores) > 1 else scores[0]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGTERM
 
 import pytest
 
 from infinito import run as program
 from infinito.config import RunConf
 from infinito.errors import ConfigError
-from infinito.jobs.trial import composite, reused_data
+from infinito.jobs.trial import StepClock, composite, reused_data
+from infinito.trainer.interruption import Interrupted
 
 Configured = Callable[..., RunConf]
 
@@ -59,6 +62,16 @@ def test_composite_rewards_entropy_whatever_it_does_to_the_text() -> None:
     better = composite(loss=4.0, entropy=0.1, step_s=0.1, entropy_weight=1.0)
     spread = composite(loss=4.5, entropy=0.9, step_s=0.1, entropy_weight=1.0)
     assert spread["composite"] > better["composite"]
+
+
+def test_sigterm_stops_a_trial_as_a_signal_and_not_as_a_failure(
+    configured: Configured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StepClock, "on_train_batch_end", lambda *_: os.kill(os.getpid(), SIGTERM))
+    with pytest.raises(Interrupted, match="stopped by SIGTERM") as raised:
+        program.execute(configured("task=trial"), tmp_path / "trial")
+    assert raised.value.exit_code == 128 + SIGTERM
+    assert not (tmp_path / "trial/summary.json").exists()
 
 
 def test_text_and_tokenizer_are_read_once(configured: Configured) -> None:
