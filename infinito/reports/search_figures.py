@@ -187,7 +187,7 @@ def ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Coordinates and values to mark on a parameter's axis."""
     if isinstance(parameter, Categorical):
         return [(parameter.encode(choice), shown(choice)) for choice in parameter.choices]
-    units = np.array([0.0, 0.5, 1.0])
+    units = parameter.snapped(np.array([0.0, 0.5, 1.0]))
     values = [value.item() for value in parameter.decode(units)]
     return [(float(unit), shown(value)) for unit, value in zip(units, values, strict=True)]
 

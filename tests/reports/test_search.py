@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from infinito.errors import ResumeError
 from infinito.reports.search import write_report
 from infinito.reports.search_board import TrialBoard
-from infinito.reports.search_figures import tree_figure
+from infinito.reports.search_figures import ticks, tree_figure
 from infinito.search import history
 from infinito.search.journal import Journal
 from infinito.search.plan import reopened, searching
@@ -89,6 +90,13 @@ def test_the_better_region_is_darker() -> None:
     assert good < bad
     assert [text.get_color() for text in axis.texts[:2]] == ["w", "k"]
     assert "1 best" in axis.get_title()
+
+
+def test_a_value_is_marked_where_its_trials_are_drawn() -> None:
+    for parameter in SPACE.parameters[:2]:
+        places, values = zip(*ticks(parameter), strict=True)
+        own = [parameter.encode(json.loads(value)) for value in values]
+        assert places == pytest.approx(own, abs=1e-4)
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
