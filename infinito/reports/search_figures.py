@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from infinito.search.importance import importances
 from infinito.search.parameters import Array
+from infinito.search.scores import ranks
 from infinito.search.space import Categorical, Parameter, Space
 from infinito.search.trials import Trial, losses
 from infinito.summary import shown
@@ -168,13 +169,12 @@ def figures(search: Any) -> dict[str, Figure]:
     space, sign = search.space, search.signs[0]
     rows = np.array([space.encode(trial.params) for trial in finished])
     values = losses(finished, search.signs)[:, 0]
-    ranks = np.argsort(np.argsort(values)) / max(1, len(values) - 1)
     return {
         "best_so_far": best_so_far(search.trials, sign),
         **found,
         "importances": importance_figure(space, rows, values),
         "slices": slices(space, rows, sign * values),
-        "parallel_coordinates": parallel_coordinates(space, rows, ranks),
+        "parallel_coordinates": parallel_coordinates(space, rows, 1 - ranks(values)),
         **(
             {"pareto_front": pareto_figure(finished, search.pareto_front())}
             if len(search.signs) > 1

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infinito.search.parameters import Array
+from infinito.search.scores import ranks
 
 BINS = 5
 RESAMPLES = 300
@@ -38,14 +39,14 @@ def importances(rows: Array, losses: Array, seed: int = 0) -> list[Importance]:
 
     Source: Kelley, An Unbiased Correlation Ratio Measure (1935): epsilon squared.
     """
-    ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable").astype(float)
+    ranked = ranks(losses)
     binned = [_bins(column) for column in rows.T]
-    shares = [_explained(bins, ranks) for bins in binned]
+    shares = [_explained(bins, ranked) for bins in binned]
     rng = np.random.default_rng(seed)
     draws = rng.integers(len(rows), size=(RESAMPLES, len(rows)))
     found = []
     for bins, share in zip(binned, shares, strict=True):
-        again = [_explained(bins[draw], ranks[draw]) for draw in draws]
+        again = [_explained(bins[draw], ranked[draw]) for draw in draws]
         low, high = np.percentile(again, INTERVAL)
         found.append(Importance(share, float(low), float(high)))
     return found
@@ -59,13 +60,13 @@ def _bins(column: Array) -> NDArray[np.int64]:
     return np.searchsorted(edges, column, side="right")
 
 
-def _explained(bins: NDArray[np.int64], ranks: Array) -> float:
+def _explained(bins: NDArray[np.int64], ranked: Array) -> float:
     """Epsilon squared, 0 where chance alone would explain as much."""
     counts = np.bincount(bins)
     kinds = int((counts > 0).sum())
-    total = ((ranks - ranks.mean()) ** 2).sum()
-    if total == 0 or kinds < 2 or len(ranks) <= kinds:
+    total = ((ranked - ranked.mean()) ** 2).sum()
+    if total == 0 or kinds < 2 or len(ranked) <= kinds:
         return 0.0
-    means = np.bincount(bins, ranks) / np.maximum(counts, 1)
-    within = ((ranks - means[bins]) ** 2).sum()
-    return float(max(0.0, 1 - within / (len(ranks) - kinds) * (len(ranks) - 1) / total))
+    means = np.bincount(bins, ranked) / np.maximum(counts, 1)
+    within = ((ranked - means[bins]) ** 2).sum()
+    return float(max(0.0, 1 - within / (len(ranked) - kinds) * (len(ranked) - 1) / total))

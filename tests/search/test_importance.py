@@ -33,6 +33,13 @@ def test_scores_without_cause_have_no_important_parameter() -> None:
     assert np.mean(shares) < 0.05
 
 
+def test_equal_scores_are_not_told_apart_by_their_order() -> None:
+    """A search drifts, so the order of trials says where they are."""
+    rows = np.linspace(0, 1, 40)[:, None]
+    (found,) = importances(rows, np.tile([0.25, 0.75], 20))
+    assert found.share < 0.05
+
+
 def test_few_or_equal_trials_say_nothing() -> None:
     assert [one.share for one in importances(np.array([[0.1], [0.9]]), np.zeros(2))] == [0.0]
     assert [one.share for one in importances(np.array([[0.1]]), np.zeros(1))] == [0.0]
