@@ -139,7 +139,7 @@ def rl_trainer(
             name=None,
             version="tensorboard",
             default_hp_metric=False,
-            purge_step=resumed_step,
+            purge_step=None if resumed_step is None else resumed_step + 1,  # keeps its own
         ),
         callbacks=[KeptCheckpoints(checkpoints, rl.save_freq, rl.keep), milestones, *callbacks],
         plugins=[SafeCheckpointIO()],

@@ -148,6 +148,9 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
             program.execute(rl_configured("rl.export_zip=true"), tmp_path / "stopped")
     resumed(tmp_path / "stopped")
     assert_same_run(finished, tmp_path / "stopped")
+    events = EventAccumulator(str(tmp_path / "stopped/tensorboard")).Reload()
+    for tag in ("rl/phi", "val/return"):
+        assert [event.step for event in events.Scalars(tag)] == [15, 30, 45], tag
 
 
 def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> None:
