@@ -122,6 +122,7 @@ class RolloutSums(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self.sums.clear()
+        self.sums |= {f"rl/action/{name}": 0.0 for name in ACTIONS}  # 0 for one never taken
         self.returns, self.steps = [], 0
 
     def _on_step(self) -> bool:

@@ -102,6 +102,18 @@ def test_a_rollout_reports_everything(rl_configured: Make, ground: rl_build.Grou
     assert 0 < report["rl/entropy_nats"] <= np.log(3) + 1e-6
 
 
+def test_the_share_of_an_action_that_is_never_taken_is_0(
+    rl_configured: Make, ground: rl_build.Ground
+) -> None:
+    training = stepped(rl_configured(), ground)
+    training.begin()
+    with torch.no_grad():
+        training.ppo.policy.action_net.bias.copy_(torch.tensor([0.0, 100.0, 0.0]))
+    report = training.rollout()
+    shares = {name: value for name, value in report.items() if name.startswith("rl/action/")}
+    assert shares == {"rl/action/TEXT": 0.0, "rl/action/PHI": 1.0, "rl/action/MIXED": 0.0}
+
+
 def torch_copy(value: Any) -> Any:
     """A deep copy, so that what trains on does not change what was saved."""
     if isinstance(value, torch.Tensor):
