@@ -70,8 +70,9 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 
 def progress(folder: Path, total: int) -> dict[str, Any]:
     """Where a training stands, finished or running, from what it has logged."""
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    there = set(events.Tags()["scalars"])
+    logged = folder / "tensorboard"
+    events = EventAccumulator(str(logged))
+    there = set(events.Reload().Tags()["scalars"]) if logged.is_dir() else set()
     if "rl/phi" not in there:
         return {"steps": f"0 of {total:,}"}
     last = {name: events.Scalars(f"rl/{name}")[-1] for name in SHOWN if f"rl/{name}" in there}

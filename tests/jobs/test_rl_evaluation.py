@@ -13,6 +13,7 @@ from infinito import run as program
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.errors import CheckpointError
+from infinito.jobs.report import progress
 from infinito.paths import conf_dir
 from infinito.rl.controls import CONTROLS
 
@@ -44,6 +45,10 @@ def test_evaluate_and_report_a_run(rl_configured: Make, tmp_path: Path) -> None:
     other = check(["task=evaluate", *asked, "rl.reward.phi=0.7"], conf_dir())
     with pytest.raises(CheckpointError, match="reward: the agent has"):
         program.execute(other, tmp_path / "other")
+
+
+def test_a_run_that_has_logged_nothing_yet_is_at_step_0(tmp_path: Path) -> None:
+    assert progress(tmp_path, 2048) == {"steps": "0 of 2,048"}
 
 
 def test_a_report_of_something_else_is_refused(tmp_path: Path) -> None:
