@@ -158,7 +158,7 @@ def _within(value: Any, limits: Mapping[str, Any]) -> bool:
         "below": lambda limit: value < limit,
         "at_most": lambda limit: value <= limit,
         "choices": lambda limit: value in limit,
-        "pattern": lambda limit: re.fullmatch(limit, value) is not None,
+        "pattern": lambda limit: re.fullmatch(limit[0], value) is not None,
     }
     return all(tests[name](limit) for name, limit in limits.items())
 
@@ -169,7 +169,7 @@ def _described(value: Any, limits: Mapping[str, Any]) -> str:
             f"one of {', '.join(limits['choices'])}; {did_you_mean(str(value), limits['choices'])}"
         )
     if "pattern" in limits:
-        return "letters, digits and `._-`, beginning with a letter or digit"
+        return str(limits["pattern"][1])
     words = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
     return "a number " + " and ".join(f"{words[name]} {limit:g}" for name, limit in limits.items())
 

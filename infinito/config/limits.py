@@ -15,9 +15,12 @@ def limited(
     below: float | None = None,
     at_most: float | None = None,
     choices: Sequence[str] | None = None,
-    pattern: str | None = None,
+    pattern: tuple[str, str] | None = None,
 ) -> Any:
-    """A field whose value must lie in the given limits, be one of `choices` or match `pattern`."""
+    """A field whose value must lie in the given limits, be one of `choices` or match `pattern`.
+
+    The pattern is a regular expression, then what it means in words.
+    """
     limits = {
         "above": above,
         "at_least": at_least,

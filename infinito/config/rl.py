@@ -112,7 +112,10 @@ class RlConf:
     validation_episodes: int = limited(32, at_least=2)
     save_freq: int = limited(10_000, at_least=1)
     """Environment steps between kept checkpoints."""
-    keep: list[str] = limited(["best", "last", "every:10000"], pattern=r"best|last|every:[1-9]\d*")
+    keep: list[str] = limited(
+        ["best", "last", "every:10000"],
+        pattern=(r"best|last|every:[1-9]\d*", "a list of `best`, `last` and `every:<steps>`"),
+    )
     """Checkpoints that are not pruned."""
     patience: int | None = limited(3, at_least=1)
     """Validations in a row significantly below the best after which training stops."""

@@ -58,7 +58,13 @@ class RunConf:
     dpo: DpoConf
     rl: RlConf
     task: str = limited("train", choices=TASKS)
-    name: str = limited("base", pattern=r"[^\W_][\w.-]*")
+    name: str = limited(
+        "base",
+        pattern=(
+            r"[^\W_][\w.-]*",
+            "letters, digits and `._-`, beginning with a letter or digit",
+        ),
+    )
     """Names the run's folder."""
     seed: int = limited(0, at_least=0, at_most=2**32 - 1)
     deterministic: bool = True

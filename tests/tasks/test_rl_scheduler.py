@@ -187,7 +187,9 @@ def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> 
 
 
 def test_what_cannot_be_changed_is_refused(finished: Path) -> None:
-    with pytest.raises(ResumeError, match=r"rl\.inner_steps: the run has 2, .* asks for 7"):
+    with pytest.raises(
+        ResumeError, match=r"rl\.inner_steps: the run has 2, .* asks for 7"
+    ):
         resumed(finished, "rl.inner_steps=7", inner_steps=7)
 
 
@@ -285,7 +287,10 @@ def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(
         (("rl.max_steps=-1",), r"`rl.max_steps`=-1.*at least 1"),
         (("rl.phi_sequences=3",), r"`rl.phi_sequences`=3 is more than `data.batch_size`=2"),
         (("rl.batch_size=64",), r"`rl.batch_size`=64 is more than the 15 steps"),
-        (("rl.keep=[each:3]",), r"rl.keep"),
+        (
+            ("rl.keep=[each:3]",),
+            r"`rl.keep`=.*expected a list of `best`, `last` and `every:<steps>`",
+        ),
         (("agent=x",), "steers `task=generate`"),
         (("memory=integration",), r"Use `rl.vectorised=false`"),
     ],
