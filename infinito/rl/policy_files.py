@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def imported(ppo: PPO, path: Path, allow_pickle: bool = False) -> None:
         with zipfile.ZipFile(path) as archive:
             names, damaged = archive.namelist(), archive.testzip()
             content = archive.read("policy.pth") if "policy.pth" in names else None
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError) as error:
         raise CheckpointError(f"{path} is no zip, or a damaged one: {error}") from None
     if damaged is not None or content is None:
         raise CheckpointError(

@@ -230,6 +230,13 @@ def test_bad_zips_are_refused(
     with zipfile.ZipFile(tmp_path / "foreign.zip", "w") as target:
         for name in set(content) - {"infinito.json"}:
             target.writestr(name, content[name])
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("policy.pth", content["policy.pth"])
+    packed = bytearray((tmp_path / "packed.zip").read_bytes())
+    packed[60:100] = b"\xff" * 40
+    (tmp_path / "packed.zip").write_bytes(packed)
+    with pytest.raises(CheckpointError, match="is no zip, or a damaged one"):
+        imported(ppo, tmp_path / "packed.zip")
     with pytest.raises(CheckpointError, match=r"not written by infinito.*can run any code"):
         imported(ppo, tmp_path / "foreign.zip")
     imported(ppo, tmp_path / "foreign.zip", allow_pickle=True)
