@@ -131,7 +131,7 @@ def _finish(run: RunConf, folder: Path, console: Console, task: RlSchedulerTask)
         exported(task.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
     for name in {"best", "last"} - set(run.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
-    print_table(console, "\nresults (validation start states, best checkpoint)", summary)
+    print_table(console, "\nresults (val: best validation; rl: last rollout)", summary)
     name = "python -m infinito.run"
     print_next(
         console,
@@ -145,14 +145,15 @@ def _finish(run: RunConf, folder: Path, console: Console, task: RlSchedulerTask)
 
 
 def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
-    """The results of a training: those of its best checkpoint."""
-    best = read_checkpoint(folder / "checkpoints/best.ckpt")
-    cost = best["callbacks"][Milestones.KEY]["best_score"]
+    """The results of a training: its best validation, and what its last rollout reported."""
+    last = read_checkpoint(folder / "checkpoints/last.ckpt")
+    best, ppo = last["callbacks"][Milestones.KEY], task.stepped.ppo
+    cost = best["best_score"]
     return {
         "run": str(folder),
         "val/cost": cost,
         "val/return": -cost,
-        "best_timesteps": best["ppo"]["num_timesteps"],
+        "best_timesteps": best["best_batch"] * ppo.n_steps * ppo.n_envs,
         "timesteps": task.timesteps,
         "kept": [steps for steps, _ in kept_steps(folder / "checkpoints")],
         "collapsed": task.monitor.collapsed,

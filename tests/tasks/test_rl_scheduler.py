@@ -92,6 +92,8 @@ def test_summary_checkpoints_and_pruning(finished: Path) -> None:
     assert summary["timesteps"] == 45
     assert summary["kept"] == [30]  # 15, 30, 45 were written; every:30 keeps one
     assert summary["val/cost"] == -summary["val/return"]
+    best = read_checkpoint(finished / "checkpoints/best.ckpt")
+    assert summary["best_timesteps"] == best["ppo"]["num_timesteps"]
     assert {path.name for path in (finished / "checkpoints").glob("*.ckpt")} == {
         "best.ckpt",
         "last.ckpt",
@@ -184,6 +186,18 @@ def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> 
     assert seen == {"rate": 1e-4, "clip": 0.1, "entropy": 0.003, "norm": 0.25, "started": 30}
     assert saved_values(folder)["rl"]["total_timesteps"] == 30
     assert json.loads((folder / "summary.json").read_text())["timesteps"] == 30
+
+
+def test_a_run_whose_best_checkpoint_was_pruned_goes_on(
+    rl_configured: Make, tmp_path: Path
+) -> None:
+    program.execute(rl_configured("rl.keep=[last]"), tmp_path / "run")
+    best = json.loads((tmp_path / "run/summary.json").read_text())
+    resumed(tmp_path / "run", "rl.total_timesteps=60", total_timesteps=60)
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["timesteps"] == 60
+    assert summary["val/return"] >= best["val/return"]
+    assert [path.name for path in (tmp_path / "run/checkpoints").glob("*.ckpt")] == ["last.ckpt"]
 
 
 def test_what_cannot_be_changed_is_refused(finished: Path) -> None:
