@@ -251,6 +251,11 @@ def _rl_faults(run: RunConf) -> Iterable[str]:
                 "`rl.vectorised`=true trains several models in one pass, which a pretrained model "
                 "and one with a memory do not allow. Use `rl.vectorised=false`"
             )
+        if run.checkpoint is not None:
+            yield (
+                f"`checkpoint`={run.checkpoint} is not read by `task=rl_scheduler`. Name a "
+                "language model to start from by `rl.base_checkpoint=<run>`"
+            )
     if run.agent is not None and run.task != "generate":
         yield f"`agent`={run.agent} steers `task=generate`, not `task={run.task}`: leave it out"
 

@@ -68,7 +68,8 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     saved = saved_values(folder)
     typed = _typed_keys(overrides) - {"resume", "dry_run"}
     composes = any(key in GROUPS or key in ADDED_GROUPS for key in typed)
-    if saved.get("task") == "rl_scheduler":
+    is_schedule = saved.get("task") == "rl_scheduler"
+    if is_schedule:
         typed = {key.replace("/", ".") for key in typed - set(ADDED_GROUPS)}
         typed |= {"task", *CONTINUABLE} if composes else set()
     elif composes:
@@ -88,8 +89,12 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
             f"`resume`={folder} goes on with exactly the run's configuration, "
             "but these keys differ:\n"
             + "\n".join(lines)
-            + f"\nLeave them out (`resume={folder}` alone suffices), "
-            f"or start a new run from its weights with `checkpoint={folder}`."
+            + f"\nLeave them out (`resume={folder}` alone suffices)"
+            + (
+                f", or start a new run from its weights with `checkpoint={folder}`"
+                * (not is_schedule)
+            )
+            + "."
         )
     kept = _with_keys(saved, asked, {key for key in CHANGEABLE if key in typed})
     if "rl" in saved:
