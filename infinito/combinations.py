@@ -90,7 +90,7 @@ def _length_faults(run: RunConf) -> Iterable[str]:
     if not isinstance(run.model, config.DistanceLMConf):
         return
     block, longest = run.data.block_size, run.model.max_positions
-    if run.task in {"train", "dpo"} and block > longest:
+    if run.task in {"train", "dpo", "rl_scheduler"} and block > longest:
         yield (
             f"`data.block_size`={block} is longer than `model.max_positions`={longest}. "
             f"Use `model.max_positions={block}` or `data.block_size={longest}`"

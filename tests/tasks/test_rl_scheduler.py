@@ -314,6 +314,7 @@ def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(
         ),
         (("agent=x",), "steers `task=generate`"),
         (("checkpoint=x",), r"`checkpoint`=x is not read by .*`rl.base_checkpoint=<run>`"),
+        (("data.block_size=17",), r"`data.block_size`=17 is longer than `model.max_positions`=16"),
         (("memory=integration",), r"Use `rl.vectorised=false`"),
     ],
 )
