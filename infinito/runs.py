@@ -21,6 +21,15 @@ GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "ge
 FROM_CHECKPOINT = ("model", "attention", "tokenizer")
 """Sections that a trained model fixes."""
 
+FROM_START_STATES = (
+    "rl.base_checkpoint",
+    "rl.base_steps",
+    "rl.base_batch_size",
+    "rl.start_states",
+    "rl.lead_steps",
+)
+"""Keys that the saved start states of a schedule fix."""
+
 READING_TASKS = ("evaluate", "generate", "analyze", "report", "calibrate_phi")
 """Tasks that read a trained model and take its configuration."""
 
@@ -111,7 +120,10 @@ def _reading_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     free = {"attention.backend"}
     if values["task"] == "evaluate" and saved["model"].get("memory", {}).get("name") != "none":
         free.add("model.memory.evaluation")
-    fixed = sorted(key for key in typed - free if key.partition(".")[0] in FROM_CHECKPOINT)
+    fixes = FROM_CHECKPOINT
+    if saved.get("task") == "rl_scheduler":
+        fixes += FROM_START_STATES
+    fixed = sorted(key for key in typed - free if {key, key.partition(".")[0]} & set(fixes))
     if fixed:
         raise ConfigError(
             [

@@ -12,7 +12,7 @@ import pytest
 from infinito import run as program
 from infinito.composition import check
 from infinito.config import RunConf
-from infinito.errors import CheckpointError
+from infinito.errors import CheckpointError, ConfigError
 from infinito.jobs.report import progress
 from infinito.paths import conf_dir
 from infinito.rl.controls import CONTROLS
@@ -42,6 +42,8 @@ def test_evaluate_and_report_a_run(rl_configured: Make, tmp_path: Path) -> None:
     assert [row["timesteps"] for row in told["checkpoints"]][1:] == [30, 45]
     for name in ("schedule", "checkpoints"):
         assert (tmp_path / f"report/{name}.png").stat().st_size > 10_000
+    with pytest.raises(ConfigError, match=r"`rl.start_states` is fixed by `checkpoint`"):
+        check(["task=evaluate", *asked, "rl.start_states=9"], conf_dir())
     other = check(["task=evaluate", *asked, "rl.reward.phi=0.7"], conf_dir())
     with pytest.raises(CheckpointError, match="reward: the agent has"):
         program.execute(other, tmp_path / "other")
