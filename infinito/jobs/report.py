@@ -62,7 +62,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     show(console, rows, baseline)
     arrays = {name: getattr(best, name) for name in ("actions", "phi", "perplexity")}
     arrays |= {f"terms/{name}": values for name, values in best.terms.items()}
-    title = f"{run.name}, best checkpoint, {run.rl.episodes} test episodes"
+    title = f"{source}, {files[0].stem} checkpoint, {run.rl.episodes} test episodes"
     schedule_figure(arrays, list(ACTIONS), BAND, title).savefig(folder / "schedule.png", dpi=150)
     checkpoints_figure(rows, baseline).savefig(folder / "checkpoints.png", dpi=150)
     console.print(f"\nwritten to {folder}: report.json, schedule.png, checkpoints.png")
