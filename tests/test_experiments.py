@@ -66,6 +66,14 @@ def test_every_experiment_is_a_short_delta_with_its_question(name: str) -> None:
     check([f"+experiment={name}", *NEEDED.get(f"experiment/{name}", [])], conf_dir())
 
 
+def test_the_schedule_of_text_is_the_one_that_was_studied() -> None:
+    study = Path(__file__).parents[1] / "experiments/rl_scheduler/low_variance"
+    seed = json.loads((study / "seeds/0.json").read_text(encoding="utf-8"))
+    assert check(["+experiment=rl_scheduler_text"], conf_dir()).rl == (
+        check(seed["overrides"], conf_dir()).rl
+    )
+
+
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ELSEWHERE])
 def test_every_experiment_trains(name: str, text_file: Path, tmp_path: Path) -> None:
     overrides = [f"+experiment={name}", *SHORT, f"data.cache_dir={tmp_path / 'cache'}"]
