@@ -120,7 +120,7 @@ def _reading_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     free = {"attention.backend"}
     if values["task"] == "evaluate" and saved["model"].get("memory", {}).get("name") != "none":
         free.add("model.memory.evaluation")
-    fixes = FROM_CHECKPOINT
+    fixes: tuple[str, ...] = FROM_CHECKPOINT
     if saved.get("task") == "rl_scheduler":
         fixes += FROM_START_STATES
     fixed = sorted(key for key in typed - free if {key, key.partition(".")[0]} & set(fixes))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from stable_baselines3 import PPO
 
 from infinito.build.rl_ground import Ground, ground, inner_training
+from infinito.build.trainer import tensorboard_logger
 from infinito.config import RunConf
 from infinito.rl.collapse import CollapseMonitor
 from infinito.rl.controls import Chooser
@@ -134,13 +134,7 @@ def rl_trainer(
         check_val_every_n_epoch=2,  # never within the one epoch: Milestones validates
         num_sanity_val_steps=0,
         log_every_n_steps=1,
-        logger=TensorBoardLogger(
-            folder,
-            name=None,
-            version="tensorboard",
-            default_hp_metric=False,
-            purge_step=None if resumed_step is None else resumed_step + 1,  # keeps its own
-        ),
+        logger=tensorboard_logger(folder, resumed_step),
         callbacks=[KeptCheckpoints(checkpoints, rl.save_freq, rl.keep), milestones, *callbacks],
         plugins=[SafeCheckpointIO()],
         enable_progress_bar=False,

@@ -149,17 +149,27 @@ def lightning_trainer(
         num_sanity_val_steps=0,
         limit_val_batches=conf.validation_batches,
         log_every_n_steps=1,
-        logger=TensorBoardLogger(
-            folder,
-            name=None,
-            version="tensorboard",
-            default_hp_metric=False,
-            purge_step=resumed_step,
-        ),
+        logger=tensorboard_logger(folder, resumed_step),
         callbacks=callbacks,
         plugins=[SafeCheckpointIO()],
         enable_progress_bar=conf.progress_bar,
         enable_model_summary=False,
         use_distributed_sampler=False,
         deterministic=run.deterministic,
+    )
+
+
+def tensorboard_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
+    """Writes to the run's `tensorboard` folder.
+
+    Args:
+        folder: The run's.
+        resumed_step: What has been logged up to this step stays, what came after it is hidden.
+    """
+    return TensorBoardLogger(
+        folder,
+        name=None,
+        version="tensorboard",
+        default_hp_metric=False,
+        purge_step=None if resumed_step is None else resumed_step + 1,
     )

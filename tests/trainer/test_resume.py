@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from infinito import run as program
 from infinito.config import RunConf
@@ -40,6 +41,12 @@ def assert_same_run(one: Path, other: Path) -> None:
     results = [json.loads((folder / "summary.json").read_text()) for folder in (one, other)]
     for key in ("val/loss", "best_step", "steps"):
         assert results[0][key] == results[1][key]
+
+
+def logged_steps(folder: Path) -> dict[str, list[int]]:
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    names = ("train/loss", "val/loss")
+    return {name: [event.step for event in events.Scalars(name)] for name in names}
 
 
 def resumed(folder: Path, **changes: object) -> None:
@@ -93,6 +100,7 @@ def test_signals_save_stop_and_resume_exactly(
     assert not (folder / "summary.json").exists()
     resumed(folder)
     assert_same_run(whole, folder)
+    assert logged_steps(whole) == logged_steps(folder)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
