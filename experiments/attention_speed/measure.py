@@ -31,11 +31,21 @@ ROUNDS, SLOW_ROUNDS, SLOW_S = 9, 3, 0.5
 MEMORY = (
     ("fused_cpu l1", (512, 2048, 4096)),
     ("fused_cpu dot", (512, 2048, 4096)),
+    ("fused_cpu sq_l2", (512, 2048)),
     ("fused_cpu cosine", (512, 2048)),
+    ("fused_cpu l2", (512, 2048)),
+    ("fused_cpu linf", (512, 2048)),
+    ("fused_cpu lp", (512, 2048)),
     ("sdpa dot", (512, 2048, 4096)),
     ("sdpa sq_l2", (512, 2048)),
     ("sdpa cosine", (512, 2048)),
     ("chunked l1", (512, 2048, 4096)),
+    ("chunked dot", (512, 2048)),
+    ("chunked sq_l2", (512, 2048)),
+    ("chunked cosine", (512, 2048)),
+    ("chunked l2", (512, 2048)),
+    ("chunked linf", (512,)),
+    ("chunked lp", (512,)),
     ("cdist l1", (512, 2048)),
 )
 CACHED = ((1, 8, 8, 1024), (1, 8, 8, 4096), (8, 8, 8, 1024), (1, 8, 2, 2048))
