@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from infinito.rl.controls import CONTROLS
-from infinito.rl.evaluation import bootstrap, bootstrap_clusters
+from infinito.rl.evaluation import bootstrap
 from infinito.summary import write_json
 
 POLICIES = ("agent", "agent, sampled")
@@ -25,23 +25,24 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     controls = json.loads((folder / "controls.json").read_text())
     seeds = [json.loads(path.read_text()) for path in sorted((folder / "seeds").glob("*.json"))]
-    baseline = controls["baseline"]
+    baseline, states = controls["baseline"], len(controls["start_phi"])
     rows: list[dict[str, Any]] = []
     for policy in (name for name in POLICIES if all(name in seed for seed in seeds)):
-        rows.append(row(policy, [seed[policy] for seed in seeds], controls[baseline]))
+        rows.append(row(policy, [seed[policy] for seed in seeds], controls[baseline], states))
     for name in CONTROLS:
-        rows.append(row(name, [controls[name]], controls[baseline]))
+        rows.append(row(name, [controls[name]], controls[baseline], states))
     if (folder / "rule.json").is_file():
         rule = json.loads((folder / "rule.json").read_text())
-        rows.append(row("rule by hand", [rule], controls[baseline]))
+        rows.append(row("rule by hand", [rule], controls[baseline], states))
     each = {
-        seed["seed"]: vars(bootstrap(difference(seed["agent"], controls[baseline])))
+        seed["seed"]: row("agent", [seed["agent"]], controls[baseline], states)["excess"]
         for seed in seeds
     }
     report = {
         "baseline": baseline,
         "seeds": len(seeds),
         "episodes": len(controls[baseline]["returns"]),
+        "start_states": states,
         "timesteps": seeds[0]["timesteps"],
         "largest_null_difference": max(seed.get("null_difference", 0.0) for seed in seeds),
         "policies": rows,
@@ -61,10 +62,13 @@ def main() -> None:
     figure(rows, each, baseline).savefig(folder / "excess.png", dpi=130)
 
 
-def row(name: str, policies: list[dict[str, Any]], baseline: dict[str, Any]) -> dict[str, Any]:
-    """A policy of one or several seeds: the interval is over seeds and episodes."""
-    excess = np.stack([difference(policy, baseline) for policy in policies])
-    interval = bootstrap(excess[0]) if len(policies) == 1 else bootstrap_clusters(excess)
+def row(
+    name: str, policies: list[dict[str, Any]], baseline: dict[str, Any], states: int
+) -> dict[str, Any]:
+    """A policy of one or several seeds: the interval is over seeds and start states."""
+    excess = np.array([policy["returns"] for policy in policies]) - np.array(baseline["returns"])
+    starts = np.arange(excess.shape[1]) % states  # episodes go through them in turn
+    interval = bootstrap(excess, starts)
     return {
         "policy": name,
         "return": float(np.mean([policy["returns"] for policy in policies])),
@@ -73,11 +77,6 @@ def row(name: str, policies: list[dict[str, Any]], baseline: dict[str, Any]) -> 
         "in_band": float(np.mean([policy["in_band"] for policy in policies])),
         "actions": np.mean([policy["actions"] for policy in policies], axis=0).tolist(),
     }
-
-
-def difference(policy: dict[str, Any], baseline: dict[str, Any]) -> np.ndarray:
-    """Returns less those of the baseline, in pairs, (episodes,)."""
-    return np.array(policy["returns"]) - np.array(baseline["returns"])
 
 
 def shown(interval: dict[str, float]) -> str:

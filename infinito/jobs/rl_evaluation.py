@@ -104,8 +104,8 @@ def null_check(
 ) -> dict[str, Any]:
     """Policy less random where no step changes a model: an interval that must contain 0."""
     play = rl_build.player(run, ground, "test", run.rl.episodes, null=True)
-    difference = play(choosers[POLICIES[0]]).returns - play(CONTROLS["random"]).returns
-    interval = bootstrap(difference)
+    agent, random = play(choosers[POLICIES[0]]), play(CONTROLS["random"])
+    interval = bootstrap(agent.returns - random.returns, agent.starts)
     return {**vars(interval), "contains_zero": interval.low <= 0 <= interval.high}
 
 

@@ -26,29 +26,30 @@ class Interval:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
-def bootstrap(values: np.ndarray, seed: int = 0) -> Interval:
-    """The mean of values (episodes,) with a percentile interval of 95 %.
+def bootstrap(values: np.ndarray, starts: np.ndarray | None = None, seed: int = 0) -> Interval:
+    """The mean of values with a percentile interval of 95 %.
 
-    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
+    Args:
+        values: (episodes,), or (policies, episodes), of which policies are drawn too. The episodes
+            are the same for all policies, so they are drawn once for all of them.
+        starts: (episodes,): the start state of each. Those of one state have much in common and
+            are drawn together. None: each is drawn alone.
+        seed: Of the draws.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3; of clusters,
+    Cameron, Gelbach and Miller 2008, section II.
     """
-    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.quantile(values[draws].mean(1), [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
-def bootstrap_clusters(values: np.ndarray, seed: int = 0) -> Interval:
-    """The mean of values (policies, episodes), drawing policies and, within them, episodes.
-
-    The episodes are the same for all policies, so they are drawn once for all of them.
-    """
-    draws = np.random.default_rng(seed)
+    values = np.atleast_2d(values)
     policies, episodes = values.shape
-    means = np.empty(RESAMPLES)
-    for index in range(RESAMPLES):
-        rows = draws.integers(policies, size=policies)
-        columns = draws.integers(episodes, size=episodes)
-        means[index] = values[rows][:, columns].mean()
-    low, high = np.quantile(means, [0.025, 0.975])
+    of, counts = np.unique(
+        np.arange(episodes) if starts is None else starts, return_inverse=True, return_counts=True
+    )[1:]
+    sums = np.stack([np.bincount(of, row) for row in values])
+    draws = np.random.default_rng(seed)
+    rows = draws.multinomial(policies, np.full(policies, 1 / policies), RESAMPLES)
+    columns = draws.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), RESAMPLES)
+    totals = np.einsum("rp,ps,rs->r", rows, sums, columns, optimize=True)
+    low, high = np.quantile(totals / (policies * columns @ counts), [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))
 
 
@@ -62,15 +63,16 @@ def table(played: Mapping[str, Played], baseline: str) -> list[dict[str, Any]]:
     """A row for each policy: return, difference to the baseline in pairs, and what it led to."""
     rows = []
     for name, each in played.items():
-        excess = each.returns - played[baseline].returns
+        starts, excess = each.starts, each.returns - played[baseline].returns
+        excess_loss = each.final_loss - played[baseline].final_loss
         rows.append(
             {
                 "policy": name,
-                "return": vars(bootstrap(each.returns)),
+                "return": vars(bootstrap(each.returns, starts)),
                 "spread": float(each.returns.std(ddof=1)),
-                "excess": vars(bootstrap(excess)),
+                "excess": vars(bootstrap(excess, starts)),
                 "final_perplexity": float(np.exp(each.final_loss.mean())),
-                "excess_loss_nats": vars(bootstrap(each.final_loss - played[baseline].final_loss)),
+                "excess_loss_nats": vars(bootstrap(excess_loss, starts)),
                 "in_band": float(each.in_band.mean()),
                 "final_phi": float(each.phi[:, -1].mean()),
                 "actions": {
