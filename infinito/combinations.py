@@ -232,19 +232,42 @@ def _dpo_faults(run: RunConf) -> Iterable[str]:
 
 def _unread_by_dpo(run: RunConf) -> Iterable[str]:
     trainer = run.trainer
-    for key, is_set, mend in (
+    yield from _unread(
+        run,
         ("compile=true", trainer.compile, "compile=false"),
         ("chunked_loss=true", trainer.chunked_loss, "chunked_loss=false"),
         (f"stop_bad={trainer.stop_bad}", trainer.stop_bad is not None, "stop_bad=null"),
         ("strategy=fsdp", trainer.strategy == "fsdp", "strategy=auto"),
-    ):
+    )
+
+
+def _unread_by_schedules(run: RunConf) -> Iterable[str]:
+    """A schedule and its models train on one CPU, in float32."""
+    trainer = run.trainer
+    other_device = trainer.accelerator not in {"auto", "cpu"}
+    yield from _unread(
+        run,
+        (f"accelerator={trainer.accelerator}", other_device, "accelerator=cpu"),
+        (f"devices={trainer.devices}", trainer.devices != 1, "devices=1"),
+        (f"strategy={trainer.strategy}", trainer.strategy != "auto", "strategy=auto"),
+        (f"precision={trainer.precision}", trainer.precision != "32-true", "precision=32-true"),
+        ("compile=true", trainer.compile, "compile=false"),
+        ("chunked_loss=true", trainer.chunked_loss, "chunked_loss=false"),
+        (f"stop_bad={trainer.stop_bad}", trainer.stop_bad is not None, "stop_bad=null"),
+    )
+
+
+def _unread(run: RunConf, *settings: tuple[str, bool, str]) -> Iterable[str]:
+    """A fault for each setting of the trainer, whether it was made, and its mend."""
+    for key, is_set, mend in settings:
         if is_set:
-            yield f"`trainer.{key}` is not for `task=dpo`. Use `trainer.{mend}`"
+            yield f"`trainer.{key}` is not for `task={run.task}`. Use `trainer.{mend}`"
 
 
 def _rl_faults(run: RunConf) -> Iterable[str]:
     if run.task == "rl_scheduler":
         yield from config.rl_faults(run.rl, run.data.batch_size)
+        yield from _unread_by_schedules(run)
         alone = isinstance(run.model, config.PretrainedConf) or run.model.memory.name != "none"
         if run.rl.vectorised and alone:
             yield (

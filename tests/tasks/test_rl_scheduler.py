@@ -313,6 +313,10 @@ def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(
             r"`rl.keep`=.*expected a list of `best`, `last` and `every:<steps>`",
         ),
         (("agent=x",), "steers `task=generate`"),
+        (
+            ("trainer.accelerator=cuda", "trainer.precision=bf16-mixed"),
+            r"`trainer.accelerator=cuda` is not for .*\n.*Use `trainer.precision=32-true`",
+        ),
         (("checkpoint=x",), r"`checkpoint`=x is not read by .*`rl.base_checkpoint=<run>`"),
         (("data.block_size=17",), r"`data.block_size`=17 is longer than `model.max_positions`=16"),
         (("memory=integration",), r"Use `rl.vectorised=false`"),
