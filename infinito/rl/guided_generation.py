@@ -80,7 +80,7 @@ def written(
     every: int,
     window: int,
 ) -> Written:
-    """Continues a prompt; the model is in evaluation mode throughout and left as it was.
+    """Continues a prompt; the model is put in evaluation mode, and a lifted gate is put back.
 
     Args:
         prompt: Token ids (1, time).
@@ -124,9 +124,12 @@ def _is_end(model: PreTrainedModel, ids: Tensor, options: dict[str, Any]) -> boo
 
 @dataclass
 class Clock:
-    """Decisions since C was last high, over the decisions there will be."""
+    """Decisions since C was last high, over the decisions there will be.
 
-    since: int = 0
+    The first decision is at 0, as the first of an episode is.
+    """
+
+    since: int = -1
 
     def seen(self, metrics: Metrics, options: dict[str, Any], every: int) -> np.ndarray:
         """Counts a decision, and returns the observation's last number, (1,)."""

@@ -18,7 +18,15 @@ from infinito.errors import CheckpointError
 from infinito.models.memory_lm import with_memory
 from infinito.objectives.phi import Calibration
 from infinito.paths import conf_dir
-from infinito.rl.guided_generation import distinct, lifted_gate, measured, repetition, written
+from infinito.rl.guided_generation import (
+    Clock,
+    distinct,
+    lifted_gate,
+    measured,
+    repetition,
+    written,
+)
+from infinito.rl.metrics import Metrics
 
 OPTIONS = {"do_sample": False, "max_new_tokens": 10, "pad_token_id": 0}
 
@@ -51,6 +59,17 @@ def test_the_end_of_the_document_on_the_last_place_of_a_piece_ends_the_text(
         options = {**OPTIONS, "eos_token_id": asked}
         text = written(ground.model, prompt, lambda _: 0, Calibration(), options, place + 1, 12)
         assert text.ids[0, 9:].tolist() == ids[: place + 1]
+
+
+def test_the_clock_runs_as_that_of_an_episode() -> None:
+    """C of .1, .1, .7, .1 with 5 decisions: 0 at the start, 1/5 later, 0 where it is high, 1/5."""
+    clock, options = Clock(), {"max_new_tokens": 20}
+    zero = np.zeros(1)
+    seen = [
+        clock.seen(Metrics(zero, np.array([10 * c]), zero, zero), options, every=4)[0]
+        for c in (0.1, 0.1, 0.7, 0.1)
+    ]
+    assert seen == [0.0, 0.2, 0.0, 0.2]
 
 
 def test_what_is_observed_is_the_models_loss(ground: rl_build.Ground) -> None:
