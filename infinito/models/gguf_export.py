@@ -20,6 +20,17 @@ from infinito.models.gguf_tokenizer import add_tokenizer
 
 FAMILIES = ("llama", "qwen2", "gpt2")
 
+_IMPLIED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "llama": {"hidden_act": ("silu",)},
+    "qwen2": {"hidden_act": ("silu",), "use_sliding_window": (False,)},
+    "gpt2": {
+        "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+    },
+}
+"""What a family's name implies in GGUF, which has no place to say otherwise."""
+
 _TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")
 _ROTATED = re.compile(r"\.self_attn\.(?P<part>[qk])_proj\.")
 _NO_WEIGHT = re.compile(r"\.attn\.(masked_)?bias$")
@@ -38,8 +49,8 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path:
     """Writes a model with its tokenizer, whole or not at all.
 
     Raises:
-        ConfigError: the `gguf` package is missing, the model is of no supported family, or its
-            tokenizer has no form in GGUF.
+        ConfigError: the `gguf` package is missing, the model is of no supported family or has
+            settings that GGUF cannot say, or its tokenizer has no form in GGUF.
     """
     partial = path.with_name(f"{path.name}.partial")
     writer = _opened(model, tokenizer, partial)
@@ -72,10 +83,26 @@ def _opened(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Pa
             f"GGUF is written for {', '.join(FAMILIES)}, not for {family}: leave gguf out of "
             "`dpo.export`, e.g. `dpo.export=[model]`"
         )
+    if said := _unsayable(model.config):
+        raise ConfigError(
+            f"GGUF has no place for {', '.join(said)} in a {family}: leave gguf out of "
+            "`dpo.export`, e.g. `dpo.export=[model]`"
+        )
     writer = gguf.GGUFWriter(path, family)
     add_settings(writer, model.config)
     add_tokenizer(writer, tokenizer, vocab=model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
     return writer
+
+
+def _unsayable(config: Any) -> list[str]:
+    text = config.get_text_config()
+    said = [
+        f"`{name}`={getattr(text, name)}"
+        for name, implied in _IMPLIED[config.model_type].items()
+        if getattr(text, name) not in implied
+    ]
+    distance = getattr(config, "distance_attention", None)
+    return said if distance is None else [*said, f"`attention`={distance['metric']}"]
 
 
 def add_settings(writer: Any, config: Any) -> None:

@@ -23,6 +23,7 @@ from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.errors import ConfigError
 from infinito.models.gguf_export import side_by_side, write_gguf
+from infinito.models.replaced_attention import AttentionSettings, use_distance_attention
 
 gguf = pytest.importorskip("gguf", reason="the gguf extra is not installed")
 
@@ -114,3 +115,28 @@ def test_what_has_no_form_in_gguf(tokenizer: PreTrainedTokenizerFast, tmp_path: 
     with pytest.raises(ConfigError, match="written for llama, qwen2, gpt2, not for mamba"):
         write_gguf(model, tokenizer, tmp_path / "a.gguf")
     assert not list(tmp_path.glob("*.gguf*"))
+
+
+@pytest.mark.parametrize(
+    ("family", "setting", "value"),
+    [
+        ("llama", "hidden_act", "gelu"),
+        ("qwen2", "use_sliding_window", True),
+        ("gpt2", "activation_function", "relu"),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
+    ],
+)
+def test_settings_that_gguf_cannot_say(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, family: str, setting: str, value: object
+) -> None:
+    model = made(family)
+    setattr(model.config, setting, value)
+    with pytest.raises(ConfigError, match=f"no place for `{setting}`={value} in a {family}"):
+        write_gguf(model, tokenizer, tmp_path / "a.gguf")
+
+
+def test_a_distance_has_no_form_in_gguf(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    model = made("llama")
+    use_distance_attention(model, AttentionSettings("l1"))
+    with pytest.raises(ConfigError, match="no place for `attention`=l1 in a llama"):
+        write_gguf(model, tokenizer, tmp_path / "a.gguf")
