@@ -101,8 +101,11 @@ def _unsayable(config: Any) -> list[str]:
         for name, implied in _IMPLIED[config.model_type].items()
         if getattr(text, name) not in implied
     ]
-    distance = getattr(config, "distance_attention", None)
-    return said if distance is None else [*said, f"`attention`={distance['metric']}"]
+    distance = getattr(config, "distance_attention", None) or {"metric": "dot"}
+    scaled = distance.get("scale", 1.0) != 1 or distance.get("learned_scale", False)
+    if distance["metric"] != "dot" or scaled:
+        said.append(f"`attention`={distance['metric']}" + " with another λ" * scaled)
+    return said
 
 
 def add_settings(writer: Any, config: Any) -> None:

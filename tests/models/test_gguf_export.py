@@ -22,7 +22,7 @@ from transformers import (
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.errors import ConfigError
-from infinito.models.gguf_export import side_by_side, write_gguf
+from infinito.models.gguf_export import check_gguf, side_by_side, write_gguf
 from infinito.models.replaced_attention import AttentionSettings, use_distance_attention
 
 gguf = pytest.importorskip("gguf", reason="the gguf extra is not installed")
@@ -135,8 +135,20 @@ def test_settings_that_gguf_cannot_say(
         write_gguf(model, tokenizer, tmp_path / "a.gguf")
 
 
-def test_a_distance_has_no_form_in_gguf(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (AttentionSettings("l1"), "`attention`=l1 in a llama"),
+        (AttentionSettings("dot", scale=2.0), "`attention`=dot with another λ in a llama"),
+        (AttentionSettings("dot", learned_scale=True), "`attention`=dot with another λ"),
+    ],
+)
+def test_a_distance_has_no_form_in_gguf(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, settings: AttentionSettings, said: str
+) -> None:
     model = made("llama")
-    use_distance_attention(model, AttentionSettings("l1"))
-    with pytest.raises(ConfigError, match="no place for `attention`=l1 in a llama"):
+    use_distance_attention(model, AttentionSettings("dot"))
+    check_gguf(model, tokenizer)
+    use_distance_attention(model, settings)
+    with pytest.raises(ConfigError, match=f"no place for {said}"):
         write_gguf(model, tokenizer, tmp_path / "a.gguf")
