@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
-from study import ATTENTIONS, SCALES, results
+from study import ATTENTIONS, SCALES, TEXTS, results
 
 HERE = Path(__file__).parent
-TEXTS = ("tiny Shakespeare", "WikiText-2")
 Losses = dict[str, float]
 
 

@@ -24,6 +24,7 @@ from torch.nn.functional import softplus
 RESULTS = Path(__file__).parent / "results.csv"
 ATTENTIONS = ("dot", "l1", "l2", "sq_l2", "cosine")
 SCALES = ("fixed", "learned")
+TEXTS = ("tiny Shakespeare", "WikiText-2")
 FIELDS = ("text", "seed", "attention", "scale", "loss", "bits_per_byte", "mean_scale", "parameters")
 STEPS = 500
 
@@ -41,8 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    texts = ("tiny Shakespeare", "WikiText-2")
-    parser.add_argument("--texts", nargs="+", choices=texts, default=texts)
+    parser.add_argument("--texts", nargs="+", choices=TEXTS, default=TEXTS)
     arguments = parser.parse_args()
     overrides = overrides_of(arguments.data)
     for seed, text, scale, attention in itertools.product(
@@ -66,11 +66,11 @@ def overrides_of(data: Path) -> dict[str, list[str]]:
     """Return what chooses each text and its tokens."""
     cache = f"data.cache_dir={Path(tempfile.gettempdir()) / 'attention_quality'}"
     return {
-        "tiny Shakespeare": [
+        TEXTS[0]: [
             "data=text", f"data.path={data / 'tinyshakespeare' / 'input.txt'}", "tokenizer=char",
             "tokenizer.unknown=false", "data.valid_fraction=0.1", "data.test_fraction=0.0", cache,
         ],
-        "WikiText-2": [
+        TEXTS[1]: [
             "data=wikitext2", f"data.path={data / 'wikitext-2'}", "tokenizer=bpe", cache,
         ],
     }  # fmt: skip

@@ -36,8 +36,8 @@ def bootstrap(values: np.ndarray, starts: np.ndarray | None = None, seed: int = 
             are drawn together. None: each is drawn alone.
         seed: Of the draws.
 
-    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3; of clusters,
-    Cameron, Gelbach and Miller 2008, section II.
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3; drawn by
+    clusters as in Cameron, Gelbach and Miller 2008.
     """
     values = np.atleast_2d(values)
     policies, episodes = values.shape

@@ -73,14 +73,20 @@ class Surrogate:
         return whitened
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Mean (points,) and standard deviation (points,) of the score without noise."""
+        """Mean and standard deviation (points,) of the score without noise.
+
+        Where scores are fantasised, means are (count, points).
+        """
         kernel = self._kernel(self.rows, rows)
         half = self.root @ kernel
         variance = 1 + CONSTANT - np.einsum("tr,tr->r", half, half)
         return self.weights @ kernel, np.sqrt(self.amplitude * np.maximum(variance, 1e-10))
 
     def slopes(self, rows: Array) -> tuple[Array, Array, Array, Array]:
-        """Mean, deviation (points,), and their gradients (points, parameters)."""
+        """Mean, deviation (points,), and their gradients (points, parameters).
+
+        Where scores are fantasised, means and their gradients have an axis (count,) before these.
+        """
         reach = _reaches(self.rows, rows, self.scales, self.ordered)
         whole = np.sqrt(np.square(reach).sum(axis=0))
         falloffs = np.exp(-reach)
