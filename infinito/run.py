@@ -109,15 +109,15 @@ def job(composed: DictConfig) -> float | None:
         _remove_if_empty(folder)
 
 
-def execute(run: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float | None:
+def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float | None:
     """Runs the job that `run.task` names, in `folder`.
 
     Returns:
         The score, for tasks that have one.
     """
     keep_freed_memory()
-    module = importlib.import_module(f"infinito.jobs.{run.task}")
-    return module.run(run, folder, list(overrides))
+    module = importlib.import_module(f"infinito.jobs.{conf.task}")
+    return module.run(conf, folder, list(overrides))
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -53,12 +53,12 @@ def main() -> None:
             learn_and_play(fixed, seed, asked.runs, asked.out)
 
 
-def play_controls(run: RunConf, folder: Path, out: Path) -> None:
+def play_controls(conf: RunConf, folder: Path, out: Path) -> None:
     """The controls on validation start states, which choose, and on test ones, which report."""
-    ground = rl_build.ground(run, build.data_module(run), folder)
-    valid = rl_build.player(run, ground, "valid", run.rl.episodes)
+    ground = rl_build.ground(conf, build.data_module(conf), folder)
+    valid = rl_build.player(conf, ground, "valid", conf.rl.episodes)
     statics = {name: valid(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
-    test = rl_build.player(run, ground, "test", run.rl.episodes)
+    test = rl_build.player(conf, ground, "test", conf.rl.episodes)
     played = {name: test(choose) for name, choose in CONTROLS.items()}
     baseline = best_static(statics)
     save_episodes(folder / "controls.npz", played)

@@ -67,11 +67,11 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def environment_step(run: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
+def environment_step(conf: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
     """A step of all environments, a third of them with each action."""
-    episodes = rl_build.episodes(run, ground, "train", run.rl.envs, 0)
-    episodes.restart(np.ones(run.rl.envs, dtype=bool))
-    actions = np.arange(run.rl.envs) % len(ACTIONS)
+    episodes = rl_build.episodes(conf, ground, "train", conf.rl.envs, 0)
+    episodes.restart(np.ones(conf.rl.envs, dtype=bool))
+    actions = np.arange(conf.rl.envs) % len(ACTIONS)
 
     def step() -> None:
         episodes.step(actions)
@@ -79,16 +79,16 @@ def environment_step(run: RunConf, ground: rl_build.Ground) -> Callable[[], None
     return step
 
 
-def bare_step(run: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
+def bare_step(conf: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
     """The optimizer steps of one environment step, with each action in turn, in plain torch."""
-    model = build.language_model(run, ground.model.config.vocab_size, None)
-    optimizer = torch.optim.SGD(model.parameters(), lr=run.rl.inner_lr, momentum=0.9)
-    count, calls = run.rl.phi_sequences, [0]
+    model = build.language_model(conf, ground.model.config.vocab_size, None)
+    optimizer = torch.optim.SGD(model.parameters(), lr=conf.rl.inner_lr, momentum=0.9)
+    count, calls = conf.rl.phi_sequences, [0]
 
     def step() -> None:
         action = list(ACTIONS.values())[calls[0] % len(ACTIONS)]
         calls[0] += 1
-        inner, size = run.rl.inner_steps, run.data.batch_size
+        inner, size = conf.rl.inner_steps, conf.data.batch_size
         for windows in ground.text.drawn([(calls[0],)], inner, size)[:, 0]:
             if action.phi:
                 with observed(model) as seen:
@@ -107,9 +107,9 @@ def bare_step(run: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
     return step
 
 
-def rollout_time(run: RunConf, ground: rl_build.Ground) -> tuple[float, float]:
+def rollout_time(conf: RunConf, ground: rl_build.Ground) -> tuple[float, float]:
     """CPU seconds of an environment step with everything, and the share of PPO's own training."""
-    training = SteppedPPO(rl_build.ppo(run, ground), run.rl.total_timesteps)
+    training = SteppedPPO(rl_build.ppo(conf, ground), conf.rl.total_timesteps)
     training.begin()
     own, spent = training.ppo.train, [0.0]
 
@@ -120,7 +120,7 @@ def rollout_time(run: RunConf, ground: rl_build.Ground) -> tuple[float, float]:
 
     training.ppo.train = train  # type: ignore[method-assign]
     whole = timed(training.rollout, 1)
-    return whole / (run.rl.envs * run.rl.n_steps), spent[0] / 2 / whole
+    return whole / (conf.rl.envs * conf.rl.n_steps), spent[0] / 2 / whole
 
 
 def timed(call: Callable[[], object], times: int) -> float:

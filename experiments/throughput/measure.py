@@ -66,10 +66,10 @@ class Clock(Callback):
             self.step_s = (time.perf_counter() - self.started_s) / self.steps
 
 
-def bare(run: RunConf, steps: int) -> float:
+def bare(conf: RunConf, steps: int) -> float:
     """Seconds a step of the loop that one would write by hand."""
-    data = build.data_module(run)
-    model = build.language_model(run, data.vocab_size, None).train()
+    data = build.data_module(conf)
+    model = build.language_model(conf, data.vocab_size, None).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batches = iter(data.train_dataloader())
     for step in range(WARM_UP + steps):
@@ -85,17 +85,17 @@ def bare(run: RunConf, steps: int) -> float:
     return (time.perf_counter() - started_s) / steps
 
 
-def infinito(run: RunConf, steps: int, folder: Path) -> float:
+def infinito(conf: RunConf, steps: int, folder: Path) -> float:
     """Seconds a step of a run."""
-    data = build.data_module(run)
-    model = build.language_model(run, data.vocab_size, None)
+    data = build.data_module(conf)
+    model = build.language_model(conf, data.vocab_size, None)
     length = build.Length(10**6, WARM_UP + steps + 1, WARM_UP + steps + 1, 10**6)
     task = build.language_model_task(
-        run, model, data.tokenizer, length, build.text_units(run, data, "valid")
+        conf, model, data.tokenizer, length, build.text_units(conf, data, "valid")
     )
     with (folder / "screen").open("w") as screen:
         console = Console(file=screen, force_terminal=True, width=100)
-        training = build.training(run, folder, length, data.tokenizer, console, Interruption())
+        training = build.training(conf, folder, length, data.tokenizer, console, Interruption())
         clock = Clock(steps)
         training.trainer.callbacks.insert(0, clock)  # type: ignore[attr-defined]
         training.trainer.fit_loop.epoch_loop.max_steps = WARM_UP + steps

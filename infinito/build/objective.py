@@ -20,25 +20,25 @@ from infinito.tasks.phi_objective import (
 
 
 def phi_objective(
-    run: RunConf, model: PreTrainedModel, data: LanguageDataModule
+    conf: RunConf, model: PreTrainedModel, data: LanguageDataModule
 ) -> PhiObjective | None:
     """What `objective=language_phi` adds to the loss; None for `objective=language`.
 
     The calibration is the configured one, else the one that the model carries, else one fitted on
     the model as it is now. The model's config, and so each checkpoint, carries it from here on.
     """
-    conf = run.objective
-    if not isinstance(conf, LanguagePhiConf):
+    objective = conf.objective
+    if not isinstance(objective, LanguagePhiConf):
         return None
     calibration = calibration_of(model)
-    if conf.calibration is not None:
-        calibration = Calibration(*conf.calibration)
+    if objective.calibration is not None:
+        calibration = Calibration(*objective.calibration)
     if calibration is None:
-        batches = spread_windows(data, conf.calibration_windows, run.data.batch_size)
-        raw = phi(measured_components(model, batches), weights_of(model, conf))
-        calibration = Calibration.fitted(raw, (conf.band[0], conf.band[1]))
+        batches = spread_windows(data, objective.calibration_windows, conf.data.batch_size)
+        raw = phi(measured_components(model, batches), weights_of(model, objective))
+        calibration = Calibration.fitted(raw, (objective.band[0], objective.band[1]))
     model.config.phi_calibration = list(calibration)
-    return PhiObjective(conf, calibration)
+    return PhiObjective(objective, calibration)
 
 
 def spread_windows(data: LanguageDataModule, count: int, batch_size: int) -> Iterator[Tensor]:

@@ -50,13 +50,13 @@ class Policy:
     """Whether it was made here, so that nothing else keeps its weights."""
 
 
-def pair_texts(run: RunConf) -> tuple[TextPairs, TextPairs]:
+def pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     """Training and held-out pairs as text.
 
     Raises:
         DataError: a file is missing, unreadable or empty, or too small to be parted.
     """
-    data = pairs_conf(run)
+    data = pairs_conf(conf)
     read = partial(read_pairs, limit=data.max_rows)
     if data.path is None:
         return (
@@ -72,14 +72,14 @@ def pair_texts(run: RunConf) -> tuple[TextPairs, TextPairs]:
 
 
 def pair_tokenizer(
-    run: RunConf, tokenizer: PreTrainedTokenizerFast, vocab: int | None = None
+    conf: RunConf, tokenizer: PreTrainedTokenizerFast, vocab: int | None = None
 ) -> PairTokenizer:
     """What turns pairs into token ids, as `data` asks.
 
     Args:
         vocab: Ids that the model has.
     """
-    data = pairs_conf(run)
+    data = pairs_conf(conf)
     return PairTokenizer(
         tokenizer,
         window=data.block_size,
@@ -91,64 +91,64 @@ def pair_tokenizer(
     )
 
 
-def pair_set(run: RunConf, texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
+def pair_set(conf: RunConf, texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
     """Pairs as token ids, bad rows refused or dropped as `data.on_bad_row` asks."""
-    return checked(tokenize_pairs(texts, tokenizer), pairs_conf(run).on_bad_row)
+    return checked(tokenize_pairs(texts, tokenizer), pairs_conf(conf).on_bad_row)
 
 
-def new_tokenizer(run: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
+def new_tokenizer(conf: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
     """The tokenizer that `tokenizer` names, trained, if it needs that, on prompts and answers."""
     bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
-    pieces = _pieces(texts, pair_tokenizer(run, bytes_alone))
-    return tokenizer_spec(run).build(pieces, separates_documents=True)
+    pieces = _pieces(texts, pair_tokenizer(conf, bytes_alone))
+    return tokenizer_spec(conf).build(pieces, separates_documents=True)
 
 
-def policy(run: RunConf, texts: TextPairs, start: Path | None = None) -> Policy:
+def policy(conf: RunConf, texts: TextPairs, start: Path | None = None) -> Policy:
     """The model to tune: a trained one, or one made here and warmed up on the training pairs.
 
     Args:
         texts: The training pairs.
         start: Where a stopped run keeps the one that it made; None to make it.
     """
-    device: Any = torch_device(run)
-    if run.checkpoint is not None:
-        trained = open_trained(run.checkpoint)
-        model = started(run, trained).to(device)
-        return Policy(model, trained.tokenizer, run.checkpoint, is_new=False)
-    tokenizer = new_tokenizer(run, texts)
-    model = language_model(run, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
-    if isinstance(run.model, PretrainedConf):
-        return Policy(model, tokenizer, str(run.model.path), is_new=False)
+    device: Any = torch_device(conf)
+    if conf.checkpoint is not None:
+        trained = open_trained(conf.checkpoint)
+        model = started(conf, trained).to(device)
+        return Policy(model, trained.tokenizer, conf.checkpoint, is_new=False)
+    tokenizer = new_tokenizer(conf, texts)
+    model = language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
+    if isinstance(conf.model, PretrainedConf):
+        return Policy(model, tokenizer, str(conf.model.path), is_new=False)
     if start is not None:
         load_weights(model, open_weights(start).state_dict(), start)
-    elif run.dpo.warmup_steps:
-        warm_up_on(run, model, tokenizer, texts)
-    steps = f"{run.dpo.warmup_steps} steps on the text of {texts.source}"
+    elif conf.dpo.warmup_steps:
+        warm_up_on(conf, model, tokenizer, texts)
+    steps = f"{conf.dpo.warmup_steps} steps on the text of {texts.source}"
     return Policy(model, tokenizer, f"made here, {steps}", is_new=True)
 
 
-def started(run: RunConf, trained: Trained) -> PreTrainedModel:
+def started(conf: RunConf, trained: Trained) -> PreTrainedModel:
     """A trained model to tune: as `model` asks where that is a pretrained one, else in full.
 
     Raises:
         ConfigError: it has learned positions for fewer tokens than `data.block_size`.
         CheckpointError: `model` and `checkpoint` do not belong together.
     """
-    if isinstance(run.model, PretrainedConf):
+    if isinstance(conf.model, PretrainedConf):
         tokenizer = trained.tokenizer
-        model = language_model(run, ids_of(tokenizer), tokenizer.eos_token_id)
+        model = language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id)
         start_weights(model, trained)
         return model
-    check_length(trained.model, run.data.block_size)
+    check_length(trained.model, conf.data.block_size)
     return merge_adapters(trained.model).requires_grad_(True)
 
 
 def warm_up_on(
-    run: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: TextPairs
+    conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: TextPairs
 ) -> None:
     """Teaches a new model to write as the pairs do, chosen and rejected answers alike."""
-    pairs = pair_set(run, texts, pair_tokenizer(run, tokenizer)).pairs
-    torch.manual_seed(child_seed(run.seed, "warm-up"))
+    pairs = pair_set(conf, texts, pair_tokenizer(conf, tokenizer)).pairs
+    torch.manual_seed(child_seed(conf.seed, "warm-up"))
     warm_up(
         model,
         [
@@ -156,16 +156,16 @@ def warm_up_on(
             for pair in pairs
             for answer in (pair.chosen_ids, pair.rejected_ids)
         ],
-        steps=run.dpo.warmup_steps,
-        lr=run.dpo.warmup_lr,
-        batch_size=2 * run.data.batch_size,
-        seed=child_seed(run.seed, "warm-up batches"),
+        steps=conf.dpo.warmup_steps,
+        lr=conf.dpo.warmup_lr,
+        batch_size=2 * conf.data.batch_size,
+        seed=child_seed(conf.seed, "warm-up batches"),
     )
 
 
-def objective(run: RunConf) -> PreferenceObjective:
+def objective(conf: RunConf) -> PreferenceObjective:
     """What preference tuning minimises."""
-    dpo = run.dpo
+    dpo = conf.dpo
     weights = dpo.loss_weights or [1.0] * len(dpo.loss)
     return PreferenceObjective(
         dict(zip(dpo.loss, weights, strict=True)),
@@ -178,10 +178,10 @@ def objective(run: RunConf) -> PreferenceObjective:
     )
 
 
-def pairs_conf(run: RunConf) -> PairsConf:
+def pairs_conf(conf: RunConf) -> PairsConf:
     """The configuration of the pairs."""
-    assert isinstance(run.data, PairsConf), "parsing refuses other data"
-    return run.data
+    assert isinstance(conf.data, PairsConf), "parsing refuses other data"
+    return conf.data
 
 
 def vocab_of(model: PreTrainedModel) -> int:

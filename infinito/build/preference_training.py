@@ -58,7 +58,7 @@ class PreferenceTraining:
 
 
 def reference_scores(
-    run: RunConf,
+    conf: RunConf,
     policy: Policy,
     layout: Layout,
     training: list[TokenizedPair],
@@ -69,23 +69,23 @@ def reference_scores(
     The reference is the policy as it is now, adapters that were trained before included;
     `adapter_off` alone is its base. Precomputed ones are kept for other runs with the same one.
     """
-    if run.dpo.reference == "free":
+    if conf.dpo.reference == "free":
         table = log_prob_table(policy.model, held_out, layout)
         return ReferenceScores(None, table.zero_(), 0)
-    if run.dpo.reference != "precomputed":
-        adapters = run.dpo.reference == "copy"
+    if conf.dpo.reference != "precomputed":
+        adapters = conf.dpo.reference == "copy"
         table = log_prob_table(policy.model, held_out, layout, adapters=adapters)
         return ReferenceScores(None, table, len(held_out))
-    cache = ReferenceCache(cache_dir(run.data.cache_dir))
-    adapters = run.checkpoint is not None  # those made here are nothing yet
+    cache = ReferenceCache(cache_dir(conf.data.cache_dir))
+    adapters = conf.checkpoint is not None  # those made here are nothing yet
     found = [cache.table(policy.model, pairs, layout, adapters) for pairs in (training, held_out)]
     computed = sum(each.computed for each in found)
     return ReferenceScores(found[0].log_probs, found[1].log_probs, computed)
 
 
-def reference(run: RunConf, policy: Policy, layout: Layout) -> Reference:
+def reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
     """Where training gets the reference's log-probabilities from."""
-    match run.dpo.reference:
+    match conf.dpo.reference:
         case "copy":
             return CopyReference(policy.model, layout.head)
         case "adapter_off":
@@ -97,7 +97,7 @@ def reference(run: RunConf, policy: Policy, layout: Layout) -> Reference:
 
 
 def preference_training(
-    run: RunConf,
+    conf: RunConf,
     folder: Path,
     policy: Policy,
     layout: Layout,
@@ -117,42 +117,42 @@ def preference_training(
         training,
         held_out,
         layout=layout.name,
-        batch_size=run.data.batch_size,
-        eval_batch_size=run.data.eval_batch_size,
-        seed=child_seed(run.seed, "batches"),
-        bucket=run.dpo.bucket,
-        accumulate=run.trainer.accumulate,
+        batch_size=conf.data.batch_size,
+        eval_batch_size=conf.data.eval_batch_size,
+        seed=child_seed(conf.seed, "batches"),
+        bucket=conf.dpo.bucket,
+        accumulate=conf.trainer.accumulate,
         train_reference=scores.training,
         valid_reference=scores.held_out,
     )
-    length = length_of(run, data.batches_per_epoch(run.trainer.devices))
+    length = length_of(conf, data.batches_per_epoch(conf.trainer.devices))
     data.total_batches = length.batches
     task = DpoPolicyTask(
         policy.model,
         layout,
-        objective(run),
-        run.optimizer,
+        objective(conf),
+        conf.optimizer,
         length.steps,
-        reference(run, policy, layout),
-        dropout=run.dpo.dropout,
-        seed=run.seed,
-        statistics_every=run.trainer.log_every,
+        reference(conf, policy, layout),
+        dropout=conf.dpo.dropout,
+        seed=conf.seed,
+        statistics_every=conf.trainer.log_every,
         fault_folder=folder,
         description=description_of(policy.model, policy.tokenizer),
     )
-    log = PreferenceLog(run.trainer.log_every)
-    conf = run.trainer
+    log = PreferenceLog(conf.trainer.log_every)
+    settings = conf.trainer
     milestones = Milestones(
         folder / "checkpoints",
         length.batches,
         length.validate_every,
-        save_every_steps=conf.checkpoint_every,
+        save_every_steps=settings.checkpoint_every,
         interruption=interruption,
     )
     callbacks: list[Callback] = [log, milestones]
-    if conf.patience is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=conf.patience, check_finite=False))
-    if conf.progress_bar:
+    if settings.patience is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=settings.patience, check_finite=False))
+    if settings.progress_bar:
         callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
-    trainer = lightning_trainer(run, folder, length, callbacks, resumed_step)
+    trainer = lightning_trainer(conf, folder, length, callbacks, resumed_step)
     return PreferenceTraining(trainer, task, data, log, length)

@@ -45,86 +45,86 @@ __all__ = [
 
 
 def episodes(
-    run: RunConf, ground: Ground, bank: str, count: int, seed: int, null: bool = False
+    conf: RunConf, ground: Ground, bank: str, count: int, seed: int, null: bool = False
 ) -> Episodes:
     """Environments that start from a bank; in null ones, nothing changes."""
-    training = inner_training(run)
+    training = inner_training(conf)
     learners = Learners(
         ground.model, count, replace(training, lr=0.0) if null else training, ground.calibration
     )
     rules = Rules(
-        run.rl.reward,
+        conf.rl.reward,
         ground.base_perplexity,
-        run.rl.inner_steps,
-        run.rl.max_steps,
-        run.data.batch_size,
+        conf.rl.inner_steps,
+        conf.rl.max_steps,
+        conf.data.batch_size,
     )
     seeds = [child_seed(seed, index) >> 1 for index in range(count)]
     return Episodes(learners, ground.text, ground.banks[bank], rules, seeds)
 
 
 def player(
-    run: RunConf, ground: Ground, bank: str, count: int, null: bool = False
+    conf: RunConf, ground: Ground, bank: str, count: int, null: bool = False
 ) -> Callable[[Chooser], Played]:
     """Plays `count` episodes of a policy, the same for every policy."""
-    seed = child_seed(run.rl.ground_seed, "play", bank) % 2**31
+    seed = child_seed(conf.rl.ground_seed, "play", bank) % 2**31
 
     def play(choose: Chooser) -> Played:
         def environments(envs: int) -> Episodes:
-            return episodes(run, ground, bank, envs, seed, null)
+            return episodes(conf, ground, bank, envs, seed, null)
 
-        return played(environments, choose, count, seed, run.rl.envs)
+        return played(environments, choose, count, seed, conf.rl.envs)
 
     return play
 
 
-def description(run: RunConf) -> dict[str, Any]:
+def description(conf: RunConf) -> dict[str, Any]:
     """What a policy was trained for, as plain values."""
     return {
         "kind": "rl_scheduler",
-        "reward": asdict(run.rl.reward),
+        "reward": asdict(conf.rl.reward),
         "actions": {name: list(action) for name, action in ACTIONS.items()},
         "observation": {name: list(bounds) for name, bounds in BOUNDS.items()},
     }
 
 
-def ppo(run: RunConf, ground: Ground) -> PPO:
+def ppo(conf: RunConf, ground: Ground) -> PPO:
     """PPO with a new policy, over the training environments."""
-    seed = child_seed(run.seed, "environment")
-    environment = ScheduleVecEnv(episodes(run, ground, "train", run.rl.envs, seed))
-    return new_ppo(environment, run.rl, child_seed(run.seed, "policy"))
+    seed = child_seed(conf.seed, "environment")
+    environment = ScheduleVecEnv(episodes(conf, ground, "train", conf.rl.envs, seed))
+    return new_ppo(environment, conf.rl, child_seed(conf.seed, "policy"))
 
 
-def rollouts(run: RunConf, timesteps: int) -> int:
+def rollouts(conf: RunConf, timesteps: int) -> int:
     """How many rollouts make at least so many environment steps."""
-    return -(-timesteps // (run.rl.n_steps * run.rl.envs))
+    return -(-timesteps // (conf.rl.n_steps * conf.rl.envs))
 
 
-def rl_task(run: RunConf, ground: Ground, agent: PPO) -> RlSchedulerTask:
+def rl_task(conf: RunConf, ground: Ground, agent: PPO) -> RlSchedulerTask:
     """The Lightning module that trains the agent."""
-    count = run.rl.validation_episodes
-    players = {bank: player(run, ground, bank, count) for bank in ("train", "valid")}
+    count = conf.rl.validation_episodes
+    players = {bank: player(conf, ground, bank, count) for bank in ("train", "valid")}
     return RlSchedulerTask(
-        SteppedPPO(agent, run.rl.total_timesteps),
+        SteppedPPO(agent, conf.rl.total_timesteps),
         lambda choose, bank: players[bank](choose),
-        CollapseMonitor(run.rl.patience),
-        description(run),
+        CollapseMonitor(conf.rl.patience),
+        description(conf),
     )
 
 
 def rl_trainer(
-    run: RunConf,
+    conf: RunConf,
     folder: Path,
     interruption: Interruption,
     callbacks: list[Callback],
     resumed_step: int | None = None,
 ) -> Trainer:
     """A Lightning trainer of rollouts that writes to `folder`."""
-    rl, checkpoints = run.rl, folder / "checkpoints"
+    rl, checkpoints = conf.rl, folder / "checkpoints"
     milestones = Milestones(
         checkpoints,
-        rollouts(run, rl.total_timesteps),
-        rollouts(run, rl.validate_every),
+        rollouts(conf, rl.total_timesteps),
+        rollouts(conf, rl.validate_every),
         interruption=interruption,
         monitor="val/cost",
     )
@@ -139,5 +139,5 @@ def rl_trainer(
         plugins=[SafeCheckpointIO()],
         enable_progress_bar=False,
         enable_model_summary=False,
-        deterministic=run.deterministic,
+        deterministic=conf.deterministic,
     )

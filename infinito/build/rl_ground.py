@@ -39,18 +39,18 @@ class Ground:
     banks: dict[str, StartStates]
 
 
-def ground(run: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
+def ground(conf: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
     """The ground of the run in `folder`, made and saved there when it is not there yet."""
-    seeded = replace(run, seed=run.rl.ground_seed)
+    seeded = replace(conf, seed=conf.rl.ground_seed)
     model = language_model(seeded, data.vocab_size, data.tokenizer.eos_token_id)
     text = Text(
         data.blocks("train"),
-        spread_windows(data.blocks("valid"), run.rl.probe_windows),
+        spread_windows(data.blocks("valid"), conf.rl.probe_windows),
         spread_windows(data.blocks("test"), UNSEEN_WINDOWS),
     )
     path = folder / "start_states.ckpt"
     if not path.is_file():
-        write_checkpoint(_new_ground(run, model, data.tokenizer, text), path)
+        write_checkpoint(_new_ground(conf, model, data.tokenizer, text), path)
     saved = read_checkpoint(path)
     load_weights(model, saved["base"], path)
     banks = {
@@ -62,9 +62,9 @@ def ground(run: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
 
 
 def _new_ground(
-    run: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Text
+    conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Text
 ) -> dict[str, Any]:
-    rl, training = run.rl, inner_training(run)
+    rl, training = conf.rl, inner_training(conf)
     if rl.base_checkpoint is not None:
         _start_from(model, tokenizer, rl.base_checkpoint)
     else:
@@ -78,7 +78,7 @@ def _new_ground(
             child_seed(rl.ground_seed, "bank", name),
             rl.start_states,
             most_steps=rl.lead_steps,
-            batch_size=run.data.batch_size,
+            batch_size=conf.data.batch_size,
         )
         bank = made(model, text, training, calibration, recipe)
         banks[name] = {"states": _stacked(bank.states), "phi": torch.from_numpy(bank.phi)}
@@ -106,13 +106,13 @@ def _start_from(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base
     load_weights(model, trained.model.state_dict(), trained.source)
 
 
-def inner_training(run: RunConf) -> InnerTraining:
+def inner_training(conf: RunConf) -> InnerTraining:
     """How the language models of the environments train."""
-    rl = run.rl
+    rl = conf.rl
     return InnerTraining(
         lr=rl.inner_lr,
         optimizer=rl.inner_optimizer,
-        clip_norm=run.optimizer.clip_norm or float("inf"),
+        clip_norm=conf.optimizer.clip_norm or float("inf"),
         phi_sequences=rl.phi_sequences,
         vectorised=rl.vectorised,
     )

@@ -25,9 +25,9 @@ from infinito.seeding import child_seed
 from infinito.tasks.language_model import TextUnits
 
 
-def source(run: RunConf) -> TextSource | MarkovSource:
+def source(conf: RunConf) -> TextSource | MarkovSource:
     """The text that `data` names."""
-    data = run.data
+    data = conf.data
     match data:
         case config.PythonDocsConf():
             return PythonDocs(
@@ -59,9 +59,9 @@ def source(run: RunConf) -> TextSource | MarkovSource:
     raise ConfigError(f"`data.name`={data.name} has no source")
 
 
-def tokenizer_spec(run: RunConf) -> TokenizerSpec:
+def tokenizer_spec(conf: RunConf) -> TokenizerSpec:
     """The tokenizer recipe that `tokenizer` names."""
-    tokenizer = run.tokenizer
+    tokenizer = conf.tokenizer
     match tokenizer.name:
         case "char":
             return CharTokenizer(unknown=tokenizer.unknown)
@@ -71,36 +71,36 @@ def tokenizer_spec(run: RunConf) -> TokenizerSpec:
             return WordTokenizer(tokenizer.vocab_size)
         case _:
             path = str(tokenizer.path)
-            of_model = isinstance(run.model, config.PretrainedConf) and path == run.model.path
+            of_model = isinstance(conf.model, config.PretrainedConf) and path == conf.model.path
             return PretrainedTokenizer(str(model_folder(path)) if of_model else path)
 
 
 def data_module(
-    run: RunConf, tokenizer: PreTrainedTokenizerFast | None = None
+    conf: RunConf, tokenizer: PreTrainedTokenizerFast | None = None
 ) -> LanguageDataModule:
     """Windows of tokens of the configured text.
 
     Args:
         tokenizer: Taken instead of the configured one.
     """
-    text = source(run)
-    spec = tokenizer_spec(run) if tokenizer is None else GivenTokenizer(tokenizer)
+    text = source(conf)
+    spec = tokenizer_spec(conf) if tokenizer is None else GivenTokenizer(tokenizer)
     return LanguageDataModule(
         text,
         None if isinstance(text, MarkovSource) else spec,
-        block_size=run.data.block_size,
-        batch_size=run.data.batch_size,
-        eval_batch_size=run.data.eval_batch_size,
-        seed=child_seed(run.seed, "batches"),
-        workers=run.data.workers,
-        cache_dir=cache_dir(run.data.cache_dir),
+        block_size=conf.data.block_size,
+        batch_size=conf.data.batch_size,
+        eval_batch_size=conf.data.eval_batch_size,
+        seed=child_seed(conf.seed, "batches"),
+        workers=conf.data.workers,
+        cache_dir=cache_dir(conf.data.cache_dir),
     )
 
 
-def text_units(run: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:
+def text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:
     """Bytes and words that a token of a split stands for."""
     meta = data.split_meta(split)
-    is_words = run.tokenizer.name == "word" and run.data.name != "markov"
+    is_words = conf.tokenizer.name == "word" and conf.data.name != "markov"
     return TextUnits(
         bytes_per_token=meta.utf8_bytes / meta.tokens,
         words_per_token=meta.words / meta.tokens if is_words else None,

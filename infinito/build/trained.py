@@ -9,14 +9,14 @@ from infinito.models.replaced_attention import use_backend
 from infinito.trainer.loading import Trained, open_trained
 
 
-def trained_model(run: RunConf) -> Trained:
+def trained_model(conf: RunConf) -> Trained:
     """The model on the run's device, its attention served by `attention.backend`.
 
     Raises:
         CheckpointError: It is missing, damaged, of another class, or its sizes do not fit.
         DeviceError: The device is not there.
     """
-    device = torch_device(run)
-    trained = open_trained(str(run.checkpoint)).to(device)
-    use_backend(inside_memory(trained.model), run.attention.backend)
+    device = torch_device(conf)
+    trained = open_trained(str(conf.checkpoint)).to(device)
+    use_backend(inside_memory(trained.model), conf.attention.backend)
     return trained

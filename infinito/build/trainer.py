@@ -38,29 +38,29 @@ class Length:
     """Batches."""
 
 
-def training_length(run: RunConf, windows: int) -> Length:
+def training_length(conf: RunConf, windows: int) -> Length:
     """How many batches and steps the configuration asks for; the shorter of two limits rules.
 
     Args:
         windows: Windows of the training split.
     """
-    return length_of(run, max(1, windows // (run.data.batch_size * run.trainer.devices)))
+    return length_of(conf, max(1, windows // (conf.data.batch_size * conf.trainer.devices)))
 
 
-def length_of(run: RunConf, per_epoch: int) -> Length:
+def length_of(conf: RunConf, per_epoch: int) -> Length:
     """The same from the batches of an epoch."""
     limits = []
-    if run.trainer.epochs is not None:
-        limits.append(run.trainer.epochs * per_epoch)
-    if run.trainer.max_steps is not None:
-        limits.append(run.trainer.max_steps * run.trainer.accumulate)
+    if conf.trainer.epochs is not None:
+        limits.append(conf.trainer.epochs * per_epoch)
+    if conf.trainer.max_steps is not None:
+        limits.append(conf.trainer.max_steps * conf.trainer.accumulate)
     batches = min(limits)
-    every = run.trainer.validate_every or per_epoch
-    return Length(per_epoch, batches, -(-batches // run.trainer.accumulate), min(every, batches))
+    every = conf.trainer.validate_every or per_epoch
+    return Length(per_epoch, batches, -(-batches // conf.trainer.accumulate), min(every, batches))
 
 
 def language_model_task(
-    run: RunConf,
+    conf: RunConf,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     length: Length,
@@ -72,17 +72,17 @@ def language_model_task(
     Raises:
         ConfigError: `trainer.chunked_loss`, and a model whose head does not allow it.
     """
-    if run.trainer.chunked_loss:
+    if conf.trainer.chunked_loss:
         check_head(model)
     return LanguageModelTask(
         model,
-        run.optimizer,
+        conf.optimizer,
         total_steps=length.steps,
         units=units,
-        seed=run.seed,
+        seed=conf.seed,
         description=description_of(model, tokenizer),
         phi=phi,
-        chunked_loss=run.trainer.chunked_loss,
+        chunked_loss=conf.trainer.chunked_loss,
     )
 
 
@@ -97,7 +97,7 @@ class Training:
 
 
 def training(
-    run: RunConf,
+    conf: RunConf,
     folder: Path,
     length: Length,
     tokenizer: PreTrainedTokenizerBase,
@@ -110,52 +110,52 @@ def training(
     Args:
         resumed_step: The optimizer step a resumed run goes on from.
     """
-    conf = run.trainer
+    settings = conf.trainer
     milestones = Milestones(
         folder / "checkpoints",
         length.batches,
         length.validate_every,
-        save_every_steps=conf.checkpoint_every,
+        save_every_steps=settings.checkpoint_every,
         interruption=interruption,
     )
-    log = TrainingLog(conf.log_every)
-    report = ValidationReport(tokenizer, run.seed, conf.sample_tokens)
+    log = TrainingLog(settings.log_every)
+    report = ValidationReport(tokenizer, conf.seed, settings.sample_tokens)
     callbacks: list[Callback] = [log, report, milestones]
-    if conf.patience is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=conf.patience, check_finite=False))
-    if conf.progress_bar:
+    if settings.patience is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=settings.patience, check_finite=False))
+    if settings.progress_bar:
         callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
-    trainer = lightning_trainer(run, folder, length, callbacks, resumed_step)
+    trainer = lightning_trainer(conf, folder, length, callbacks, resumed_step)
     return Training(trainer, milestones, log, report)
 
 
 def lightning_trainer(
-    run: RunConf,
+    conf: RunConf,
     folder: Path,
     length: Length,
     callbacks: list[Callback],
     resumed_step: int | None = None,
 ) -> Trainer:
     """A Lightning trainer of one epoch over a stream of batches, with these callbacks."""
-    conf = run.trainer
+    settings = conf.trainer
     return Trainer(
-        accelerator=accelerator(run),
-        devices=conf.devices,
-        strategy=conf.strategy,
-        precision=conf.precision,  # type: ignore[arg-type]
+        accelerator=accelerator(conf),
+        devices=settings.devices,
+        strategy=settings.strategy,
+        precision=settings.precision,  # type: ignore[arg-type]
         max_steps=length.steps,
-        accumulate_grad_batches=conf.accumulate,
+        accumulate_grad_batches=settings.accumulate,
         check_val_every_n_epoch=2,  # never within the one epoch: Milestones validates
         num_sanity_val_steps=0,
-        limit_val_batches=conf.validation_batches,
+        limit_val_batches=settings.validation_batches,
         log_every_n_steps=1,
         logger=tensorboard_logger(folder, resumed_step),
         callbacks=callbacks,
         plugins=[SafeCheckpointIO()],
-        enable_progress_bar=conf.progress_bar,
+        enable_progress_bar=settings.progress_bar,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        deterministic=run.deterministic,
+        deterministic=conf.deterministic,
     )
 
 

@@ -25,30 +25,30 @@ SHOWN = 64
 """Positions that a heat map shows."""
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes attention.json and attention.png in `folder` and prints the table."""
     console = Console()
-    trained = build.trained_model(run)
+    trained = build.trained_model(conf)
     model = trained.model
-    data = data_for(run, trained)
-    blocks = data.blocks(run.split)  # type: ignore[arg-type]
+    data = data_for(conf, trained)
+    blocks = data.blocks(conf.split)  # type: ignore[arg-type]
     windows = torch.stack(list(islice((blocks[i] for i in range(len(blocks))), WINDOWS)))
     inputs = windows[:, :-1].to(model.device)
     layers, weights = probe_statistics(model, inputs), probe_attention(model, inputs[:1, :SHOWN])
     if not (layers and weights):
         raise CheckpointError(f"{trained.source}: this model does not show its attention")
-    runs.record_config(folder, asdict(run), overrides)
+    runs.record_config(folder, asdict(conf), overrides)
     write_json(
         folder / "attention.json",
         {
             "checkpoint": str(trained.source),
-            "split": run.split,
+            "split": conf.split,
             "windows": len(windows),
             "layers": layers,
         },
     )
     shown_weights = [layer[0] for layer in weights]
-    figure = attention_figure(shown_weights, f"{trained.source}, first {run.split} window")
+    figure = attention_figure(shown_weights, f"{trained.source}, first {conf.split} window")
     figure.savefig(folder / "attention.png", dpi=110)
     table = Table(title="attention", title_justify="left", box=None)
     table.add_column("layer", style="cyan")

@@ -24,26 +24,26 @@ from infinito.trainer.loading import Trained, export
 QUANTILES = {"2.5 %": 0.025, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "97.5 %": 0.975}
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes calibration.json and a calibrated copy of the checkpoint in `folder`; prints both."""
     console = Console()
-    conf = run.objective if isinstance(run.objective, LanguagePhiConf) else LanguagePhiConf()
-    trained = build.trained_model(run)
-    data = data_for(run, trained)
+    objective = conf.objective if isinstance(conf.objective, LanguagePhiConf) else LanguagePhiConf()
+    trained = build.trained_model(conf)
+    data = data_for(conf, trained)
     with console.status("measuring"):
-        batches = build.spread_windows(data, conf.calibration_windows, run.data.batch_size)
+        batches = build.spread_windows(data, objective.calibration_windows, conf.data.batch_size)
         components = measured_components(trained.model, batches)
-    raw = phi(components, weights_of(trained.model, conf))
-    calibration = Calibration.fitted(raw, (conf.band[0], conf.band[1]))
+    raw = phi(components, weights_of(trained.model, objective))
+    calibration = Calibration.fitted(raw, (objective.band[0], objective.band[1]))
     report = {
         "checkpoint": str(trained.source),
         "text": data.source.description,
         "windows": len(raw),
-        "tokens": run.data.block_size,
+        "tokens": conf.data.block_size,
         **calibration._asdict(),
     }
     spreads = quantiles(components, raw, calibration)
-    runs.record_config(folder, asdict(run), overrides)
+    runs.record_config(folder, asdict(conf), overrides)
     write_json(folder / "calibration.json", {**report, "quantiles": spreads})
     place = calibrated_copy(trained, calibration, folder)
     print_spreads(console, spreads)

@@ -17,11 +17,11 @@ from infinito.summary import print_table, write_json
 from infinito.trainer.loading import open_trained
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes data_report.json in `folder` and prints it."""
     console = Console()
-    report = examined(run)
-    runs.record_config(folder, asdict(run), overrides)
+    report = examined(conf)
+    runs.record_config(folder, asdict(conf), overrides)
     write_json(folder / "data_report.json", report)
     for name in ("training", "held_out"):
         print_table(console, f"{name.replace('_', '-')} pairs", rows(report[name]))
@@ -38,33 +38,33 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     console.print(f"\nwritten to {folder / 'data_report.json'}", highlight=False, soft_wrap=True)
 
 
-def examined(run: RunConf) -> dict[str, Any]:
+def examined(conf: RunConf) -> dict[str, Any]:
     """The findings of training and held-out pairs, and what they share."""
-    texts = texts_of(run)
+    texts = texts_of(conf)
     tokenizer = (
-        build.new_tokenizer(run, texts[0])
-        if run.checkpoint is None
-        else open_trained(run.checkpoint).tokenizer
+        build.new_tokenizer(conf, texts[0])
+        if conf.checkpoint is None
+        else open_trained(conf.checkpoint).tokenizer
     )
-    encode = build.pair_tokenizer(run, tokenizer)
+    encode = build.pair_tokenizer(conf, tokenizer)
     sets = [tokenize_pairs(each, encode) for each in texts]
     return {
         "training": findings(sets[0], encode),
         "held_out": findings(sets[1], encode),
         "overlap": overlap(sets[0].texts, sets[1].texts),
-        "window": run.data.block_size,
+        "window": conf.data.block_size,
         "tokens": len(tokenizer),
     }
 
 
-def texts_of(run: RunConf) -> tuple[TextPairs, TextPairs]:
+def texts_of(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     """Training and held-out pairs; a file of bad rows alone is all training, to be told of."""
-    data = build.pairs_conf(run)
+    data = build.pairs_conf(conf)
     if data.path is not None and data.held_out_path is None:
         whole = read_pairs(data.path, data.subset, data.max_rows)
         if whole.bad and not whole.pairs:
             return whole, TextPairs(f"{whole.source}, held-out part", [], [])
-    return build.pair_texts(run)
+    return build.pair_texts(conf)
 
 
 def rows(found: dict[str, Any]) -> dict[str, Any]:

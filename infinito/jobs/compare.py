@@ -40,10 +40,10 @@ class Finished:
     summary: dict[str, Any]
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Prints the differences and, for each metric, mean, interval over seeds and Welch's test."""
     console = Console()
-    groups = grouped([opened(Path(each)) for each in run.runs])
+    groups = grouped([opened(Path(each)) for each in conf.runs])
     labels = [chr(ord("A") + index) for index in range(len(groups))]
     _print_groups(console, labels, groups)
     _print_differences(console, labels, groups)

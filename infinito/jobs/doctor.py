@@ -23,13 +23,13 @@ from infinito.summary import PACKAGES, git_commit, print_table
 OPTIONAL = ("peft", "trl", "stable-baselines3", "datasets", "optuna", "hydra-joblib-launcher")
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Prints what this machine and installation are."""
     console = Console(highlight=False, soft_wrap=True)
     print_table(console, "infinito", _installation())
     print_table(console, "\npackages", _versions())
     print_table(console, "\nmachine", _machine())
-    print_table(console, "\nfolders", _folders(run))
+    print_table(console, "\nfolders", _folders(conf))
 
 
 def _installation() -> dict[str, Any]:
@@ -63,10 +63,10 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _folders(run: RunConf) -> dict[str, Any]:
+def _folders(conf: RunConf) -> dict[str, Any]:
     return {
-        "runs": _writable(Path(run.runs_dir)),
-        "cache": _writable(cache_dir(run.data.cache_dir)),
+        "runs": _writable(Path(conf.runs_dir)),
+        "cache": _writable(cache_dir(conf.data.cache_dir)),
     }
 
 

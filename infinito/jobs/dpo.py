@@ -34,40 +34,40 @@ from infinito.trainer.interruption import Interruption
 from infinito.trainer.loading import Trained
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Tunes in `folder` and returns the score.
 
     Raises:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console(quiet=not is_first_process())
-    use_threads(run)
-    if run.dry_run:
-        prepared = Prepared(run, console)
-        print_table(console, f"{run.name}: dry run, nothing is written", prepared.headline())
+    use_threads(conf)
+    if conf.dry_run:
+        prepared = Prepared(conf, console)
+        print_table(console, f"{conf.name}: dry run, nothing is written", prepared.headline())
         return None
-    with recorded(run, folder, overrides) as log:
-        return _tune(run, folder, console, log)
+    with recorded(conf, folder, overrides) as log:
+        return _tune(conf, folder, console, log)
 
 
 class Prepared:
     """Pairs, policy and layout: all that is there before training."""
 
-    def __init__(self, run: RunConf, console: Console, start: Path | None = None) -> None:
-        self.run = run
+    def __init__(self, conf: RunConf, console: Console, start: Path | None = None) -> None:
+        self.conf = conf
         with console.status("preparing pairs and policy"):
-            texts = build.pair_texts(run)
-            self.policy = build.policy(run, texts[0], start)
+            texts = build.pair_texts(conf)
+            self.policy = build.policy(conf, texts[0], start)
             model = self.policy.model
-            if "gguf" in run.dpo.export:
+            if "gguf" in conf.dpo.export:
                 check_gguf(model, self.policy.tokenizer)
-            self.encode = build.pair_tokenizer(run, self.policy.tokenizer, build.vocab_of(model))
+            self.encode = build.pair_tokenizer(conf, self.policy.tokenizer, build.vocab_of(model))
             self.training, self.held_out = (
-                build.pair_set(run, each, self.encode) for each in texts
+                build.pair_set(conf, each, self.encode) for each in texts
             )
             pairs = [*self.training.pairs, *self.held_out.pairs]
-            self.layout: Layout = choose_layout(model, pairs, run.dpo.layout)
-        self.asked = self.held_out.texts[: run.dpo.answers]
+            self.layout: Layout = choose_layout(model, pairs, conf.dpo.layout)
+        self.asked = self.held_out.texts[: conf.dpo.answers]
 
     def headline(self) -> dict[str, str | int | float]:
         """What the run is, for the top of its output."""
@@ -78,10 +78,10 @@ class Prepared:
             "origin": self.policy.origin,
             "training pairs": _counted(self.training),
             "held-out pairs": _counted(self.held_out),
-            "loss": f"{' + '.join(self.run.dpo.loss)}, β = {self.run.dpo.beta:g}",
-            "reference": self.run.dpo.reference,
+            "loss": f"{' + '.join(self.conf.dpo.loss)}, β = {self.conf.dpo.beta:g}",
+            "reference": self.conf.dpo.reference,
             "layout": f"{self.layout.name}, {self.layout.head} head",
-            "seed": self.run.seed,
+            "seed": self.conf.seed,
         }
 
     def notes(self) -> list[str]:
@@ -93,8 +93,8 @@ class Prepared:
             if each["count"]
         ]
         chosen_by = {
-            "`trainer.patience`": self.run.trainer.patience is not None,
-            "`optimizer.schedule=plateau`": self.run.optimizer.schedule == "plateau",
+            "`trainer.patience`": self.conf.trainer.patience is not None,
+            "`optimizer.schedule=plateau`": self.conf.optimizer.schedule == "plateau",
         }
         found += [
             f"{name} watched the held-out pairs, which the verdict is of as well"
@@ -105,33 +105,33 @@ class Prepared:
 
     def held_out_table(self) -> Tensor:
         """What the policy says of the held-out answers now, (pairs, 2) in nats."""
-        self.policy.model.to(build.torch_device(self.run))  # type: ignore[arg-type]
+        self.policy.model.to(build.torch_device(self.conf))  # type: ignore[arg-type]
         return log_prob_table(self.policy.model, self.held_out.pairs, self.layout)
 
     def answers(self) -> list[str]:
         """What the policy answers to held-out prompts now."""
         trained = Trained(self.policy.model, self.policy.tokenizer, Path())
-        return answers(trained, self.encode, self.asked, self.run.generation, self.run.seed)
+        return answers(trained, self.encode, self.asked, self.conf.generation, self.conf.seed)
 
 
-def _tune(run: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
+def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     clock = Clock(datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter())
-    last = read_checkpoint(folder / "checkpoints/last.ckpt") if run.resume is not None else None
+    last = read_checkpoint(folder / "checkpoints/last.ckpt") if conf.resume is not None else None
     start = folder / "start" if last and (folder / "start").is_dir() else None
-    prepared = Prepared(run, console, start)
-    print_table(console, f"{run.name}  →  {folder}", prepared.headline())
+    prepared = Prepared(conf, console, start)
+    print_table(console, f"{conf.name}  →  {folder}", prepared.headline())
     log.info("pairs are laid out as %s", prepared.layout)
     if last is None and is_first_process():
         _record_start(folder, prepared)
     with console.status("scoring and answering before training"):
         pairs = prepared.training.pairs, prepared.held_out.pairs
-        reference = build.reference_scores(run, prepared.policy, prepared.layout, *pairs)
+        reference = build.reference_scores(conf, prepared.policy, prepared.layout, *pairs)
         before = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
         said_before = prepared.answers()
     clock.reference_pairs_computed = reference.computed
     interruption = Interruption()
     training = build.preference_training(
-        run,
+        conf,
         folder,
         prepared.policy,
         prepared.layout,
@@ -157,7 +157,7 @@ def _tune(run: RunConf, folder: Path, console: Console, log: Logger) -> float | 
     except NonFiniteError as error:
         if is_first_process():
             outcome.verdict = failed(str(error))
-            write_outputs(run, folder, outcome, clock.stopped(), console)
+            write_outputs(conf, folder, outcome, clock.stopped(), console)
         raise
     clock.training_to_s = time.perf_counter()
     if not is_first_process():
@@ -166,9 +166,9 @@ def _tune(run: RunConf, folder: Path, console: Console, log: Logger) -> float | 
         after = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
         said = zip(prepared.asked, said_before, prepared.answers(), strict=True)
         outcome.after, outcome.answers = after, list(said)
-    found = verdict(before, after, run.dpo.beta)
+    found = verdict(before, after, conf.dpo.beta)
     outcome.verdict = replace(found, notes=(*found.notes, *prepared.notes()))
-    return write_outputs(run, folder, outcome, clock.stopped(), console)
+    return write_outputs(conf, folder, outcome, clock.stopped(), console)
 
 
 def _record_start(folder: Path, prepared: Prepared) -> None:

@@ -65,10 +65,10 @@ class Outcome:
 
 
 def write_outputs(
-    run: RunConf, folder: Path, outcome: Outcome, clock: Clock, console: Console
+    conf: RunConf, folder: Path, outcome: Outcome, clock: Clock, console: Console
 ) -> float | None:
     """Writes everything, prints the verdict, and returns the score; None for a failed run."""
-    report = report_of_run(run, outcome, clock)
+    report = report_of_run(conf, outcome, clock)
     history = outcome.training.log.history
     pictures = dpo_plots.save(dpo_plots.curves(history), folder / "plots")
     write_json(folder / "training_report.json", report)
@@ -79,15 +79,15 @@ def write_outputs(
         return None
     summary = summary_of(folder, report)
     write_json(folder / "summary.json", summary)
-    score = score_of(summary, run.score)
-    _log_to_tensorboard(run, outcome, pictures, report, score)
-    export_policy(run, folder, outcome.prepared, report)
-    print_outcome(console, folder, report, run)
+    score = score_of(summary, conf.score)
+    _log_to_tensorboard(conf, outcome, pictures, report, score)
+    export_policy(conf, folder, outcome.prepared, report)
+    print_outcome(console, folder, report, conf)
     compare_sweep(console, folder)
     return score
 
 
-def report_of_run(run: RunConf, outcome: Outcome, clock: Clock) -> dict[str, Any]:
+def report_of_run(conf: RunConf, outcome: Outcome, clock: Clock) -> dict[str, Any]:
     """The training report; equal for equal runs but for its timing."""
     assert outcome.verdict is not None
     prepared, training = outcome.prepared, outcome.training
@@ -97,15 +97,15 @@ def report_of_run(run: RunConf, outcome: Outcome, clock: Clock) -> dict[str, Any
         {"prompt": key_of(text.prompt), "category": text.category, "before": old, "after": new}
         for text, old, new in outcome.answers
     ]
-    dpo = run.dpo
+    dpo = conf.dpo
     return {
         "format": FORMAT,
         "status": outcome.verdict.status,
         "reason": outcome.verdict.reason,
         "notes": list(outcome.verdict.notes),
-        "seed": run.seed,
+        "seed": conf.seed,
         "model": {
-            "name": name_of(run),
+            "name": name_of(conf),
             "type": policy.model.config.model_type,
             "origin": policy.origin,
             "parameters": policy.model.num_parameters(),
@@ -115,9 +115,9 @@ def report_of_run(run: RunConf, outcome: Outcome, clock: Clock) -> dict[str, Any
         "method": {
             **{key: value for key, value in asdict(dpo).items() if key != "reference_checkpoint"},
             "layout": asdict(prepared.layout),
-            "learning_rate": run.optimizer.lr,
-            "batch_size": run.data.batch_size,
-            "accumulate": run.trainer.accumulate,
+            "learning_rate": conf.optimizer.lr,
+            "batch_size": conf.data.batch_size,
+            "accumulate": conf.trainer.accumulate,
         },
         "data": {
             "training": data.source,
@@ -146,11 +146,11 @@ def report_of_run(run: RunConf, outcome: Outcome, clock: Clock) -> dict[str, Any
     }
 
 
-def name_of(run: RunConf) -> str:
+def name_of(conf: RunConf) -> str:
     """What the policy is called."""
-    if run.checkpoint is not None:
-        return Path(run.checkpoint).name
-    return Path(str(run.model.path)).name if isinstance(run.model, PretrainedConf) else run.name
+    if conf.checkpoint is not None:
+        return Path(conf.checkpoint).name
+    return Path(str(conf.model.path)).name if isinstance(conf.model, PretrainedConf) else conf.name
 
 
 def summary_of(folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,21 +173,21 @@ def summary_of(folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def export_policy(
-    run: RunConf, folder: Path, prepared: Prepared, report: Mapping[str, Any]
+    conf: RunConf, folder: Path, prepared: Prepared, report: Mapping[str, Any]
 ) -> None:
     """Writes the policy in the forms that `dpo.export` names, each with card and report."""
     policy = prepared.policy
-    on_hub = isinstance(run.model, PretrainedConf) and not names_a_folder(policy.origin)
+    on_hub = isinstance(conf.model, PretrainedConf) and not names_a_folder(policy.origin)
     base = policy.origin if on_hub else None
     card = model_card(report, base)
-    if "adapter" in run.dpo.export:
+    if "adapter" in conf.dpo.export:
         policy.model.save_pretrained(folder / "adapter")
         policy.tokenizer.save_pretrained(folder / "adapter")
         _describe(folder / "adapter", card, report)
-    if {"model", "gguf"} & set(run.dpo.export):
+    if {"model", "gguf"} & set(conf.dpo.export):
         export(Trained(policy.model, policy.tokenizer, folder), folder / "model")  # merges adapters
         _describe(folder / "model", card, report)
-    if "gguf" in run.dpo.export:
+    if "gguf" in conf.dpo.export:
         write_gguf(policy.model, policy.tokenizer, folder / "model.gguf")
 
 
@@ -216,7 +216,7 @@ def _describe(folder: Path, card: str, report: Mapping[str, Any]) -> None:
 
 
 def _log_to_tensorboard(
-    run: RunConf,
+    conf: RunConf,
     outcome: Outcome,
     pictures: Mapping[str, Any],
     report: Mapping[str, Any],
@@ -227,11 +227,11 @@ def _log_to_tensorboard(
     for name, pixels in pictures.items():
         logger.experiment.add_image(f"report/{name}", pixels, step, dataformats="HWC")
     logger.experiment.add_text("report", markdown({**report, "history": []}), step)
-    logger.log_hyperparams(flat(asdict(run)), {f"final/{run.score}": score}, step=step)
+    logger.log_hyperparams(flat(asdict(conf)), {f"final/{conf.score}": score}, step=step)
     logger.finalize("success")
 
 
-def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], run: RunConf) -> None:
+def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], conf: RunConf) -> None:
     """Prints verdict, figures, one pair of answers, and what can be done next."""
     colour = {"ok": "green", "no_improvement": "yellow"}.get(report["status"], "red")
     console.print(f"\n[bold {colour}]{report['status']}[/]: {report['reason']}", highlight=False)
@@ -253,10 +253,10 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], run
         console.print(f"before: {said['before'].strip()}", markup=False, highlight=False)
         console.print(f"after:  {said['after'].strip()}", markup=False, highlight=False)
     name, dpo = "python -m infinito.run", folder / "training_report.md"
-    start = folder / "start" if (folder / "start").is_dir() else run.checkpoint
-    if isinstance(run.model, PretrainedConf) and run.checkpoint is None:
-        start = run.model.path
-    same = shlex.join([f"dpo.reference_checkpoint={start}", *reading_overrides(run)])
+    start = folder / "start" if (folder / "start").is_dir() else conf.checkpoint
+    if isinstance(conf.model, PretrainedConf) and conf.checkpoint is None:
+        start = conf.model.path
+    same = shlex.join([f"dpo.reference_checkpoint={start}", *reading_overrides(conf)])
     print_next(
         console,
         [
@@ -265,14 +265,14 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], run
                 f"{name} task=score_pairs data=pairs checkpoint={folder / 'model'} {same}",
                 "score other pairs by data.path=…",
             ),
-            (f"tensorboard --logdir {run.runs_dir}", "curves"),
+            (f"tensorboard --logdir {conf.runs_dir}", "curves"),
         ],
     )
 
 
-def reading_overrides(run: RunConf) -> list[str]:
+def reading_overrides(conf: RunConf) -> list[str]:
     """How this run reads its pairs, where that is not as conf/data/pairs.yaml has it."""
-    data = build.pairs_conf(run)
+    data = build.pairs_conf(conf)
     usual = {
         "block_size": 256,
         "truncate": "never",

@@ -18,17 +18,17 @@ from infinito.summary import print_next, print_table
 TIMED_STEPS = 3
 
 
-def estimate(run: RunConf, console: Console) -> None:
+def estimate(conf: RunConf, console: Console) -> None:
     """Prints what the run is, what it will take, and that nothing was written."""
-    device = build.torch_device(run)
+    device = build.torch_device(conf)
     with console.status("preparing text"):
-        data = build.data_module(run)
+        data = build.data_module(conf)
         tokenizer = data.tokenizer
-        length = build.training_length(run, len(data.blocks("train")))
-    model = build.language_model(run, data.vocab_size, tokenizer.eos_token_id)
-    units = build.text_units(run, data, "valid")
-    phi = build.phi_objective(run, model, data)
-    task = build.language_model_task(run, model, tokenizer, length, units, phi)
+        length = build.training_length(conf, len(data.blocks("train")))
+    model = build.language_model(conf, data.vocab_size, tokenizer.eos_token_id)
+    units = build.text_units(conf, data, "valid")
+    phi = build.phi_objective(conf, model, data)
+    task = build.language_model_task(conf, model, tokenizer, length, units, phi)
     task.to(device)
     task.train()
     optimizer, _ = task.optimizer_and_schedule()
@@ -47,7 +47,7 @@ def estimate(run: RunConf, console: Console) -> None:
     peak_mib = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_rss_mib()
     print_table(
         console,
-        f"{run.name}: dry run, nothing is written but the cache of tokens",
+        f"{conf.name}: dry run, nothing is written but the cache of tokens",
         {
             "parameters": model.num_parameters(),
             "vocabulary": data.vocab_size,

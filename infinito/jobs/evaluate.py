@@ -22,38 +22,38 @@ from infinito.tasks.language_model import loss_report
 from infinito.trainer.loading import Trained
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Writes evaluation.json in `folder` and prints it."""
-    if rl_evaluation.is_schedule(run.checkpoint):
-        return rl_evaluation.run(run, folder, overrides)
+    if rl_evaluation.is_schedule(conf.checkpoint):
+        return rl_evaluation.run(conf, folder, overrides)
     console = Console()
-    trained = build.trained_model(run)
-    if isinstance(trained.model, MemoryLMForCausalLM) and run.model.memory.name != "none":
+    trained = build.trained_model(conf)
+    if isinstance(trained.model, MemoryLMForCausalLM) and conf.model.memory.name != "none":
         memory = trained.model.memory
-        memory.settings = replace(memory.settings, evaluation=run.model.memory.evaluation)
-    data = data_for(run, trained)
-    units = build.text_units(run, data, run.split)  # type: ignore[arg-type]
-    batches = watched(data.eval_dataloader(run.split), console)  # type: ignore[arg-type]
-    nats, tokens = mean_loss(trained.model, batches, build.autocast_dtype(run))
+        memory.settings = replace(memory.settings, evaluation=conf.model.memory.evaluation)
+    data = data_for(conf, trained)
+    units = build.text_units(conf, data, conf.split)  # type: ignore[arg-type]
+    batches = watched(data.eval_dataloader(conf.split), console)  # type: ignore[arg-type]
+    nats, tokens = mean_loss(trained.model, batches, build.autocast_dtype(conf))
     report = {
         "checkpoint": str(trained.source),
         "step": trained.step,
-        "split": run.split,
+        "split": conf.split,
         "text": data.source.description,
-        **loss_report(nats, units, run.split if run.split != "valid" else "val"),
+        **loss_report(nats, units, conf.split if conf.split != "valid" else "val"),
         "tokens": tokens,
         "vocab_size": len(trained.tokenizer),
         "bytes_per_token": units.bytes_per_token,
-        "fingerprint": data.fingerprint(run.split),  # type: ignore[arg-type]
+        "fingerprint": data.fingerprint(conf.split),  # type: ignore[arg-type]
     }
-    runs.record_config(folder, asdict(run), overrides)
+    runs.record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
     print_table(console, "evaluation", report)
     console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
-    return score_of(report, run.score) if run.score in report else None
+    return score_of(report, conf.score) if conf.score in report else None
 
 
-def data_for(run: RunConf, trained: Trained) -> LanguageDataModule:
+def data_for(conf: RunConf, trained: Trained) -> LanguageDataModule:
     """The configured text, tokenised by the checkpoint's own tokenizer.
 
     Raises:
@@ -66,12 +66,12 @@ def data_for(run: RunConf, trained: Trained) -> LanguageDataModule:
             f"{vocab}; they do not belong together"
         )
     longest = getattr(trained.model.config, "max_position_embeddings", None)
-    if longest is not None and run.data.block_size > longest:
+    if longest is not None and conf.data.block_size > longest:
         raise CheckpointError(
-            f"`data.block_size`={run.data.block_size} is longer than the {longest} positions of "
+            f"`data.block_size`={conf.data.block_size} is longer than the {longest} positions of "
             f"{trained.source}: use `data.block_size={longest}`"
         )
-    return build.data_module(run, trained.tokenizer)
+    return build.data_module(conf, trained.tokenizer)
 
 
 def watched(batches: Iterable[Tensor], console: Console) -> Iterator[Tensor]:

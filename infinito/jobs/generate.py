@@ -20,17 +20,17 @@ from infinito.seeding import child_seed
 from infinito.trainer.loading import Trained
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Prints each prompt with its continuation."""
     console = Console(stderr=True, highlight=False)
-    build.accelerator(run)
-    if run.agent is not None:
-        guided.run(run, prompts(run.generation), encoded, sampling, console)
+    build.accelerator(conf)
+    if conf.agent is not None:
+        guided.run(conf, prompts(conf.generation), encoded, sampling, console)
         return
-    trained = build.trained_model(run)
-    for number, prompt in enumerate(prompts(run.generation)):
-        torch.manual_seed(child_seed(run.seed, "generate", number))
-        inputs = encoded(prompt, trained, run.generation)
+    trained = build.trained_model(conf)
+    for number, prompt in enumerate(prompts(conf.generation)):
+        torch.manual_seed(child_seed(conf.seed, "generate", number))
+        inputs = encoded(prompt, trained, conf.generation)
         unknown = trained.tokenizer.unk_token_id
         if unknown is not None and (inputs == unknown).any():
             console.print("[yellow]warning:[/] the prompt holds tokens that the model never saw")
@@ -38,7 +38,7 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
             input_ids=inputs,
             attention_mask=torch.ones_like(inputs),
             streamer=TextStreamer(trained.tokenizer, skip_special_tokens=True),
-            **sampling(run.generation, trained),
+            **sampling(conf.generation, trained),
         )
 
 

@@ -31,7 +31,7 @@ Options = Callable[[GenerationConf, Trained], dict[str, Any]]
 
 
 def run(
-    run: RunConf, prompts: Sequence[str], encoded: Encode, sampling: Options, console: Console
+    conf: RunConf, prompts: Sequence[str], encoded: Encode, sampling: Options, console: Console
 ) -> None:
     """Prints each prompt with its continuation and what the agent did; JSON if asked for.
 
@@ -40,11 +40,11 @@ def run(
         encoded: Makes token ids of a prompt.
         sampling: Makes the options of `generate`.
     """
-    settings = run.generation
-    trained = build.trained_model(run)
-    decide, calibration = opened_agent(str(run.agent))
+    settings = conf.generation
+    trained = build.trained_model(conf)
+    decide, calibration = opened_agent(str(conf.agent))
     for number, prompt in enumerate(prompts):
-        torch.manual_seed(child_seed(run.seed, "generate", number))
+        torch.manual_seed(child_seed(conf.seed, "generate", number))
         text = written(
             trained.model,
             encoded(prompt, trained, settings),
@@ -52,7 +52,7 @@ def run(
             calibration,
             sampling(settings, trained),
             settings.agent_every,
-            run.data.block_size,
+            conf.data.block_size,
         )
         words = trained.tokenizer.decode(text.ids[0], skip_special_tokens=True)
         if settings.json:

@@ -12,7 +12,7 @@ from infinito.config import RunConf
 from infinito.paths import conf_dir
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Prints every option of every group with the first comment of its file."""
     console = Console()
     for group in sorted(path for path in conf_dir().iterdir() if path.is_dir()):

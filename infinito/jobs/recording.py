@@ -21,23 +21,23 @@ def is_first_process() -> bool:
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
-def use_threads(run: RunConf) -> None:
+def use_threads(conf: RunConf) -> None:
     """Gives torch as many CPU threads as the run asks for."""
-    if run.trainer.threads is not None:
-        torch.set_num_threads(run.trainer.threads)
+    if conf.trainer.threads is not None:
+        torch.set_num_threads(conf.trainer.threads)
 
 
 @contextmanager
-def recorded(run: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[Logger]:
+def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[Logger]:
     """Claims the folder of a new run, and sends what is logged meanwhile to its run.log.
 
     Raises:
         ConfigError: the folder is another run's.
         DeviceError: the device asked for is not there.
     """
-    if run.resume is None and is_first_process():
-        build.accelerator(run)
-        runs.record_config(folder, asdict(run), overrides)
+    if conf.resume is None and is_first_process():
+        build.accelerator(conf)
+        runs.record_config(folder, asdict(conf), overrides)
     with logged_to(folder / "run.log") as log:
         try:
             yield log

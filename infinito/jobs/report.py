@@ -32,37 +32,37 @@ SHOWN = ("return_mean", "phi", "in_band", "perplexity", "entropy_nats", "kl_nats
 """Of the last rollout, what the progress of a run shows."""
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Prints progress and checkpoints; writes report.json and two plots in `folder`.
 
     Raises:
         CheckpointError: `checkpoint` is no run of a schedule.
     """
     console = Console()
-    if run.trainer.threads is not None:
-        torch.set_num_threads(run.trainer.threads)
-    if not is_schedule(run.checkpoint):
+    if conf.trainer.threads is not None:
+        torch.set_num_threads(conf.trainer.threads)
+    if not is_schedule(conf.checkpoint):
         raise CheckpointError(
-            f"`checkpoint`={run.checkpoint} is no run of a schedule, and `task=report` reads "
+            f"`checkpoint`={conf.checkpoint} is no run of a schedule, and `task=report` reads "
             "those only. For others, use `task=evaluate` or `task=compare`."
         )
-    source = runs.folder_of(Path(str(run.checkpoint)))
+    source = runs.folder_of(Path(str(conf.checkpoint)))
     assert source is not None
-    done = progress(source, run.rl.total_timesteps)
+    done = progress(source, conf.rl.total_timesteps)
     print_table(console, f"progress of {source}", done)
     files = checkpoint_files(source)
     if not files:
         console.print("\nno checkpoint yet: the table of checkpoints needs one")
         return
-    with console.status(f"playing {run.rl.episodes} test episodes of {len(files)} checkpoints"):
-        baseline, rows, best = checkpoint_rows(run, source, files)
-    runs.record_config(folder, asdict(run), overrides)
+    with console.status(f"playing {conf.rl.episodes} test episodes of {len(files)} checkpoints"):
+        baseline, rows, best = checkpoint_rows(conf, source, files)
+    runs.record_config(folder, asdict(conf), overrides)
     report = {"run": str(source), "progress": done, "baseline": baseline, "checkpoints": rows}
     write_json(folder / "report.json", report)
     show(console, rows, baseline)
     arrays = {name: getattr(best, name) for name in ("actions", "phi", "perplexity")}
     arrays |= {f"terms/{name}": values for name, values in best.terms.items()}
-    title = f"{source}, {files[0].stem} checkpoint, {run.rl.episodes} test episodes"
+    title = f"{source}, {files[0].stem} checkpoint, {conf.rl.episodes} test episodes"
     schedule_figure(arrays, list(ACTIONS), BAND, title).savefig(folder / "schedule.png", dpi=150)
     checkpoints_figure(rows, baseline).savefig(folder / "checkpoints.png", dpi=150)
     console.print(f"\nwritten to {folder}: report.json, schedule.png, checkpoints.png")
@@ -94,20 +94,20 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 
 def checkpoint_rows(
-    run: RunConf, source: Path, files: Sequence[Path]
+    conf: RunConf, source: Path, files: Sequence[Path]
 ) -> tuple[str, list[dict[str, Any]], Played]:
     """The name of the best static action, a row for each checkpoint, and the first one's episodes.
 
     The static action is chosen on validation start states; the rows are of test ones.
     """
-    ground = rl_build.ground(run, build.data_module(run), source)
-    ppo = rl_build.ppo(run, ground)
+    ground = rl_build.ground(conf, build.data_module(conf), source)
+    ppo = rl_build.ppo(conf, ground)
     valid, test, train = (
-        rl_build.player(run, ground, bank, count)
+        rl_build.player(conf, ground, bank, count)
         for bank, count in (
-            ("valid", run.rl.validation_episodes),
-            ("test", run.rl.episodes),
-            ("train", run.rl.episodes),
+            ("valid", conf.rl.validation_episodes),
+            ("test", conf.rl.episodes),
+            ("train", conf.rl.episodes),
         )
     )
     statics = {name: valid(CONTROLS[name]) for name in CONTROLS if name.startswith("static ")}

@@ -42,18 +42,18 @@ class Trace:
     losses: int
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Trains three times and writes reproducibility.json.
 
     Raises:
         NotReproducible: the claim does not hold.
     """
     console = Console()
-    runs.record_config(folder, asdict(run), overrides)
+    runs.record_config(folder, asdict(conf), overrides)
     traces = []
-    for name, seed in (("first", run.seed), ("second", run.seed), ("other", run.seed + 1)):
+    for name, seed in (("first", conf.seed), ("second", conf.seed), ("other", conf.seed + 1)):
         with console.status(f"training with seed {seed} in a fresh process ({name})"):
-            traces.append(_trained(run, folder / name, seed))
+            traces.append(_trained(conf, folder / name, seed))
     first, second, other = traces
     report = {
         "same seed, equal weights": first.weights_sha256 == second.weights_sha256,
@@ -77,9 +77,9 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         raise NotReproducible(f"this does not hold: {failed}. See {folder}/reproducibility.json")
 
 
-def _trained(run: RunConf, folder: Path, seed: int) -> Trace:
+def _trained(conf: RunConf, folder: Path, seed: int) -> Trace:
     """The trace of a training in a process of its own."""
-    values = asdict(run) | {"task": "train", "seed": seed}
+    values = asdict(conf) | {"task": "train", "seed": seed}
     folder.mkdir()
     path = folder / "asked.yaml"
     path.write_text(OmegaConf.to_yaml(OmegaConf.create(values)), encoding="utf-8")

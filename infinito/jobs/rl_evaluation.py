@@ -33,33 +33,33 @@ def is_schedule(checkpoint: str | None) -> bool:
     return folder is not None and runs.saved_values(folder).get("task") == "rl_scheduler"
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     """Writes evaluation.json and episodes.npz in `folder`; returns the excess return."""
     console = Console()
-    if run.trainer.threads is not None:
-        torch.set_num_threads(run.trainer.threads)
+    if conf.trainer.threads is not None:
+        torch.set_num_threads(conf.trainer.threads)
     with console.status("preparing the environments"):
-        ground, choosers, source, timesteps = opened(run)
+        ground, choosers, source, timesteps = opened(conf)
     with console.status("playing the static actions from validation start states"):
-        play = rl_build.player(run, ground, "valid", run.rl.validation_episodes)
+        play = rl_build.player(conf, ground, "valid", conf.rl.validation_episodes)
         statics = {name: play(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
     baseline = best_static(statics)
-    play = rl_build.player(run, ground, "test", run.rl.episodes)
+    play = rl_build.player(conf, ground, "test", conf.rl.episodes)
     played = {}
     for name, choose in {**choosers, **CONTROLS}.items():
-        with console.status(f"playing {run.rl.episodes} test episodes: {name}"):
+        with console.status(f"playing {conf.rl.episodes} test episodes: {name}"):
             played[name] = play(choose)
     report: dict[str, Any] = {
         "checkpoint": str(source),
         "timesteps": timesteps,
-        "episodes": run.rl.episodes,
+        "episodes": conf.rl.episodes,
         "baseline": baseline,
         "policies": table(played, baseline),
-        "null_environment": null_check(run, ground, choosers) if run.rl.null_control else None,
+        "null_environment": null_check(conf, ground, choosers) if conf.rl.null_control else None,
     }
     excess = report["policies"][0]["excess"]
     report["verdict"] = verdict(excess, baseline)
-    runs.record_config(folder, asdict(run), overrides)
+    runs.record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
     save_episodes(folder / "episodes.npz", played)
     show(console, report)
@@ -67,18 +67,18 @@ def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     return float(excess["mean"])
 
 
-def opened(run: RunConf) -> tuple[rl_build.Ground, dict[str, Chooser], Path, int]:
+def opened(conf: RunConf) -> tuple[rl_build.Ground, dict[str, Chooser], Path, int]:
     """The ground of the run that `checkpoint` names, its policy in both forms, file and steps.
 
     Raises:
         CheckpointError: the policy is missing, or was trained for something else.
     """
-    source, checkpoint = policy_checkpoint(Path(str(run.checkpoint)))
-    check_description(checkpoint["infinito"], rl_build.description(run), "this evaluation")
+    source, checkpoint = policy_checkpoint(Path(str(conf.checkpoint)))
+    check_description(checkpoint["infinito"], rl_build.description(conf), "this evaluation")
     folder = runs.folder_of(source)
     assert folder is not None
-    ground = rl_build.ground(run, build.data_module(run), folder)
-    ppo = rl_build.ppo(run, ground)
+    ground = rl_build.ground(conf, build.data_module(conf), folder)
+    ppo = rl_build.ppo(conf, ground)
     load_policy(ppo.policy, policy_weights(checkpoint), source)
     choosers = {name: agent(ppo.policy, sampled=name != POLICIES[0]) for name in POLICIES}
     return ground, choosers, source, int(checkpoint["ppo"]["num_timesteps"])
@@ -100,10 +100,10 @@ def policy_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def null_check(
-    run: RunConf, ground: rl_build.Ground, choosers: dict[str, Chooser]
+    conf: RunConf, ground: rl_build.Ground, choosers: dict[str, Chooser]
 ) -> dict[str, Any]:
     """Policy less random where no step changes a model: an interval that must contain 0."""
-    play = rl_build.player(run, ground, "test", run.rl.episodes, null=True)
+    play = rl_build.player(conf, ground, "test", conf.rl.episodes, null=True)
     agent, random = play(choosers[POLICIES[0]]), play(CONTROLS["random"])
     interval = bootstrap(agent.returns - random.returns, agent.starts)
     return {**vars(interval), "contains_zero": interval.low <= 0 <= interval.high}

@@ -32,65 +32,65 @@ from infinito.trainer.milestones import Milestones
 from infinito.trainer.rollout_lines import RolloutLines
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Learns in `folder` and returns the score.
 
     Raises:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console()
-    use_threads(run)
-    if run.dry_run:
-        _estimate(run, console)
+    use_threads(conf)
+    if conf.dry_run:
+        _estimate(conf, console)
         return None
-    with recorded(run, folder, overrides) as log:
-        return _learn(run, folder, console, log)
+    with recorded(conf, folder, overrides) as log:
+        return _learn(conf, folder, console, log)
 
 
-def _learn(run: RunConf, folder: Path, console: Console, log: Logger) -> float:
+def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
     path = folder / "checkpoints/last.ckpt"
-    last = read_checkpoint(path) if run.resume is not None else None
-    done = _checked_continuation(run, folder, last, log) if last else 0
+    last = read_checkpoint(path) if conf.resume is not None else None
+    done = _checked_continuation(conf, folder, last, log) if last else 0
     with console.status("preparing text, base model and start states"):
-        data = build.data_module(run)
-        ground = rl_build.ground(run, data, folder)
-    agent = rl_build.ppo(run, ground)
-    if run.rl.policy_zip is not None and last is None:
-        imported(agent, Path(run.rl.policy_zip), run.rl.allow_pickle)
-    task = rl_build.rl_task(run, ground, agent)
-    print_table(console, f"{run.name}  →  {folder}", headline(run, ground, done))
+        data = build.data_module(conf)
+        ground = rl_build.ground(conf, data, folder)
+    agent = rl_build.ppo(conf, ground)
+    if conf.rl.policy_zip is not None and last is None:
+        imported(agent, Path(conf.rl.policy_zip), conf.rl.allow_pickle)
+    task = rl_build.rl_task(conf, ground, agent)
+    print_table(console, f"{conf.name}  →  {folder}", headline(conf, ground, done))
     if last is None:
         write_json(folder / "provenance.json", provenance(data_record(data)))
     interruption = Interruption()
-    lines: list[Callback] = [RolloutLines(console)] if run.trainer.progress_bar else []
-    trainer = rl_build.rl_trainer(run, folder, interruption, lines, done or None)
-    total = rl_build.rollouts(run, run.rl.total_timesteps)
+    lines: list[Callback] = [RolloutLines(console)] if conf.trainer.progress_bar else []
+    trainer = rl_build.rl_trainer(conf, folder, interruption, lines, done or None)
+    total = rl_build.rollouts(conf, conf.rl.total_timesteps)
     with interruption.listening():
         trainer.fit(
             task,
-            train_dataloaders=Ticks(total, rl_build.rollouts(run, done)),
+            train_dataloaders=Ticks(total, rl_build.rollouts(conf, done)),
             val_dataloaders=Ticks(1),
             ckpt_path=path if last else None,
             weights_only=True,
         )
-    return _finish(run, folder, console, task)
+    return _finish(conf, folder, console, task)
 
 
-def _estimate(run: RunConf, console: Console) -> None:
+def _estimate(conf: RunConf, console: Console) -> None:
     """Builds everything from a bank that is made in a moment, plays a rollout, tells the time."""
-    brief = replace(run, rl=replace(run.rl, base_steps=8, lead_steps=8, start_states=2))
+    brief = replace(conf, rl=replace(conf.rl, base_steps=8, lead_steps=8, start_states=2))
     with tempfile.TemporaryDirectory() as folder:
-        ground = rl_build.ground(brief, build.data_module(run), Path(folder))
+        ground = rl_build.ground(brief, build.data_module(conf), Path(folder))
     agent = rl_build.ppo(brief, ground)
-    stepped = SteppedPPO(agent, run.rl.total_timesteps)
+    stepped = SteppedPPO(agent, conf.rl.total_timesteps)
     stepped.begin()
     began = time.perf_counter()
     stepped.rollout()
     took_s = time.perf_counter() - began
-    rollouts = rl_build.rollouts(run, run.rl.total_timesteps)
+    rollouts = rl_build.rollouts(conf, conf.rl.total_timesteps)
     print_table(
         console,
-        f"{run.name}: dry run, nothing is written",
+        f"{conf.name}: dry run, nothing is written",
         {
             "language model": f"{ground.model.num_parameters():,} parameters",
             "policy": f"{sum(each.numel() for each in agent.policy.parameters()):,} parameters",
@@ -100,19 +100,19 @@ def _estimate(run: RunConf, console: Console) -> None:
     )
 
 
-def _checked_continuation(run: RunConf, folder: Path, last: dict[str, Any], log: Logger) -> int:
+def _checked_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log: Logger) -> int:
     """How many environment steps are done; the configuration of a changed run is recorded.
 
     Raises:
         ResumeError: more steps are done than the whole training is to have.
     """
     done = int(last["ppo"]["num_timesteps"])
-    if rl_build.rollouts(run, run.rl.total_timesteps) < rl_build.rollouts(run, done):
+    if rl_build.rollouts(conf, conf.rl.total_timesteps) < rl_build.rollouts(conf, done):
         raise ResumeError(
-            f"`rl.total_timesteps`={run.rl.total_timesteps} is below the {done} steps that "
+            f"`rl.total_timesteps`={conf.rl.total_timesteps} is below the {done} steps that "
             f"{folder} has done, e.g. `rl.total_timesteps={done + 10_000}`"
         )
-    values = {**asdict(run), "resume": None, "dry_run": False}
+    values = {**asdict(conf), "resume": None, "dry_run": False}
     changes = list(runs.difference(runs.saved_values(folder), values))
     for key, old, new in changes:
         log.info("from step %d on: %s=%s (was %s)", done, key, new, old)
@@ -122,14 +122,14 @@ def _checked_continuation(run: RunConf, folder: Path, last: dict[str, Any], log:
     return done
 
 
-def _finish(run: RunConf, folder: Path, console: Console, task: RlSchedulerTask) -> float:
+def _finish(conf: RunConf, folder: Path, console: Console, task: RlSchedulerTask) -> float:
     """Writes summary and, where asked for, the zip; prints the results."""
     checkpoints = folder / "checkpoints"
     summary = summarize(folder, task)
     write_json(folder / "summary.json", summary)
-    if run.rl.export_zip:
+    if conf.rl.export_zip:
         exported(task.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
-    for name in {"best", "last"} - set(run.rl.keep):
+    for name in {"best", "last"} - set(conf.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
     print_table(console, "\nresults (val: best validation; rl: last rollout)", summary)
     name = "python -m infinito.run"
@@ -141,7 +141,7 @@ def _finish(run: RunConf, folder: Path, console: Console, task: RlSchedulerTask)
             (f"{name} +experiment=rl_continue resume={folder}", "go on to 40,000 steps"),
         ],
     )
-    return score_of(summary, run.score)
+    return score_of(summary, conf.score)
 
 
 def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
@@ -161,9 +161,9 @@ def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
     }
 
 
-def headline(run: RunConf, ground: rl_build.Ground, done: int) -> dict[str, Any]:
+def headline(conf: RunConf, ground: rl_build.Ground, done: int) -> dict[str, Any]:
     """What a run is, for the top of its output."""
-    rl, bank = run.rl, ground.banks["train"]
+    rl, bank = conf.rl, ground.banks["train"]
     return {
         "schedule": f"{rl.total_timesteps:,} steps of {rl.inner_steps} optimizer steps, "
         f"{rl.envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
@@ -171,5 +171,5 @@ def headline(run: RunConf, ground: rl_build.Ground, done: int) -> dict[str, Any]
         "language model": f"{ground.model.num_parameters():,} parameters, "
         f"perplexity {ground.base_perplexity:.4g} at the base",
         "start states": f"{len(bank)}, Φ {bank.phi.min():.2g} to {bank.phi.max():.2g}",
-        "seed": run.seed,
+        "seed": conf.seed,
     }

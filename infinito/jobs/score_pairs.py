@@ -35,54 +35,54 @@ from infinito.summary import print_table, write_json
 from infinito.trainer.loading import Trained, open_trained
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Writes pair_scores.json in `folder`, prints it, and returns the accuracy."""
     console = Console()
-    device = build.torch_device(run)
-    policy = open_trained(str(run.checkpoint)).to(device)
+    device = build.torch_device(conf)
+    policy = open_trained(str(conf.checkpoint)).to(device)
     reference = None
-    if run.dpo.reference_checkpoint is not None:
-        reference = open_trained(run.dpo.reference_checkpoint).to(device)
+    if conf.dpo.reference_checkpoint is not None:
+        reference = open_trained(conf.dpo.reference_checkpoint).to(device)
         check_tokenizers(policy, reference)
-    pairs = scored_pairs(run, policy)
-    scores = scores_of(run, policy, reference, pairs)
+    pairs = scored_pairs(conf, policy)
+    scores = scores_of(conf, policy, reference, pairs)
     report = {
-        "policy": str(run.checkpoint),
-        "reference": run.dpo.reference_checkpoint,
+        "policy": str(conf.checkpoint),
+        "reference": conf.dpo.reference_checkpoint,
         "source": pairs.source,
         "dropped_rows": counts_by_kind(pairs.bad),
-        "beta": run.dpo.beta,
-        **report_of(scores, run.dpo.beta, has_reference=reference is not None),
-        "pairs": per_pair(pairs.pairs, scores, run.dpo.beta),
+        "beta": conf.dpo.beta,
+        **report_of(scores, conf.dpo.beta, has_reference=reference is not None),
+        "pairs": per_pair(pairs.pairs, scores, conf.dpo.beta),
     }
-    runs.record_config(folder, asdict(run), overrides)
+    runs.record_config(folder, asdict(conf), overrides)
     write_json(folder / "pair_scores.json", report)
     print_scores(console, report, has_reference=reference is not None)
     console.print(f"\nwritten to {folder / 'pair_scores.json'}", highlight=False, soft_wrap=True)
     return float(report["overall"]["accuracy"]["share"])
 
 
-def scored_pairs(run: RunConf, policy: Trained) -> PairSet:
+def scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
     """All pairs of `data.path`, or the held-out ones that ship with infinito."""
-    data = build.pairs_conf(run)
+    data = build.pairs_conf(conf)
     path = str(HELD_OUT) if data.path is None else data.path
     texts = read_pairs(path, data.subset, data.max_rows)
-    tokenizer = build.pair_tokenizer(run, policy.tokenizer, build.vocab_of(policy.model))
-    return build.pair_set(run, texts, tokenizer)
+    tokenizer = build.pair_tokenizer(conf, policy.tokenizer, build.vocab_of(policy.model))
+    return build.pair_set(conf, texts, tokenizer)
 
 
 def scores_of(
-    run: RunConf, policy: Trained, reference: Trained | None, pairs: PairSet
+    conf: RunConf, policy: Trained, reference: Trained | None, pairs: PairSet
 ) -> PreferenceScores:
     """The log-probabilities that policy and reference give the answers."""
     return preference_scores(
         pairs.pairs,
-        table_of(run, policy, pairs.pairs),
-        None if reference is None else table_of(run, reference, pairs.pairs),
+        table_of(conf, policy, pairs.pairs),
+        None if reference is None else table_of(conf, reference, pairs.pairs),
     )
 
 
-def table_of(run: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
+def table_of(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
     """The log-probabilities (pairs, 2) that a model gives the answers.
 
     Raises:
@@ -92,7 +92,7 @@ def table_of(run: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> 
         len(each.prompt_ids) + max(len(each.chosen_ids), len(each.rejected_ids)) for each in pairs
     )
     check_length(trained.model, longest)
-    layout = choose_layout(trained.model, pairs, run.dpo.layout)
+    layout = choose_layout(trained.model, pairs, conf.dpo.layout)
     return log_prob_table(trained.model, pairs, layout)
 
 

@@ -11,12 +11,12 @@ from infinito.config import RunConf
 from infinito.reports.search import write_report
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes report.html and pictures into each folder of `runs`.
 
     Raises:
         ResumeError: one of them holds no sweep, or its journal is damaged.
     """
     console = Console(soft_wrap=True, highlight=False)
-    for sweep in run.runs:
+    for sweep in conf.runs:
         console.print(str(write_report(Path(sweep))), markup=False)

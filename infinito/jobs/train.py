@@ -32,40 +32,40 @@ from infinito.trainer.loading import export, open_trained, start_weights
 from infinito.trainer.milestones import Milestones
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Trains in `folder` and returns the score.
 
     Raises:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console(quiet=not is_first_process())
-    use_threads(run)
-    if run.dry_run:
-        estimate(run, console)
+    use_threads(conf)
+    if conf.dry_run:
+        estimate(conf, console)
         return None
-    with recorded(run, folder, overrides) as log:
-        return _train(run, folder, console, log)
+    with recorded(conf, folder, overrides) as log:
+        return _train(conf, folder, console, log)
 
 
-def _train(run: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
-    last = read_checkpoint(folder / "checkpoints/last.ckpt") if run.resume is not None else None
+def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
+    last = read_checkpoint(folder / "checkpoints/last.ckpt") if conf.resume is not None else None
     with console.status("preparing text"):
-        data = build.data_module(run)
+        data = build.data_module(conf)
         tokenizer = data.tokenizer
-        length = build.training_length(run, len(data.blocks("train")))
-        units = build.text_units(run, data, "valid")
-    model = build.language_model(run, data.vocab_size, tokenizer.eos_token_id)
-    if run.checkpoint is not None:
-        start_from(model, tokenizer, run.checkpoint)
+        length = build.training_length(conf, len(data.blocks("train")))
+        units = build.text_units(conf, data, "valid")
+    model = build.language_model(conf, data.vocab_size, tokenizer.eos_token_id)
+    if conf.checkpoint is not None:
+        start_from(model, tokenizer, conf.checkpoint)
     if last is not None:
         take_calibration(model, last)
-    phi = build.phi_objective(run, model, data)
-    if run.trainer.compile:
+    phi = build.phi_objective(conf, model, data)
+    if conf.trainer.compile:
         model.compile()
-    task = build.language_model_task(run, model, tokenizer, length, units, phi)
-    log.info(attention_choice(run, model))
-    print_table(console, f"{run.name}  →  {folder}", headline(run, data, model, length))
-    if run.resume is None and is_first_process():
+    task = build.language_model_task(conf, model, tokenizer, length, units, phi)
+    log.info(attention_choice(conf, model))
+    print_table(console, f"{conf.name}  →  {folder}", headline(conf, data, model, length))
+    if conf.resume is None and is_first_process():
         write_json(folder / "provenance.json", provenance(data_record(data)))
     interruption = Interruption()
     done = (
@@ -74,7 +74,13 @@ def _train(run: RunConf, folder: Path, console: Console, log: Logger) -> float |
         else 0
     )
     training = build.training(
-        run, folder, length, tokenizer, console, interruption, last["global_step"] if last else None
+        conf,
+        folder,
+        length,
+        tokenizer,
+        console,
+        interruption,
+        last["global_step"] if last else None,
     )
     data.total_batches, data.start_batch = length.batches, done
     with interruption.listening():
@@ -86,22 +92,22 @@ def _train(run: RunConf, folder: Path, console: Console, log: Logger) -> float |
         )
     if not is_first_process():
         return None
-    return _finish(run, folder, console, data, training)
+    return _finish(conf, folder, console, data, training)
 
 
 def _finish(
-    run: RunConf,
+    conf: RunConf,
     folder: Path,
     console: Console,
     data: LanguageDataModule,
     training: build.Training,
 ) -> float:
     """Writes summary, hyper-parameters and the Hugging Face folder; prints the results."""
-    summary = summarize(run, folder, data, training)
+    summary = summarize(conf, folder, data, training)
     write_json(folder / "summary.json", summary)
-    score = score_of(summary, run.score)
+    score = score_of(summary, conf.score)
     training.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
-        flat(asdict(run)), {f"final/{run.score}": score}, step=training.trainer.global_step
+        flat(asdict(conf)), {f"final/{conf.score}": score}, step=training.trainer.global_step
     )
     training.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(open_trained(str(folder)), folder / "model")
@@ -120,14 +126,14 @@ def _finish(
                 "the split that chose nothing",
             ),
             (f"{name} task=analyze checkpoint={folder}", "attention: entropy and heat maps"),
-            (f"tensorboard --logdir {run.runs_dir}", "curves, samples, heat maps"),
+            (f"tensorboard --logdir {conf.runs_dir}", "curves, samples, heat maps"),
         ],
     )
     return score
 
 
 def summarize(
-    run: RunConf,
+    conf: RunConf,
     folder: Path,
     data: LanguageDataModule,
     training: build.Training,
@@ -137,7 +143,7 @@ def summarize(
     best_loss = best["callbacks"][Milestones.KEY]["best_score"]
     return {
         "run": str(folder),
-        **loss_report(best_loss, build.text_units(run, data, "valid"), "val"),
+        **loss_report(best_loss, build.text_units(conf, data, "valid"), "val"),
         **known_floor(data),
         **phi_report(best, last),
         "best_step": best["global_step"],
@@ -186,34 +192,34 @@ def take_calibration(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None
 
 
 def headline(
-    run: RunConf, data: LanguageDataModule, model: Any, length: build.Length
+    conf: RunConf, data: LanguageDataModule, model: Any, length: build.Length
 ) -> dict[str, Any]:
     """What a run is, for the top of its output."""
     train, valid = data.split_meta("train"), data.split_meta("valid")
     counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
     return {
         "model": shape_of(model),
-        "attention": attention_of(run.attention, model.config),
+        "attention": attention_of(conf.attention, model.config),
         "text": data.source.description,
         "tokens": f"{counts}, {data.vocab_size:,} kinds",
-        **objective_of(run, model),
+        **objective_of(conf, model),
         "training": (
-            f"{length.steps:,} steps of {run.data.batch_size * run.trainer.accumulate} × "
-            f"{run.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
+            f"{length.steps:,} steps of {conf.data.batch_size * conf.trainer.accumulate} × "
+            f"{conf.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
         ),
-        "seed": run.seed,
+        "seed": conf.seed,
         **known_floor(data),
     }
 
 
-def objective_of(run: RunConf, model: PreTrainedModel) -> dict[str, str]:
+def objective_of(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:
     """What is added to the language loss, where something is."""
-    if not isinstance(run.objective, LanguagePhiConf):
+    if not isinstance(conf.objective, LanguagePhiConf):
         return {}
     scale, offset = model.config.phi_calibration
-    low, high = run.objective.band
+    low, high = conf.objective.band
     phi = f"{scale:.4g} · raw {offset:+.4g}, band {low:g} to {high:g}"
-    return {"objective": f"language + {run.objective.lambda_phi:g} · Φ, Φ = {phi}"}
+    return {"objective": f"language + {conf.objective.lambda_phi:g} · Φ, Φ = {phi}"}
 
 
 def shape_of(model: PreTrainedModel) -> str:
@@ -233,19 +239,19 @@ def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
     return f"{asked.metric}, {heads} heads, λ {asked.scale:g}{' learned' * asked.learned_scale}"
 
 
-def attention_choice(run: RunConf, model: PreTrainedModel) -> str:
+def attention_choice(conf: RunConf, model: PreTrainedModel) -> str:
     """Which attention backend serves a training step, and why."""
     model = inside_memory(model)
-    device = build.torch_device(run).type
-    double = run.trainer.precision == "64-true"
-    dtype = torch.float64 if double else build.autocast_dtype(run) or model.dtype
-    sizes = (run.data.batch_size, run.data.block_size, device, dtype)
+    device = build.torch_device(conf).type
+    double = conf.trainer.precision == "64-true"
+    dtype = torch.float64 if double else build.autocast_dtype(conf) or model.dtype
+    sizes = (conf.data.batch_size, conf.data.block_size, device, dtype)
     if isinstance(model.config, DistanceLMConfig):
-        return explain(model.config.attention_request(*sizes), run.attention.backend)
+        return explain(model.config.attention_request(*sizes), conf.attention.backend)
     requests = requests_of(model, *sizes)
     if not requests:
         return f"the model's own attention ({model.config._attn_implementation})"
-    return " ".join(explain(request, run.attention.backend) for request in requests)
+    return " ".join(explain(request, conf.attention.backend) for request in requests)
 
 
 def known_floor(data: LanguageDataModule) -> dict[str, float]:

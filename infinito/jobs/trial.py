@@ -34,41 +34,41 @@ LOSS_CEILING = 10.0
 STEP_CEILING_S = 1.0
 
 
-def run(run: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[float]:
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[float]:
     """Trains and validates; returns the score, or the scores where `score` names several.
 
     Raises:
         Interrupted: SIGTERM asked it to stop.
         InfinitoError: anything that the user can mend.
     """
-    runs.record_config(folder, asdict(run), overrides)
-    if run.trainer.threads is not None:
-        torch.set_num_threads(run.trainer.threads)
+    runs.record_config(folder, asdict(conf), overrides)
+    if conf.trainer.threads is not None:
+        torch.set_num_threads(conf.trainer.threads)
     try:
         with logged_to(folder / "run.log"):
-            summary = {"run": str(folder), **trained(run, folder)}
+            summary = {"run": str(folder), **trained(conf, folder)}
     except SIGTERMException as error:
         raise Interrupted(signal.SIGTERM, "stopped by SIGTERM") from error
     write_json(folder / "summary.json", summary)
-    scores = [score_of(summary, key.strip()) for key in run.score.split(",")]
+    scores = [score_of(summary, key.strip()) for key in conf.score.split(",")]
     return scores if len(scores) > 1 else scores[0]
 
 
-def trained(run: RunConf, folder: Path) -> dict[str, Any]:
+def trained(conf: RunConf, folder: Path) -> dict[str, Any]:
     """The figures of a training, on the validation split after its last step."""
     started_s = time.perf_counter()
-    data = reused_data(run)
-    length = build.training_length(run, len(data.blocks("train")))
+    data = reused_data(conf)
+    length = build.training_length(conf, len(data.blocks("train")))
     data.total_batches = length.batches
-    model = build.language_model(run, data.vocab_size, data.tokenizer.eos_token_id)
-    units = build.text_units(run, data, "valid")
-    task = build.language_model_task(run, model, data.tokenizer, length, units)
+    model = build.language_model(conf, data.vocab_size, data.tokenizer.eos_token_id)
+    units = build.text_units(conf, data, "valid")
+    task = build.language_model_task(conf, model, data.tokenizer, length, units)
     clock = StepClock()
     callbacks: list[Callback] = [clock]
-    if run.trainer.stop_bad is not None:
+    if conf.trainer.stop_bad is not None:
         every = length.validate_every
-        callbacks.append(TrialStopping(folder, run.trainer.stop_bad, every, length.batches))
-    trainer = light_trainer(run, length, callbacks)
+        callbacks.append(TrialStopping(folder, conf.trainer.stop_bad, every, length.batches))
+    trainer = light_trainer(conf, length, callbacks)
     trainer.fit(task, datamodule=data)
     steps, stopped = trainer.global_step, trainer.should_stop
     trainer.validate(task, datamodule=data, verbose=False)
@@ -82,7 +82,7 @@ def trained(run: RunConf, folder: Path) -> dict[str, Any]:
         "parameters": model.num_parameters(),
     }
     entropy = figures.get("attention/entropy", 0.0)
-    terms = composite(figures["val/loss"], entropy, clock.median_s, run.entropy_weight)
+    terms = composite(figures["val/loss"], entropy, clock.median_s, conf.entropy_weight)
     return {**figures, **terms, "elapsed_s": time.perf_counter() - started_s}
 
 
@@ -138,26 +138,26 @@ class StepClock(Callback):
         self.last_loss = float(pl_module.last_loss)  # type: ignore[arg-type]
 
 
-def light_trainer(run: RunConf, length: build.Length, callbacks: list[Callback]) -> Trainer:
+def light_trainer(conf: RunConf, length: build.Length, callbacks: list[Callback]) -> Trainer:
     """A trainer that writes nothing."""
-    conf = run.trainer
+    trainer = conf.trainer
     return Trainer(
-        accelerator=build.accelerator(run),
-        devices=conf.devices,
-        strategy=conf.strategy,
-        precision=conf.precision,  # type: ignore[arg-type]
+        accelerator=build.accelerator(conf),
+        devices=trainer.devices,
+        strategy=trainer.strategy,
+        precision=trainer.precision,  # type: ignore[arg-type]
         max_steps=length.steps,
-        accumulate_grad_batches=conf.accumulate,
+        accumulate_grad_batches=trainer.accumulate,
         check_val_every_n_epoch=2,  # never within the one epoch
         num_sanity_val_steps=0,
-        limit_val_batches=conf.validation_batches,
+        limit_val_batches=trainer.validation_batches,
         logger=False,
         callbacks=callbacks,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        deterministic=run.deterministic,
+        deterministic=conf.deterministic,
     )
 
 
@@ -171,11 +171,11 @@ def attention_figures(task: LanguageModelTask, data: LanguageDataModule) -> dict
     return {"attention/entropy": statistics.fmean(layer["entropy"] for layer in layers)}
 
 
-def reused_data(run: RunConf) -> LanguageDataModule:
+def reused_data(conf: RunConf) -> LanguageDataModule:
     """The data of a run, text and tokens shared with earlier runs of this process."""
-    fresh = build.data_module(run)
-    same = replace(run.data, batch_size=1, eval_batch_size=None, workers=0)
-    data = copy.copy(_read(_Same(replace(run, data=same))))
+    fresh = build.data_module(conf)
+    same = replace(conf.data, batch_size=1, eval_batch_size=None, workers=0)
+    data = copy.copy(_read(_Same(replace(conf, data=same))))
     for name in ("batch_size", "eval_batch_size", "seed", "workers"):
         setattr(data, name, getattr(fresh, name))
     return data
@@ -184,9 +184,9 @@ def reused_data(run: RunConf) -> LanguageDataModule:
 class _Same:
     """A run that equals every other with the same text and tokenizer."""
 
-    def __init__(self, run: RunConf) -> None:
-        self.run = run
-        self.key = repr((run.data, run.tokenizer))
+    def __init__(self, conf: RunConf) -> None:
+        self.conf = conf
+        self.key = repr((conf.data, conf.tokenizer))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and self.key == other.key
@@ -197,7 +197,7 @@ class _Same:
 
 @lru_cache(maxsize=4)
 def _read(same: _Same) -> LanguageDataModule:
-    data = build.data_module(same.run)
+    data = build.data_module(same.conf)
     for split in ("train", "valid"):
         data.split_meta(split)
     return data

@@ -32,8 +32,8 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
         assert torch.equal(value, other[name]), name
 
 
-def stepped(run: RunConf, ground: rl_build.Ground) -> SteppedPPO:
-    return SteppedPPO(rl_build.ppo(run, ground), run.rl.total_timesteps)
+def stepped(conf: RunConf, ground: rl_build.Ground) -> SteppedPPO:
+    return SteppedPPO(rl_build.ppo(conf, ground), conf.rl.total_timesteps)
 
 
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
