@@ -24,13 +24,14 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
-from infinito import composition, runs
+from infinito import composition
 from infinito.arguments import tidy
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError
 from infinito.heap import keep_freed_memory
 from infinito.parsing import parse
 from infinito.paths import conf_dir
+from infinito.runs import effective_values, quoted
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -83,7 +84,7 @@ def _checked(argv: Sequence[str], args: Any) -> list[str]:
     )
     if run.resume is None:
         return list(argv)
-    folder = runs.quoted(Path(run.resume))
+    folder = quoted(Path(run.resume))
     return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"]
 
 
@@ -93,7 +94,7 @@ def job(composed: DictConfig) -> float | None:
     overrides = list(settings.overrides.task)
     folder = Path(os.path.relpath(settings.runtime.output_dir))
     try:
-        run = parse(runs.effective_values(composition.plain(composed), overrides))
+        run = parse(effective_values(composition.plain(composed), overrides))
         if settings.mode == RunMode.MULTIRUN and run.trainer.strategy in {"ddp", "fsdp"}:
             raise ConfigError(
                 f"`trainer.strategy`={run.trainer.strategy} starts this command again for each "

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from infinito import build
 from infinito.attention.observation import row_entropy
+from infinito.build.objective import spread_windows
+from infinito.build.text import build_data_module
 from infinito.composition import check
 from infinito.models.observation import observed
 from infinito.objectives.phi import PhiComponents, phi, phi_components, sampled_rows
@@ -53,8 +54,8 @@ def models(folder: Path) -> Iterator[tuple[str, PreTrainedModel, list[Tensor]]]:
     data = saved_values(folder)["data"]
     own = [f"data.block_size={data['block_size']}", f"data.max_bytes={data['max_bytes']}"]
     run = check(own, conf_dir())
-    module = build.data_module(run, trained.tokenizer)
-    batches = list(build.spread_windows(module, WINDOWS, BATCH))
+    module = build_data_module(run, trained.tokenizer)
+    batches = list(spread_windows(module, WINDOWS, BATCH))
     torch.manual_seed(0)
     drawn = AutoModelForCausalLM.from_config(trained.model.config).eval()
     config = trained.model.config

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infinito import build
 from infinito import run as program
+from infinito.build.text import build_data_module
 from infinito.composition import check
 from infinito.models.distance_lm import DistanceLMForCausalLM
 from infinito.models.distance_lm_config import DistanceLMConfig
@@ -96,7 +96,7 @@ def mode_gap(dropout: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         program.execute(run, Path(folder))
         trained = open_trained(folder)
-    batches = list(build.data_module(run, trained.tokenizer).eval_dataloader("valid"))
+    batches = list(build_data_module(run, trained.tokenizer).eval_dataloader("valid"))
     evaluated = math.exp(mean_loss(trained.model, batches)[0])
     torch.manual_seed(0)
     left_on = [dropped_perplexity(trained.model, batches) for _ in range(MASKS)]

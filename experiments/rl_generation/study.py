@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infinito import build
 from infinito import run as program
-from infinito.build import rl as rl_build
+from infinito.build.rl_ground import build_inner_training
+from infinito.build.text import build_data_module
 from infinito.composition import check
 from infinito.jobs.guided import opened_agent
 from infinito.objectives.language import cross_entropy
@@ -62,9 +62,9 @@ def main() -> None:
     torch.set_num_threads(1)
     writer, judge = (model(asked.work / f"seed_{seed}", seed, asked.steps) for seed in (0, 1))
     run = check([*MODEL, f"trainer.max_steps={asked.steps}"], conf_dir())
-    data = build.data_module(run)
+    data = build_data_module(run)
     probe = spread_windows(data.blocks("test"), PROMPTS)
-    training = rl_build.inner_training(check(["+experiment=rl_scheduler"], conf_dir()))
+    training = build_inner_training(check(["+experiment=rl_scheduler"], conf_dir()))
     text = Text(data.blocks("train"), probe, probe)
     calibration = calibrated(writer.model, text, training, 0)
     decide, _ = opened_agent(asked.agent)

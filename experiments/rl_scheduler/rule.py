@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from study import columns
 
-from infinito import build
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_player
+from infinito.build.rl_ground import load_ground
+from infinito.build.text import build_data_module
 from infinito.composition import check
 from infinito.paths import conf_dir
 from infinito.rl.controls import MIXED, PHI, TEXT
@@ -38,8 +39,8 @@ def main() -> None:
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     run = check(["+experiment=rl_scheduler", *asked.overrides], conf_dir())
-    ground = rl_build.ground(run, build.data_module(run), asked.runs)
-    played = rl_build.player(run, ground, "test", run.rl.episodes)(rule)
+    ground = load_ground(run, build_data_module(run), asked.runs)
+    played = build_player(run, ground, "test", run.rl.episodes)(rule)
     write_json(asked.out / "rule.json", columns(played))
 
 

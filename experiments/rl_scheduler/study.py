@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from infinito import build
 from infinito import run as program
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_player
+from infinito.build.rl_ground import load_ground
+from infinito.build.text import build_data_module
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.jobs.rl_evaluation import POLICIES, opened, save_episodes
@@ -55,10 +56,10 @@ def main() -> None:
 
 def play_controls(conf: RunConf, folder: Path, out: Path) -> None:
     """The controls on validation start states, which choose, and on test ones, which report."""
-    ground = rl_build.ground(conf, build.data_module(conf), folder)
-    valid = rl_build.player(conf, ground, "valid", conf.rl.episodes)
+    ground = load_ground(conf, build_data_module(conf), folder)
+    valid = build_player(conf, ground, "valid", conf.rl.episodes)
     statics = {name: valid(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
-    test = rl_build.player(conf, ground, "test", conf.rl.episodes)
+    test = build_player(conf, ground, "test", conf.rl.episodes)
     played = {name: test(choose) for name, choose in CONTROLS.items()}
     baseline = best_static(statics)
     save_episodes(folder / "controls.npz", played)
@@ -93,9 +94,9 @@ def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
     trained_s, trained_cpu_s = time.time() - began, time.process_time() - cpu
     reading = check(["task=evaluate", f"checkpoint={folder}", "trainer.threads=1"], conf_dir())
     ground, choosers, _, timesteps = opened(reading)
-    play = rl_build.player(reading, ground, "test", reading.rl.episodes)
+    play = build_player(reading, ground, "test", reading.rl.episodes)
     played = {name: play(choosers[name]) for name in POLICIES}
-    null = rl_build.player(reading, ground, "test", 20, null=True)
+    null = build_player(reading, ground, "test", 20, null=True)
     lucky = null(choosers[POLICIES[0]]).returns - null(CONTROLS["random"]).returns
     save_episodes(folder / "episodes.npz", played)
     (out / "seeds").mkdir(exist_ok=True)

@@ -19,8 +19,10 @@ from statistics import median
 import numpy as np
 import torch
 
-from infinito import build
-from infinito.build import rl as rl_build
+from infinito.build.model import build_language_model
+from infinito.build.rl import build_episodes, build_ppo
+from infinito.build.rl_ground import Ground, load_ground
+from infinito.build.text import build_data_module
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.models.observation import observed
@@ -41,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(1)
     run = check(["+experiment=rl_scheduler", *SHORT], conf_dir())
     with tempfile.TemporaryDirectory() as folder:
-        ground = rl_build.ground(run, build.data_module(run), Path(folder))
+        ground = load_ground(run, build_data_module(run), Path(folder))
     environment = environment_step(run, ground)
     bare = bare_step(run, ground)
     times: dict[str, list[float]] = {"environment": [], "bare": []}
@@ -67,9 +69,9 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def environment_step(conf: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
+def environment_step(conf: RunConf, ground: Ground) -> Callable[[], None]:
     """A step of all environments, a third of them with each action."""
-    episodes = rl_build.episodes(conf, ground, "train", conf.rl.envs, 0)
+    episodes = build_episodes(conf, ground, "train", conf.rl.envs, 0)
     episodes.restart(np.ones(conf.rl.envs, dtype=bool))
     actions = np.arange(conf.rl.envs) % len(ACTIONS)
 
@@ -79,9 +81,9 @@ def environment_step(conf: RunConf, ground: rl_build.Ground) -> Callable[[], Non
     return step
 
 
-def bare_step(conf: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
+def bare_step(conf: RunConf, ground: Ground) -> Callable[[], None]:
     """The optimizer steps of one environment step, with each action in turn, in plain torch."""
-    model = build.language_model(conf, ground.model.config.vocab_size, None)
+    model = build_language_model(conf, ground.model.config.vocab_size, None)
     optimizer = torch.optim.SGD(model.parameters(), lr=conf.rl.inner_lr, momentum=0.9)
     count, calls = conf.rl.phi_sequences, [0]
 
@@ -107,9 +109,9 @@ def bare_step(conf: RunConf, ground: rl_build.Ground) -> Callable[[], None]:
     return step
 
 
-def rollout_time(conf: RunConf, ground: rl_build.Ground) -> tuple[float, float]:
+def rollout_time(conf: RunConf, ground: Ground) -> tuple[float, float]:
     """CPU seconds of an environment step with everything, and the share of PPO's own training."""
-    training = SteppedPPO(rl_build.ppo(conf, ground), conf.rl.total_timesteps)
+    training = SteppedPPO(build_ppo(conf, ground), conf.rl.total_timesteps)
     training.begin()
     own, spent = training.ppo.train, [0.0]
 

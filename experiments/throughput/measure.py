@@ -24,7 +24,9 @@ import torch
 from lightning import Callback
 from rich.console import Console
 
-from infinito import build
+from infinito.build.model import build_language_model
+from infinito.build.text import build_data_module, count_text_units
+from infinito.build.trainer import Length, build_language_module, build_training
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.console import logged_to
@@ -68,8 +70,8 @@ class Clock(Callback):
 
 def bare(conf: RunConf, steps: int) -> float:
     """Seconds a step of the loop that one would write by hand."""
-    data = build.data_module(conf)
-    model = build.language_model(conf, data.vocab_size, None).train()
+    data = build_data_module(conf)
+    model = build_language_model(conf, data.vocab_size, None).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batches = iter(data.train_dataloader())
     for step in range(WARM_UP + steps):
@@ -87,15 +89,15 @@ def bare(conf: RunConf, steps: int) -> float:
 
 def infinito(conf: RunConf, steps: int, folder: Path) -> float:
     """Seconds a step of a run."""
-    data = build.data_module(conf)
-    model = build.language_model(conf, data.vocab_size, None)
-    length = build.Length(10**6, WARM_UP + steps + 1, WARM_UP + steps + 1, 10**6)
-    task = build.language_model_task(
-        conf, model, data.tokenizer, length, build.text_units(conf, data, "valid")
+    data = build_data_module(conf)
+    model = build_language_model(conf, data.vocab_size, None)
+    length = Length(10**6, WARM_UP + steps + 1, WARM_UP + steps + 1, 10**6)
+    task = build_language_module(
+        conf, model, data.tokenizer, length, count_text_units(conf, data, "valid")
     )
     with (folder / "screen").open("w") as screen:
         console = Console(file=screen, force_terminal=True, width=100)
-        training = build.training(conf, folder, length, data.tokenizer, console, Interruption())
+        training = build_training(conf, folder, length, data.tokenizer, console, Interruption())
         clock = Clock(steps)
         training.trainer.callbacks.insert(0, clock)  # type: ignore[attr-defined]
         training.trainer.fit_loop.epoch_loop.max_steps = WARM_UP + steps

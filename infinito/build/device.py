@@ -8,7 +8,7 @@ from infinito.config import RunConf
 from infinito.errors import DeviceError
 
 
-def accelerator(conf: RunConf) -> str:
+def choose_accelerator(conf: RunConf) -> str:
     """Lightning's name of the device asked for.
 
     Raises:
@@ -40,14 +40,14 @@ def accelerator(conf: RunConf) -> str:
     return asked
 
 
-def torch_device(conf: RunConf) -> torch.device:
+def choose_device(conf: RunConf) -> torch.device:
     """The device of tasks that need no Lightning trainer."""
-    asked = accelerator(conf)
+    asked = choose_accelerator(conf)
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(asked)
 
 
-def autocast_dtype(conf: RunConf) -> torch.dtype | None:
+def choose_autocast_dtype(conf: RunConf) -> torch.dtype | None:
     """The lower precision that `trainer.precision` asks for, or None."""
     return {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(conf.trainer.precision)

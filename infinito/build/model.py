@@ -20,7 +20,9 @@ from infinito.objectives.phi import WEIGHTS
 from infinito.seeding import child_seed
 
 
-def language_model(conf: RunConf, vocab_size: int, eos_token_id: int | None) -> PreTrainedModel:
+def build_language_model(
+    conf: RunConf, vocab_size: int, eos_token_id: int | None
+) -> PreTrainedModel:
     """A language model; what is drawn of its weights, the run's seed draws.
 
     Args:
@@ -29,15 +31,15 @@ def language_model(conf: RunConf, vocab_size: int, eos_token_id: int | None) -> 
     torch.manual_seed(child_seed(conf.seed, "model"))
     match conf.model:
         case DistanceLMConf() as model_conf:
-            built = distance_lm(conf, model_conf, vocab_size, eos_token_id)
+            built = build_distance_lm(conf, model_conf, vocab_size, eos_token_id)
         case PretrainedConf() as model_conf:
-            built = pretrained(conf, model_conf, vocab_size)
+            built = build_pretrained(conf, model_conf, vocab_size)
         case _:
             raise ConfigError(f"`model.name`={conf.model.name} has no model")
     if conf.model.gradient_checkpointing:
         built.activation_checkpointing_enable()
     if conf.model.memory.name != "none":
-        built = remembering(conf, built)
+        built = add_memory(conf, built)
     if not any(each.requires_grad for each in built.parameters()):
         raise ConfigError(
             f"`model.trainable`={getattr(conf.model, 'trainable', 'all')} leaves nothing to train: "
@@ -46,7 +48,7 @@ def language_model(conf: RunConf, vocab_size: int, eos_token_id: int | None) -> 
     return built
 
 
-def remembering(conf: RunConf, model: PreTrainedModel) -> PreTrainedModel:
+def add_memory(conf: RunConf, model: PreTrainedModel) -> PreTrainedModel:
     """A model with the memory asked for; priorities weigh the components of Φ as the objective."""
     weights: tuple[float, ...] = WEIGHTS
     learned = False
@@ -56,7 +58,7 @@ def remembering(conf: RunConf, model: PreTrainedModel) -> PreTrainedModel:
     return with_memory(model, conf.model.memory, weights, learned)
 
 
-def distance_lm(
+def build_distance_lm(
     conf: RunConf, model_conf: DistanceLMConf, vocab_size: int, eos_token_id: int | None
 ) -> PreTrainedModel:
     """A model with distance attention, its weights drawn."""
@@ -84,7 +86,7 @@ def distance_lm(
     return DistanceLMForCausalLM(settings)
 
 
-def pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int) -> PreTrainedModel:
+def build_pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int) -> PreTrainedModel:
     """The weights that `model.path` names, with the attention and the adapters asked for.
 
     Raises:

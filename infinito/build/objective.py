@@ -19,7 +19,7 @@ from infinito.tasks.phi_objective import (
 )
 
 
-def phi_objective(
+def build_phi_term(
     conf: RunConf, model: PreTrainedModel, data: LanguageDataModule
 ) -> PhiObjective | None:
     """What `objective=language_phi` adds to the loss; None for `objective=language`.

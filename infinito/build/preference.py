@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from infinito.build.device import torch_device
-from infinito.build.model import language_model
-from infinito.build.text import tokenizer_spec
+from infinito.build.device import choose_device
+from infinito.build.model import build_language_model
+from infinito.build.text import build_tokenizer_spec
 from infinito.config import PairsConf, PretrainedConf, RunConf
 from infinito.data.encoding import ids_of
 from infinito.data.preferences.bundled import HELD_OUT, TRAINING
@@ -50,13 +50,13 @@ class Policy:
     """Whether it was made here, so that nothing else keeps its weights."""
 
 
-def pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
+def read_pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     """Training and held-out pairs as text.
 
     Raises:
         DataError: a file is missing, unreadable or empty, or too small to be parted.
     """
-    data = pairs_conf(conf)
+    data = require_pairs(conf)
     read = partial(read_pairs, limit=data.max_rows)
     if data.path is None:
         return (
@@ -71,7 +71,7 @@ def pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     return parted(training, data.held_out_fraction)
 
 
-def pair_tokenizer(
+def build_pair_tokenizer(
     conf: RunConf, tokenizer: PreTrainedTokenizerFast, vocab: int | None = None
 ) -> PairTokenizer:
     """What turns pairs into token ids, as `data` asks.
@@ -79,7 +79,7 @@ def pair_tokenizer(
     Args:
         vocab: Ids that the model has.
     """
-    data = pairs_conf(conf)
+    data = require_pairs(conf)
     return PairTokenizer(
         tokenizer,
         window=data.block_size,
@@ -91,32 +91,32 @@ def pair_tokenizer(
     )
 
 
-def pair_set(conf: RunConf, texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
+def build_pair_set(conf: RunConf, texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
     """Pairs as token ids, bad rows refused or dropped as `data.on_bad_row` asks."""
-    return checked(tokenize_pairs(texts, tokenizer), pairs_conf(conf).on_bad_row)
+    return checked(tokenize_pairs(texts, tokenizer), require_pairs(conf).on_bad_row)
 
 
-def new_tokenizer(conf: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
+def build_tokenizer(conf: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
     """The tokenizer that `tokenizer` names, trained, if it needs that, on prompts and answers."""
     bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
-    pieces = _pieces(texts, pair_tokenizer(conf, bytes_alone))
-    return tokenizer_spec(conf).build(pieces, separates_documents=True)
+    pieces = _pieces(texts, build_pair_tokenizer(conf, bytes_alone))
+    return build_tokenizer_spec(conf).build(pieces, separates_documents=True)
 
 
-def policy(conf: RunConf, texts: TextPairs, start: Path | None = None) -> Policy:
+def build_policy(conf: RunConf, texts: TextPairs, start: Path | None = None) -> Policy:
     """The model to tune: a trained one, or one made here and warmed up on the training pairs.
 
     Args:
         texts: The training pairs.
         start: Where a stopped run keeps the one that it made; None to make it.
     """
-    device: Any = torch_device(conf)
+    device: Any = choose_device(conf)
     if conf.checkpoint is not None:
         trained = open_trained(conf.checkpoint)
-        model = started(conf, trained).to(device)
+        model = start_from_checkpoint(conf, trained).to(device)
         return Policy(model, trained.tokenizer, conf.checkpoint, is_new=False)
-    tokenizer = new_tokenizer(conf, texts)
-    model = language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
+    tokenizer = build_tokenizer(conf, texts)
+    model = build_language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
     if isinstance(conf.model, PretrainedConf):
         return Policy(model, tokenizer, str(conf.model.path), is_new=False)
     if start is not None:
@@ -127,7 +127,7 @@ def policy(conf: RunConf, texts: TextPairs, start: Path | None = None) -> Policy
     return Policy(model, tokenizer, f"made here, {steps}", is_new=True)
 
 
-def started(conf: RunConf, trained: Trained) -> PreTrainedModel:
+def start_from_checkpoint(conf: RunConf, trained: Trained) -> PreTrainedModel:
     """A trained model to tune: as `model` asks where that is a pretrained one, else in full.
 
     Raises:
@@ -136,7 +136,7 @@ def started(conf: RunConf, trained: Trained) -> PreTrainedModel:
     """
     if isinstance(conf.model, PretrainedConf):
         tokenizer = trained.tokenizer
-        model = language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id)
+        model = build_language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id)
         start_weights(model, trained)
         return model
     check_length(trained.model, conf.data.block_size)
@@ -147,7 +147,7 @@ def warm_up_on(
     conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: TextPairs
 ) -> None:
     """Teaches a new model to write as the pairs do, chosen and rejected answers alike."""
-    pairs = pair_set(conf, texts, pair_tokenizer(conf, tokenizer)).pairs
+    pairs = build_pair_set(conf, texts, build_pair_tokenizer(conf, tokenizer)).pairs
     torch.manual_seed(child_seed(conf.seed, "warm-up"))
     warm_up(
         model,
@@ -163,7 +163,7 @@ def warm_up_on(
     )
 
 
-def objective(conf: RunConf) -> PreferenceObjective:
+def build_preference_objective(conf: RunConf) -> PreferenceObjective:
     """What preference tuning minimises."""
     dpo = conf.dpo
     weights = dpo.loss_weights or [1.0] * len(dpo.loss)
@@ -178,13 +178,13 @@ def objective(conf: RunConf) -> PreferenceObjective:
     )
 
 
-def pairs_conf(conf: RunConf) -> PairsConf:
+def require_pairs(conf: RunConf) -> PairsConf:
     """The configuration of the pairs."""
     assert isinstance(conf.data, PairsConf), "parsing refuses other data"
     return conf.data
 
 
-def vocab_of(model: PreTrainedModel) -> int:
+def count_token_ids(model: PreTrainedModel) -> int:
     """Ids that a model has embeddings for."""
     return int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
 

@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 from rich.console import Console
 from torch import Tensor
 
-from infinito.build.preference import Policy, objective
-from infinito.build.trainer import Length, length_of, lightning_trainer
+from infinito.build.preference import Policy, build_preference_objective
+from infinito.build.trainer import Length, build_trainer, plan_length_from
 from infinito.config import RunConf
 from infinito.data.preferences.datamodule import PreferenceDataModule
 from infinito.data.preferences.pair import TokenizedPair
@@ -57,7 +57,7 @@ class PreferenceTraining:
     length: Length
 
 
-def reference_scores(
+def score_reference(
     conf: RunConf,
     policy: Policy,
     layout: Layout,
@@ -83,7 +83,7 @@ def reference_scores(
     return ReferenceScores(found[0].log_probs, found[1].log_probs, computed)
 
 
-def reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
+def build_reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
     """Where training gets the reference's log-probabilities from."""
     match conf.dpo.reference:
         case "copy":
@@ -96,7 +96,7 @@ def reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
             return PrecomputedReference()
 
 
-def preference_training(
+def build_preference_training(
     conf: RunConf,
     folder: Path,
     policy: Policy,
@@ -125,15 +125,15 @@ def preference_training(
         train_reference=scores.training,
         valid_reference=scores.held_out,
     )
-    length = length_of(conf, data.batches_per_epoch(conf.trainer.devices))
+    length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.devices))
     data.total_batches = length.batches
     task = DpoPolicyTask(
         policy.model,
         layout,
-        objective(conf),
+        build_preference_objective(conf),
         conf.optimizer,
         length.steps,
-        reference(conf, policy, layout),
+        build_reference(conf, policy, layout),
         dropout=conf.dpo.dropout,
         seed=conf.seed,
         statistics_every=conf.trainer.log_every,
@@ -154,5 +154,5 @@ def preference_training(
         callbacks.append(EarlyStopping("val/loss", patience=settings.patience, check_finite=False))
     if settings.progress_bar:
         callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
-    trainer = lightning_trainer(conf, folder, length, callbacks, resumed_step)
+    trainer = build_trainer(conf, folder, length, callbacks, resumed_step)
     return PreferenceTraining(trainer, task, data, log, length)

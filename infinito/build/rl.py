@@ -10,8 +10,8 @@ from typing import Any
 from lightning import Callback, Trainer
 from stable_baselines3 import PPO
 
-from infinito.build.rl_ground import Ground, ground, inner_training
-from infinito.build.trainer import tensorboard_logger
+from infinito.build.rl_ground import Ground, build_inner_training
+from infinito.build.trainer import build_tensorboard_logger
 from infinito.config import RunConf
 from infinito.rl.collapse import CollapseMonitor
 from infinito.rl.controls import Chooser
@@ -30,25 +30,12 @@ from infinito.trainer.interruption import Interruption
 from infinito.trainer.kept_checkpoints import KeptCheckpoints
 from infinito.trainer.milestones import Milestones
 
-__all__ = [
-    "Ground",
-    "description",
-    "episodes",
-    "ground",
-    "inner_training",
-    "player",
-    "ppo",
-    "rl_task",
-    "rl_trainer",
-    "rollouts",
-]
 
-
-def episodes(
+def build_episodes(
     conf: RunConf, ground: Ground, bank: str, count: int, seed: int, null: bool = False
 ) -> Episodes:
     """Environments that start from a bank; in null ones, nothing changes."""
-    training = inner_training(conf)
+    training = build_inner_training(conf)
     learners = Learners(
         ground.model, count, replace(training, lr=0.0) if null else training, ground.calibration
     )
@@ -63,7 +50,7 @@ def episodes(
     return Episodes(learners, ground.text, ground.banks[bank], rules, seeds)
 
 
-def player(
+def build_player(
     conf: RunConf, ground: Ground, bank: str, count: int, null: bool = False
 ) -> Callable[[Chooser], Played]:
     """Plays `count` episodes of a policy, the same for every policy."""
@@ -71,14 +58,14 @@ def player(
 
     def play(choose: Chooser) -> Played:
         def environments(envs: int) -> Episodes:
-            return episodes(conf, ground, bank, envs, seed, null)
+            return build_episodes(conf, ground, bank, envs, seed, null)
 
         return played(environments, choose, count, seed, conf.rl.envs)
 
     return play
 
 
-def description(conf: RunConf) -> dict[str, Any]:
+def describe_schedule(conf: RunConf) -> dict[str, Any]:
     """What a policy was trained for, as plain values."""
     return {
         "kind": "rl_scheduler",
@@ -88,31 +75,31 @@ def description(conf: RunConf) -> dict[str, Any]:
     }
 
 
-def ppo(conf: RunConf, ground: Ground) -> PPO:
+def build_ppo(conf: RunConf, ground: Ground) -> PPO:
     """PPO with a new policy, over the training environments."""
     seed = child_seed(conf.seed, "environment")
-    environment = ScheduleVecEnv(episodes(conf, ground, "train", conf.rl.envs, seed))
+    environment = ScheduleVecEnv(build_episodes(conf, ground, "train", conf.rl.envs, seed))
     return new_ppo(environment, conf.rl, child_seed(conf.seed, "policy"))
 
 
-def rollouts(conf: RunConf, timesteps: int) -> int:
+def count_rollouts(conf: RunConf, timesteps: int) -> int:
     """How many rollouts make at least so many environment steps."""
     return -(-timesteps // (conf.rl.n_steps * conf.rl.envs))
 
 
-def rl_task(conf: RunConf, ground: Ground, agent: PPO) -> RlSchedulerTask:
+def build_ppo_module(conf: RunConf, ground: Ground, agent: PPO) -> RlSchedulerTask:
     """The Lightning module that trains the agent."""
     count = conf.rl.validation_episodes
-    players = {bank: player(conf, ground, bank, count) for bank in ("train", "valid")}
+    players = {bank: build_player(conf, ground, bank, count) for bank in ("train", "valid")}
     return RlSchedulerTask(
         SteppedPPO(agent, conf.rl.total_timesteps),
         lambda choose, bank: players[bank](choose),
         CollapseMonitor(conf.rl.patience),
-        description(conf),
+        describe_schedule(conf),
     )
 
 
-def rl_trainer(
+def build_ppo_trainer(
     conf: RunConf,
     folder: Path,
     interruption: Interruption,
@@ -123,8 +110,8 @@ def rl_trainer(
     rl, checkpoints = conf.rl, folder / "checkpoints"
     milestones = Milestones(
         checkpoints,
-        rollouts(conf, rl.total_timesteps),
-        rollouts(conf, rl.validate_every),
+        count_rollouts(conf, rl.total_timesteps),
+        count_rollouts(conf, rl.validate_every),
         interruption=interruption,
         monitor="val/cost",
     )
@@ -134,7 +121,7 @@ def rl_trainer(
         check_val_every_n_epoch=2,  # never within the one epoch: Milestones validates
         num_sanity_val_steps=0,
         log_every_n_steps=1,
-        logger=tensorboard_logger(folder, resumed_step),
+        logger=build_tensorboard_logger(folder, resumed_step),
         callbacks=[KeptCheckpoints(checkpoints, rl.save_freq, rl.keep), milestones, *callbacks],
         plugins=[SafeCheckpointIO()],
         enable_progress_bar=False,

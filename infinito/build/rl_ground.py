@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from infinito.build.model import language_model
+from infinito.build.model import build_language_model
 from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.errors import CheckpointError
@@ -39,10 +39,10 @@ class Ground:
     banks: dict[str, StartStates]
 
 
-def ground(conf: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
+def load_ground(conf: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
     """The ground of the run in `folder`, made and saved there when it is not there yet."""
     seeded = replace(conf, seed=conf.rl.ground_seed)
-    model = language_model(seeded, data.vocab_size, data.tokenizer.eos_token_id)
+    model = build_language_model(seeded, data.vocab_size, data.tokenizer.eos_token_id)
     text = Text(
         data.blocks("train"),
         spread_windows(data.blocks("valid"), conf.rl.probe_windows),
@@ -64,7 +64,7 @@ def ground(conf: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
 def _new_ground(
     conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Text
 ) -> dict[str, Any]:
-    rl, training = conf.rl, inner_training(conf)
+    rl, training = conf.rl, build_inner_training(conf)
     if rl.base_checkpoint is not None:
         _start_from(model, tokenizer, rl.base_checkpoint)
     else:
@@ -106,7 +106,7 @@ def _start_from(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base
     load_weights(model, trained.model.state_dict(), trained.source)
 
 
-def inner_training(conf: RunConf) -> InnerTraining:
+def build_inner_training(conf: RunConf) -> InnerTraining:
     """How the language models of the environments train."""
     rl = conf.rl
     return InnerTraining(

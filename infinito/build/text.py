@@ -25,7 +25,7 @@ from infinito.seeding import child_seed
 from infinito.tasks.language_model import TextUnits
 
 
-def source(conf: RunConf) -> TextSource | MarkovSource:
+def build_source(conf: RunConf) -> TextSource | MarkovSource:
     """The text that `data` names."""
     data = conf.data
     match data:
@@ -59,7 +59,7 @@ def source(conf: RunConf) -> TextSource | MarkovSource:
     raise ConfigError(f"`data.name`={data.name} has no source")
 
 
-def tokenizer_spec(conf: RunConf) -> TokenizerSpec:
+def build_tokenizer_spec(conf: RunConf) -> TokenizerSpec:
     """The tokenizer recipe that `tokenizer` names."""
     tokenizer = conf.tokenizer
     match tokenizer.name:
@@ -75,7 +75,7 @@ def tokenizer_spec(conf: RunConf) -> TokenizerSpec:
             return PretrainedTokenizer(str(model_folder(path)) if of_model else path)
 
 
-def data_module(
+def build_data_module(
     conf: RunConf, tokenizer: PreTrainedTokenizerFast | None = None
 ) -> LanguageDataModule:
     """Windows of tokens of the configured text.
@@ -83,8 +83,8 @@ def data_module(
     Args:
         tokenizer: Taken instead of the configured one.
     """
-    text = source(conf)
-    spec = tokenizer_spec(conf) if tokenizer is None else GivenTokenizer(tokenizer)
+    text = build_source(conf)
+    spec = build_tokenizer_spec(conf) if tokenizer is None else GivenTokenizer(tokenizer)
     return LanguageDataModule(
         text,
         None if isinstance(text, MarkovSource) else spec,
@@ -97,7 +97,7 @@ def data_module(
     )
 
 
-def text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:
+def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:
     """Bytes and words that a token of a split stands for."""
     meta = data.split_meta(split)
     is_words = conf.tokenizer.name == "word" and conf.data.name != "markov"

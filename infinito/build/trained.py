@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from infinito.build.device import torch_device
+from infinito.build.device import choose_device
 from infinito.config import RunConf
 from infinito.models.lora import inside_memory
 from infinito.models.replaced_attention import use_backend
 from infinito.trainer.loading import Trained, open_trained
 
 
-def trained_model(conf: RunConf) -> Trained:
+def open_trained_model(conf: RunConf) -> Trained:
     """The model on the run's device, its attention served by `attention.backend`.
 
     Raises:
         CheckpointError: It is missing, damaged, of another class, or its sizes do not fit.
         DeviceError: The device is not there.
     """
-    device = torch_device(conf)
+    device = choose_device(conf)
     trained = open_trained(str(conf.checkpoint)).to(device)
     use_backend(inside_memory(trained.model), conf.attention.backend)
     return trained

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from infinito.build.device import accelerator
+from infinito.build.device import choose_accelerator
 from infinito.config import RunConf
 from infinito.models.chunked_loss import check_head
 from infinito.tasks.language_model import LanguageModelTask, TextUnits
@@ -38,16 +38,16 @@ class Length:
     """Batches."""
 
 
-def training_length(conf: RunConf, windows: int) -> Length:
+def plan_length(conf: RunConf, windows: int) -> Length:
     """How many batches and steps the configuration asks for; the shorter of two limits rules.
 
     Args:
         windows: Windows of the training split.
     """
-    return length_of(conf, max(1, windows // (conf.data.batch_size * conf.trainer.devices)))
+    return plan_length_from(conf, max(1, windows // (conf.data.batch_size * conf.trainer.devices)))
 
 
-def length_of(conf: RunConf, per_epoch: int) -> Length:
+def plan_length_from(conf: RunConf, per_epoch: int) -> Length:
     """The same from the batches of an epoch."""
     limits = []
     if conf.trainer.epochs is not None:
@@ -59,7 +59,7 @@ def length_of(conf: RunConf, per_epoch: int) -> Length:
     return Length(per_epoch, batches, -(-batches // conf.trainer.accumulate), min(every, batches))
 
 
-def language_model_task(
+def build_language_module(
     conf: RunConf,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -96,7 +96,7 @@ class Training:
     report: ValidationReport
 
 
-def training(
+def build_training(
     conf: RunConf,
     folder: Path,
     length: Length,
@@ -125,11 +125,11 @@ def training(
         callbacks.append(EarlyStopping("val/loss", patience=settings.patience, check_finite=False))
     if settings.progress_bar:
         callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
-    trainer = lightning_trainer(conf, folder, length, callbacks, resumed_step)
+    trainer = build_trainer(conf, folder, length, callbacks, resumed_step)
     return Training(trainer, milestones, log, report)
 
 
-def lightning_trainer(
+def build_trainer(
     conf: RunConf,
     folder: Path,
     length: Length,
@@ -139,7 +139,7 @@ def lightning_trainer(
     """A Lightning trainer of one epoch over a stream of batches, with these callbacks."""
     settings = conf.trainer
     return Trainer(
-        accelerator=accelerator(conf),
+        accelerator=choose_accelerator(conf),
         devices=settings.devices,
         strategy=settings.strategy,
         precision=settings.precision,  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def lightning_trainer(
         num_sanity_val_steps=0,
         limit_val_batches=settings.validation_batches,
         log_every_n_steps=1,
-        logger=tensorboard_logger(folder, resumed_step),
+        logger=build_tensorboard_logger(folder, resumed_step),
         callbacks=callbacks,
         plugins=[SafeCheckpointIO()],
         enable_progress_bar=settings.progress_bar,
@@ -159,7 +159,7 @@ def lightning_trainer(
     )
 
 
-def tensorboard_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
+def build_tensorboard_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
     """Writes to the run's `tensorboard` folder.
 
     Args:

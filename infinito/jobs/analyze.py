@@ -11,11 +11,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from infinito import build, runs
+from infinito.build.trained import open_trained_model
 from infinito.config import RunConf
 from infinito.errors import CheckpointError
 from infinito.jobs.evaluate import data_for
 from infinito.reports.heat_maps import attention_figure
+from infinito.runs import record_config
 from infinito.summary import shown, write_json
 from infinito.trainer.validation_report import probe_attention, probe_statistics
 
@@ -28,7 +29,7 @@ SHOWN = 64
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes attention.json and attention.png in `folder` and prints the table."""
     console = Console()
-    trained = build.trained_model(conf)
+    trained = open_trained_model(conf)
     model = trained.model
     data = data_for(conf, trained)
     blocks = data.blocks(conf.split)  # type: ignore[arg-type]
@@ -37,7 +38,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     layers, weights = probe_statistics(model, inputs), probe_attention(model, inputs[:1, :SHOWN])
     if not (layers and weights):
         raise CheckpointError(f"{trained.source}: this model does not show its attention")
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     write_json(
         folder / "attention.json",
         {

@@ -12,10 +12,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from infinito import build, runs
+from infinito.build.objective import spread_windows
+from infinito.build.trained import open_trained_model
 from infinito.config import LanguagePhiConf, RunConf
 from infinito.jobs.evaluate import data_for
 from infinito.objectives.phi import Calibration, PhiComponents, phi
+from infinito.runs import record_config
 from infinito.summary import print_next, print_table, shown, write_json
 from infinito.tasks.phi_objective import measured_components, weights_of
 from infinito.trainer.checkpoint_io import read_checkpoint, write_checkpoint
@@ -28,10 +30,10 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes calibration.json and a calibrated copy of the checkpoint in `folder`; prints both."""
     console = Console()
     objective = conf.objective if isinstance(conf.objective, LanguagePhiConf) else LanguagePhiConf()
-    trained = build.trained_model(conf)
+    trained = open_trained_model(conf)
     data = data_for(conf, trained)
     with console.status("measuring"):
-        batches = build.spread_windows(data, objective.calibration_windows, conf.data.batch_size)
+        batches = spread_windows(data, objective.calibration_windows, conf.data.batch_size)
         components = measured_components(trained.model, batches)
     raw = phi(components, weights_of(trained.model, objective))
     calibration = Calibration.fitted(raw, (objective.band[0], objective.band[1]))
@@ -43,7 +45,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         **calibration._asdict(),
     }
     spreads = quantiles(components, raw, calibration)
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     write_json(folder / "calibration.json", {**report, "quantiles": spreads})
     place = calibrated_copy(trained, calibration, folder)
     print_spreads(console, spreads)

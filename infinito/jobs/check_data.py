@@ -9,10 +9,16 @@ from typing import Any
 
 from rich.console import Console
 
-from infinito import build, runs
+from infinito.build.preference import (
+    build_pair_tokenizer,
+    build_tokenizer,
+    read_pair_texts,
+    require_pairs,
+)
 from infinito.config import RunConf
 from infinito.data.preferences.checking import findings, overlap
 from infinito.data.preferences.pair_set import TextPairs, read_pairs, tokenize_pairs
+from infinito.runs import record_config
 from infinito.summary import print_table, write_json
 from infinito.trainer.loading import open_trained
 
@@ -21,7 +27,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes data_report.json in `folder` and prints it."""
     console = Console()
     report = examined(conf)
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     write_json(folder / "data_report.json", report)
     for name in ("training", "held_out"):
         print_table(console, f"{name.replace('_', '-')} pairs", rows(report[name]))
@@ -42,11 +48,11 @@ def examined(conf: RunConf) -> dict[str, Any]:
     """The findings of training and held-out pairs, and what they share."""
     texts = texts_of(conf)
     tokenizer = (
-        build.new_tokenizer(conf, texts[0])
+        build_tokenizer(conf, texts[0])
         if conf.checkpoint is None
         else open_trained(conf.checkpoint).tokenizer
     )
-    encode = build.pair_tokenizer(conf, tokenizer)
+    encode = build_pair_tokenizer(conf, tokenizer)
     sets = [tokenize_pairs(each, encode) for each in texts]
     return {
         "training": findings(sets[0], encode),
@@ -59,12 +65,12 @@ def examined(conf: RunConf) -> dict[str, Any]:
 
 def texts_of(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     """Training and held-out pairs; a file of bad rows alone is all training, to be told of."""
-    data = build.pairs_conf(conf)
+    data = require_pairs(conf)
     if data.path is not None and data.held_out_path is None:
         whole = read_pairs(data.path, data.subset, data.max_rows)
         if whole.bad and not whole.pairs:
             return whole, TextPairs(f"{whole.source}, held-out part", [], [])
-    return build.pair_texts(conf)
+    return read_pair_texts(conf)
 
 
 def rows(found: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from torch import Tensor
 
-from infinito import build
+from infinito.build.device import choose_device
+from infinito.build.preference import (
+    build_pair_set,
+    build_pair_tokenizer,
+    build_policy,
+    count_token_ids,
+    read_pair_texts,
+)
+from infinito.build.preference_training import build_preference_training, score_reference
 from infinito.config import RunConf
 from infinito.data.preferences.checking import overlap
 from infinito.data.preferences.pair_set import PairSet
@@ -56,14 +64,14 @@ class Prepared:
     def __init__(self, conf: RunConf, console: Console, start: Path | None = None) -> None:
         self.conf = conf
         with console.status("preparing pairs and policy"):
-            texts = build.pair_texts(conf)
-            self.policy = build.policy(conf, texts[0], start)
+            texts = read_pair_texts(conf)
+            self.policy = build_policy(conf, texts[0], start)
             model = self.policy.model
             if "gguf" in conf.dpo.export:
                 check_gguf(model, self.policy.tokenizer)
-            self.encode = build.pair_tokenizer(conf, self.policy.tokenizer, build.vocab_of(model))
+            self.encode = build_pair_tokenizer(conf, self.policy.tokenizer, count_token_ids(model))
             self.training, self.held_out = (
-                build.pair_set(conf, each, self.encode) for each in texts
+                build_pair_set(conf, each, self.encode) for each in texts
             )
             pairs = [*self.training.pairs, *self.held_out.pairs]
             self.layout: Layout = choose_layout(model, pairs, conf.dpo.layout)
@@ -105,7 +113,7 @@ class Prepared:
 
     def held_out_table(self) -> Tensor:
         """What the policy says of the held-out answers now, (pairs, 2) in nats."""
-        self.policy.model.to(build.torch_device(self.conf))  # type: ignore[arg-type]
+        self.policy.model.to(choose_device(self.conf))  # type: ignore[arg-type]
         return log_prob_table(self.policy.model, self.held_out.pairs, self.layout)
 
     def answers(self) -> list[str]:
@@ -125,12 +133,12 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
         _record_start(folder, prepared)
     with console.status("scoring and answering before training"):
         pairs = prepared.training.pairs, prepared.held_out.pairs
-        reference = build.reference_scores(conf, prepared.policy, prepared.layout, *pairs)
+        reference = score_reference(conf, prepared.policy, prepared.layout, *pairs)
         before = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
         said_before = prepared.answers()
     clock.reference_pairs_computed = reference.computed
     interruption = Interruption()
-    training = build.preference_training(
+    training = build_preference_training(
         conf,
         folder,
         prepared.policy,

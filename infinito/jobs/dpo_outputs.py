@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from infinito import build, runs
+from infinito.build.preference import require_pairs
+from infinito.build.preference_training import PreferenceTraining
 from infinito.config import PretrainedConf, RunConf
 from infinito.config.limits import as_typed
 from infinito.data.hub import names_a_folder
@@ -27,6 +28,7 @@ from infinito.reports.dpo_table import sweep_table
 from infinito.reports.dpo_verdict import Verdict
 from infinito.reports.model_card import model_card
 from infinito.reports.preference_scores import PreferenceScores
+from infinito.runs import quoted
 from infinito.storage import locked, written_whole
 from infinito.summary import print_next, print_table, score_of, shown, write_json
 from infinito.trainer.loading import Trained, export
@@ -57,7 +59,7 @@ class Outcome:
     """All that a report tells of a run; what comes after training is set then."""
 
     prepared: Prepared
-    training: build.PreferenceTraining
+    training: PreferenceTraining
     before: PreferenceScores
     verdict: Verdict | None = None
     after: PreferenceScores | None = None
@@ -272,7 +274,7 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], con
 
 def reading_overrides(conf: RunConf) -> list[str]:
     """How this run reads its pairs, where that is not as conf/data/pairs.yaml has it."""
-    data = build.pairs_conf(conf)
+    data = require_pairs(conf)
     usual = {
         "block_size": 256,
         "truncate": "never",
@@ -282,7 +284,7 @@ def reading_overrides(conf: RunConf) -> list[str]:
     }
     own = {name: getattr(data, name) for name in usual}
     return [
-        f"data.{name}={runs.quoted(value) if isinstance(value, str) else as_typed(value)}"
+        f"data.{name}={quoted(value) if isinstance(value, str) else as_typed(value)}"
         for name, value in own.items()
         if value != usual[name]
     ]

@@ -11,7 +11,11 @@ import time
 import torch
 from rich.console import Console
 
-from infinito import build
+from infinito.build.device import choose_device
+from infinito.build.model import build_language_model
+from infinito.build.objective import build_phi_term
+from infinito.build.text import build_data_module, count_text_units
+from infinito.build.trainer import build_language_module, plan_length
 from infinito.config import RunConf
 from infinito.summary import print_next, print_table
 
@@ -20,15 +24,15 @@ TIMED_STEPS = 3
 
 def estimate(conf: RunConf, console: Console) -> None:
     """Prints what the run is, what it will take, and that nothing was written."""
-    device = build.torch_device(conf)
+    device = choose_device(conf)
     with console.status("preparing text"):
-        data = build.data_module(conf)
+        data = build_data_module(conf)
         tokenizer = data.tokenizer
-        length = build.training_length(conf, len(data.blocks("train")))
-    model = build.language_model(conf, data.vocab_size, tokenizer.eos_token_id)
-    units = build.text_units(conf, data, "valid")
-    phi = build.phi_objective(conf, model, data)
-    task = build.language_model_task(conf, model, tokenizer, length, units, phi)
+        length = plan_length(conf, len(data.blocks("train")))
+    model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
+    units = count_text_units(conf, data, "valid")
+    phi = build_phi_term(conf, model, data)
+    task = build_language_module(conf, model, tokenizer, length, units, phi)
     task.to(device)
     task.train()
     optimizer, _ = task.optimizer_and_schedule()

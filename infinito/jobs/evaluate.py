@@ -10,12 +10,15 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from infinito import build, runs
+from infinito.build.device import choose_autocast_dtype
+from infinito.build.text import build_data_module, count_text_units
+from infinito.build.trained import open_trained_model
 from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.errors import CheckpointError
 from infinito.jobs import rl_evaluation
 from infinito.models.memory_lm import MemoryLMForCausalLM
+from infinito.runs import record_config
 from infinito.summary import print_table, provenance, score_of, write_json
 from infinito.tasks.evaluation import mean_loss
 from infinito.tasks.language_model import loss_report
@@ -27,14 +30,14 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if rl_evaluation.is_schedule(conf.checkpoint):
         return rl_evaluation.run(conf, folder, overrides)
     console = Console()
-    trained = build.trained_model(conf)
+    trained = open_trained_model(conf)
     if isinstance(trained.model, MemoryLMForCausalLM) and conf.model.memory.name != "none":
         memory = trained.model.memory
         memory.settings = replace(memory.settings, evaluation=conf.model.memory.evaluation)
     data = data_for(conf, trained)
-    units = build.text_units(conf, data, conf.split)  # type: ignore[arg-type]
+    units = count_text_units(conf, data, conf.split)  # type: ignore[arg-type]
     batches = watched(data.eval_dataloader(conf.split), console)  # type: ignore[arg-type]
-    nats, tokens = mean_loss(trained.model, batches, build.autocast_dtype(conf))
+    nats, tokens = mean_loss(trained.model, batches, choose_autocast_dtype(conf))
     report = {
         "checkpoint": str(trained.source),
         "step": trained.step,
@@ -46,7 +49,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         "bytes_per_token": units.bytes_per_token,
         "fingerprint": data.fingerprint(conf.split),  # type: ignore[arg-type]
     }
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
     print_table(console, "evaluation", report)
     console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
@@ -71,7 +74,7 @@ def data_for(conf: RunConf, trained: Trained) -> LanguageDataModule:
             f"`data.block_size`={conf.data.block_size} is longer than the {longest} positions of "
             f"{trained.source}: use `data.block_size={longest}`"
         )
-    return build.data_module(conf, trained.tokenizer)
+    return build_data_module(conf, trained.tokenizer)
 
 
 def watched(batches: Iterable[Tensor], console: Console) -> Iterator[Tensor]:

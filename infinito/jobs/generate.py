@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 from transformers import TextStreamer
 
-from infinito import build
+from infinito.build.device import choose_accelerator
+from infinito.build.trained import open_trained_model
 from infinito.config import GenerationConf, RunConf
 from infinito.errors import ConfigError, DataError
 from infinito.jobs import guided
@@ -23,11 +24,11 @@ from infinito.trainer.loading import Trained
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Prints each prompt with its continuation."""
     console = Console(stderr=True, highlight=False)
-    build.accelerator(conf)
+    choose_accelerator(conf)
     if conf.agent is not None:
         guided.run(conf, prompts(conf.generation), encoded, sampling, console)
         return
-    trained = build.trained_model(conf)
+    trained = open_trained_model(conf)
     for number, prompt in enumerate(prompts(conf.generation)):
         torch.manual_seed(child_seed(conf.seed, "generate", number))
         inputs = encoded(prompt, trained, conf.generation)

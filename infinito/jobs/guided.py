@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from infinito import build, runs
-from infinito.build import rl as rl_build
+from infinito.build.rl import describe_schedule
+from infinito.build.trained import open_trained_model
 from infinito.config import GenerationConf, RunConf
 from infinito.errors import CheckpointError
 from infinito.jobs.rl_evaluation import is_schedule, policy_checkpoint
@@ -20,6 +20,7 @@ from infinito.parsing import parse
 from infinito.rl.controls import probabilities
 from infinito.rl.guided_generation import Decide, written
 from infinito.rl.policy_files import load_policy, policy_weights, unbound_policy
+from infinito.runs import folder_of, saved_values
 from infinito.seeding import child_seed
 from infinito.summary import print_table
 from infinito.tasks.rl_scheduler import check_description
@@ -41,7 +42,7 @@ def run(
         sampling: Makes the options of `generate`.
     """
     settings = conf.generation
-    trained = build.trained_model(conf)
+    trained = open_trained_model(conf)
     decide, calibration = opened_agent(str(conf.agent))
     for number, prompt in enumerate(prompts):
         torch.manual_seed(child_seed(conf.seed, "generate", number))
@@ -71,10 +72,10 @@ def opened_agent(agent: str) -> tuple[Decide, Calibration]:
     if not is_schedule(agent):
         raise CheckpointError(f"`agent`={agent} is no run of `task=rl_scheduler`")
     path, checkpoint = policy_checkpoint(Path(agent))
-    folder = runs.folder_of(path)
+    folder = folder_of(path)
     assert folder is not None
-    conf = parse(runs.saved_values(folder), combinations=False)
-    check_description(checkpoint["infinito"], rl_build.description(conf), f"the run {folder}")
+    conf = parse(saved_values(folder), combinations=False)
+    check_description(checkpoint["infinito"], describe_schedule(conf), f"the run {folder}")
     policy = unbound_policy(conf.rl.hidden)
     load_policy(policy, policy_weights(checkpoint), path)
     calibration = Calibration(*read_checkpoint(folder / "start_states.ckpt")["calibration"])

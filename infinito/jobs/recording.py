@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from infinito import build, runs
+from infinito.build.device import choose_accelerator
 from infinito.config import RunConf
 from infinito.console import logged_to
+from infinito.runs import record_config
 
 
 def is_first_process() -> bool:
@@ -36,8 +37,8 @@ def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[
         DeviceError: the device asked for is not there.
     """
     if conf.resume is None and is_first_process():
-        build.accelerator(conf)
-        runs.record_config(folder, asdict(conf), overrides)
+        choose_accelerator(conf)
+        record_config(folder, asdict(conf), overrides)
     with logged_to(folder / "run.log") as log:
         try:
             yield log

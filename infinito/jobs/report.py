@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from infinito import build, runs
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_player, build_ppo
+from infinito.build.rl_ground import load_ground
+from infinito.build.text import build_data_module
 from infinito.config import RunConf
 from infinito.errors import CheckpointError
 from infinito.jobs.rl_evaluation import is_schedule, policy_checkpoint
@@ -25,6 +26,7 @@ from infinito.rl.evaluation import Interval, best_static, table, verdict
 from infinito.rl.observation import ACTIONS
 from infinito.rl.playing import Played
 from infinito.rl.policy_files import load_policy, policy_weights
+from infinito.runs import folder_of, record_config
 from infinito.summary import print_table, write_json
 from infinito.trainer.kept_checkpoints import kept_steps
 
@@ -46,7 +48,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
             f"`checkpoint`={conf.checkpoint} is no run of a schedule, and `task=report` reads "
             "those only. For others, use `task=evaluate` or `task=compare`."
         )
-    source = runs.folder_of(Path(str(conf.checkpoint)))
+    source = folder_of(Path(str(conf.checkpoint)))
     assert source is not None
     done = progress(source, conf.rl.total_timesteps)
     print_table(console, f"progress of {source}", done)
@@ -56,7 +58,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         return
     with console.status(f"playing {conf.rl.episodes} test episodes of {len(files)} checkpoints"):
         baseline, rows, best = checkpoint_rows(conf, source, files)
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     report = {"run": str(source), "progress": done, "baseline": baseline, "checkpoints": rows}
     write_json(folder / "report.json", report)
     show(console, rows, baseline)
@@ -100,10 +102,10 @@ def checkpoint_rows(
 
     The static action is chosen on validation start states; the rows are of test ones.
     """
-    ground = rl_build.ground(conf, build.data_module(conf), source)
-    ppo = rl_build.ppo(conf, ground)
+    ground = load_ground(conf, build_data_module(conf), source)
+    ppo = build_ppo(conf, ground)
     valid, test, train = (
-        rl_build.player(conf, ground, bank, count)
+        build_player(conf, ground, bank, count)
         for bank, count in (
             ("valid", conf.rl.validation_episodes),
             ("test", conf.rl.episodes),

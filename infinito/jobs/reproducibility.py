@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from infinito import runs
 from infinito.config import RunConf
 from infinito.errors import InfinitoError
+from infinito.runs import record_config
 from infinito.summary import print_table, write_json
 from infinito.trainer.checkpoint_io import read_checkpoint
 from infinito.trainer.loading import weights_of
@@ -49,7 +49,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         NotReproducible: the claim does not hold.
     """
     console = Console()
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     traces = []
     for name, seed in (("first", conf.seed), ("second", conf.seed), ("other", conf.seed + 1)):
         with console.status(f"training with seed {seed} in a fresh process ({name})"):

@@ -12,14 +12,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from infinito import build, runs
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_player, build_ppo, describe_schedule
+from infinito.build.rl_ground import Ground, load_ground
+from infinito.build.text import build_data_module
 from infinito.config import RunConf
 from infinito.errors import CheckpointError
 from infinito.rl.controls import CONTROLS, Chooser, agent
 from infinito.rl.evaluation import Interval, best_static, bootstrap, table, verdict
 from infinito.rl.playing import ARRAYS, Played
 from infinito.rl.policy_files import load_policy, policy_weights
+from infinito.runs import folder_of, record_config, saved_values
 from infinito.summary import provenance, write_json
 from infinito.tasks.rl_scheduler import check_description
 from infinito.trainer.checkpoint_io import read_checkpoint
@@ -29,8 +31,8 @@ POLICIES = ("agent", "agent, sampled")
 
 def is_schedule(checkpoint: str | None) -> bool:
     """Whether a path names a run of `task=rl_scheduler` or a checkpoint of one."""
-    folder = runs.folder_of(Path(str(checkpoint)))
-    return folder is not None and runs.saved_values(folder).get("task") == "rl_scheduler"
+    folder = folder_of(Path(str(checkpoint)))
+    return folder is not None and saved_values(folder).get("task") == "rl_scheduler"
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
@@ -41,10 +43,10 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     with console.status("preparing the environments"):
         ground, choosers, source, timesteps = opened(conf)
     with console.status("playing the static actions from validation start states"):
-        play = rl_build.player(conf, ground, "valid", conf.rl.validation_episodes)
+        play = build_player(conf, ground, "valid", conf.rl.validation_episodes)
         statics = {name: play(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
     baseline = best_static(statics)
-    play = rl_build.player(conf, ground, "test", conf.rl.episodes)
+    play = build_player(conf, ground, "test", conf.rl.episodes)
     played = {}
     for name, choose in {**choosers, **CONTROLS}.items():
         with console.status(f"playing {conf.rl.episodes} test episodes: {name}"):
@@ -59,7 +61,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     }
     excess = report["policies"][0]["excess"]
     report["verdict"] = verdict(excess, baseline)
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
     save_episodes(folder / "episodes.npz", played)
     show(console, report)
@@ -67,18 +69,18 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     return float(excess["mean"])
 
 
-def opened(conf: RunConf) -> tuple[rl_build.Ground, dict[str, Chooser], Path, int]:
+def opened(conf: RunConf) -> tuple[Ground, dict[str, Chooser], Path, int]:
     """The ground of the run that `checkpoint` names, its policy in both forms, file and steps.
 
     Raises:
         CheckpointError: the policy is missing, or was trained for something else.
     """
     source, checkpoint = policy_checkpoint(Path(str(conf.checkpoint)))
-    check_description(checkpoint["infinito"], rl_build.description(conf), "this evaluation")
-    folder = runs.folder_of(source)
+    check_description(checkpoint["infinito"], describe_schedule(conf), "this evaluation")
+    folder = folder_of(source)
     assert folder is not None
-    ground = rl_build.ground(conf, build.data_module(conf), folder)
-    ppo = rl_build.ppo(conf, ground)
+    ground = load_ground(conf, build_data_module(conf), folder)
+    ppo = build_ppo(conf, ground)
     load_policy(ppo.policy, policy_weights(checkpoint), source)
     choosers = {name: agent(ppo.policy, sampled=name != POLICIES[0]) for name in POLICIES}
     return ground, choosers, source, int(checkpoint["ppo"]["num_timesteps"])
@@ -99,11 +101,9 @@ def policy_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
     return path, checkpoint
 
 
-def null_check(
-    conf: RunConf, ground: rl_build.Ground, choosers: dict[str, Chooser]
-) -> dict[str, Any]:
+def null_check(conf: RunConf, ground: Ground, choosers: dict[str, Chooser]) -> dict[str, Any]:
     """Policy less random where no step changes a model: an interval that must contain 0."""
-    play = rl_build.player(conf, ground, "test", conf.rl.episodes, null=True)
+    play = build_player(conf, ground, "test", conf.rl.episodes, null=True)
     agent, random = play(choosers[POLICIES[0]]), play(CONTROLS["random"])
     interval = bootstrap(agent.returns - random.returns, agent.starts)
     return {**vars(interval), "contains_zero": interval.low <= 0 <= interval.high}

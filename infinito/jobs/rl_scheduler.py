@@ -14,14 +14,16 @@ from lightning import Callback
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from infinito import build, runs
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_ppo, build_ppo_module, build_ppo_trainer, count_rollouts
+from infinito.build.rl_ground import Ground, load_ground
+from infinito.build.text import build_data_module
 from infinito.config import RunConf
 from infinito.errors import ResumeError
 from infinito.jobs.recording import recorded, use_threads
 from infinito.jobs.train import data_record
 from infinito.rl.policy_files import exported, imported
 from infinito.rl.stepping import SteppedPPO
+from infinito.runs import difference, saved_values
 from infinito.storage import locked, written_whole
 from infinito.summary import print_next, print_table, provenance, score_of, write_json
 from infinito.tasks.rl_scheduler import RlSchedulerTask, Ticks
@@ -52,23 +54,23 @@ def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
     last = read_checkpoint(path) if conf.resume is not None else None
     done = _checked_continuation(conf, folder, last, log) if last else 0
     with console.status("preparing text, base model and start states"):
-        data = build.data_module(conf)
-        ground = rl_build.ground(conf, data, folder)
-    agent = rl_build.ppo(conf, ground)
+        data = build_data_module(conf)
+        ground = load_ground(conf, data, folder)
+    agent = build_ppo(conf, ground)
     if conf.rl.policy_zip is not None and last is None:
         imported(agent, Path(conf.rl.policy_zip), conf.rl.allow_pickle)
-    task = rl_build.rl_task(conf, ground, agent)
+    task = build_ppo_module(conf, ground, agent)
     print_table(console, f"{conf.name}  →  {folder}", headline(conf, ground, done))
     if last is None:
         write_json(folder / "provenance.json", provenance(data_record(data)))
     interruption = Interruption()
     lines: list[Callback] = [RolloutLines(console)] if conf.trainer.progress_bar else []
-    trainer = rl_build.rl_trainer(conf, folder, interruption, lines, done or None)
-    total = rl_build.rollouts(conf, conf.rl.total_timesteps)
+    trainer = build_ppo_trainer(conf, folder, interruption, lines, done or None)
+    total = count_rollouts(conf, conf.rl.total_timesteps)
     with interruption.listening():
         trainer.fit(
             task,
-            train_dataloaders=Ticks(total, rl_build.rollouts(conf, done)),
+            train_dataloaders=Ticks(total, count_rollouts(conf, done)),
             val_dataloaders=Ticks(1),
             ckpt_path=path if last else None,
             weights_only=True,
@@ -80,14 +82,14 @@ def _estimate(conf: RunConf, console: Console) -> None:
     """Builds everything from a bank that is made in a moment, plays a rollout, tells the time."""
     brief = replace(conf, rl=replace(conf.rl, base_steps=8, lead_steps=8, start_states=2))
     with tempfile.TemporaryDirectory() as folder:
-        ground = rl_build.ground(brief, build.data_module(conf), Path(folder))
-    agent = rl_build.ppo(brief, ground)
+        ground = load_ground(brief, build_data_module(conf), Path(folder))
+    agent = build_ppo(brief, ground)
     stepped = SteppedPPO(agent, conf.rl.total_timesteps)
     stepped.begin()
     began = time.perf_counter()
     stepped.rollout()
     took_s = time.perf_counter() - began
-    rollouts = rl_build.rollouts(conf, conf.rl.total_timesteps)
+    rollouts = count_rollouts(conf, conf.rl.total_timesteps)
     print_table(
         console,
         f"{conf.name}: dry run, nothing is written",
@@ -107,13 +109,13 @@ def _checked_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log
         ResumeError: more steps are done than the whole training is to have.
     """
     done = int(last["ppo"]["num_timesteps"])
-    if rl_build.rollouts(conf, conf.rl.total_timesteps) < rl_build.rollouts(conf, done):
+    if count_rollouts(conf, conf.rl.total_timesteps) < count_rollouts(conf, done):
         raise ResumeError(
             f"`rl.total_timesteps`={conf.rl.total_timesteps} is below the {done} steps that "
             f"{folder} has done, e.g. `rl.total_timesteps={done + 10_000}`"
         )
     values = {**asdict(conf), "resume": None, "dry_run": False}
-    changes = list(runs.difference(runs.saved_values(folder), values))
+    changes = list(difference(saved_values(folder), values))
     for key, old, new in changes:
         log.info("from step %d on: %s=%s (was %s)", done, key, new, old)
     if changes:
@@ -161,7 +163,7 @@ def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
     }
 
 
-def headline(conf: RunConf, ground: rl_build.Ground, done: int) -> dict[str, Any]:
+def headline(conf: RunConf, ground: Ground, done: int) -> dict[str, Any]:
     """What a run is, for the top of its output."""
     rl, bank = conf.rl, ground.banks["train"]
     return {

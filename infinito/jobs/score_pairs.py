@@ -13,7 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from infinito import build, runs
+from infinito.build.device import choose_device
+from infinito.build.preference import (
+    build_pair_set,
+    build_pair_tokenizer,
+    count_token_ids,
+    require_pairs,
+)
 from infinito.config import RunConf
 from infinito.data.preferences.bundled import HELD_OUT
 from infinito.data.preferences.pair import TokenizedPair
@@ -31,6 +37,7 @@ from infinito.reports.preference_scores import (
     length_baselines,
     reward_length_correlation,
 )
+from infinito.runs import record_config
 from infinito.summary import print_table, write_json
 from infinito.trainer.loading import Trained, open_trained
 
@@ -38,7 +45,7 @@ from infinito.trainer.loading import Trained, open_trained
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Writes pair_scores.json in `folder`, prints it, and returns the accuracy."""
     console = Console()
-    device = build.torch_device(conf)
+    device = choose_device(conf)
     policy = open_trained(str(conf.checkpoint)).to(device)
     reference = None
     if conf.dpo.reference_checkpoint is not None:
@@ -55,7 +62,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         **report_of(scores, conf.dpo.beta, has_reference=reference is not None),
         "pairs": per_pair(pairs.pairs, scores, conf.dpo.beta),
     }
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     write_json(folder / "pair_scores.json", report)
     print_scores(console, report, has_reference=reference is not None)
     console.print(f"\nwritten to {folder / 'pair_scores.json'}", highlight=False, soft_wrap=True)
@@ -64,11 +71,11 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 
 def scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
     """All pairs of `data.path`, or the held-out ones that ship with infinito."""
-    data = build.pairs_conf(conf)
+    data = require_pairs(conf)
     path = str(HELD_OUT) if data.path is None else data.path
     texts = read_pairs(path, data.subset, data.max_rows)
-    tokenizer = build.pair_tokenizer(conf, policy.tokenizer, build.vocab_of(policy.model))
-    return build.pair_set(conf, texts, tokenizer)
+    tokenizer = build_pair_tokenizer(conf, policy.tokenizer, count_token_ids(policy.model))
+    return build_pair_set(conf, texts, tokenizer)
 
 
 def scores_of(

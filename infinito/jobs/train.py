@@ -13,8 +13,18 @@ import torch
 from rich.console import Console
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from infinito import build
 from infinito.attention import explain
+from infinito.build.device import choose_autocast_dtype, choose_device
+from infinito.build.model import build_language_model
+from infinito.build.objective import build_phi_term
+from infinito.build.text import build_data_module, count_text_units
+from infinito.build.trainer import (
+    Length,
+    Training,
+    build_language_module,
+    build_training,
+    plan_length,
+)
 from infinito.config import OWN, AttentionConf, LanguagePhiConf, RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.markov import MarkovSource
@@ -50,19 +60,19 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     last = read_checkpoint(folder / "checkpoints/last.ckpt") if conf.resume is not None else None
     with console.status("preparing text"):
-        data = build.data_module(conf)
+        data = build_data_module(conf)
         tokenizer = data.tokenizer
-        length = build.training_length(conf, len(data.blocks("train")))
-        units = build.text_units(conf, data, "valid")
-    model = build.language_model(conf, data.vocab_size, tokenizer.eos_token_id)
+        length = plan_length(conf, len(data.blocks("train")))
+        units = count_text_units(conf, data, "valid")
+    model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
     if conf.checkpoint is not None:
         start_from(model, tokenizer, conf.checkpoint)
     if last is not None:
         take_calibration(model, last)
-    phi = build.phi_objective(conf, model, data)
+    phi = build_phi_term(conf, model, data)
     if conf.trainer.compile:
         model.compile()
-    task = build.language_model_task(conf, model, tokenizer, length, units, phi)
+    task = build_language_module(conf, model, tokenizer, length, units, phi)
     log.info(attention_choice(conf, model))
     print_table(console, f"{conf.name}  →  {folder}", headline(conf, data, model, length))
     if conf.resume is None and is_first_process():
@@ -73,7 +83,7 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
         if last
         else 0
     )
-    training = build.training(
+    training = build_training(
         conf,
         folder,
         length,
@@ -100,7 +110,7 @@ def _finish(
     folder: Path,
     console: Console,
     data: LanguageDataModule,
-    training: build.Training,
+    training: Training,
 ) -> float:
     """Writes summary, hyper-parameters and the Hugging Face folder; prints the results."""
     summary = summarize(conf, folder, data, training)
@@ -136,14 +146,14 @@ def summarize(
     conf: RunConf,
     folder: Path,
     data: LanguageDataModule,
-    training: build.Training,
+    training: Training,
 ) -> dict[str, Any]:
     """The results of a run: those of its best checkpoint, as they were when it was saved."""
     best, last = (read_checkpoint(folder / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
     best_loss = best["callbacks"][Milestones.KEY]["best_score"]
     return {
         "run": str(folder),
-        **loss_report(best_loss, build.text_units(conf, data, "valid"), "val"),
+        **loss_report(best_loss, count_text_units(conf, data, "valid"), "val"),
         **known_floor(data),
         **phi_report(best, last),
         "best_step": best["global_step"],
@@ -191,9 +201,7 @@ def take_calibration(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None
         model.config.phi_calibration = calibration
 
 
-def headline(
-    conf: RunConf, data: LanguageDataModule, model: Any, length: build.Length
-) -> dict[str, Any]:
+def headline(conf: RunConf, data: LanguageDataModule, model: Any, length: Length) -> dict[str, Any]:
     """What a run is, for the top of its output."""
     train, valid = data.split_meta("train"), data.split_meta("valid")
     counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
@@ -242,9 +250,9 @@ def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
 def attention_choice(conf: RunConf, model: PreTrainedModel) -> str:
     """Which attention backend serves a training step, and why."""
     model = inside_memory(model)
-    device = build.torch_device(conf).type
+    device = choose_device(conf).type
     double = conf.trainer.precision == "64-true"
-    dtype = torch.float64 if double else build.autocast_dtype(conf) or model.dtype
+    dtype = torch.float64 if double else choose_autocast_dtype(conf) or model.dtype
     sizes = (conf.data.batch_size, conf.data.block_size, device, dtype)
     if isinstance(model.config, DistanceLMConfig):
         return explain(model.config.attention_request(*sizes), conf.attention.backend)

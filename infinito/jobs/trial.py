@@ -20,10 +20,14 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from infinito import build, runs
+from infinito.build.device import choose_accelerator
+from infinito.build.model import build_language_model
+from infinito.build.text import build_data_module, count_text_units
+from infinito.build.trainer import Length, build_language_module, plan_length
 from infinito.config import RunConf
 from infinito.console import logged_to
 from infinito.data.datamodule import LanguageDataModule
+from infinito.runs import record_config
 from infinito.summary import score_of, write_json
 from infinito.tasks.language_model import LanguageModelTask, loss_report
 from infinito.trainer.interruption import Interrupted
@@ -41,7 +45,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[f
         Interrupted: SIGTERM asked it to stop.
         InfinitoError: anything that the user can mend.
     """
-    runs.record_config(folder, asdict(conf), overrides)
+    record_config(folder, asdict(conf), overrides)
     if conf.trainer.threads is not None:
         torch.set_num_threads(conf.trainer.threads)
     try:
@@ -58,11 +62,11 @@ def trained(conf: RunConf, folder: Path) -> dict[str, Any]:
     """The figures of a training, on the validation split after its last step."""
     started_s = time.perf_counter()
     data = reused_data(conf)
-    length = build.training_length(conf, len(data.blocks("train")))
+    length = plan_length(conf, len(data.blocks("train")))
     data.total_batches = length.batches
-    model = build.language_model(conf, data.vocab_size, data.tokenizer.eos_token_id)
-    units = build.text_units(conf, data, "valid")
-    task = build.language_model_task(conf, model, data.tokenizer, length, units)
+    model = build_language_model(conf, data.vocab_size, data.tokenizer.eos_token_id)
+    units = count_text_units(conf, data, "valid")
+    task = build_language_module(conf, model, data.tokenizer, length, units)
     clock = StepClock()
     callbacks: list[Callback] = [clock]
     if conf.trainer.stop_bad is not None:
@@ -138,11 +142,11 @@ class StepClock(Callback):
         self.last_loss = float(pl_module.last_loss)  # type: ignore[arg-type]
 
 
-def light_trainer(conf: RunConf, length: build.Length, callbacks: list[Callback]) -> Trainer:
+def light_trainer(conf: RunConf, length: Length, callbacks: list[Callback]) -> Trainer:
     """A trainer that writes nothing."""
     trainer = conf.trainer
     return Trainer(
-        accelerator=build.accelerator(conf),
+        accelerator=choose_accelerator(conf),
         devices=trainer.devices,
         strategy=trainer.strategy,
         precision=trainer.precision,  # type: ignore[arg-type]
@@ -173,7 +177,7 @@ def attention_figures(task: LanguageModelTask, data: LanguageDataModule) -> dict
 
 def reused_data(conf: RunConf) -> LanguageDataModule:
     """The data of a run, text and tokens shared with earlier runs of this process."""
-    fresh = build.data_module(conf)
+    fresh = build_data_module(conf)
     same = replace(conf.data, batch_size=1, eval_batch_size=None, workers=0)
     data = copy.copy(_read(_Same(replace(conf, data=same))))
     for name in ("batch_size", "eval_batch_size", "seed", "workers"):
@@ -197,7 +201,7 @@ class _Same:
 
 @lru_cache(maxsize=4)
 def _read(same: _Same) -> LanguageDataModule:
-    data = build.data_module(same.conf)
+    data = build_data_module(same.conf)
     for split in ("train", "valid"):
         data.split_meta(split)
     return data

@@ -16,9 +16,9 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-from infinito import build
 from infinito import run as program
 from infinito.build.preference import Policy
+from infinito.build.preference_training import score_reference
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.data.tokenizers.bpe import BpeTokenizer
@@ -352,7 +352,7 @@ def test_adapters_trained_before_belong_to_the_reference(small: Callable[..., Ru
         )
         policy = Policy(model, None, "y", is_new=False)  # type: ignore[arg-type]
         layout = Layout("shared", "fused")
-        found[reference] = build.reference_scores(run, policy, layout, pairs, pairs).held_out
+        found[reference] = score_reference(run, policy, layout, pairs, pairs).held_out
     asked = CopyReference(model)(arrange(pairs, "shared")).view(2, -1).T
     for reference in ("copy", "precomputed"):
         torch.testing.assert_close(found[reference], asked, rtol=0, atol=1e-5)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infinito import build
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_episodes
+from infinito.build.rl_ground import Ground, load_ground
+from infinito.build.text import build_data_module
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.paths import conf_dir
@@ -63,19 +64,17 @@ def rl_configured(
 @pytest.fixture(scope="session")
 def ground(
     rl_configured: Callable[..., RunConf], tmp_path_factory: pytest.TempPathFactory
-) -> rl_build.Ground:
+) -> Ground:
     """Text, base model and banks of the tiny schedule."""
     run = rl_configured()
-    return rl_build.ground(run, build.data_module(run), tmp_path_factory.mktemp("ground"))
+    return load_ground(run, build_data_module(run), tmp_path_factory.mktemp("ground"))
 
 
 @pytest.fixture
-def new_episodes(
-    rl_configured: Callable[..., RunConf], ground: rl_build.Ground
-) -> Callable[..., Episodes]:
+def new_episodes(rl_configured: Callable[..., RunConf], ground: Ground) -> Callable[..., Episodes]:
     """Makes environments on the tiny ground."""
 
     def make(count: int, *overrides: str, null: bool = False, seed: int = 0) -> Episodes:
-        return rl_build.episodes(rl_configured(*overrides), ground, "train", count, seed, null)
+        return build_episodes(rl_configured(*overrides), ground, "train", count, seed, null)
 
     return make

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_player
+from infinito.build.rl_ground import Ground
 from infinito.config import RunConf
 from infinito.rl.controls import CONTROLS, PHI, TEXT
 from infinito.rl.episodes import Episodes
@@ -15,8 +16,8 @@ from infinito.rl.evaluation import table
 Make = Callable[..., RunConf]
 
 
-def test_every_policy_meets_the_same_episodes(rl_configured: Make, ground: rl_build.Ground) -> None:
-    play = rl_build.player(rl_configured(), ground, "test", 6)
+def test_every_policy_meets_the_same_episodes(rl_configured: Make, ground: Ground) -> None:
+    play = build_player(rl_configured(), ground, "test", 6)
     played = {name: play(choose) for name, choose in CONTROLS.items()}
     first = played["static TEXT"]
     assert all(np.array_equal(each.starts, first.starts) for each in played.values())
@@ -28,11 +29,9 @@ def test_every_policy_meets_the_same_episodes(rl_configured: Make, ground: rl_bu
     assert row["actions"] == {"TEXT": 1.0, "PHI": 0.0, "MIXED": 0.0}
 
 
-def test_how_many_run_side_by_side_changes_nothing(
-    rl_configured: Make, ground: rl_build.Ground
-) -> None:
+def test_how_many_run_side_by_side_changes_nothing(rl_configured: Make, ground: Ground) -> None:
     few, many = (
-        rl_build.player(rl_configured(f"rl.envs={envs}"), ground, "test", 5)(CONTROLS["random"])
+        build_player(rl_configured(f"rl.envs={envs}"), ground, "test", 5)(CONTROLS["random"])
         for envs in (2, 5)
     )
     assert np.array_equal(few.actions, many.actions)
@@ -49,10 +48,8 @@ def test_the_band_heuristic_and_alternation(new_episodes: Callable[..., Episodes
     assert CONTROLS["alternating"](episodes).tolist() == [1, 1]
 
 
-def test_in_the_null_environment_nobody_beats_random(
-    rl_configured: Make, ground: rl_build.Ground
-) -> None:
-    play = rl_build.player(rl_configured(), ground, "test", 6, null=True)
+def test_in_the_null_environment_nobody_beats_random(rl_configured: Make, ground: Ground) -> None:
+    play = build_player(rl_configured(), ground, "test", 6, null=True)
     random = play(CONTROLS["random"]).returns
     for choose in CONTROLS.values():
         assert np.array_equal(play(choose).returns, random)

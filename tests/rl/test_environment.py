@@ -12,7 +12,8 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_episodes
+from infinito.build.rl_ground import Ground
 from infinito.config import RunConf
 from infinito.errors import NonFiniteError
 from infinito.rl.controls import MIXED, PHI, TEXT
@@ -157,7 +158,7 @@ def test_a_saved_state_goes_on_with_the_same_bits(new_episodes: Make) -> None:
 
 
 def test_dropout_is_the_same_for_paired_episodes(
-    rl_configured: Callable[..., RunConf], ground: rl_build.Ground
+    rl_configured: Callable[..., RunConf], ground: Ground
 ) -> None:
     """Whatever a policy has drawn before, the same actions give the same weights."""
     model = copy.deepcopy(ground.model)
@@ -167,7 +168,7 @@ def test_dropout_is_the_same_for_paired_episodes(
     dropping = dataclasses.replace(ground, model=model)
     weights = []
     for seed in (0, 1):
-        episodes = rl_build.episodes(rl_configured(), dropping, "train", 2, 5)
+        episodes = build_episodes(rl_configured(), dropping, "train", 2, 5)
         episodes.restart(np.ones(2, dtype=bool))
         torch.manual_seed(seed)
         drawn = torch.get_rng_state()
@@ -175,7 +176,7 @@ def test_dropout_is_the_same_for_paired_episodes(
         assert torch.equal(torch.get_rng_state(), drawn)
         weights.append(episodes.learners.weights.detach().clone())
     assert torch.equal(*weights)
-    plain = rl_build.episodes(rl_configured(), ground, "train", 2, 5)
+    plain = build_episodes(rl_configured(), ground, "train", 2, 5)
     plain.restart(np.ones(2, dtype=bool))
     plain.step(np.array([0, 2]))
     assert not torch.equal(plain.learners.weights, weights[0])

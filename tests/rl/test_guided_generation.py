@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from infinito import run as program
-from infinito.build import rl as rl_build
+from infinito.build.rl_ground import Ground
 from infinito.composition import check
 from infinito.config import MemoryConf, RunConf
 from infinito.errors import CheckpointError
@@ -31,7 +31,7 @@ from infinito.rl.metrics import Metrics
 OPTIONS = {"do_sample": False, "max_new_tokens": 10, "pad_token_id": 0}
 
 
-def test_greedy_text_is_that_of_generate_whatever_the_pieces(ground: rl_build.Ground) -> None:
+def test_greedy_text_is_that_of_generate_whatever_the_pieces(ground: Ground) -> None:
     prompt = ground.text.probe[:1, :9]
     expected = ground.model.generate(input_ids=prompt, **OPTIONS)  # type: ignore[operator]
     for every in (1, 4, 10):
@@ -41,7 +41,7 @@ def test_greedy_text_is_that_of_generate_whatever_the_pieces(ground: rl_build.Gr
         assert text.report()["actions"] == {"TEXT": 0.0, "PHI": 0.0, "MIXED": 1.0}
 
 
-def test_before_there_is_a_phi_text_is_taken(ground: rl_build.Ground) -> None:
+def test_before_there_is_a_phi_text_is_taken(ground: Ground) -> None:
     prompt = ground.text.probe[:1, :3]
     text = written(ground.model, prompt, lambda _: 1, Calibration(), OPTIONS, 3, 12)
     assert text.actions == [0, 0, 1, 1]
@@ -49,7 +49,7 @@ def test_before_there_is_a_phi_text_is_taken(ground: rl_build.Ground) -> None:
 
 
 def test_the_end_of_the_document_on_the_last_place_of_a_piece_ends_the_text(
-    ground: rl_build.Ground,
+    ground: Ground,
 ) -> None:
     prompt = ground.text.probe[:1, :9]
     plain = ground.model.generate(input_ids=prompt, **OPTIONS)  # type: ignore[operator]
@@ -72,7 +72,7 @@ def test_the_clock_runs_as_that_of_an_episode() -> None:
     assert seen == [0.0, 0.2, 0.0, 0.2]
 
 
-def test_what_is_observed_is_the_models_loss(ground: rl_build.Ground) -> None:
+def test_what_is_observed_is_the_models_loss(ground: Ground) -> None:
     ids = ground.text.probe[:1]
     metrics = measured(ground.model.eval(), ids, Calibration())
     expected = ground.model(input_ids=ids, labels=ids).loss.detach()
@@ -80,7 +80,7 @@ def test_what_is_observed_is_the_models_loss(ground: rl_build.Ground) -> None:
     assert metrics.memory_use[0] == 0
 
 
-def test_a_gate_is_lifted_for_the_block_only(ground: rl_build.Ground) -> None:
+def test_a_gate_is_lifted_for_the_block_only(ground: Ground) -> None:
     model = with_memory(ground.model, MemoryConf(name="integration"))
     gate = dict(model.named_parameters())["memory.gate_bias"]
     with lifted_gate(model, 5.0):

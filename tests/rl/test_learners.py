@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from infinito import build
-from infinito.build import rl as rl_build
+from infinito.build.model import build_language_model
+from infinito.build.rl_ground import Ground
 from infinito.config import MemoryConf, RunConf
 from infinito.models.memory_lm import with_memory
 from infinito.models.observation import observed
@@ -23,7 +23,7 @@ SGD = InnerTraining(lr=0.05, phi_sequences=2)
 
 
 @pytest.fixture
-def windows(ground: rl_build.Ground) -> Tensor:
+def windows(ground: Ground) -> Tensor:
     return ground.text.drawn([(0, index) for index in range(3)], 2, 2)
 
 
@@ -36,9 +36,7 @@ def trained(
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_one_pass_equals_one_by_one(
-    ground: rl_build.Ground, windows: Tensor, optimizer: str
-) -> None:
+def test_one_pass_equals_one_by_one(ground: Ground, windows: Tensor, optimizer: str) -> None:
     settings = replace(SGD, optimizer=optimizer, lr=0.01)
     together = Learners(ground.model, 3, settings)
     alone = Learners(ground.model, 3, replace(settings, vectorised=False))
@@ -53,11 +51,11 @@ def test_one_pass_equals_one_by_one(
 
 
 def test_a_step_is_that_of_torch(
-    ground: rl_build.Ground, windows: Tensor, rl_configured: Callable[..., RunConf]
+    ground: Ground, windows: Tensor, rl_configured: Callable[..., RunConf]
 ) -> None:
     """Against torch's SGD and clipping, and Φ as training of language models takes it."""
     run = rl_configured()
-    model = build.language_model(run, ground.model.config.vocab_size, None)
+    model = build_language_model(run, ground.model.config.vocab_size, None)
     model.load_state_dict(ground.model.state_dict())
     calibration = Calibration(2.0, -8.0)
     learners = Learners(ground.model, 1, SGD, calibration)
@@ -77,14 +75,14 @@ def test_a_step_is_that_of_torch(
         torch.testing.assert_close(value, expected[name].detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_inside_the_band_phi_has_no_gradient(ground: rl_build.Ground, windows: Tensor) -> None:
+def test_inside_the_band_phi_has_no_gradient(ground: Ground, windows: Tensor) -> None:
     inside = Learners(ground.model, 3, SGD, Calibration(0.0, 4.5))
     before = inside.weights.detach().clone()
     trained(inside, windows, text=0.0, phi_weight=1.0)
     assert torch.equal(inside.weights, before)
 
 
-def test_models_do_not_touch_each_other(ground: rl_build.Ground, windows: Tensor) -> None:
+def test_models_do_not_touch_each_other(ground: Ground, windows: Tensor) -> None:
     learners = Learners(ground.model, 3, SGD)
     other = windows.clone()
     other[:, 1] = windows[:, 0]
@@ -96,14 +94,14 @@ def test_models_do_not_touch_each_other(ground: rl_build.Ground, windows: Tensor
     assert not torch.equal(learners.weights[1], again.weights[1])
 
 
-def test_a_rate_of_zero_changes_nothing(ground: rl_build.Ground, windows: Tensor) -> None:
+def test_a_rate_of_zero_changes_nothing(ground: Ground, windows: Tensor) -> None:
     learners = Learners(ground.model, 3, replace(SGD, lr=0.0))
     before = learners.weights.detach().clone()
     trained(learners, windows)
     assert torch.equal(learners.weights, before)
 
 
-def test_measuring_changes_nothing(ground: rl_build.Ground) -> None:
+def test_measuring_changes_nothing(ground: Ground) -> None:
     learners = Learners(ground.model, 2, SGD)
     before, generator = learners.weights.detach().clone(), torch.get_rng_state()
     learners.measure(ground.text.probe)
@@ -112,7 +110,7 @@ def test_measuring_changes_nothing(ground: rl_build.Ground) -> None:
 
 
 def test_put_and_taken_restore_a_state_with_a_fresh_optimizer(
-    ground: rl_build.Ground, windows: Tensor
+    ground: Ground, windows: Tensor
 ) -> None:
     learners = Learners(ground.model, 3, replace(SGD, optimizer="adam"))
     start = learners.taken(1)
@@ -124,7 +122,7 @@ def test_put_and_taken_restore_a_state_with_a_fresh_optimizer(
     assert learners.first_moments[0].any()
 
 
-def test_a_memory_is_written_and_its_use_is_seen(ground: rl_build.Ground, windows: Tensor) -> None:
+def test_a_memory_is_written_and_its_use_is_seen(ground: Ground, windows: Tensor) -> None:
     """One by one, for a memory that is written into cannot be vectorised."""
     settings = replace(SGD, vectorised=False)
     model = with_memory(ground.model, MemoryConf(name="integration", slots=8, segment=8, top_k=2))
@@ -136,7 +134,7 @@ def test_a_memory_is_written_and_its_use_is_seen(ground: rl_build.Ground, window
     assert (learners.measure(ground.text.probe).memory_use == use).all()
 
 
-def test_a_saved_state_goes_on_with_the_same_bits(ground: rl_build.Ground, windows: Tensor) -> None:
+def test_a_saved_state_goes_on_with_the_same_bits(ground: Ground, windows: Tensor) -> None:
     whole, stopped = (Learners(ground.model, 3, SGD) for _ in range(2))
     trained(whole, windows)
     trained(stopped, windows[:1])

@@ -10,7 +10,8 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_ppo
+from infinito.build.rl_ground import Ground
 from infinito.config import RunConf
 from infinito.rl.stepping import SteppedPPO
 
@@ -32,17 +33,15 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
         assert torch.equal(value, other[name]), name
 
 
-def stepped(conf: RunConf, ground: rl_build.Ground) -> SteppedPPO:
-    return SteppedPPO(rl_build.ppo(conf, ground), conf.rl.total_timesteps)
+def stepped(conf: RunConf, ground: Ground) -> SteppedPPO:
+    return SteppedPPO(build_ppo(conf, ground), conf.rl.total_timesteps)
 
 
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
-def test_stepping_is_bit_equal_to_learn(
-    rl_configured: Make, ground: rl_build.Ground, schedule: str
-) -> None:
+def test_stepping_is_bit_equal_to_learn(rl_configured: Make, ground: Ground, schedule: str) -> None:
     run = rl_configured(f"rl.schedule={schedule}")
-    reference = rl_build.ppo(run, ground)
+    reference = build_ppo(run, ground)
     reference.learn(run.rl.total_timesteps)
     training = stepped(run, ground)
     training.begin()
@@ -52,9 +51,7 @@ def test_stepping_is_bit_equal_to_learn(
     assert_same(bits(reference), bits(training.ppo))
 
 
-def test_the_rate_falls_over_the_whole_training(
-    rl_configured: Make, ground: rl_build.Ground
-) -> None:
+def test_the_rate_falls_over_the_whole_training(rl_configured: Make, ground: Ground) -> None:
     """After 15, 30 and 45 of 45 steps: ⅔, ⅓ and 0 of the rate."""
     training = stepped(rl_configured("rl.schedule=linear", "rl.learning_rate=0.003"), ground)
     training.begin()
@@ -62,9 +59,7 @@ def test_the_rate_falls_over_the_whole_training(
     assert rates == pytest.approx([0.002, 0.001, 0.0], abs=1e-9)
 
 
-def test_a_saved_state_goes_on_with_the_same_bits(
-    rl_configured: Make, ground: rl_build.Ground
-) -> None:
+def test_a_saved_state_goes_on_with_the_same_bits(rl_configured: Make, ground: Ground) -> None:
     run = rl_configured()
     whole = stepped(run, ground)
     whole.begin()
@@ -87,7 +82,7 @@ def test_a_saved_state_goes_on_with_the_same_bits(
     assert_same(bits(whole.ppo), bits(resumed.ppo))
 
 
-def test_a_rollout_reports_everything(rl_configured: Make, ground: rl_build.Ground) -> None:
+def test_a_rollout_reports_everything(rl_configured: Make, ground: Ground) -> None:
     training = stepped(rl_configured(), ground)
     training.ppo.gamma = 0.0  # else PPO adds what it expects beyond the end of an episode
     training.begin()
@@ -103,7 +98,7 @@ def test_a_rollout_reports_everything(rl_configured: Make, ground: rl_build.Grou
 
 
 def test_the_share_of_an_action_that_is_never_taken_is_0(
-    rl_configured: Make, ground: rl_build.Ground
+    rl_configured: Make, ground: Ground
 ) -> None:
     training = stepped(rl_configured(), ground)
     training.begin()

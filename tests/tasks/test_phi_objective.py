@@ -14,6 +14,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from infinito import run as program
+from infinito.build.model import build_language_model
+from infinito.build.objective import build_phi_term, spread_windows
+from infinito.build.text import build_data_module
 from infinito.config import LanguagePhiConf, MemoryConf, RunConf
 from infinito.errors import ConfigError, NonFiniteError
 from infinito.models.distance_lm_config import DistanceLMConfig
@@ -164,14 +167,16 @@ def test_a_run_leaves_its_calibration_and_its_figures(trained: Callable[..., Pat
 
 def test_a_start_model_is_calibrated_on_its_own_text(configured: Callable[..., RunConf]) -> None:
     """Of its windows 2.5 % lie below 3 and 2.5 % above 6."""
-    from infinito import build
+    from infinito.build.model import build_language_model
+    from infinito.build.objective import build_phi_term, spread_windows
+    from infinito.build.text import build_data_module
 
     run = configured(PHI)
-    data = build.data_module(run)
-    model = build.language_model(run, data.vocab_size, None)
-    objective = build.phi_objective(run, model, data)
+    data = build_data_module(run)
+    model = build_language_model(run, data.vocab_size, None)
+    objective = build_phi_term(run, model, data)
     assert objective is not None
-    windows = build.spread_windows(data, 256, 16)
+    windows = spread_windows(data, 256, 16)
     values = objective.calibration(phi(measured_components(model, windows)))
     quantiles = torch.quantile(values, torch.tensor([0.025, 0.975])).tolist()
     assert quantiles == pytest.approx([3.0, 6.0], abs=0.01)
@@ -180,19 +185,18 @@ def test_a_start_model_is_calibrated_on_its_own_text(configured: Callable[..., R
 def test_a_learned_phi_is_calibrated_with_its_own_weights(
     configured: Callable[..., RunConf],
 ) -> None:
-    from infinito import build
 
     run = configured(
         PHI, "memory=integration", "model.memory.segment=8", "objective.weights=learned"
     )
-    data = build.data_module(run)
-    model = build.language_model(run, data.vocab_size, None)
+    data = build_data_module(run)
+    model = build_language_model(run, data.vocab_size, None)
     assert isinstance(model, MemoryLMForCausalLM)
     with torch.no_grad():
         model.memory.weight_logits.data = torch.tensor([9.0, 0.0, 0.0, 0.0])
-    objective = build.phi_objective(run, model, data)
+    objective = build_phi_term(run, model, data)
     assert objective is not None
-    components = measured_components(model, build.spread_windows(data, 256, 16))
+    components = measured_components(model, spread_windows(data, 256, 16))
     values = objective.calibration(10 * components.temporal)
     quantiles = torch.quantile(values, torch.tensor([0.025, 0.975])).tolist()
     assert quantiles == pytest.approx([3.0, 6.0], abs=0.05)
@@ -309,11 +313,10 @@ def test_a_memory_that_could_do_nothing_is_refused(
 def test_the_log_tells_the_attention_inside_a_memory(
     configured: Callable[..., RunConf], memory: str
 ) -> None:
-    from infinito import build
     from infinito.jobs.train import attention_choice
 
     run = configured(f"memory={memory}", "model.memory.segment=8", "attention=l1")
-    model = build.language_model(run, 20, None)
+    model = build_language_model(run, 20, None)
     assert attention_choice(run, model).startswith("l1 attention on cpu")
 
 

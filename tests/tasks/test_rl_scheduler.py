@@ -17,9 +17,10 @@ import torch
 from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from infinito import build
 from infinito import run as program
-from infinito.build import rl as rl_build
+from infinito.build.rl import build_ppo
+from infinito.build.rl_ground import Ground, load_ground
+from infinito.build.text import build_data_module
 from infinito.composition import check
 from infinito.config import RunConf
 from infinito.errors import CheckpointError, ConfigError, NonFiniteError, ResumeError
@@ -78,8 +79,8 @@ def same(one: Any, other: Any) -> bool:
 def test_lightning_steps_what_learn_would(finished: Path, rl_configured: Make) -> None:
     """The policy that Lightning trained is that of `PPO.learn`, and its steps were counted."""
     run = rl_configured()
-    shared = rl_build.ground(run, build.data_module(run), finished)
-    reference = rl_build.ppo(run, shared)
+    shared = load_ground(run, build_data_module(run), finished)
+    reference = build_ppo(run, shared)
     reference.learn(run.rl.total_timesteps)
     last = read_checkpoint(finished / "checkpoints/last.ckpt")
     for name, value in reference.policy.state_dict().items():
@@ -215,11 +216,11 @@ def test_fewer_steps_than_are_done_are_refused(finished: Path) -> None:
 def test_the_zip_opens_in_stable_baselines3_and_here(
     finished: Path,
     rl_configured: Make,
-    ground: rl_build.Ground,
+    ground: Ground,
 ) -> None:
     best = read_checkpoint(finished / "checkpoints/best.ckpt")["state_dict"]
     theirs = PPO.load(finished / "agent.zip", device="cpu")
-    ours = rl_build.ppo(rl_configured(), ground)
+    ours = build_ppo(rl_configured(), ground)
     imported(ours, finished / "agent.zip")
     for ppo in (theirs, ours):
         for name, value in ppo.policy.state_dict().items():
@@ -230,9 +231,9 @@ def test_bad_zips_are_refused(
     finished: Path,
     tmp_path: Path,
     rl_configured: Make,
-    ground: rl_build.Ground,
+    ground: Ground,
 ) -> None:
-    ppo = rl_build.ppo(rl_configured(), ground)
+    ppo = build_ppo(rl_configured(), ground)
     with pytest.raises(CheckpointError, match="there is no such file"):
         imported(ppo, tmp_path / "absent.zip")
     data = (finished / "agent.zip").read_bytes()
@@ -254,7 +255,7 @@ def test_bad_zips_are_refused(
     with pytest.raises(CheckpointError, match=r"not written by infinito.*can run any code"):
         imported(ppo, tmp_path / "foreign.zip")
     imported(ppo, tmp_path / "foreign.zip", allow_pickle=True)
-    wide = rl_build.ppo(rl_configured("rl.hidden=[16]"), ground)
+    wide = build_ppo(rl_configured("rl.hidden=[16]"), ground)
     with pytest.raises(CheckpointError, match="does not fit this run's policy"):
         imported(wide, finished / "agent.zip")
 
@@ -350,7 +351,7 @@ def test_a_base_checkpoint_is_where_episodes_start(
 ) -> None:
     base = trained("model.max_positions=16", "tokenizer.unknown=true")
     run = rl_configured(f"rl.base_checkpoint={base}", "model.max_positions=16")
-    made = rl_build.ground(run, build.data_module(run), tmp_path)
+    made = load_ground(run, build_data_module(run), tmp_path)
     expected = read_checkpoint(base / "checkpoints/best.ckpt")["state_dict"]
     for name, value in made.model.state_dict().items():
         assert torch.equal(value, expected[f"model.{name}"]), name
