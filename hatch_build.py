@@ -1,7 +1,7 @@
 """Compiles the fused CPU attention into the wheel, where there is a compiler.
 
 The library serves CPUs like the one that builds; on others, and without it, the first use compiles
-(`infinito/attention/kernel_build.py`).
+(`infinito/attention/backends/kernel_build.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class KernelHook(BuildHookInterface[Any]):
         self.scratch = tempfile.TemporaryDirectory()  # goes with this object, after the packing
         root = Path(self.root)
         sys.path.insert(0, str(root))
-        source = root / "infinito/attention/kernel_build.py"
+        source = root / "infinito/attention/backends/kernel_build.py"
         spec = importlib.util.spec_from_file_location("kernel_build", source)
         assert spec is not None
         assert spec.loader is not None

@@ -18,9 +18,9 @@ from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from infinito import run as program
-from infinito.composition import check
+from infinito.cli.composition import check
+from infinito.models.trained import open_trained
 from infinito.paths import conf_dir
-from infinito.trainer.loading import open_trained
 
 SAMPLES, SAMPLE_TOKENS = 16, 64
 

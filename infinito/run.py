@@ -24,14 +24,14 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
-from infinito import composition
-from infinito.arguments import tidy
+from infinito.cli import composition
+from infinito.cli.command_line import tidy
+from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError
-from infinito.heap import keep_freed_memory
-from infinito.parsing import parse
 from infinito.paths import conf_dir
-from infinito.runs import effective_values, quoted
+from infinito.process import keep_freed_memory
+from infinito.run_folder.folder import effective_values, quoted
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -117,7 +117,7 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
         The score, for tasks that have one.
     """
     keep_freed_memory()
-    module = importlib.import_module(f"infinito.jobs.{conf.task}")
+    module = importlib.import_module(f"infinito.tasks.{conf.task}")
     return module.run(conf, folder, list(overrides))
 
 

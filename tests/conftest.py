@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infinito import run as program
-from infinito.composition import check
+from infinito.cli.composition import check
 from infinito.config import RunConf
 from infinito.paths import conf_dir
 

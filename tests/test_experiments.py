@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from infinito import run as program
-from infinito.composition import check
+from infinito.cli.composition import check
 from infinito.config import RunConf
-from infinito.jobs.list import first_comment
 from infinito.paths import conf_dir
+from infinito.tasks.list import first_comment
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 OPTIONS = [

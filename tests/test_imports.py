@@ -15,24 +15,10 @@ PACKAGE = Path(infinito.__file__).parent
 
 LAYERS = (
     {"errors", "__init__"},
-    {"config", "seeding", "arguments", "paths", "storage", "heap"},
-    {
-        "parsing",
-        "combinations",
-        "runs",
-        "summary",
-        "console",
-        "attention",
-        "objectives",
-        "search",
-        "reports",
-    },
-    {"models", "composition"},
-    {"data"},
-    {"trainer"},
-    {"tasks", "rl"},
-    {"build"},
-    {"jobs"},
+    {"config", "seeding", "paths", "storage", "process", "device", "hub"},
+    {"cli", "run_folder", "attention", "objectives", "search"},
+    {"models"},
+    {"data", "training", "preferences", "rl", "sweeps", "tasks"},
     {"run"},
 )
 """Who may import whom: a module imports only its own layer and those above it here."""

@@ -14,9 +14,8 @@ import pytest
 from infinito import run as program
 from infinito.config import RunConf
 from infinito.errors import ConfigError
-from infinito.runs import record_config
-
-from .conftest import ROOT, TINY
+from infinito.run_folder.folder import record_config
+from tests.conftest import ROOT, TINY
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from infinito.objectives.preference_objective import PreferenceObjective
-from tests.pair_models import make
-from tests.tasks.test_trl_parity import SMOOTHED, TRL_LOSSES, own_losses, trl_losses
+from infinito.preferences.objective.weighted_losses import PreferenceObjective
+from tests.preferences.pair_models import make
+from tests.preferences.test_trl_parity import SMOOTHED, TRL_LOSSES, own_losses, trl_losses
 
 HERE = Path(__file__).parent
 MODELS = ("llama", "gpt2")

@@ -37,17 +37,17 @@ def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
     from lightning import Callback, Trainer
 
     from infinito.config import AdamWConf
-    from infinito.data.preferences.datamodule import PreferenceDataModule
-    from infinito.models.layout_probe import choose_layout
-    from infinito.models.log_prob_table import log_prob_table
-    from infinito.models.reference_policy import (
+    from infinito.preferences.dpo_module import DpoPolicyTask
+    from infinito.preferences.log import PreferenceLog
+    from infinito.preferences.objective.weighted_losses import PreferenceObjective
+    from infinito.preferences.pairs.datamodule import PreferenceDataModule
+    from infinito.preferences.reference.policies import (
         AdapterOffReference,
         CopyReference,
         PrecomputedReference,
     )
-    from infinito.objectives.preference_objective import PreferenceObjective
-    from infinito.tasks.dpo_policy import DpoPolicyTask
-    from infinito.trainer.preference_log import PreferenceLog
+    from infinito.preferences.scoring.layout_probe import choose_layout
+    from infinito.preferences.scoring.log_prob_table import log_prob_table
 
     times: list[float] = []
 

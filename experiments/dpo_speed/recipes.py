@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infinito.data.preferences.pair import TokenizedPair
+from infinito.preferences.pairs.pair import TokenizedPair
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 LENGTHS = {

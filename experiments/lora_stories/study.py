@@ -23,12 +23,12 @@ from scipy import stats
 from transformers import AutoTokenizer, PreTrainedModel
 
 from infinito.data.sources.text_files import TextFiles
-from infinito.models.base_weights import additions
-from infinito.models.lora import LoraSettings, add_lora
-from infinito.models.pretrained import open_base, open_weights
-from infinito.models.replaced_attention import AttentionSettings, use_distance_attention
+from infinito.models.pretrained.base_weights import additions
+from infinito.models.pretrained.lora import LoraSettings, add_lora
+from infinito.models.pretrained.opening import open_base, open_weights
+from infinito.models.pretrained.replaced_attention import AttentionSettings, use_distance_attention
+from infinito.models.trained import open_trained
 from infinito.objectives.language import cross_entropy
-from infinito.trainer.loading import open_trained
 
 HERE = Path(__file__).parent
 TARGETS = ("q_proj", "v_proj", "up_proj", "down_proj")

@@ -16,12 +16,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from infinito.config import LanguagePhiConf, MemoryConf
-from infinito.models.distance_lm import DistanceLMForCausalLM
-from infinito.models.distance_lm_config import DistanceLMConfig
-from infinito.models.memory_lm import with_memory
-from infinito.models.observation import observed
+from infinito.models.distance_lm.config import DistanceLMConfig
+from infinito.models.distance_lm.model import DistanceLMForCausalLM
+from infinito.models.memory.model import with_memory
+from infinito.models.watching import observed
 from infinito.objectives.phi import Calibration
-from infinito.tasks.phi_objective import PhiObjective
+from infinito.training.phi_term import PhiObjective
 
 HERE = Path(__file__).parent
 BATCH, TIME, DIM, LAYERS, VOCAB = 4, 256, 256, 4, 2048

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from infinito.attention.observation import row_entropy
-from infinito.build.objective import spread_windows
-from infinito.build.text import build_data_module
-from infinito.composition import check
-from infinito.models.observation import observed
+from infinito.attention.watching import row_entropy
+from infinito.cli.composition import check
+from infinito.data.assembly import build_data_module
+from infinito.models.trained import open_trained
+from infinito.models.watching import observed
 from infinito.objectives.phi import PhiComponents, phi, phi_components, sampled_rows
 from infinito.paths import conf_dir
-from infinito.runs import saved_values
-from infinito.tasks.phi_objective import measured_components
-from infinito.trainer.loading import open_trained
+from infinito.run_folder.folder import saved_values
+from infinito.training.phi_assembly import spread_windows
+from infinito.training.phi_term import measured_components
 
 HERE = Path(__file__).parent
 WINDOWS, BATCH = 256, 32

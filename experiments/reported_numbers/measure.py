@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from infinito import run as program
-from infinito.build.text import build_data_module
-from infinito.composition import check
-from infinito.models.distance_lm import DistanceLMForCausalLM
-from infinito.models.distance_lm_config import DistanceLMConfig
+from infinito.cli.composition import check
+from infinito.data.assembly import build_data_module
+from infinito.models.distance_lm.config import DistanceLMConfig
+from infinito.models.distance_lm.model import DistanceLMForCausalLM
+from infinito.models.trained import open_trained
 from infinito.objectives.language import cross_entropy
 from infinito.paths import conf_dir
-from infinito.tasks.evaluation import mean_loss
-from infinito.trainer.loading import open_trained
+from infinito.training.evaluation import mean_loss
 
 HERE = Path(__file__).parent
 WORDS, VOCAB, TRAIN_WORDS = 30, 4122, 740

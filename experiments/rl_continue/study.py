@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from infinito import run as program
-from infinito.composition import check
-from infinito.jobs.report import checkpoint_rows
+from infinito.cli.composition import check
+from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
-from infinito.reports.rl_plots import checkpoints_figure
-from infinito.rl.evaluation import verdict
-from infinito.summary import write_json
-from infinito.trainer.checkpoint_io import read_checkpoint
-from infinito.trainer.kept_checkpoints import kept_steps
+from infinito.rl.evaluation.figures import checkpoints_figure
+from infinito.rl.evaluation.intervals import verdict
+from infinito.rl.ppo.kept_checkpoints import kept_steps
+from infinito.run_folder.records import write_json
+from infinito.tasks.report import checkpoint_rows
 
 HERE = Path(__file__).parent
 

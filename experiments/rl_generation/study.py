@@ -14,20 +14,27 @@ import torch
 from torch import Tensor
 
 from infinito import run as program
-from infinito.build.rl_ground import build_inner_training
-from infinito.build.text import build_data_module
-from infinito.composition import check
-from infinito.jobs.guided import opened_agent
+from infinito.cli.composition import check
+from infinito.data.assembly import build_data_module
+from infinito.models.trained import Trained, open_trained
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import Calibration, band_loss
 from infinito.paths import conf_dir
-from infinito.rl.evaluation import bootstrap
-from infinito.rl.guided_generation import MODES, Decide, distinct, measured, repetition, written
-from infinito.rl.observation import ACTIONS
-from infinito.rl.start_states import calibrated
-from infinito.rl.text import Text, spread_windows
-from infinito.summary import write_json
-from infinito.trainer.loading import Trained, open_trained
+from infinito.rl.environment.shared_parts import build_inner_training
+from infinito.rl.environment.spaces import ACTIONS
+from infinito.rl.environment.start_states import calibrated
+from infinito.rl.environment.windows import Text, spread_windows
+from infinito.rl.evaluation.intervals import bootstrap
+from infinito.rl.generation.guided_generation import (
+    MODES,
+    Decide,
+    distinct,
+    measured,
+    repetition,
+    written,
+)
+from infinito.rl.generation.guided_text import opened_agent
+from infinito.run_folder.records import write_json
 
 HERE = Path(__file__).parent
 MODEL = (

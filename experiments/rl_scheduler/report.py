@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from infinito.rl.controls import CONTROLS
-from infinito.rl.evaluation import bootstrap
-from infinito.summary import write_json
+from infinito.rl.evaluation.controls import CONTROLS
+from infinito.rl.evaluation.intervals import bootstrap
+from infinito.run_folder.records import write_json
 
 POLICIES = ("agent", "agent, sampled")
 

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from study import columns
 
-from infinito.build.rl import build_player
-from infinito.build.rl_ground import load_ground
-from infinito.build.text import build_data_module
-from infinito.composition import check
+from infinito.cli.composition import check
+from infinito.data.assembly import build_data_module
 from infinito.paths import conf_dir
-from infinito.rl.controls import MIXED, PHI, TEXT
-from infinito.rl.episodes import Episodes
-from infinito.summary import write_json
+from infinito.rl.assembly import build_player
+from infinito.rl.environment.episodes import Episodes
+from infinito.rl.environment.shared_parts import load_ground
+from infinito.rl.evaluation.controls import MIXED, PHI, TEXT
+from infinito.run_folder.records import write_json
 
 
 def rule(episodes: Episodes) -> np.ndarray:

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 
 from infinito import run as program
-from infinito.build.rl import build_player
-from infinito.build.rl_ground import load_ground
-from infinito.build.text import build_data_module
-from infinito.composition import check
+from infinito.cli.composition import check
 from infinito.config import RunConf
-from infinito.jobs.rl_evaluation import POLICIES, opened, save_episodes
+from infinito.data.assembly import build_data_module
 from infinito.paths import conf_dir
-from infinito.rl.controls import CONTROLS
-from infinito.rl.evaluation import best_static, table
-from infinito.rl.playing import Played
-from infinito.summary import write_json
+from infinito.rl.assembly import build_player
+from infinito.rl.environment.shared_parts import load_ground
+from infinito.rl.evaluation.against_controls import POLICIES, opened, save_episodes
+from infinito.rl.evaluation.controls import CONTROLS
+from infinito.rl.evaluation.intervals import best_static, table
+from infinito.rl.evaluation.playing import Played
+from infinito.run_folder.records import write_json
 
 HERE = Path(__file__).parent
 

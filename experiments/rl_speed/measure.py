@@ -19,18 +19,18 @@ from statistics import median
 import numpy as np
 import torch
 
-from infinito.build.model import build_language_model
-from infinito.build.rl import build_episodes, build_ppo
-from infinito.build.rl_ground import Ground, load_ground
-from infinito.build.text import build_data_module
-from infinito.composition import check
+from infinito.cli.composition import check
 from infinito.config import RunConf
-from infinito.models.observation import observed
+from infinito.data.assembly import build_data_module
+from infinito.models.assembly import build_language_model
+from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import band_loss, phi
 from infinito.paths import conf_dir
-from infinito.rl.observation import ACTIONS
-from infinito.rl.stepping import SteppedPPO
+from infinito.rl.assembly import build_episodes, build_ppo
+from infinito.rl.environment.shared_parts import Ground, load_ground
+from infinito.rl.environment.spaces import ACTIONS
+from infinito.rl.ppo.stepping import SteppedPPO
 
 HERE = Path(__file__).parent
 ROUNDS = 7

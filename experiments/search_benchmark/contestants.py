@@ -65,7 +65,7 @@ def _optuna(task: Task, sampler) -> Run:
 
 
 def _space(task: Task):
-    from infinito.search.space import Categorical, Float, Int, Space
+    from infinito.search.space.space import Categorical, Float, Int, Space
 
     kinds = {
         "float": lambda name, low, high, log: Float(name, low, high, log=log),

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from infinito.run import main as infinito
-from infinito.search.history import seconds_in
-from infinito.search.journal import read
-from infinito.search.sweep import Sweep
+from infinito.sweeps.record.history import seconds_in
+from infinito.sweeps.record.journal import read
+from infinito.sweeps.sweep import Sweep
 
 SIZE = ("model.dim=256", "attention.heads=8", "data.batch_size=8")
 """5.7 million parameters, batches of 8 windows of 16 tokens."""
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--launcher", default="basic")
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
-    trial = importlib.import_module("infinito.jobs.trial")  # and with it what every trial needs
+    trial = importlib.import_module("infinito.tasks.trial")  # and with it what every trial needs
 
     taken = {"wall_s": 0.0, "cpu_s": 0.0, "trial_wall_s": 0.0, "trial_cpu_s": 0.0}
     Sweep.run = counted(Sweep.run, taken, "")  # type: ignore[method-assign]

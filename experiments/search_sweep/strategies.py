@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from infinito.search.plan import JOURNAL, reopened
+from infinito.sweeps.record.plan import JOURNAL, reopened
 
 STRATEGIES = ("tree", "uct", "random")
 AT = (10, 25, 50)

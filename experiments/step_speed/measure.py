@@ -20,8 +20,8 @@ import torch
 from nanogpt import GPT, Attend, flash, naive_l1
 from torch import Tensor, nn
 
-from infinito.models.distance_lm import DistanceLMForCausalLM
-from infinito.models.distance_lm_config import DistanceLMConfig
+from infinito.models.distance_lm.config import DistanceLMConfig
+from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.objectives.language import cross_entropy
 
 HERE = Path(__file__).parent

@@ -24,16 +24,16 @@ import torch
 from lightning import Callback
 from rich.console import Console
 
-from infinito.build.model import build_language_model
-from infinito.build.text import build_data_module, count_text_units
-from infinito.build.trainer import Length, build_language_module, build_training
-from infinito.composition import check
+from infinito.cli.composition import check
 from infinito.config import RunConf
-from infinito.console import logged_to
+from infinito.data.assembly import build_data_module, count_text_units
+from infinito.models.assembly import build_language_model
 from infinito.objectives.language import cross_entropy
 from infinito.paths import conf_dir
 from infinito.run import job  # noqa: F401  (registers what the configuration needs)
-from infinito.trainer.interruption import Interruption
+from infinito.run_folder.console import logged_to
+from infinito.training.assembly import Length, build_language_module, build_training
+from infinito.training.callbacks.interruption import Interruption
 
 WARM_UP = 20
 RECIPES = {

@@ -81,9 +81,9 @@ class MctsSweeper(Sweeper):
         """Takes Hydra's state and makes the launcher."""
         from hydra.core.plugins import Plugins
 
-        from hydra_plugins.infinito_mcts._composing import QuickLoader
-        from hydra_plugins.infinito_mcts._sweeping import check
-        from hydra_plugins.infinito_mcts._trial import TrialTask, resumed_in
+        from infinito.sweeps.composing import QuickLoader
+        from infinito.sweeps.sweeping import check
+        from infinito.sweeps.trial import TrialTask, resumed_in
 
         check(self.settings)
         self.hydra_context = hydra_context
@@ -99,6 +99,6 @@ class MctsSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs the whole search; returns the best trial's scores."""
-        from hydra_plugins.infinito_mcts._sweeping import sweep
+        from infinito.sweeps.sweeping import sweep
 
         return sweep(self, arguments)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infinito.attention import cosine
-from infinito.attention.backend import Request
+from infinito.attention.backends.backend import Request
+from infinito.attention.backends.registry import choose_backend
 from infinito.attention.masking import share_groups
-from infinito.attention.metrics import KERNELS, find_metric
-from infinito.attention.observation import AttentionCall, note
-from infinito.attention.registry import choose_backend
+from infinito.attention.metrics.table import KERNELS, cosine, find_metric
+from infinito.attention.watching import AttentionCall, note
 
 
 def distance_attention(

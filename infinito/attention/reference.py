@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
-from infinito.attention.backend import Backend, Request
+from infinito.attention.backends.backend import Backend, Request
 from infinito.attention.masking import share_groups, visible_keys
-from infinito.attention.metrics import KERNELS, find_metric
+from infinito.attention.metrics.table import KERNELS, find_metric
 from infinito.attention.precision import widen
 
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infinito.attention import chunked, fused_cpu
-from infinito.attention.backend import Request
+from infinito.attention.backends import chunked, fused_cpu
+from infinito.attention.backends.backend import Request
+from infinito.attention.backends.kernel_call import run_kernel
 from infinito.attention.functional import describe, prepare
-from infinito.attention.kernel_call import run_kernel
-from infinito.attention.metrics import find_metric
-from infinito.attention.observation import AttentionCall
+from infinito.attention.metrics.table import find_metric
 from infinito.attention.reference import weigh
+from infinito.attention.watching import AttentionCall
 
 
 class RowStatistics(NamedTuple):

@@ -23,9 +23,9 @@ from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, Pretraine
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
 from infinito.config.optimizer import AdamWConf
 from infinito.config.rl import REWARDS, RewardConf, RlConf, rl_faults
-from infinito.config.run import TASKS, VARIANTS, RunConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
+from infinito.config.whole_run import TASKS, VARIANTS, RunConf
 
 __all__ = [
     "LOSSES",

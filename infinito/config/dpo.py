@@ -26,7 +26,7 @@ LOSSES = (
     "simpo",
     "orpo",
 )
-"""Names of the losses (`infinito.objectives.preference`)."""
+"""Names of the losses (`infinito.preferences.objective.losses`)."""
 
 SMOOTHED_LOSSES = ("cdpo", "robust", "exo_pair", "aot", "aot_unpaired")
 """Those that read `label_smoothing`."""

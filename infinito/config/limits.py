@@ -1,4 +1,4 @@
-"""Fields that say which values they take; `infinito.parsing` holds a configuration against them."""
+"""Fields that say which values they take; `infinito.cli.typed_values` checks a configuration."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from infinito.config.limits import limited
 
 @dataclass
 class MemoryConf:
-    """An integration memory between trunk and head (`infinito.models.memory`)."""
+    """An integration memory between trunk and head (`infinito.models.memory.memory`)."""
 
     name: str = limited("none", choices=("none", "integration"))
     slots: int = limited(256, at_least=1)

@@ -21,7 +21,7 @@ class ModelConf:
 
 @dataclass
 class DistanceLMConf(ModelConf):
-    """A causal language model with distance attention (`infinito.models.distance_lm`)."""
+    """A causal language model with distance attention (`infinito.models.distance_lm.model`)."""
 
     name: str = "distance_lm"
     dim: int = limited(128, at_least=1)
@@ -42,7 +42,7 @@ class DistanceLMConf(ModelConf):
 
 @dataclass
 class LoraConf:
-    """Low-rank adapters (`infinito.models.lora`)."""
+    """Low-rank adapters (`infinito.models.pretrained.lora`)."""
 
     rank: int = limited(8, at_least=1)
     """Width of an adapter."""
@@ -56,7 +56,7 @@ class LoraConf:
 
 @dataclass
 class PretrainedConf(ModelConf):
-    """Any Hugging Face causal language model (`infinito.models.pretrained`)."""
+    """Any Hugging Face causal language model (`infinito.models.pretrained.opening`)."""
 
     name: str = "pretrained"
     path: str | None = None

@@ -11,7 +11,7 @@ REWARDS = ("v1", "v2", "v2_relative", "v3")
 
 @dataclass
 class RewardConf:
-    """What a step of the schedule earns (`infinito.rl.rewards`); weights that are 0 switch off."""
+    """What a step earns (`infinito.rl.environment.rewards`); weights that are 0 switch off."""
 
     name: str = limited("v2_relative", choices=REWARDS)
     relative: bool = True

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from infinito.search.parameters import Array
 from infinito.search.scores import ranks
+from infinito.search.space.parameters import Array
 
 BINS = 5
 RESAMPLES = 300

@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from infinito.search.evidence import Evidence, rewards
-from infinito.search.hyperparameters import default_theta, fit
-from infinito.search.parameters import Array
-from infinito.search.playout import Playout
 from infinito.search.regions import Region
-from infinito.search.sampling import Sampler
 from infinito.search.scores import normalised
-from infinito.search.surrogate import Surrogate
+from infinito.search.space.parameters import Array
+from infinito.search.space.sampling import Sampler
+from infinito.search.surrogate.evidence import Evidence, rewards
+from infinito.search.surrogate.hyperparameters import default_theta, fit
+from infinito.search.surrogate.playout import Playout
+from infinito.search.surrogate.surrogate import Surrogate
 from infinito.search.tree import Node, grow, path
 
 LEADERS = 5

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from infinito.search.parameters import Array
-from infinito.search.space import Space
+from infinito.search.space.parameters import Array
+from infinito.search.space.space import Space
 
 
 @dataclass(frozen=True)

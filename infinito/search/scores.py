@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from infinito.search.parameters import Array
+from infinito.search.space.parameters import Array
 
 FIRST, DIVERGED = 8, 1e3
 """A loss has diverged if it exceeds the median of the first 8 by 1000 of their quartile ranges."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from infinito.errors import ConfigError
-from infinito.search.evidence import Evidence, rewards
-from infinito.search.parameters import Array
 from infinito.search.planner import Planner
-from infinito.search.sampling import Sampler, without
-from infinito.search.space import Space
+from infinito.search.space.parameters import Array
+from infinito.search.space.sampling import Sampler, without
+from infinito.search.space.space import Space
+from infinito.search.surrogate.evidence import Evidence, rewards
 from infinito.search.threads import one_thread
 from infinito.search.tree import describe, grow
 from infinito.search.trials import Trial, losses

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infinito.search.parameters import Array
 from infinito.search.regions import Region, index_of
-from infinito.search.space import Space
+from infinito.search.space.parameters import Array
+from infinito.search.space.space import Space
 
 CAPACITY = 16
 """A leaf with so many trials is full."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from infinito.search.parameters import Array
+from infinito.search.space.parameters import Array
 
 State = Literal["running", "finished", "failed"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from infinito.search.parameters import Array, Float
-from infinito.search.space import Space
+from infinito.search.space.parameters import Array, Float
+from infinito.search.space.space import Space
 
 STEPS = 5
 """Values that a parameter with more of them, or a number, is cut into."""

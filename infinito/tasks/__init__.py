@@ -1,1 +1,1 @@
-"""Lightning modules, one a file."""
+"""What `task=` can ask for, one file each; `run(run, folder, overrides)` gives the score."""

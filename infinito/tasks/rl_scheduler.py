@@ -1,175 +1,177 @@
-"""Trains the schedule's policy: one rollout of PPO is one Lightning training step."""
+"""`task=rl_scheduler`: learns a schedule of training by PPO, or goes on with learning one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from logging import Logger
+from pathlib import Path
 from typing import Any
 
-import torch
-from lightning import LightningModule
+from lightning import Callback
+from omegaconf import OmegaConf
+from rich.console import Console
 
-from infinito.errors import CheckpointError, NonFiniteError
-from infinito.rl.collapse import CollapseMonitor, gap_test
-from infinito.rl.controls import agent
-from infinito.rl.playing import Played
-from infinito.rl.stepping import SteppedPPO
-from infinito.trainer.checkpoint_io import FORMAT
-
-Play = Callable[[Any, str], Played]
-"""Plays validation episodes of a policy from the start states of a split, "train" or "valid"."""
-
-
-class Ticks:
-    """The numbers of the rollouts that are left: a loader that draws on no generator.
-
-    Args:
-        total: Rollouts of the whole training.
-        start: Those that are already done.
-    """
-
-    def __init__(self, total: int, start: int = 0) -> None:
-        self.total, self.start = total, start
-
-    def __len__(self) -> int:
-        """Returns the rollouts of the whole training, wherever this begins."""
-        return self.total
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.total))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns nothing; Lightning asks for it as the sign of a loader that can be resumed."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Does nothing, as `state_dict` has nothing."""
+from infinito.config import RunConf
+from infinito.data.assembly import build_data_module
+from infinito.errors import ResumeError
+from infinito.models.checkpoint_file import read_checkpoint
+from infinito.rl.assembly import build_ppo, build_ppo_module, build_ppo_trainer, count_rollouts
+from infinito.rl.environment.shared_parts import Ground, load_ground
+from infinito.rl.ppo.kept_checkpoints import kept_steps
+from infinito.rl.ppo.policy_files import exported, imported
+from infinito.rl.ppo.ppo_module import RlSchedulerTask, Ticks
+from infinito.rl.ppo.rollout_lines import RolloutLines
+from infinito.rl.ppo.stepping import SteppedPPO
+from infinito.run_folder.folder import difference, saved_values
+from infinito.run_folder.records import print_next, print_table, provenance, score_of, write_json
+from infinito.storage import locked, written_whole
+from infinito.tasks.train import data_record
+from infinito.training.callbacks.interruption import Interruption
+from infinito.training.callbacks.milestones import Milestones
+from infinito.training.recording import recorded, use_threads
 
 
-class RlSchedulerTask(LightningModule):
-    """PPO as Lightning trains it: optimizer, checkpoints and loggers are the ordinary ones.
-
-    Args:
-        stepped: The training, not yet begun.
-        play: Plays validation episodes.
-        monitor: Judges them.
-        description: Plain values that a checkpoint is checked by: reward, actions, observation.
-    """
-
-    def __init__(
-        self,
-        stepped: SteppedPPO,
-        play: Play,
-        monitor: CollapseMonitor,
-        description: dict[str, Any],
-    ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.stepped, self.play, self.monitor = stepped, play, monitor
-        self.description = description
-        self.policy = stepped.ppo.policy
-        self.saved: dict[str, Any] | None = None
-        self.played: tuple[Played, Played] | None = None
-        self.last_report: dict[str, float] = {}
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """PPO's own optimizer, so that Lightning saves it."""
-        return self.stepped.ppo.policy.optimizer
-
-    def on_fit_start(self) -> None:
-        """Resets the environments, or takes them up where a checkpoint left them."""
-        self.stepped.begin()
-        if self.saved is not None:
-            self.stepped.load_state_dict(self.saved)
-            self.saved = None
-
-    def on_train_start(self) -> None:
-        """Lets the policy step Lightning's wrapper of its optimizer: else `global_step` stays 0."""
-        wrapper = self.optimizers()
-        self.stepped.ppo.policy.optimizer = wrapper  # type: ignore[assignment]
-        self.trainer.should_stop |= self.monitor.collapsed
-
-    def training_step(self, batch: int, batch_idx: int) -> None:
-        """Plays a rollout and trains on it."""
-        self.last_report = self.stepped.rollout()
-        self._log(self.last_report)
-
-    def validation_step(self, batch: int, batch_idx: int) -> None:
-        """Plays the likeliest actions from held-out start states, and from those of training."""
-        choose = agent(self.policy, sampled=False)
-        with torch.inference_mode(False), torch.enable_grad():  # episodes train language models
-            self.played = self.play(choose, "valid"), self.play(choose, "train")
-
-    def on_validation_epoch_end(self) -> None:
-        """Judges what was played: once, as a signal may leave a validation before its end."""
-        assert self.played is not None
-        held_out, train = self.played
-        returns = held_out.returns
-        gap, gap_p = gap_test(train.returns, returns)
-        decline_p = self.monitor.judge(returns)
-        report = {
-            "val/return": float(returns.mean()),
-            "val/return_spread": float(returns.std()),
-            "val/phi": float(held_out.phi[:, -1].mean()),
-            "val/in_band": float(held_out.in_band.mean()),
-            "val/perplexity": float(held_out.perplexity[:, -1].mean()),
-            "val/gap": gap,
-            "val/gap_p": gap_p,
-            "val/decline_p": decline_p,
-        }
-        if not all(torch.isfinite(torch.tensor(value)) for value in report.values()):
-            raise NonFiniteError(
-                f"validation after {self.timesteps} steps gave {report}. "
-                "The last good checkpoint is kept. Try a smaller `rl.inner_lr`."
-            )
-        self._log(report)
-        self.log_dict({**report, "val/cost": -report["val/return"]}, logger=False, batch_size=1)
-        self.trainer.should_stop |= self.monitor.collapsed
-
-    @property
-    def timesteps(self) -> int:
-        """Environment steps so far."""
-        return self.stepped.ppo.num_timesteps
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what makes the checkpoint resumable, and what it is of."""
-        checkpoint["infinito"] = {"format": FORMAT, **self.description}
-        checkpoint["ppo"] = self.stepped.state_dict()
-        checkpoint["collapse"] = self.monitor.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the state back, of which the environments are set when training starts.
-
-        Raises:
-            CheckpointError: the checkpoint is of another reward, action set or observation.
-        """
-        check_description(checkpoint["infinito"], self.description, "this run")
-        self.saved = checkpoint["ppo"]
-        self.monitor.load_state_dict(checkpoint["collapse"])
-
-    def _log(self, report: dict[str, float]) -> None:
-        if self.logger is not None:
-            self.logger.log_metrics(report, step=self.timesteps)
-
-
-def check_description(of_checkpoint: dict[str, Any], expected: dict[str, Any], place: str) -> None:
-    """Refuses a policy where it does not belong.
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
+    """Learns in `folder` and returns the score.
 
     Raises:
-        CheckpointError: it is of no schedule, or of another reward, action set or observation.
+        InfinitoError: anything that the user can mend; what was saved before stays.
     """
-    if of_checkpoint.get("kind") != "rl_scheduler":
-        raise CheckpointError(
-            "the checkpoint holds no schedule's policy: expected one of a `task=rl_scheduler` run"
+    console = Console()
+    use_threads(conf)
+    if conf.dry_run:
+        _estimate(conf, console)
+        return None
+    with recorded(conf, folder, overrides) as log:
+        return _learn(conf, folder, console, log)
+
+
+def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
+    path = folder / "checkpoints/last.ckpt"
+    last = read_checkpoint(path) if conf.resume is not None else None
+    done = _checked_continuation(conf, folder, last, log) if last else 0
+    with console.status("preparing text, base model and start states"):
+        data = build_data_module(conf)
+        ground = load_ground(conf, data, folder)
+    agent = build_ppo(conf, ground)
+    if conf.rl.policy_zip is not None and last is None:
+        imported(agent, Path(conf.rl.policy_zip), conf.rl.allow_pickle)
+    task = build_ppo_module(conf, ground, agent)
+    print_table(console, f"{conf.name}  →  {folder}", headline(conf, ground, done))
+    if last is None:
+        write_json(folder / "provenance.json", provenance(data_record(data)))
+    interruption = Interruption()
+    lines: list[Callback] = [RolloutLines(console)] if conf.trainer.progress_bar else []
+    trainer = build_ppo_trainer(conf, folder, interruption, lines, done or None)
+    total = count_rollouts(conf, conf.rl.total_timesteps)
+    with interruption.listening():
+        trainer.fit(
+            task,
+            train_dataloaders=Ticks(total, count_rollouts(conf, done)),
+            val_dataloaders=Ticks(1),
+            ckpt_path=path if last else None,
+            weights_only=True,
         )
-    faults = [
-        f"  {name}: the agent has {of_checkpoint.get(name)}, {place} has {value}"
-        for name, value in expected.items()
-        if of_checkpoint.get(name) != value
-    ]
-    if faults:
-        raise CheckpointError(
-            f"the agent was trained for something else than {place}:\n"
-            + "\n".join(faults)
-            + "\nTrain an agent for it, or set `rl/reward` and the environment as its run had them "
-            "(they stand in its config.yaml)."
+    return _finish(conf, folder, console, task)
+
+
+def _estimate(conf: RunConf, console: Console) -> None:
+    """Builds everything from a bank that is made in a moment, plays a rollout, tells the time."""
+    brief = replace(conf, rl=replace(conf.rl, base_steps=8, lead_steps=8, start_states=2))
+    with tempfile.TemporaryDirectory() as folder:
+        ground = load_ground(brief, build_data_module(conf), Path(folder))
+    agent = build_ppo(brief, ground)
+    stepped = SteppedPPO(agent, conf.rl.total_timesteps)
+    stepped.begin()
+    began = time.perf_counter()
+    stepped.rollout()
+    took_s = time.perf_counter() - began
+    rollouts = count_rollouts(conf, conf.rl.total_timesteps)
+    print_table(
+        console,
+        f"{conf.name}: dry run, nothing is written",
+        {
+            "language model": f"{ground.model.num_parameters():,} parameters",
+            "policy": f"{sum(each.numel() for each in agent.policy.parameters()):,} parameters",
+            "a rollout": f"{agent.num_timesteps:,} steps in {took_s:.3g} s",
+            "whole training": f"{rollouts:,} rollouts, about {rollouts * took_s / 60:.3g} minutes",
+        },
+    )
+
+
+def _checked_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log: Logger) -> int:
+    """How many environment steps are done; the configuration of a changed run is recorded.
+
+    Raises:
+        ResumeError: more steps are done than the whole training is to have.
+    """
+    done = int(last["ppo"]["num_timesteps"])
+    if count_rollouts(conf, conf.rl.total_timesteps) < count_rollouts(conf, done):
+        raise ResumeError(
+            f"`rl.total_timesteps`={conf.rl.total_timesteps} is below the {done} steps that "
+            f"{folder} has done, e.g. `rl.total_timesteps={done + 10_000}`"
         )
+    values = {**asdict(conf), "resume": None, "dry_run": False}
+    changes = list(difference(saved_values(folder), values))
+    for key, old, new in changes:
+        log.info("from step %d on: %s=%s (was %s)", done, key, new, old)
+    if changes:
+        with locked(folder / "config.yaml"), written_whole(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(OmegaConf.create(values)).encode())
+    return done
+
+
+def _finish(conf: RunConf, folder: Path, console: Console, task: RlSchedulerTask) -> float:
+    """Writes summary and, where asked for, the zip; prints the results."""
+    checkpoints = folder / "checkpoints"
+    summary = summarize(folder, task)
+    write_json(folder / "summary.json", summary)
+    if conf.rl.export_zip:
+        exported(task.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
+    for name in {"best", "last"} - set(conf.rl.keep):
+        (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
+    print_table(console, "\nresults (val: best validation; rl: last rollout)", summary)
+    name = "python -m infinito.run"
+    print_next(
+        console,
+        [
+            (f"{name} task=evaluate checkpoint={folder}", "test episodes against every control"),
+            (f"{name} task=report checkpoint={folder}", "tables and plots"),
+            (f"{name} +experiment=rl_continue resume={folder}", "go on to 40,000 steps"),
+        ],
+    )
+    return score_of(summary, conf.score)
+
+
+def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
+    """The results of a training: its best validation, and what its last rollout reported."""
+    last = read_checkpoint(folder / "checkpoints/last.ckpt")
+    best, ppo = last["callbacks"][Milestones.KEY], task.stepped.ppo
+    cost = best["best_score"]
+    return {
+        "run": str(folder),
+        "val/cost": cost,
+        "val/return": -cost,
+        "best_timesteps": best["best_batch"] * ppo.n_steps * ppo.n_envs,
+        "timesteps": task.timesteps,
+        "kept": [steps for steps, _ in kept_steps(folder / "checkpoints")],
+        "collapsed": task.monitor.collapsed,
+        **task.last_report,
+    }
+
+
+def headline(conf: RunConf, ground: Ground, done: int) -> dict[str, Any]:
+    """What a run is, for the top of its output."""
+    rl, bank = conf.rl, ground.banks["train"]
+    return {
+        "schedule": f"{rl.total_timesteps:,} steps of {rl.inner_steps} optimizer steps, "
+        f"{rl.envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
+        "reward": rl.reward.name,
+        "language model": f"{ground.model.num_parameters():,} parameters, "
+        f"perplexity {ground.base_perplexity:.4g} at the base",
+        "start states": f"{len(bank)}, Φ {bank.phi.min():.2g} to {bank.phi.max():.2g}",
+        "seed": conf.seed,
+    }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from infinito.composition import check
+from infinito.cli.composition import check
 from infinito.config import LOSSES, SMOOTHED_LOSSES, TRL_NAMES
 from infinito.errors import ConfigError
-from infinito.objectives import preference
-from infinito.objectives.preference_objective import PreferenceObjective
 from infinito.paths import conf_dir
+from infinito.preferences.objective import losses as preference
+from infinito.preferences.objective.weighted_losses import PreferenceObjective
 
 
 def test_losses_are_those_of_the_objective() -> None:

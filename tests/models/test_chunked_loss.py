@@ -11,8 +11,7 @@ from infinito.errors import ConfigError
 from infinito.models import token_log_probs
 from infinito.models.chunked_loss import check_head, chunked_cross_entropy
 from infinito.objectives.language import cross_entropy
-
-from .tiny_models import CONFIGS, VOCAB, tokens
+from tests.models.tiny_models import CONFIGS, VOCAB, tokens
 
 
 def build(name: str) -> PreTrainedModel:

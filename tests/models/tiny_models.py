@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, LlamaConfig, PreTrainedConfig
 
-from infinito.models.distance_lm_config import DistanceLMConfig
+from infinito.models.distance_lm.config import DistanceLMConfig
 
 VOCAB = 40
 CONFIGS: dict[str, PreTrainedConfig] = {

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from infinito.build.rl import build_episodes
-from infinito.build.rl_ground import Ground, load_ground
-from infinito.build.text import build_data_module
-from infinito.composition import check
+from infinito.cli.composition import check
 from infinito.config import RunConf
+from infinito.data.assembly import build_data_module
 from infinito.paths import conf_dir
-from infinito.rl.episodes import Episodes
+from infinito.rl.assembly import build_episodes
+from infinito.rl.environment.episodes import Episodes
+from infinito.rl.environment.shared_parts import Ground, load_ground
 
 TINY_RL = (
     "+experiment=rl_quick",

@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from infinito.search.evidence import Evidence
-from infinito.search.parameters import Array
 from infinito.search.planner import FANTASIES, Planner, _mark, patience
-from infinito.search.playout import Playout
 from infinito.search.regions import Region
-from infinito.search.sampling import Sampler
 from infinito.search.scores import normalised
-from infinito.search.space import Categorical, Float, Int, Space
+from infinito.search.space.parameters import Array
+from infinito.search.space.sampling import Sampler
+from infinito.search.space.space import Categorical, Float, Int, Space
+from infinito.search.surrogate.evidence import Evidence
+from infinito.search.surrogate.playout import Playout
 from infinito.search.trials import Trial
 
 SPACE = Space([Float("x", 0, 1), Float("y", 0, 1), Categorical("c", ["a", "b"]), Int("n", 1, 4)])

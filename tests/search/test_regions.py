@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from infinito.search.regions import Region
-from infinito.search.space import Categorical, Float, Int, Space
+from infinito.search.space.space import Categorical, Float, Int, Space
 
 SPACE = Space([Float("x", 0, 1), Categorical("c", ["a", "b", "d"]), Int("n", 1, 4)])
 FRESH = SPACE.snapped(np.random.default_rng(0).random((300, 3)))

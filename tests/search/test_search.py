@@ -14,7 +14,7 @@ import pytest
 
 from infinito.errors import ConfigError
 from infinito.search.search import SELECTIONS, STRATEGIES, TreeSearch
-from infinito.search.space import Categorical, Float, Int, Space
+from infinito.search.space.space import Categorical, Float, Int, Space
 from infinito.search.trials import Trial
 
 MIXED = Space(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from infinito.search.search import TreeSearch
-from infinito.search.space import Categorical, Float, Space
+from infinito.search.space.space import Categorical, Float, Space
 from infinito.search.uct import STEPS, UCT
 
 SPACE = Space([Categorical("c", ["a", "b", "d"]), Float("x", 0, 1)])

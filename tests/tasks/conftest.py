@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..rl.conftest import ground, rl_configured
+from tests.rl.conftest import ground, rl_configured
 
 __all__ = ["ground", "rl_configured"]

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from infinito.data.hub import names_a_folder, require_hub, unreachable
 from infinito.data.sources.source import Split, TextSource, digest
 from infinito.data.sources.text_reading import line_end_before, read_text
 from infinito.errors import DataError
+from infinito.hub import names_a_folder, require_hub, unreachable
 from infinito.storage import sha256_of_file
 
 HUB_ID = "Salesforce/wikitext"

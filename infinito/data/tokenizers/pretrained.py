@@ -8,9 +8,9 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from infinito.data.hub import names_a_folder, require_hub, unreachable
 from infinito.data.tokenizers.spec import TokenizerSpec
 from infinito.errors import DataError
+from infinito.hub import names_a_folder, require_hub, unreachable
 
 
 @dataclass(frozen=True)

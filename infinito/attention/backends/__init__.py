@@ -1,0 +1,1 @@
+"""Ways to compute attention exactly: the protocol, the registry, and one file for each backend."""

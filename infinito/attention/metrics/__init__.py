@@ -1,0 +1,1 @@
+"""The metrics, one a file, and the table of them."""

@@ -1,0 +1,1 @@
+"""From the words typed to a checked `RunConf`."""

@@ -1,0 +1,1 @@
+"""Which combinations of settings cannot be, a file a subject."""

@@ -1,0 +1,183 @@
+"""Turns a composed configuration into a typed `RunConf`, or reports all its faults at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from infinito import config
+from infinito.cli.rules.all_rules import combination_faults
+from infinito.config import RunConf
+from infinito.config.limits import as_typed
+from infinito.errors import ConfigError
+
+Origin = Callable[[str], str]
+"""Tells where a dotted key got its value, e.g. " (conf/model/distance_lm.yaml)"."""
+
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    list: "a list",
+}
+
+
+def parse(
+    values: Mapping[str, Any], origin: Origin = lambda _: "", combinations: bool = True
+) -> RunConf:
+    """The typed configuration of a run.
+
+    Args:
+        values: Plain nested values with all interpolations resolved.
+        origin: Names the file or command that set a key, for the error text.
+        combinations: Look for impossible combinations too; a sweep's fixed part has none to show.
+
+    Raises:
+        ConfigError: lists every unknown key, wrong type, value out of its limits and
+            impossible combination.
+    """
+    faults: list[str] = []
+    run = _node(RunConf, values, "", faults, origin)
+    if combinations and not faults:
+        faults.extend(combination_faults(run))
+    if faults:
+        raise ConfigError(faults)
+    return run
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The nearest known word as a question, else all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    return f"did you mean `{'` or `'.join(near)}`?" if near else f"known: {', '.join(names)}"
+
+
+def _key_hint(key: str, known: Iterable[str]) -> str:
+    if key in config.TRL_NAMES:
+        return f"what TRL calls or called so is {config.TRL_NAMES[key]} here"
+    return did_you_mean(key, known)
+
+
+def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Origin) -> Any:
+    if not isinstance(values, Mapping):
+        faults.append(f"`{prefix[:-1]}`={values!r}{origin(prefix[:-1])}: expected a group of keys")
+        return None
+    schema = _variant(schema, values, prefix, faults, origin)
+    hints = typing.get_type_hints(schema)
+    fields = {entry.name: entry for entry in dataclasses.fields(schema)}
+    for key in sorted(set(values) - set(fields), key=str):
+        hint = _key_hint(str(key), fields)
+        faults.append(f"`{prefix}{key}`{origin(f'{prefix}{key}')}: there is no such key; {hint}")
+    arguments = {
+        name: _value(
+            entry, hints[name], values.get(name, dataclasses.MISSING), prefix, faults, origin
+        )
+        for name, entry in fields.items()
+    }
+    return schema(
+        **{key: value for key, value in arguments.items() if value is not dataclasses.MISSING}
+    )
+
+
+def _variant(
+    schema: type, values: Mapping[str, Any], prefix: str, faults: list[str], origin: Origin
+) -> type:
+    variants = config.VARIANTS.get(prefix[:-1])
+    if variants is None:
+        return schema
+    name = values.get("name")
+    if name not in variants:
+        hint = did_you_mean(str(name), variants)
+        faults.append(f"`{prefix}name`={name}{origin(f'{prefix}name')}: no such kind; {hint}")
+    return variants.get(str(name), schema)
+
+
+def _value(
+    entry: dataclasses.Field[Any],
+    hint: Any,
+    value: Any,
+    prefix: str,
+    faults: list[str],
+    origin: Origin,
+) -> Any:
+    key = f"{prefix}{entry.name}"
+    if dataclasses.is_dataclass(hint):
+        return _node(hint, {} if value is dataclasses.MISSING else value, f"{key}.", faults, origin)  # type: ignore[arg-type]
+    if value is dataclasses.MISSING:
+        return value
+    try:
+        value = _typed(value, hint)
+        _check_limits(value, entry.metadata)
+    except ValueError as fault:
+        example = _example(key, entry)
+        faults.append(f"`{key}`={as_typed(value)}{origin(key)}: expected {fault}{example}")
+    return value
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and type(None) in options:
+        return None
+    kind = next(option for option in options if option is not type(None))
+    optional = " or null" if type(None) in options else ""
+    if typing.get_origin(kind) is list:
+        item_kind = typing.get_args(kind)[0]
+        if item_kind is str and isinstance(value, str):
+            value = [value]
+        if not isinstance(value, list):
+            raise ValueError("a list" + optional)
+        return [_typed(item, item_kind) for item in value]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is float and isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number" + optional)
+    if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise ValueError(_WORDS[kind] + optional)
+    return value
+
+
+def _check_limits(value: Any, limits: Mapping[str, Any]) -> None:
+    for item in value if isinstance(value, list) else [value]:
+        if item is not None and not _within(item, limits):
+            raise ValueError(_described(item, limits))
+
+
+def _within(value: Any, limits: Mapping[str, Any]) -> bool:
+    tests: dict[str, Callable[[Any], bool]] = {
+        "above": lambda limit: value > limit,
+        "at_least": lambda limit: value >= limit,
+        "below": lambda limit: value < limit,
+        "at_most": lambda limit: value <= limit,
+        "choices": lambda limit: value in limit,
+        "pattern": lambda limit: re.fullmatch(limit[0], value) is not None,
+    }
+    return all(tests[name](limit) for name, limit in limits.items())
+
+
+def _described(value: Any, limits: Mapping[str, Any]) -> str:
+    if "choices" in limits:
+        return (
+            f"one of {', '.join(limits['choices'])}; {did_you_mean(str(value), limits['choices'])}"
+        )
+    if "pattern" in limits:
+        return str(limits["pattern"][1])
+    words = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
+    return "a number " + " and ".join(f"{words[name]} {limit:g}" for name, limit in limits.items())
+
+
+def _example(key: str, entry: dataclasses.Field[Any]) -> str:
+    default = entry.default
+    if default is dataclasses.MISSING and entry.default_factory is not dataclasses.MISSING:
+        default = entry.default_factory()
+    if default in (dataclasses.MISSING, "", []):
+        return ""
+    return f", e.g. `{key}={as_typed(default)}`"

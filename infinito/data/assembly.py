@@ -1,0 +1,107 @@
+"""Builds the text, its tokenizer and its windows."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedTokenizerFast
+
+from infinito import config
+from infinito.config import RunConf
+from infinito.data.datamodule import LanguageDataModule
+from infinito.data.sources.markov import MarkovSource
+from infinito.data.sources.python_docs import PythonDocs
+from infinito.data.sources.source import Split, TextSource
+from infinito.data.sources.text_files import TextFiles
+from infinito.data.sources.wikitext2 import WikiText2
+from infinito.data.tokenizers.bpe import BpeTokenizer
+from infinito.data.tokenizers.char import CharTokenizer
+from infinito.data.tokenizers.given import GivenTokenizer
+from infinito.data.tokenizers.pretrained import PretrainedTokenizer
+from infinito.data.tokenizers.spec import TokenizerSpec
+from infinito.data.tokenizers.word import WordTokenizer
+from infinito.errors import ConfigError
+from infinito.hub import model_folder
+from infinito.paths import cache_dir
+from infinito.seeding import child_seed
+from infinito.training.language_model import TextUnits
+
+
+def build_source(conf: RunConf) -> TextSource | MarkovSource:
+    """The text that `data` names."""
+    data = conf.data
+    match data:
+        case config.PythonDocsConf():
+            return PythonDocs(
+                data.parts,  # type: ignore[arg-type]
+                valid_fraction=data.valid_fraction,
+                test_fraction=data.test_fraction,
+                max_bytes=data.max_bytes,
+                cache_dir=cache_dir(data.cache_dir),
+            )
+        case config.TextConf():
+            return TextFiles(
+                str(data.path),
+                valid_fraction=data.valid_fraction,
+                test_fraction=data.test_fraction,
+                max_bytes=data.max_bytes,
+            )
+        case config.WikiText2Conf():
+            return WikiText2(data.path, max_bytes=data.max_bytes)
+        case config.MarkovConf():
+            return MarkovSource(
+                data.vocab_size,
+                order=data.order,
+                concentration=data.concentration,
+                train_tokens=data.train_tokens,
+                valid_tokens=data.valid_tokens,
+                test_tokens=data.test_tokens,
+                seed=data.source_seed,
+            )
+    raise ConfigError(f"`data.name`={data.name} has no source")
+
+
+def build_tokenizer_spec(conf: RunConf) -> TokenizerSpec:
+    """The tokenizer recipe that `tokenizer` names."""
+    tokenizer = conf.tokenizer
+    match tokenizer.name:
+        case "char":
+            return CharTokenizer(unknown=tokenizer.unknown)
+        case "bpe":
+            return BpeTokenizer(tokenizer.vocab_size or 0)
+        case "word":
+            return WordTokenizer(tokenizer.vocab_size)
+        case _:
+            path = str(tokenizer.path)
+            of_model = isinstance(conf.model, config.PretrainedConf) and path == conf.model.path
+            return PretrainedTokenizer(str(model_folder(path)) if of_model else path)
+
+
+def build_data_module(
+    conf: RunConf, tokenizer: PreTrainedTokenizerFast | None = None
+) -> LanguageDataModule:
+    """Windows of tokens of the configured text.
+
+    Args:
+        tokenizer: Taken instead of the configured one.
+    """
+    text = build_source(conf)
+    spec = build_tokenizer_spec(conf) if tokenizer is None else GivenTokenizer(tokenizer)
+    return LanguageDataModule(
+        text,
+        None if isinstance(text, MarkovSource) else spec,
+        block_size=conf.data.block_size,
+        batch_size=conf.data.batch_size,
+        eval_batch_size=conf.data.eval_batch_size,
+        seed=child_seed(conf.seed, "batches"),
+        workers=conf.data.workers,
+        cache_dir=cache_dir(conf.data.cache_dir),
+    )
+
+
+def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:
+    """Bytes and words that a token of a split stands for."""
+    meta = data.split_meta(split)
+    is_words = conf.tokenizer.name == "word" and conf.data.name != "markov"
+    return TextUnits(
+        bytes_per_token=meta.utf8_bytes / meta.tokens,
+        words_per_token=meta.words / meta.tokens if is_words else None,
+    )

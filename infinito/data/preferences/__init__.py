@@ -1,1 +1,0 @@
-"""Preference pairs: reading, checking, tokenising, batching, and what a reference says of them."""

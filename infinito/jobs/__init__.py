@@ -1,1 +1,0 @@
-"""What `task=` can ask for, one file each; `run(run, folder, overrides)` gives the score."""

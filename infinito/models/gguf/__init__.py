@@ -1,0 +1,1 @@
+"""Export to GGUF: weights and tokenizer."""

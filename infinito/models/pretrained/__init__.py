@@ -1,0 +1,1 @@
+"""Any Hugging Face causal LM: opening, adapters, replaced attention."""

@@ -1,0 +1,228 @@
+"""Opens a trained language model from whatever `checkpoint=` names."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils.logging import disable_progress_bar
+
+from infinito.errors import CheckpointError
+from infinito.hub import model_folder, names_a_folder
+from infinito.models.checkpoint_file import read_checkpoint
+from infinito.models.memory.model import MemoryLMForCausalLM
+from infinito.models.pretrained.base_weights import (
+    additions,
+    base_record,
+    check_same_base,
+    rests_on_base,
+)
+from infinito.models.pretrained.lora import inside_memory, merge_adapters
+from infinito.models.pretrained.opening import open_base, open_weights, rebuild, use_saved_attention
+
+MODEL_PREFIX = "model."
+
+disable_progress_bar()  # a bar for each file of a small model is noise
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A language model in evaluation mode with its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    source: Path
+    """The file or folder the weights came from."""
+    step: int | None = None
+    """Optimizer steps of its training, where recorded."""
+
+    def to(self, device: torch.device) -> Trained:
+        """The same, on a device."""
+        self.model.to(device)  # type: ignore[arg-type]
+        return self
+
+
+def open_trained(checkpoint: str) -> Trained:
+    """The model that a run folder, a checkpoint file or a Hugging Face folder holds.
+
+    Args:
+        checkpoint: A run folder stands for its `checkpoints/best.ckpt`; that of a preference
+            tuning for `last.ckpt`, which its report is of.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of another class, or its sizes do not fit.
+    """
+    path = Path(checkpoint)
+    if "://" in checkpoint or path.suffix == ".ckpt":
+        return _from_file(checkpoint)
+    if (path / "config.json").is_file():
+        return _from_hugging_face(path)
+    reports_last = (path / "training_report.json").is_file()
+    for name in ("last", "best") if reports_last else ("best", "last"):
+        if (path / "checkpoints" / f"{name}.ckpt").is_file():
+            return _from_file(path / "checkpoints" / f"{name}.ckpt")
+    raise CheckpointError(
+        f"`checkpoint`={checkpoint} holds no model: expected a run folder with "
+        "checkpoints/best.ckpt, a .ckpt file, or a Hugging Face folder with config.json"
+    )
+
+
+def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What a checkpoint carries, as plain values, to be opened without its run folder."""
+    return {
+        "model_config": model.config.to_json_string(use_diff=False),
+        "tokenizer": tokenizer.backend_tokenizer.to_str(),
+        "special_tokens": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
+    }
+
+
+def start_weights(model: PreTrainedModel, trained: Trained) -> None:
+    """Puts what was trained into a model that is to be trained further.
+
+    A memory begins anew around a model that was trained without one. One that was trained keeps
+    what it holds, and its noise fades out anew.
+
+    Raises:
+        CheckpointError: sizes differ, or adapters belong to another base model.
+    """
+    if rests_on_base(trained.model):
+        check_same_base(model, trained.model.config.base_model)
+    elif rests_on_base(model):
+        raise CheckpointError(
+            f"{trained.source} holds whole weights of a {type(trained.model).__name__}, and this "
+            "run trains adapters. Start from them with `model.path=<its Hugging Face folder>` "
+            "instead of `checkpoint`"
+        )
+    weights = additions(trained.model, trained.model.state_dict())
+    had_memory = isinstance(trained.model, MemoryLMForCausalLM)
+    load_weights(model if had_memory else inside_memory(model), weights, trained.source)
+    if isinstance(model, MemoryLMForCausalLM):
+        model.memory.steps.zero_()
+    if calibration := getattr(trained.model.config, "phi_calibration", None):
+        model.config.phi_calibration = calibration
+
+
+def check_fits(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
+    """Checks that a checkpoint without the weights of its base goes with this model's.
+
+    Raises:
+        CheckpointError: it belongs to another base model, or its adapters are others.
+    """
+    if not rests_on_base(model):
+        return
+    values = json.loads(checkpoint["infinito"].get("model_config", "{}"))
+    check_same_base(model, base_record(values))
+    expected = additions(model, model.state_dict())
+    if expected.keys() != weights_of(checkpoint).keys():
+        raise CheckpointError(
+            f"the checkpoint's adapters {values.get('lora')} are not those of this run, "
+            f"{getattr(model.config, 'lora', None)}"
+        )
+
+
+def export(trained: Trained, folder: Path) -> None:
+    """Writes a Hugging Face folder that stands alone; adapters are merged into their weights."""
+    merge_adapters(trained.model).save_pretrained(folder)
+    trained.tokenizer.save_pretrained(folder)
+
+
+def load_weights(model: PreTrainedModel, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Puts weights into a model, all that it has beyond a frozen base and nothing else.
+
+    Raises:
+        CheckpointError: names are missing or unknown, or shapes differ; each is listed.
+    """
+    own = model.state_dict()
+    tied = set(getattr(model, "all_tied_weights_keys", None) or {})
+    expected = additions(model, own).keys() - tied
+    faults = [f"{name}: this model lacks it" for name in weights if name not in own]
+    faults += [f"{name}: missing" for name in own if name in expected and name not in weights]
+    faults += [
+        f"{name}: {tuple(value.shape)} there, {tuple(own[name].shape)} here"
+        for name, value in weights.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults[:8])
+        more = f"\n  … and {len(faults) - 8} more" if len(faults) > 8 else ""
+        raise CheckpointError(
+            f"{source} does not fit the configured model:\n{listed}{more}\n"
+            "Set `model.*`, `attention.*` and `tokenizer.*` as its run had them "
+            "(they stand in its config.yaml)."
+        )
+    model.load_state_dict(weights, strict=False)
+    model.tie_weights()
+
+
+def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The language model's weights in a checkpoint, by the model's own names."""
+    return {
+        name.removeprefix(MODEL_PREFIX): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith(MODEL_PREFIX)
+    }
+
+
+def tokenizer_of(description: dict[str, Any]) -> PreTrainedTokenizerFast:
+    """The tokenizer that a checkpoint describes."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(description["tokenizer"]),
+        clean_up_tokenization_spaces=False,
+        **description["special_tokens"],
+    )
+
+
+def _from_file(path: str | Path) -> Trained:
+    checkpoint = read_checkpoint(path)
+    description = checkpoint["infinito"]
+    if "model_config" not in description:
+        raise CheckpointError(f"{path} is a checkpoint of infinito, but of no language model")
+    values = json.loads(description["model_config"])
+    model = _on_its_base(values) if base_record(values) else _whole(values)
+    load_weights(model, weights_of(checkpoint), Path(path))
+    return Trained(
+        model.eval(), tokenizer_of(description), Path(path), int(checkpoint["global_step"])
+    )
+
+
+def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
+    """The model that a checkpoint without the weights of its base describes."""
+    base = base_record(values)
+    assert base is not None
+    name = None if names_a_folder(base["path"]) else base["path"]
+    model = open_base(model_folder(base["path"]), base["dtype"], name)
+    return rebuild(model, values)
+
+
+def _whole(values: dict[str, Any]) -> PreTrainedModel:
+    """The model that a checkpoint with all weights describes, its weights drawn."""
+    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    model = AutoModelForCausalLM.from_config(config)
+    use_saved_attention(model)
+    return model
+
+
+def _from_hugging_face(folder: Path) -> Trained:
+    model = open_weights(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{folder} cannot be opened as a Hugging Face causal LM with its tokenizer: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise CheckpointError(f"{folder} has a slow tokenizer: save a tokenizer.json beside it")
+    return Trained(model.eval(), tokenizer, folder)

@@ -1,0 +1,1 @@
+"""Preference tuning, from a row of JSON to the report."""

@@ -1,0 +1,197 @@
+"""Builds what preference tuning needs: pairs, their tokenizer, the policy, its objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from infinito.config import PairsConf, PretrainedConf, RunConf
+from infinito.data.assembly import build_tokenizer_spec
+from infinito.data.encoding import ids_of
+from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
+from infinito.device import choose_device
+from infinito.models.assembly import build_language_model
+from infinito.models.pretrained.lora import merge_adapters
+from infinito.models.pretrained.opening import check_length, open_weights
+from infinito.models.trained import Trained, load_weights, open_trained, start_weights
+from infinito.preferences.objective.weighted_losses import PreferenceObjective
+from infinito.preferences.pairs.bundled import HELD_OUT, TRAINING
+from infinito.preferences.pairs.pair_set import (
+    PairSet,
+    TextPairs,
+    checked,
+    parted,
+    read_pairs,
+    tokenize_pairs,
+)
+from infinito.preferences.pairs.text_pair import RowFault, refuse
+from infinito.preferences.pairs.tokenizing import PairTokenizer
+from infinito.preferences.warm_up import warm_up
+from infinito.seeding import child_seed
+
+BUNDLED = "the pairs that ship with infinito"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model whose preferences are tuned, as it is before that."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    origin: str
+    """Where its weights come from, for people."""
+    is_new: bool
+    """Whether it was made here, so that nothing else keeps its weights."""
+
+
+def read_pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
+    """Training and held-out pairs as text.
+
+    Raises:
+        DataError: a file is missing, unreadable or empty, or too small to be parted.
+    """
+    data = require_pairs(conf)
+    read = partial(read_pairs, limit=data.max_rows)
+    if data.path is None:
+        return (
+            replace(read(str(TRAINING)), source=f"{BUNDLED}, training"),
+            replace(read(str(HELD_OUT)), source=f"{BUNDLED}, held out"),
+        )
+    training = read(data.path, data.subset)
+    if data.held_out_path is not None:
+        return training, read(data.held_out_path, data.held_out_subset)
+    if not training.pairs:
+        refuse(training.bad, data.on_bad_row, training.source, 0)
+    return parted(training, data.held_out_fraction)
+
+
+def build_pair_tokenizer(
+    conf: RunConf, tokenizer: PreTrainedTokenizerFast, vocab: int | None = None
+) -> PairTokenizer:
+    """What turns pairs into token ids, as `data` asks.
+
+    Args:
+        vocab: Ids that the model has.
+    """
+    data = require_pairs(conf)
+    return PairTokenizer(
+        tokenizer,
+        window=data.block_size,
+        truncate=data.truncate,
+        chat=data.chat,
+        chat_template=data.chat_template,
+        end_token=data.end_token,
+        vocab=vocab,
+    )
+
+
+def build_pair_set(conf: RunConf, texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
+    """Pairs as token ids, bad rows refused or dropped as `data.on_bad_row` asks."""
+    return checked(tokenize_pairs(texts, tokenizer), require_pairs(conf).on_bad_row)
+
+
+def build_tokenizer(conf: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
+    """The tokenizer that `tokenizer` names, trained, if it needs that, on prompts and answers."""
+    bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
+    pieces = _pieces(texts, build_pair_tokenizer(conf, bytes_alone))
+    return build_tokenizer_spec(conf).build(pieces, separates_documents=True)
+
+
+def build_policy(conf: RunConf, texts: TextPairs, start: Path | None = None) -> Policy:
+    """The model to tune: a trained one, or one made here and warmed up on the training pairs.
+
+    Args:
+        texts: The training pairs.
+        start: Where a stopped run keeps the one that it made; None to make it.
+    """
+    device: Any = choose_device(conf)
+    if conf.checkpoint is not None:
+        trained = open_trained(conf.checkpoint)
+        model = start_from_checkpoint(conf, trained).to(device)
+        return Policy(model, trained.tokenizer, conf.checkpoint, is_new=False)
+    tokenizer = build_tokenizer(conf, texts)
+    model = build_language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
+    if isinstance(conf.model, PretrainedConf):
+        return Policy(model, tokenizer, str(conf.model.path), is_new=False)
+    if start is not None:
+        load_weights(model, open_weights(start).state_dict(), start)
+    elif conf.dpo.warmup_steps:
+        warm_up_on(conf, model, tokenizer, texts)
+    steps = f"{conf.dpo.warmup_steps} steps on the text of {texts.source}"
+    return Policy(model, tokenizer, f"made here, {steps}", is_new=True)
+
+
+def start_from_checkpoint(conf: RunConf, trained: Trained) -> PreTrainedModel:
+    """A trained model to tune: as `model` asks where that is a pretrained one, else in full.
+
+    Raises:
+        ConfigError: it has learned positions for fewer tokens than `data.block_size`.
+        CheckpointError: `model` and `checkpoint` do not belong together.
+    """
+    if isinstance(conf.model, PretrainedConf):
+        tokenizer = trained.tokenizer
+        model = build_language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id)
+        start_weights(model, trained)
+        return model
+    check_length(trained.model, conf.data.block_size)
+    return merge_adapters(trained.model).requires_grad_(True)
+
+
+def warm_up_on(
+    conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: TextPairs
+) -> None:
+    """Teaches a new model to write as the pairs do, chosen and rejected answers alike."""
+    pairs = build_pair_set(conf, texts, build_pair_tokenizer(conf, tokenizer)).pairs
+    torch.manual_seed(child_seed(conf.seed, "warm-up"))
+    warm_up(
+        model,
+        [
+            [*pair.prompt_ids, *answer]
+            for pair in pairs
+            for answer in (pair.chosen_ids, pair.rejected_ids)
+        ],
+        steps=conf.dpo.warmup_steps,
+        lr=conf.dpo.warmup_lr,
+        batch_size=2 * conf.data.batch_size,
+        seed=child_seed(conf.seed, "warm-up batches"),
+    )
+
+
+def build_preference_objective(conf: RunConf) -> PreferenceObjective:
+    """What preference tuning minimises."""
+    dpo = conf.dpo
+    weights = dpo.loss_weights or [1.0] * len(dpo.loss)
+    return PreferenceObjective(
+        dict(zip(dpo.loss, weights, strict=True)),
+        beta=dpo.beta,
+        label_smoothing=dpo.label_smoothing,
+        nll_weight=dpo.nll_weight,
+        average_length=dpo.average_length,
+        discopop_tau=dpo.discopop_tau,
+        simpo_gamma=dpo.simpo_gamma,
+    )
+
+
+def require_pairs(conf: RunConf) -> PairsConf:
+    """The configuration of the pairs."""
+    assert isinstance(conf.data, PairsConf), "parsing refuses other data"
+    return conf.data
+
+
+def count_token_ids(model: PreTrainedModel) -> int:
+    """Ids that a model has embeddings for."""
+    return int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
+
+
+def _pieces(texts: TextPairs, tokenizer: PairTokenizer) -> Iterator[str]:
+    for pair in texts.pairs:
+        try:
+            yield from tokenizer.texts(pair)
+        except RowFault:  # refused or counted when the pairs are tokenised
+            continue

@@ -1,0 +1,107 @@
+"""Logs preference tuning under TRL's metric names, keeps its curves, and warns of displacement."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from infinito.preferences.objective.metrics import displacement_warning
+from infinito.preferences.reference.policies import FreeReference
+
+log = logging.getLogger(__name__)
+
+
+class PreferenceLog(Callback):
+    """Writes means over the last `every` batches, or what is left of them, and each validation.
+
+    Args:
+        every: Batches between logged points.
+
+    Attributes:
+        history: What was logged: figures by name, with their "step"; a resumed run goes on with it.
+            Held-out figures have names that begin with "val/".
+    """
+
+    KEY = "PreferenceLog"
+    """Where a checkpoint keeps this callback's state."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.history: list[dict[str, float]] = []
+        self.tokens_per_s: float | None = None
+        self._tokens = 0
+        self._all_tokens, self._all_training_s = 0, 0.0
+        self._since_s = time.perf_counter()
+        self._warned = False
+
+    @property
+    def state_key(self) -> str:
+        return self.KEY
+
+    @property
+    def mean_tokens_per_s(self) -> float | None:
+        """Throughput of the training in this process so far, validation and saving left out."""
+        return self._all_tokens / self._all_training_s if self._all_training_s else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "warned": self._warned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history, self._warned = state_dict["history"], state_dict["warned"]
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+        """Starts the clock again after anything that was not training."""
+        if self._tokens == 0:
+            self._since_s = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts the batch, and logs when a point is due."""
+        self._tokens += batch.input_tokens * trainer.world_size
+        if (batch_idx + 1) % self.every and batch_idx + 1 != trainer.num_training_batches:
+            return
+        elapsed_s = time.perf_counter() - self._since_s
+        self._all_tokens += self._tokens
+        self._all_training_s += elapsed_s
+        self.tokens_per_s = self._tokens / elapsed_s
+        self._tokens = 0
+        task: Any = pl_module
+        values = task.training_means.take(trainer.strategy)
+        values["train/loss"] = values.pop("loss")
+        values["train/learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        if task.last_gradient_norm is not None:
+            values["train/gradient_norm"] = float(task.last_gradient_norm)
+            task.last_gradient_norm = None  # an accumulating batch has none
+        self._record(trainer, values, {"train/tokens_per_s": self.tokens_per_s})
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps validation out of the throughput: the tokens since the last point are not timed."""
+        self._tokens = 0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the held-out figures, and warns once if the policy is displaced."""
+        if trainer.sanity_checking:
+            return
+        values = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val/")
+        }
+        self._record(trainer, values, {})
+        task: Any = pl_module
+        if self._warned or isinstance(task.reference, FreeReference):
+            return
+        means = {name.removeprefix("val/"): value for name, value in values.items()}
+        if warning := displacement_warning(means):
+            self._warned = True
+            log.warning("step %d: %s", trainer.global_step, warning)
+
+    def _record(self, trainer: Trainer, values: dict[str, float], timing: dict[str, float]) -> None:
+        """Keeps and writes figures; timing is not kept, it differs between equal runs."""
+        self.history.append({"step": trainer.global_step, **values})
+        if trainer.logger is not None:
+            trainer.logger.log_metrics({**values, **timing}, step=trainer.global_step)

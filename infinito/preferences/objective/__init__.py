@@ -1,0 +1,1 @@
+"""The preference losses, their weighted sum, and their metrics: plain functions."""

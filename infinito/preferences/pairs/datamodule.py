@@ -1,0 +1,202 @@
+"""Tokenised pairs made into batches for Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from infinito.data.batch_order import EvaluationOrder, permutation
+from infinito.errors import DataError
+from infinito.preferences.pairs.length_buckets import BucketOrder
+from infinito.preferences.pairs.pair import TokenizedPair
+from infinito.preferences.scoring.layouts import LayoutName, PairBatch, arrange
+
+POOL_BATCHES = 64
+"""Batches among which pairs are sorted by length."""
+
+CALL_TOKENS = 64
+"""Tokens that cost a CPU about as much as a further call of a small model."""
+
+
+Collate = Callable[[np.ndarray, float | None], PairBatch]
+"""Makes a batch of pair numbers (batch,) and the share of a pair, None for one process."""
+
+
+class PreferenceStream:
+    """Batches 0 … `total` − 1 of a training, epoch after epoch, beginning anywhere.
+
+    Args:
+        order: the batches of each epoch.
+        collate: makes the batches.
+        total: batches of the whole training.
+        start: batches that are already done.
+        accumulate: batches of an optimizer step, whose loss is their mean: a pair's share makes it
+            the mean over their pairs, also where batches differ or the last ones are fewer.
+    """
+
+    def __init__(
+        self,
+        order: BucketOrder,
+        collate: Collate,
+        total: int,
+        start: int = 0,
+        accumulate: int = 1,
+    ) -> None:
+        self.order, self.collate = order, collate
+        self.total, self.start = total, start
+        self.accumulate = accumulate
+
+    def __len__(self) -> int:
+        """Returns the batches of the whole training, wherever this stream begins."""
+        return self.total
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        batches = islice(self._numbers(), self.total - self.start)
+        while step := list(islice(batches, self.accumulate)):
+            share = self.accumulate / sum(1 / each for _, each in step)
+            for numbers, _ in step:
+                yield self.collate(numbers, share)
+
+    def _numbers(self) -> Iterator[tuple[np.ndarray, float]]:
+        epoch, batch = divmod(self.start, len(self.order))
+        while True:
+            yield from self.order.batches(epoch, batch)
+            epoch, batch = epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns nothing: the place is `start`, which the trainer's counter gives.
+
+        Lightning asks for this method as the sign of a loader that can be resumed.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Does nothing, as `state_dict` has nothing."""
+
+
+class HeldOutBatches:
+    """All held-out pairs once, those of like length together, in batches of an order of no meaning.
+
+    So the first ones, which `trainer.validation_batches` keeps, are not the shortest.
+
+    Args:
+        lengths: of the pairs, in tokens.
+        order: the batches.
+        collate: makes them.
+    """
+
+    def __init__(self, lengths: Sequence[int], order: EvaluationOrder, collate: Collate) -> None:
+        self.by_length = np.argsort(lengths, kind="stable")
+        self.order, self.collate = order, collate
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        batches = list(self.order.batches())
+        for number in permutation(len(batches), seed=0, epoch=0):
+            yield self.collate(self.by_length[batches[number]], None)
+
+
+class PreferenceDataModule(LightningDataModule):
+    """Batches of preference pairs.
+
+    Args:
+        train: training pairs.
+        valid: held-out pairs.
+        layout: how a batch becomes model input, a name in `LAYOUTS`.
+        batch_size: pairs per training batch and process.
+        eval_batch_size: pairs per held-out batch; None for `batch_size`.
+        seed: of the order of the training pairs.
+        bucket: batch pairs of like length.
+        accumulate: training batches of an optimizer step.
+        train_reference: (pairs, 2) log-probabilities of the reference, or None.
+        valid_reference: the same of the held-out pairs.
+
+    Attributes:
+        total_batches: batches of the whole training; None for one epoch.
+        start_batch: batches of it that are already done.
+
+    Raises:
+        DataError: a set is empty.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[TokenizedPair],
+        valid: Sequence[TokenizedPair],
+        *,
+        layout: LayoutName,
+        batch_size: int,
+        eval_batch_size: int | None = None,
+        seed: int = 0,
+        bucket: bool = True,
+        accumulate: int = 1,
+        train_reference: Tensor | None = None,
+        valid_reference: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        for name, pairs in (("training", train), ("held-out", valid)):
+            if not pairs:
+                raise DataError(f"There is no {name} pair: expected at least one in `data.path`.")
+        self.train, self.valid, self.layout = train, valid, layout
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size or batch_size
+        self.seed, self.bucket, self.accumulate = seed, bucket, accumulate
+        self.train_reference, self.valid_reference = train_reference, valid_reference
+        self.total_batches: int | None = None
+        self.start_batch = 0
+
+    def batches_per_epoch(self, world_size: int = 1) -> int:
+        """Returns the batches of one pass over the training pairs by so many processes."""
+        return len(self._order(0, world_size))
+
+    def _order(self, rank: int, world_size: int) -> BucketOrder:
+        return BucketOrder(
+            [pair.tokens for pair in self.train],
+            self.batch_size,
+            seed=self.seed,
+            pool_batches=POOL_BATCHES if self.bucket else 1,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def train_dataloader(self) -> PreferenceStream:
+        """Returns the batches of this process that are left, in orders fixed by (seed, epoch)."""
+        order = self._order(*self._place())
+        total = self.total_batches or len(order)
+        collate = self._collate(self.train, self.train_reference)
+        return PreferenceStream(order, collate, total, self.start_batch, self.accumulate)
+
+    def val_dataloader(self) -> HeldOutBatches:
+        """Returns the held-out batches of this process."""
+        rank, world_size = self._place()
+        order = EvaluationOrder(
+            len(self.valid), self.eval_batch_size, rank=rank, world_size=world_size
+        )
+        collate = self._collate(self.valid, self.valid_reference)
+        return HeldOutBatches([pair.tokens for pair in self.valid], order, collate)
+
+    def _collate(self, pairs: Sequence[TokenizedPair], reference: Tensor | None) -> Collate:
+        """Batches that suit the device: a CPU has no use for padding, other devices for calls."""
+        trainer = self.trainer
+        on_cpu = trainer is None or trainer.strategy.root_device.type == "cpu"
+
+        def collate(numbers: np.ndarray, share: float | None) -> PairBatch:
+            of_batch = None if reference is None else reference[numbers].T.flatten()
+            chosen = [pairs[number] for number in numbers]
+            call_tokens = CALL_TOKENS if on_cpu else None
+            return arrange(chosen, self.layout, of_batch, share, call_tokens)
+
+        return collate
+
+    def _place(self) -> tuple[int, int]:
+        """Returns the number of this process and of all processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size

@@ -1,0 +1,114 @@
+"""The pairs of a file, good and bad, and their parting into training and held-out pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import islice
+
+from infinito.errors import DataError
+from infinito.preferences.pairs.pair import TokenizedPair
+from infinito.preferences.pairs.reading import read_rows
+from infinito.preferences.pairs.rows import text_pair
+from infinito.preferences.pairs.text_pair import BadRow, RowFault, TextPair, key_of, refuse
+from infinito.preferences.pairs.tokenizing import PairTokenizer
+
+
+@dataclass(frozen=True)
+class TextPairs:
+    """The rows of a file as pairs of text."""
+
+    source: str
+    """What was read, for people."""
+    pairs: list[TextPair]
+    bad: list[BadRow]
+
+    @property
+    def rows(self) -> int:
+        """Rows read, good and bad."""
+        return len(self.pairs) + len(self.bad)
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """The rows of a file as token ids; `texts[i]` is what `pairs[i]` was made from."""
+
+    source: str
+    pairs: list[TokenizedPair]
+    texts: list[TextPair]
+    bad: list[BadRow]
+
+
+def read_pairs(path: str, subset: str = "train", limit: int | None = None) -> TextPairs:
+    """The pairs of a file, dataset or hub id, its bad rows set apart.
+
+    Args:
+        path: See `read_rows`.
+        subset: See `read_rows`.
+        limit: Read this many rows at most, the first ones.
+    """
+    pairs: list[TextPair] = []
+    bad: list[BadRow] = []
+    for number, row in enumerate(islice(read_rows(path, subset), limit)):
+        try:
+            if isinstance(row, RowFault):
+                raise row
+            pairs.append(text_pair(row, number))
+        except RowFault as fault:
+            bad.append(BadRow.of(number, fault))
+    return TextPairs(path, pairs, bad)
+
+
+def tokenize_pairs(texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
+    """The pairs as token ids, those that cannot be so set apart."""
+    pairs: list[TokenizedPair] = []
+    kept: list[TextPair] = []
+    bad = list(texts.bad)
+    for text in texts.pairs:
+        try:
+            pairs.append(tokenizer(text))
+            kept.append(text)
+        except RowFault as fault:
+            bad.append(BadRow.of(text.row, fault))
+    return PairSet(texts.source, pairs, kept, sorted(bad, key=lambda each: each.row))
+
+
+def checked(pairs: PairSet, on_bad_row: str) -> PairSet:
+    """The same pairs, where bad rows may be dropped or there are none.
+
+    Raises:
+        DataError: see `refuse`.
+    """
+    refuse(pairs.bad, on_bad_row, pairs.source, len(pairs.pairs))
+    return pairs
+
+
+def parted(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextPairs]:
+    """Training and held-out pairs, told apart by hashes of prompts: the same in every run.
+
+    Args:
+        texts: All pairs; the bad rows stay with the training pairs.
+        held_out_fraction: Share of the prompts that is held out.
+
+    Raises:
+        DataError: too few prompts for both sides.
+    """
+    prompts = sorted({key_of(pair.prompt) for pair in texts.pairs}, key=_rank)
+    count = round(len(prompts) * held_out_fraction)
+    if not 0 < count < len(prompts):
+        raise DataError(
+            f"{texts.source} has {len(prompts)} different prompts, of which "
+            f"`data.held_out_fraction`={held_out_fraction:g} is {count}: give held-out pairs by "
+            "`data.held_out_path=…`, or another fraction"
+        )
+    held = set(prompts[:count])
+    training = [pair for pair in texts.pairs if key_of(pair.prompt) not in held]
+    held_out = [pair for pair in texts.pairs if key_of(pair.prompt) in held]
+    return (
+        TextPairs(f"{texts.source}, training part", training, texts.bad),
+        TextPairs(f"{texts.source}, held-out part", held_out, []),
+    )
+
+
+def _rank(prompt: str) -> bytes:
+    return hashlib.blake2b(prompt.encode(), digest_size=8).digest()

@@ -1,0 +1,1 @@
+"""What a preference tuning leaves for people."""

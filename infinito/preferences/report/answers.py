@@ -1,0 +1,47 @@
+"""What a policy answers to prompts, before and after its preferences are tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from infinito.config import GenerationConf
+from infinito.models.trained import Trained
+from infinito.preferences.pairs.text_pair import TextPair
+from infinito.preferences.pairs.tokenizing import PairTokenizer
+from infinito.seeding import child_seed
+from infinito.tasks.generate import sampling
+from infinito.training.callbacks.validation_report import evaluated_eagerly
+
+
+def answers(
+    trained: Trained,
+    tokenizer: PairTokenizer,
+    texts: Sequence[TextPair],
+    settings: GenerationConf,
+    seed: int,
+) -> list[str]:
+    """The answer to each pair's prompt, drawn as `generation` says; torch's state is kept."""
+    model = trained.model
+    with evaluated_eagerly(model), torch.random.fork_rng(), torch.no_grad():
+        return [
+            answer(trained, tokenizer, text, settings, child_seed(seed, "answer", number))
+            for number, text in enumerate(texts)
+        ]
+
+
+def answer(
+    trained: Trained, tokenizer: PairTokenizer, text: TextPair, settings: GenerationConf, seed: int
+) -> str:
+    """The answer to one prompt, of which the window's last tokens are read."""
+    torch.manual_seed(seed)
+    kept = max(1, tokenizer.window - settings.max_new_tokens)
+    ids = torch.tensor([tokenizer.prompt_ids(text)[-kept:]], device=trained.model.device)
+    written = trained.model.generate(  # type: ignore[operator]
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        eos_token_id=tokenizer.end_id,
+        **sampling(settings, trained),
+    )
+    return str(trained.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True))

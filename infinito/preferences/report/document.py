@@ -1,0 +1,169 @@
+"""The report of a preference tuning: plain values for programs, Markdown for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infinito.preferences.report.verdict import FAILED, Verdict
+from infinito.preferences.scoring.figures import (
+    PreferenceScores,
+    by_category,
+    displacement,
+    figures,
+    length_baselines,
+    mean_interval,
+    reward_length_correlation,
+)
+
+FORMAT = "infinito/dpo-report/1"
+SCHEMA = Path(__file__).with_name("training_report.schema.json")
+
+TIMING = "timing"
+"""The section that differs between equal runs."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of training_report.json."""
+    return json.loads(SCHEMA.read_text(encoding="utf-8"))
+
+
+def held_out_section(
+    before: PreferenceScores, after: PreferenceScores, beta: float
+) -> dict[str, Any]:
+    """What the held-out pairs say of the policy before and after, beside what length would."""
+    return {
+        "before": figures(before, beta),
+        "after": figures(after, beta),
+        "margin_change": mean_interval(after.margins(beta) - before.margins(beta)),
+        "by_category": by_category(after, beta),
+        "baselines": length_baselines(after),
+        "reward_length_correlation": reward_length_correlation(after, beta),
+        "displacement": displacement(
+            after.chosen - before.chosen, after.rejected - before.rejected
+        ),
+    }
+
+
+def training_section(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """First and last values of what training logged, and all of it."""
+    points = [each for each in history if "train/loss" in each]
+    first, last = (points[0], points[-1]) if points else ({}, {})
+    names = {"loss": "train/loss", "accuracy": "rewards/accuracies", "margins": "rewards/margins"}
+    return {
+        **{f"initial_{name}": first.get(key) for name, key in names.items()},
+        **{f"final_{name}": last.get(key) for name, key in names.items()},
+        "history": [dict(each) for each in history],
+    }
+
+
+def failed(reason: str) -> Verdict:
+    """The verdict of a training that did not end."""
+    return Verdict(FAILED, reason)
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as people read it, plots included from `plots/`."""
+    parts = [
+        f"# Preference tuning: {report['status']}",
+        f"{report['reason'][:1].upper()}{report['reason'][1:]}.",
+        *(f"- {note}" for note in report["notes"]),
+        "## What was done",
+        table(("", ""), _what(report)),
+    ]
+    if report["held_out"] is not None:
+        parts += ["## Held-out pairs", _held_out(report["held_out"])]
+    if report["history"]:
+        names = ("loss", "margins", "accuracies", "log_probabilities")
+        parts += ["## Curves", " ".join(f"![{name}](plots/{name}.png)" for name in names)]
+    if report["answers"]:
+        parts += ["## Answers to held-out prompts", *map(_answer, report["answers"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    loss = [shown(report[f"{when}_loss"]) for when in ("initial", "final")]
+    accuracy = [shown(report[f"{when}_accuracy"]) for when in ("initial", "final")]
+    margins = [shown(report[f"{when}_margins"]) for when in ("initial", "final")]
+    timing = report[TIMING]
+    dropped = Counter(report["data"]["dropped_training"])
+    dropped.update(report["data"]["dropped_held_out"])
+    return [
+        ("model", f"{report['model']['name']}, {report['model']['parameters']:,} parameters"),
+        ("origin", report["model"]["origin"]),
+        ("loss", f"{' + '.join(report['method']['loss'])}, β = {report['method']['beta']:g}"),
+        ("reference", report["method"]["reference"]),
+        ("pairs", f"{report['samples']} to train on, {report['held_out_samples']} held out"),
+        ("dropped rows", ", ".join(f"{n} {kind}" for kind, n in dropped.items()) or "none"),
+        ("epochs, steps", f"{shown(report['epochs'])}, {report['steps']}"),
+        ("training loss", " → ".join(loss)),
+        ("training accuracy", " → ".join(accuracy)),
+        ("training margin", " → ".join(margins)),
+        ("duration", f"{timing['duration_minutes']:.2f} minutes"),
+    ]
+
+
+def _held_out(found: Mapping[str, Any]) -> str:
+    rows = [
+        (name, *(_cell(found[when], key, centre) for when in ("before", "after")))
+        for name, key, centre in (
+            ("reward margin", "margin", "mean"),
+            ("reward accuracy", "accuracy", "share"),
+            ("accuracy of the bare policy", "raw_accuracy", "share"),
+        )
+    ]
+    for name in ("chosen", "rejected"):
+        values = (shown(found[when][f"logp_{name}"]) for when in ("before", "after"))
+        rows.append((f"log-probability of {name}", *values))
+    length = [
+        (name.replace("_", " "), _with_interval(each, "share"))
+        for name, each in found["baselines"].items()
+    ]
+    length.append(("correlation of margin and length", shown(found["reward_length_correlation"])))
+    by_kind = [
+        (name, str(each["pairs"]), shown(each["accuracy"]["share"]), shown(each["margin"]["mean"]))
+        for name, each in found["by_category"].items()
+    ]
+    parts = [
+        table(("", "before", "after"), rows),
+        "Intervals are 95 %: Student's t for means, Wilson's for shares.",
+        table(("what length alone scores", ""), length),
+    ]
+    if by_kind:
+        parts.append(table(("category", "pairs", "accuracy", "margin"), by_kind))
+    return "\n\n".join(parts)
+
+
+def _answer(each: Mapping[str, Any]) -> str:
+    quoted = {
+        name: "> " + str(each[name]).strip().replace("\n", "\n> ")
+        for name in ("prompt", "before", "after")
+    }
+    return (
+        f"{quoted['prompt']}\n\nbefore:\n\n{quoted['before']}\n\nafter:\n\n{quoted['after']}\n\n---"
+    )
+
+
+def _cell(found: Mapping[str, Any], key: str, centre: str) -> str:
+    if key == "accuracy" and found["ties"] == found["pairs"]:
+        return "all tied"
+    return _with_interval(found[key], centre)
+
+
+def _with_interval(values: Mapping[str, float], centre: str) -> str:
+    return f"{shown(values[centre])} ({shown(values['low'])} to {shown(values['high'])})"
+
+
+def shown(value: float | None) -> str:
+    """A number to four digits, a dash where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,48 @@
+"""The model card of a tuned policy: what it was made from, how, and how it fared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infinito.preferences.report.document import markdown
+
+
+def model_card(report: Mapping[str, Any], base: str | None) -> str:
+    """README.md of a Hugging Face folder, its metadata first.
+
+    Args:
+        report: The training report.
+        base: The model that was tuned, as the hub or a folder names it; None if it was made here.
+    """
+    metadata = ["library_name: transformers", "pipeline_tag: text-generation"]
+    if base is not None:
+        metadata.append(f"base_model: {base}")
+    metadata += ["tags:", "- dpo", "- infinito"]
+    body = markdown({**report, "history": []}).partition("\n")[2]
+    return "\n".join(
+        [
+            "---",
+            *metadata,
+            "---",
+            "",
+            f"# {report['model']['name']}, tuned on preference pairs",
+            "",
+            "```python",
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            *(["import infinito.models.distance_lm.model  # registers it"] * _is_own(report)),
+            'model = AutoModelForCausalLM.from_pretrained("<this folder>")',
+            'tokenizer = AutoTokenizer.from_pretrained("<this folder>")',
+            "```",
+            "",
+            f"Verdict on held-out pairs: **{report['status']}**.",
+            body,
+            "training_report.json, beside this file, holds every figure.",
+            "",
+        ]
+    )
+
+
+def _is_own(report: Mapping[str, Any]) -> bool:
+    return str(report["model"]["type"]) == "distance_lm"

@@ -1,0 +1,80 @@
+"""Whether preference tuning worked on pairs that it has not seen; it may say no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from infinito.preferences.scoring.figures import (
+    PreferenceScores,
+    displacement,
+    length_baselines,
+    mean_interval,
+    reward_length_correlation,
+    share_interval,
+)
+
+OK, NO_IMPROVEMENT, FAILED = "ok", "no_improvement", "failed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A status, why, and what else a reader should know."""
+
+    status: str
+    reason: str
+    notes: tuple[str, ...] = ()
+
+
+def verdict(before: PreferenceScores, after: PreferenceScores, beta: float) -> Verdict:
+    """Judges by the change of the held-out margin and its 95 % interval over pairs.
+
+    Args:
+        before: Held-out pairs, scored before training.
+        after: The same pairs, scored after training.
+        beta: Strength of the pull to the reference.
+    """
+    change = after.margins(beta) - before.margins(beta)
+    if not np.isfinite(change).all():
+        count = int((~np.isfinite(change)).sum())
+        return Verdict(FAILED, f"{count} of {len(change)} held-out margins are not finite")
+    if len(change) < 2:
+        return Verdict(NO_IMPROVEMENT, "one held-out pair gives no interval: hold out more")
+    interval = mean_interval(change)
+    said = (
+        f"the held-out margin changed by {interval['mean']:+.3g}, "
+        f"95 % interval {interval['low']:+.3g} to {interval['high']:+.3g} over {len(change)} pairs"
+    )
+    notes = (*_length_notes(after, beta), *_displacement_notes(before, after, interval["mean"]))
+    if interval["low"] > 0:
+        return Verdict(OK, f"{said}: above 0", notes)
+    where = "below 0" if interval["high"] < 0 else "which holds 0"
+    return Verdict(NO_IMPROVEMENT, f"{said}: {where}", notes)
+
+
+def _length_notes(after: PreferenceScores, beta: float) -> list[str]:
+    accuracy = share_interval(after.wins(beta))
+    name, best = max(length_baselines(after).items(), key=lambda item: item[1]["share"])
+    if accuracy["low"] > best["share"]:
+        return []
+    r = reward_length_correlation(after, beta)
+    tied = "" if r is None else f"; margin and length correlate by {r:+.2f}"
+    return [
+        f"held-out accuracy is {accuracy['share']:.2f} ({accuracy['low']:.2f} to "
+        f"{accuracy['high']:.2f}); “{name.replace('_', ' ')}” alone scores {best['share']:.2f}: "
+        f"these pairs do not tell the policy from one that judges by length{tied}"
+    ]
+
+
+def _displacement_notes(
+    before: PreferenceScores, after: PreferenceScores, margin_change: float
+) -> list[str]:
+    found = displacement(after.chosen - before.chosen, after.rejected - before.rejected)
+    if found["chosen_change_nats"] >= 0 or margin_change <= 0:
+        return []
+    return [
+        "the margin rose while chosen answers became less likely: "
+        f"{found['chosen_change_nats']:+.3g} nats each, "
+        f"{found['share_of_chosen_that_fell']:.0%} of them fell"
+    ]

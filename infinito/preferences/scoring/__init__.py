@@ -1,0 +1,1 @@
+"""Log-probabilities of answers: layouts, the probe of a layout, scores."""

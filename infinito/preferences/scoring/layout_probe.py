@@ -1,0 +1,159 @@
+"""Chooses the fastest pair layout with which a model says the same as in its plain use.
+
+Block masks and positions that start anew are more than some architectures take: windowed attention
+ignores its window under a whole mask, ALiBi and recurrent models take no such mask at all, and
+models that scale their logits do more than a linear head. Real pairs tell: the one whose answer
+ends last, and the longest row, in which local attention may miss what it sees in plain use.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from infinito.errors import InfinitoError
+from infinito.preferences.scoring.answer_scores import Head, answer_scores, has_plain_head
+from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, Pair, arrange
+
+TOLERANCE_EPS = 32
+"""Allowed difference of a token's log-probability: this many rounding errors of the weights' type,
+times the largest log-probability or 1."""
+
+TOLERANCE_EPS_16_BIT = 8
+"""The same for weights of fewer than 32 bits, where 32 rounding errors are more than a wrong mask
+may make: what is right differs by less than 1 there, what is wrong by 20 and more."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a model is given its pairs."""
+
+    name: LayoutName
+    head: Head
+    obstacles: tuple[str, ...] = ()
+    """Why each faster way was passed over."""
+
+
+def choose_layout(model: nn.Module, pairs: Sequence[Pair], asked: str = "auto") -> Layout:
+    """The first layout, from the one asked for on, that agrees with the model's plain logits.
+
+    A fall back from the layout asked for is warned of once, with the reason.
+
+    Args:
+        model: a causal language model; its training mode is kept.
+        pairs: all that will be laid out; the longest are tried.
+        asked: `auto` or a name in `LAYOUTS`.
+    """
+    names = LAYOUTS if asked == "auto" else LAYOUTS[LAYOUTS.index(asked) :]
+    last, longest = max(pairs, key=_end), max(pairs, key=_row_tokens)
+    tried = [last] if last is longest else [last, longest]
+    training = model.training
+    model.eval()
+    try:
+        return _first_fitting(model, tried, names)
+    finally:
+        model.train(training)
+
+
+def _end(pair: Pair) -> int:
+    """Tokens up to the end of the longer answer."""
+    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
+
+
+def _row_tokens(pair: Pair) -> int:
+    """Tokens of a shared row, as far as pairs differ in it."""
+    return len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids)
+
+
+def _first_fitting(model: nn.Module, pairs: Sequence[Pair], names: Sequence[LayoutName]) -> Layout:
+    heads: tuple[Head, ...] = ("fused", "module")
+    obstacles: list[str] = []
+    if not has_plain_head(model) or _changes_logits(model, pairs[0]):
+        heads = ("module",)
+        obstacles.append("fused head: the model's logits are not those of a linear head alone")
+    passed: list[str] = []
+    for name in names:
+        if name == "full":
+            break
+        for head in heads:
+            found = (_obstacle(model, pair, name, head) for pair in pairs)
+            obstacle = next(filter(None, found), None)
+            if obstacle is None:
+                _warn(names[0], name, passed)
+                return Layout(name, head, tuple(obstacles))
+            obstacles.append(f"{name} layout, {head} head: {obstacle}")
+        passed.append(obstacles[-1])
+    _warn(names[0], "full", passed)
+    return Layout("full", "module", tuple(obstacles))
+
+
+def _warn(asked: str, found: str, obstacles: Sequence[str]) -> None:
+    if obstacles:
+        reasons = "; ".join(obstacles)
+        log.warning("pairs are laid out as `%s` and not as `%s`: %s", found, asked, reasons)
+
+
+@torch.no_grad()
+def _obstacle(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> str | None:
+    """Why a layout does not serve, or None."""
+    end = _end(pair)
+    window = _attention_window(model)
+    if name == "shared" and window is not None and window < end:
+        return (
+            f"attention sees {window} tokens back, which a whole mask would undo, and the longest "
+            f"answer ends at token {end}"
+        )
+    plain = _log_probs(model, pair, "full", head)
+    try:
+        found = _log_probs(model, pair, name, head)
+    except (
+        *(RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError),
+        InfinitoError,
+    ) as error:
+        return f"the model refuses it ({str(error).splitlines()[0] or type(error).__name__})"
+    difference = float((found - plain).abs().max())
+    precision = torch.finfo(next(model.parameters()).dtype)
+    errors = TOLERANCE_EPS if precision.bits >= 32 else TOLERANCE_EPS_16_BIT
+    allowed = errors * precision.eps * max(1.0, float(plain.abs().max()))
+    if difference <= allowed:
+        return None
+    return f"log-probabilities differ by {difference:.1e} from those of plain logits"
+
+
+@torch.no_grad()
+def _changes_logits(model: nn.Module, pair: Pair) -> bool:
+    """Whether anything is done to what the head gives: a cap, a scale; exact in every precision."""
+    found: list[torch.Tensor] = []
+
+    def keep(_: nn.Module, __: object, logits: torch.Tensor) -> None:
+        found.append(logits.clone())
+
+    handle = model.get_output_embeddings().register_forward_hook(keep)  # type: ignore[operator]
+    try:
+        batch = arrange([pair], "full", call_tokens=0).to(next(model.parameters()).device)
+        logits = model(**batch.inputs[0], use_cache=False).logits
+    finally:
+        handle.remove()
+    return not torch.equal(logits.float(), found[0].float())
+
+
+def _attention_window(model: nn.Module) -> int | None:
+    """The fewest tokens that some layer's attention looks back, or None where it has no limit."""
+    config = model.config.get_text_config()  # type: ignore[union-attr, operator]
+    sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min((size for size in sizes if size), default=None)
+
+
+def _log_probs(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> torch.Tensor:
+    """Those of each token of the chosen answer, then of the rejected one."""
+    # Answer by answer, for the plain logits of a large vocabulary are the peak of a whole training.
+    call_tokens = 0 if name == "full" else None
+    batch = arrange([pair], name, call_tokens=call_tokens).to(next(model.parameters()).device)
+    scores = answer_scores(model, batch, head).tokens.log_probs.double()
+    return scores[batch.answers.argsort(stable=True)]

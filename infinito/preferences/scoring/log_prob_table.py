@@ -1,0 +1,60 @@
+"""A model's log-probabilities of the answers of many pairs, in one pass without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from infinito.models.pretrained.lora import adapters_off, has_adapters
+from infinito.preferences.scoring.answer_scores import answer_scores
+from infinito.preferences.scoring.layout_probe import Layout
+from infinito.preferences.scoring.layouts import Pair, arrange
+
+
+@torch.no_grad()
+def log_prob_table(
+    model: nn.Module,
+    pairs: Sequence[Pair],
+    layout: Layout,
+    *,
+    batch_tokens: int = 4096,
+    adapters: bool = True,
+) -> Tensor:
+    """Log-probabilities of the chosen and the rejected answers, (pairs, 2) float64 on the CPU.
+
+    Args:
+        model: a causal language model; evaluated without dropout, its mode is kept.
+        pairs: any number, in any order.
+        layout: one that suits the model.
+        batch_tokens: most tokens of a batch, padding counted; a pair alone may have more.
+        adapters: with the model's adapters, where it has any.
+    """
+    table = torch.empty(len(pairs), 2, dtype=torch.float64)
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    with ExitStack() as stack:
+        stack.callback(model.train, training)
+        if not adapters and has_adapters(model):
+            stack.enter_context(adapters_off(model))
+        for numbers in _batches(pairs, batch_tokens):
+            batch = arrange([pairs[n] for n in numbers], layout.name).to(device)
+            scores = answer_scores(model, batch, layout.head).log_probs
+            table[numbers] = scores.view(2, -1).T.cpu()
+    return table
+
+
+def _batches(pairs: Sequence[Pair], batch_tokens: int) -> Iterator[list[int]]:
+    """Numbers of pairs of like length that fit together."""
+    sizes = [len(each.prompt_ids) + len(each.chosen_ids) + len(each.rejected_ids) for each in pairs]
+    batch: list[int] = []
+    for number in sorted(range(len(pairs)), key=lambda n: sizes[n], reverse=True):
+        if batch and (len(batch) + 1) * sizes[batch[0]] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch

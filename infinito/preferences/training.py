@@ -1,0 +1,158 @@
+"""Builds a preference tuning: its batches, its reference, its task, its trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from rich.console import Console
+from torch import Tensor
+
+from infinito.config import RunConf
+from infinito.models.trained import description_of
+from infinito.paths import cache_dir
+from infinito.preferences.assembly import Policy, build_preference_objective
+from infinito.preferences.dpo_module import DpoPolicyTask
+from infinito.preferences.log import PreferenceLog
+from infinito.preferences.pairs.datamodule import PreferenceDataModule
+from infinito.preferences.pairs.pair import TokenizedPair
+from infinito.preferences.reference.cache import ReferenceCache
+from infinito.preferences.reference.policies import (
+    AdapterOffReference,
+    CopyReference,
+    FreeReference,
+    PrecomputedReference,
+    Reference,
+)
+from infinito.preferences.scoring.layout_probe import Layout
+from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.seeding import child_seed
+from infinito.training.assembly import Length, build_trainer, plan_length_from
+from infinito.training.callbacks.interruption import Interruption
+from infinito.training.callbacks.milestones import Milestones
+from infinito.training.callbacks.progress_bar import TrainingBar
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """What the reference says of the pairs, (pairs, 2) each, in nats."""
+
+    training: Tensor | None
+    """None where training asks the reference itself."""
+    held_out: Tensor
+    computed: int
+    """Pairs that were not in the cache."""
+
+
+@dataclass(frozen=True)
+class PreferenceTraining:
+    """A trainer with all that goes into it."""
+
+    trainer: Trainer
+    task: DpoPolicyTask
+    data: PreferenceDataModule
+    log: PreferenceLog
+    length: Length
+
+
+def score_reference(
+    conf: RunConf,
+    policy: Policy,
+    layout: Layout,
+    training: list[TokenizedPair],
+    held_out: list[TokenizedPair],
+) -> ReferenceScores:
+    """The log-probabilities that the reference gives the answers; 0 without one.
+
+    The reference is the policy as it is now, adapters that were trained before included;
+    `adapter_off` alone is its base. Precomputed ones are kept for other runs with the same one.
+    """
+    if conf.dpo.reference == "free":
+        table = log_prob_table(policy.model, held_out, layout)
+        return ReferenceScores(None, table.zero_(), 0)
+    if conf.dpo.reference != "precomputed":
+        adapters = conf.dpo.reference == "copy"
+        table = log_prob_table(policy.model, held_out, layout, adapters=adapters)
+        return ReferenceScores(None, table, len(held_out))
+    cache = ReferenceCache(cache_dir(conf.data.cache_dir))
+    adapters = conf.checkpoint is not None  # those made here are nothing yet
+    found = [cache.table(policy.model, pairs, layout, adapters) for pairs in (training, held_out)]
+    computed = sum(each.computed for each in found)
+    return ReferenceScores(found[0].log_probs, found[1].log_probs, computed)
+
+
+def build_reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
+    """Where training gets the reference's log-probabilities from."""
+    match conf.dpo.reference:
+        case "copy":
+            return CopyReference(policy.model, layout.head)
+        case "adapter_off":
+            return AdapterOffReference(policy.model, layout.head)
+        case "free":
+            return FreeReference()
+        case _:
+            return PrecomputedReference()
+
+
+def build_preference_training(
+    conf: RunConf,
+    folder: Path,
+    policy: Policy,
+    layout: Layout,
+    training: list[TokenizedPair],
+    held_out: list[TokenizedPair],
+    scores: ReferenceScores,
+    console: Console,
+    interruption: Interruption,
+    resumed_step: int | None = None,
+) -> PreferenceTraining:
+    """A training that writes to `folder`.
+
+    Args:
+        resumed_step: The optimizer step a resumed run goes on from.
+    """
+    data = PreferenceDataModule(
+        training,
+        held_out,
+        layout=layout.name,
+        batch_size=conf.data.batch_size,
+        eval_batch_size=conf.data.eval_batch_size,
+        seed=child_seed(conf.seed, "batches"),
+        bucket=conf.dpo.bucket,
+        accumulate=conf.trainer.accumulate,
+        train_reference=scores.training,
+        valid_reference=scores.held_out,
+    )
+    length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.devices))
+    data.total_batches = length.batches
+    task = DpoPolicyTask(
+        policy.model,
+        layout,
+        build_preference_objective(conf),
+        conf.optimizer,
+        length.steps,
+        build_reference(conf, policy, layout),
+        dropout=conf.dpo.dropout,
+        seed=conf.seed,
+        statistics_every=conf.trainer.log_every,
+        fault_folder=folder,
+        description=description_of(policy.model, policy.tokenizer),
+    )
+    log = PreferenceLog(conf.trainer.log_every)
+    settings = conf.trainer
+    milestones = Milestones(
+        folder / "checkpoints",
+        length.batches,
+        length.validate_every,
+        save_every_steps=settings.checkpoint_every,
+        interruption=interruption,
+    )
+    callbacks: list[Callback] = [log, milestones]
+    if settings.patience is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=settings.patience, check_finite=False))
+    if settings.progress_bar:
+        callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
+    trainer = build_trainer(conf, folder, length, callbacks, resumed_step)
+    return PreferenceTraining(trainer, task, data, log, length)

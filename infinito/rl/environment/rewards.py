@@ -1,0 +1,84 @@
+"""What a step of the schedule earns: the two published formulas, one made relative, one of ours.
+
+v1 pays for changes of the meters. v2 adds costs of jumps, of Φ outside its band, of a perplexity
+out of bounds and of C outside 0.3 to 0.7. v2_relative takes the perplexity bounds from the base
+model, because 10 and 200 mean nothing for another tokenizer. v3 pays for the fall of the held-out
+loss alone: the sum over an episode is the loss at its start less the loss at its end, so nothing
+but a better model can earn more (a potential in the sense of Ng, Harada and Russell 1999).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from infinito.config import RewardConf
+from infinito.errors import NonFiniteError
+from infinito.objectives.phi import BAND
+from infinito.rl.evaluation.metrics import Metrics
+
+FREE_JUMP = 1.0
+"""How far Φ may move in a step at no cost."""
+COHERENCE_BAND = (0.3, 0.7)
+
+Terms = dict[str, np.ndarray]
+"""Each term of a reward by name, float64 (envs,)."""
+
+
+def reward_terms(
+    before: Metrics, after: Metrics, weights: RewardConf, base_perplexity: float
+) -> Terms:
+    """The terms that add up to the reward of a step.
+
+    Args:
+        before: The models before the step.
+        after: The models after it.
+        weights: Of the terms.
+        base_perplexity: The base model's on the probe batch, the unit of relative bounds.
+    """
+    unit = base_perplexity if weights.relative else 1.0
+    low, high = weights.perplexity_low * unit, weights.perplexity_high * unit
+    rise = after.phi - before.phi
+    fall = (before.perplexity - after.perplexity) / np.maximum(before.perplexity, 1.0)
+    coherence, perplexity = after.coherence, after.perplexity
+    return {
+        "coherence": weights.coherence * (coherence - before.coherence),
+        "phi": weights.phi * rise,
+        "perplexity": weights.perplexity * fall,
+        "memory": -weights.memory * after.memory_use,
+        "jump": -weights.jump * np.maximum(0.0, np.abs(rise) - FREE_JUMP),
+        "band": band_term(after.phi, BAND, weights.below_band, weights.above_band, weights.in_band),
+        "perplexity_bounds": -weights.too_low * np.maximum(0.0, low - perplexity) / low
+        - weights.too_high * np.maximum(0.0, perplexity - high) / (high / 2),
+        "coherence_band": band_term(
+            coherence,
+            COHERENCE_BAND,
+            weights.below_coherence,
+            weights.above_coherence,
+            weights.in_coherence,
+        ),
+        "potential": weights.potential * (before.loss_text - after.loss_text),
+    }
+
+
+def band_term(
+    value: np.ndarray, band: tuple[float, float], below: float, above: float, inside: float
+) -> np.ndarray:
+    """A bonus inside the band and a cost of each unit outside it, (envs,)."""
+    low, high = band
+    outside = -below * np.maximum(0.0, low - value) - above * np.maximum(0.0, value - high)
+    return outside + np.where((value >= low) & (value <= high), inside, 0.0)
+
+
+def total(terms: Terms) -> np.ndarray:
+    """The reward, (envs,).
+
+    Raises:
+        NonFiniteError: a term is NaN or infinite; it is named.
+    """
+    for name, values in terms.items():
+        if not np.isfinite(values).all():
+            raise NonFiniteError(
+                f"the reward's term `{name}` is {values}: the policy takes no step with it. "
+                "The last good checkpoint is kept. Try a smaller `rl.inner_lr`"
+            )
+    return np.sum(list(terms.values()), axis=0)

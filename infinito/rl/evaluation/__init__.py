@@ -1,0 +1,1 @@
+"""A schedule next to its controls."""

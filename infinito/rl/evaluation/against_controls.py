@@ -1,0 +1,148 @@
+"""`task=evaluate` of a schedule: test episodes of the policy against every control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from infinito.config import RunConf
+from infinito.data.assembly import build_data_module
+from infinito.errors import CheckpointError
+from infinito.models.checkpoint_file import read_checkpoint
+from infinito.rl.assembly import build_player, build_ppo, describe_schedule
+from infinito.rl.environment.shared_parts import Ground, load_ground
+from infinito.rl.evaluation.controls import CONTROLS, Chooser, agent
+from infinito.rl.evaluation.intervals import Interval, best_static, bootstrap, table, verdict
+from infinito.rl.evaluation.playing import ARRAYS, Played
+from infinito.rl.ppo.policy_files import load_policy, policy_weights
+from infinito.rl.ppo.ppo_module import check_description
+from infinito.run_folder.folder import folder_of, record_config, saved_values
+from infinito.run_folder.records import provenance, write_json
+
+POLICIES = ("agent", "agent, sampled")
+
+
+def is_schedule(checkpoint: str | None) -> bool:
+    """Whether a path names a run of `task=rl_scheduler` or a checkpoint of one."""
+    folder = folder_of(Path(str(checkpoint)))
+    return folder is not None and saved_values(folder).get("task") == "rl_scheduler"
+
+
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
+    """Writes evaluation.json and episodes.npz in `folder`; returns the excess return."""
+    console = Console()
+    if conf.trainer.threads is not None:
+        torch.set_num_threads(conf.trainer.threads)
+    with console.status("preparing the environments"):
+        ground, choosers, source, timesteps = opened(conf)
+    with console.status("playing the static actions from validation start states"):
+        play = build_player(conf, ground, "valid", conf.rl.validation_episodes)
+        statics = {name: play(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
+    baseline = best_static(statics)
+    play = build_player(conf, ground, "test", conf.rl.episodes)
+    played = {}
+    for name, choose in {**choosers, **CONTROLS}.items():
+        with console.status(f"playing {conf.rl.episodes} test episodes: {name}"):
+            played[name] = play(choose)
+    report: dict[str, Any] = {
+        "checkpoint": str(source),
+        "timesteps": timesteps,
+        "episodes": conf.rl.episodes,
+        "baseline": baseline,
+        "policies": table(played, baseline),
+        "null_environment": null_check(conf, ground, choosers) if conf.rl.null_control else None,
+    }
+    excess = report["policies"][0]["excess"]
+    report["verdict"] = verdict(excess, baseline)
+    record_config(folder, asdict(conf), overrides)
+    write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
+    save_episodes(folder / "episodes.npz", played)
+    show(console, report)
+    console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
+    return float(excess["mean"])
+
+
+def opened(conf: RunConf) -> tuple[Ground, dict[str, Chooser], Path, int]:
+    """The ground of the run that `checkpoint` names, its policy in both forms, file and steps.
+
+    Raises:
+        CheckpointError: the policy is missing, or was trained for something else.
+    """
+    source, checkpoint = policy_checkpoint(Path(str(conf.checkpoint)))
+    check_description(checkpoint["infinito"], describe_schedule(conf), "this evaluation")
+    folder = folder_of(source)
+    assert folder is not None
+    ground = load_ground(conf, build_data_module(conf), folder)
+    ppo = build_ppo(conf, ground)
+    load_policy(ppo.policy, policy_weights(checkpoint), source)
+    choosers = {name: agent(ppo.policy, sampled=name != POLICIES[0]) for name in POLICIES}
+    return ground, choosers, source, int(checkpoint["ppo"]["num_timesteps"])
+
+
+def policy_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint file that a run folder or a path names, and what it holds.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or of no schedule.
+    """
+    if path.is_dir():
+        names = (path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+        path = next((each for each in names if each.is_file()), path / "checkpoints/best.ckpt")
+    checkpoint = read_checkpoint(path)
+    if checkpoint["infinito"].get("kind") != "rl_scheduler":
+        raise CheckpointError(f"{path} holds no policy of a schedule (`task=rl_scheduler`)")
+    return path, checkpoint
+
+
+def null_check(conf: RunConf, ground: Ground, choosers: dict[str, Chooser]) -> dict[str, Any]:
+    """Policy less random where no step changes a model: an interval that must contain 0."""
+    play = build_player(conf, ground, "test", conf.rl.episodes, null=True)
+    agent, random = play(choosers[POLICIES[0]]), play(CONTROLS["random"])
+    interval = bootstrap(agent.returns - random.returns, agent.starts)
+    return {**vars(interval), "contains_zero": interval.low <= 0 <= interval.high}
+
+
+def save_episodes(path: Path, played: dict[str, Played]) -> None:
+    """Writes the trajectories of every policy, for plots and tests."""
+    arrays = {
+        f"{policy}/{name}": getattr(each, name)
+        for policy, each in played.items()
+        for name in ARRAYS
+    }
+    for policy, each in played.items():
+        arrays |= {f"{policy}/terms/{name}": value for name, value in each.terms.items()}
+    np.savez_compressed(path, **arrays)
+
+
+def show(console: Console, report: dict[str, Any]) -> None:
+    """Prints the table and the verdict."""
+    shown = Table(box=None, header_style="bold", title_justify="left")
+    for heading in ("policy", "return", "spread", f"excess over {report['baseline']}"):
+        shown.add_column(heading)
+    for heading in ("test perplexity", "in band", "TEXT/PHI/MIXED"):
+        shown.add_column(heading, justify="right")
+    for row in report["policies"]:
+        shown.add_row(
+            row["policy"],
+            str(Interval(**row["return"])),
+            f"{row['spread']:.3f}",
+            str(Interval(**row["excess"])),
+            f"{row['final_perplexity']:.3f}",
+            f"{row['in_band']:.1%}",
+            "/".join(f"{share:.0%}" for share in row["actions"].values()),
+        )
+    console.print(shown)
+    console.print(f"\nthe agent: {report['verdict']}", highlight=False)
+    if (null := report["null_environment"]) is not None:
+        inside = (
+            "contains 0, as it must" if null["contains_zero"] else "does not contain 0: a fault"
+        )
+        interval = Interval(null["mean"], null["low"], null["high"])
+        console.print(f"null environment, agent less random: {interval} {inside}", highlight=False)

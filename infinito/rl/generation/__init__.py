@@ -1,0 +1,1 @@
+"""Text written under a schedule."""

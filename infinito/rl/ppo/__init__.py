@@ -1,0 +1,1 @@
+"""PPO, one rollout per training step."""

@@ -1,0 +1,107 @@
+"""Policies as zips of stable-baselines3, written for other tools and read with care."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import nn
+
+from infinito.errors import CheckpointError
+from infinito.models.checkpoint_file import read_checkpoint
+from infinito.rl.environment.spaces import action_space, observation_space
+from infinito.storage import locked
+
+POLICY_PREFIX = "policy."
+_MARK = "infinito.json"
+"""The file in a zip that says infinito wrote it; its tensors then open without unpickling."""
+
+
+def policy_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The policy's weights in a checkpoint, by the policy's own names."""
+    return {
+        name.removeprefix(POLICY_PREFIX): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith(POLICY_PREFIX)
+    }
+
+
+def unbound_policy(hidden: Sequence[int]) -> ActorCriticPolicy:
+    """A new policy without environments, its tanh layers as wide as `hidden` says."""
+    return ActorCriticPolicy(
+        observation_space(),
+        action_space(),
+        lambda _: 0.0,
+        net_arch=list(hidden),
+        activation_fn=nn.Tanh,
+    )
+
+
+def load_policy(policy: ActorCriticPolicy, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Puts weights into a policy.
+
+    Raises:
+        CheckpointError: names or shapes differ, as with another observation or other layers.
+    """
+    try:
+        policy.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{source} does not fit this run's policy (another observation, action set or "
+            f"`rl.hidden`): {' '.join(str(error).split())[:400]}"
+        ) from None
+
+
+def exported(ppo: PPO, checkpoint: Path, target: Path) -> None:
+    """Writes a checkpoint's policy as a zip that `PPO.load` of stable-baselines3 opens."""
+    load_policy(ppo.policy, policy_weights(read_checkpoint(checkpoint)), checkpoint)
+    wrapper = ppo.policy.optimizer
+    ppo.policy.optimizer = getattr(wrapper, "optimizer", wrapper)
+    with locked(target):
+        partial = target.with_name(f"{target.stem}.partial.zip")
+        ppo.save(partial, exclude=["env", "rollout_buffer", "ep_info_buffer", "lr_schedule"])
+        with zipfile.ZipFile(partial, "a") as archive:
+            archive.writestr(_MARK, json.dumps({"checkpoint": str(checkpoint)}))
+        partial.replace(target)
+
+
+def imported(ppo: PPO, path: Path, allow_pickle: bool = False) -> None:
+    """Puts the policy of a zip into PPO.
+
+    Raises:
+        CheckpointError: missing, damaged, foreign without `allow_pickle`, or of another shape.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"`rl.policy_zip`={path}: there is no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names, damaged = archive.namelist(), archive.testzip()
+            content = archive.read("policy.pth") if "policy.pth" in names else None
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError) as error:
+        raise CheckpointError(f"{path} is no zip, or a damaged one: {error}") from None
+    if damaged is not None or content is None:
+        raise CheckpointError(
+            f"{path} is damaged or no agent of stable-baselines3: expected a whole policy.pth"
+        )
+    if _MARK not in names and not allow_pickle:
+        raise CheckpointError(
+            f"{path} was not written by infinito. Such a zip may hold pickled objects, and "
+            "unpickling can run any code. If you trust where it comes from, use "
+            "`rl.allow_pickle=true`."
+        )
+    load_policy(ppo.policy, _tensors(content, path, _MARK not in names), path)
+
+
+def _tensors(content: bytes, path: Path, unpickle: bool) -> dict[str, torch.Tensor]:
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=not unpickle)
+    except Exception as error:
+        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,111 @@
+"""Points that need no scores: the configured defaults, a scrambled Sobol sequence, chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from infinito.errors import ConfigError
+from infinito.search.space.parameters import Array, Float
+from infinito.search.space.space import Space
+from infinito.seeding import child_seed
+
+_CHUNK = 256
+_CHUNKS = 256
+"""Feasible points are looked for among this many chunks before the search gives up."""
+
+
+class Sampler:
+    """Draws of a space that depend on the seed and the trial's number alone.
+
+    Args:
+        space: What is searched.
+        seed: The search's seed.
+        defaults: Points that come first; parameters that one leaves out are drawn.
+
+    Raises:
+        ConfigError: A default that is outside the space.
+    """
+
+    def __init__(self, space: Space, seed: int, defaults: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.space = space
+        self.seed = seed
+        self._sequence: Array | None = None
+        self._given: dict[bytes, dict[str, float]] = {}
+        self.defaults = [self._completed(dict(given), i) for i, given in enumerate(defaults)]
+
+    def decode(self, row: Array) -> dict[str, Any]:
+        """The values of a point; those of a default as they were given, to the last digit."""
+        return {**self.space.decode(row), **self._given.get(row.tobytes(), {})}
+
+    def random(self, number: int) -> np.random.Generator:
+        """The generator of one trial."""
+        return np.random.default_rng(child_seed(self.seed, "trial", number))
+
+    def uniform(self, rng: np.random.Generator, count: int) -> Array:
+        """(at most count, parameters): feasible snapped points, uniformly drawn."""
+        table = self.space.table
+        if table is not None:
+            return table[rng.integers(len(table), size=count)]
+        found: list[Array] = []
+        for _ in range(_CHUNKS):
+            rows = self.space.snapped(rng.random((max(count, _CHUNK), len(self.space.names))))
+            found.append(rows[self.space.feasible(rows)])
+            if sum(map(len, found)) >= count:
+                break
+        return np.concatenate(found)[:count]
+
+    def design(self, count: int) -> Array:
+        """(at most count, parameters): the defaults, then the first of a scrambled Sobol sequence.
+
+        Snapped, feasible, no point twice.
+        """
+        rows = np.concatenate([*(row[None] for row in self.defaults), self._sobol()])
+        _, first = np.unique(rows, axis=0, return_index=True)
+        return rows[np.sort(first)][:count]
+
+    def untried(self, rng: np.random.Generator, count: int, tried: Array) -> Array:
+        """(at most count, parameters): uniform draws without those of `tried`.
+
+        Where the space is small enough to be listed, none is left out by chance: the answer is
+        empty only if every point has been tried.
+        """
+        if self.space.table is None:
+            return without(self.uniform(rng, count), tried)
+        left = without(self.space.table, tried)
+        return left if len(left) <= count else left[rng.choice(len(left), count, replace=False)]
+
+    def _sobol(self) -> Array:
+        if self._sequence is None:
+            from scipy.stats import qmc
+
+            rng = np.random.default_rng(child_seed(self.seed, "sobol"))
+            rows = self.space.snapped(qmc.Sobol(len(self.space.names), rng=rng).random(_CHUNK))
+            self._sequence = rows[self.space.feasible(rows)]
+        return self._sequence
+
+    def _completed(self, given: dict[str, Any], index: int) -> Array:
+        space = self.space
+        unknown = sorted(set(given) - set(space.names) - set(space.fixed))
+        if unknown:
+            raise ConfigError(f"a default gives `{unknown[0]}`, which is not searched")
+        rng = np.random.default_rng(child_seed(self.seed, "default", index))
+        rows = space.snapped(rng.random((_CHUNK, len(space.names))))
+        for i, parameter in enumerate(space.parameters):
+            if parameter.name in given:
+                rows[:, i] = parameter.encode(given[parameter.name])
+        rows = rows[space.feasible(rows)]
+        if not len(rows):
+            raise ConfigError(f"the default {given} breaks a condition of the space")
+        numbers = [each.name for each in space.parameters if isinstance(each, Float)]
+        exact = {name: float(given[name]) for name in numbers if name in given}
+        self._given[rows[0].tobytes()] = exact
+        return rows[0]
+
+
+def without(rows: Array, tried: Array) -> Array:
+    """The rows that are not among those tried, to nine digits."""
+    seen = {row.tobytes() for row in tried.round(9)}
+    return rows[[row.tobytes() not in seen for row in rows.round(9)]]

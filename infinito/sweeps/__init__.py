@@ -1,0 +1,1 @@
+"""Running a search: what Hydra sweeps with."""

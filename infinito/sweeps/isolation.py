@@ -1,0 +1,146 @@
+"""One child process that runs trials one after the other, and is killed and replaced at need.
+
+It lives as long as its trials are well, so they share imports, data and tokenizers. It ends itself
+when its parent is gone. It is a plain subprocess, not one of `multiprocessing`, which cannot start
+one from within joblib's workers.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe
+from multiprocessing.pool import RemoteTraceback  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import env_override, setup_globals
+from omegaconf import DictConfig
+from omegaconf.basecontainer import BaseContainer
+
+if TYPE_CHECKING:
+    from infinito.sweeps.trial import TrialTask
+
+GRACE_S = 5.0
+"""How long past its limit a trial may take to stop by itself before its process is killed."""
+
+
+class Child:
+    """A child process that runs what it is sent."""
+
+    def __init__(self) -> None:
+        self._pipe, theirs = Pipe()
+        alive, self._alive = os.pipe()  # ends when this process does
+        handles = (theirs.fileno(), alive)
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, *map(str, handles)],
+            pass_fds=handles,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        theirs.close()
+        os.close(alive)
+        atexit.register(self.kill)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take another trial."""
+        return self._process.poll() is None
+
+    def call(self, task: TrialTask, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
+        """Runs a trial and returns what the task returned.
+
+        Args:
+            task: Its `run` is called.
+            config: Of the trial.
+            whole: The same with Hydra's own node.
+            limit_s: The longest it may take.
+
+        Raises:
+            TrialFailed: It raised, its process ended, or it was killed at its limit.
+        """
+        from infinito.sweeps.trial import TrialFailed, over
+
+        try:
+            sent = (BaseContainer._resolvers, os.getcwd(), task, config, whole)
+            self._pipe.send_bytes(cloudpickle.dumps(sent))
+            if not self._pipe.poll(None if limit_s is None else limit_s + GRACE_S):
+                raise TrialFailed(f"{over(limit_s or 0)}; it did not answer and was killed")
+            fault, returned = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            code = self._process.wait()
+            self.kill()
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            raise TrialFailed(f"the trial's process ended ({how})") from None
+        except BaseException:
+            self.kill()
+            raise
+        if fault is not None:
+            raise TrialFailed(fault) from RemoteTraceback(returned)
+        return returned
+
+    def kill(self) -> None:
+        """Ends it and what it has started."""
+        atexit.unregister(self.kill)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._pipe.close()
+        with suppress(OSError):
+            os.close(self._alive)
+
+
+_child: Child | None = None
+
+
+def called(task: TrialTask, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
+    """What the task returns for `config`, run in this process's child.
+
+    Raises:
+        TrialFailed: The trial failed, or its process did.
+    """
+    global _child
+    if _child is None or not _child.is_alive:
+        _child = Child()
+    return _child.call(task, config, whole, limit_s)
+
+
+def _serve(handle: int, alive: int) -> None:
+    from infinito.sweeps.trial import TrialTimeout, described
+
+    threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+    setup_globals()
+    pipe = Connection(handle)
+    while True:
+        try:
+            received = pipe.recv_bytes()
+        except EOFError:
+            return
+        try:
+            resolvers, place, task, config, whole = pickle.loads(received)
+            BaseContainer._resolvers.update(resolvers)
+            os.chdir(place)
+            HydraConfig.instance().cfg = whole
+            with env_override(whole.hydra.job.env_set):
+                answer: tuple[str | None, Any] = (None, task.run(config))
+        except (Exception, SystemExit, TrialTimeout) as error:
+            answer = (described(error), traceback.format_exc())
+        pipe.send(answer)
+
+
+def _end_with_parent(alive: int) -> None:
+    os.read(alive, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _serve(*map(int, sys.argv[1:]))

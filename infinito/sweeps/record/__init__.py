@@ -1,0 +1,1 @@
+"""What a sweep writes down and reads again."""

@@ -1,0 +1,54 @@
+"""The search that a journal's plan describes, made anew from plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infinito.errors import ResumeError
+from infinito.search.search import TreeSearch
+from infinito.search.space.space import Space
+from infinito.search.trials import Trial
+from infinito.sweeps.record import history
+from infinito.sweeps.record.journal import read
+
+JOURNAL = "journal.jsonl"
+"""In a sweep's folder."""
+
+SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
+"""Settings that decide what is proposed; a resumed sweep has them unchanged."""
+
+
+def searching(
+    plan: Mapping[str, Any], prior: Sequence[Trial] = (), trials: Sequence[Trial] = ()
+) -> TreeSearch:
+    """The search that a plan describes.
+
+    Args:
+        plan: Plain values: space, directions, defaults and the `SEARCH_KEYS`.
+        prior: Trials of earlier sweeps.
+        trials: Its own so far.
+    """
+    return TreeSearch(
+        Space.from_dict(plan["space"]),
+        directions=plan["directions"],
+        defaults=plan["defaults"],
+        prior_trials=prior,
+        trials=trials,
+        **{key: plan[key] for key in SEARCH_KEYS},
+    )
+
+
+def reopened(folder: Path) -> tuple[TreeSearch, dict[int, float]]:
+    """A sweep's search as far as it came, and the seconds each trial took; to look at only.
+
+    Raises:
+        ResumeError: The folder holds no sweep, or its journal is damaged or of a newer version.
+    """
+    events = read(folder / JOURNAL)
+    plan = history.plan_in(events)
+    if plan is None:
+        raise ResumeError(f"{folder / JOURNAL} ends before the sweep began")
+    search = searching(plan, history.prior_in(events), history.trials_in(events))
+    return search, history.seconds_in(events)

@@ -1,0 +1,108 @@
+"""The report of a sweep: pictures as PNG and SVG, and one HTML file that needs no other."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment
+from matplotlib.figure import Figure
+
+from infinito.run_folder.records import shown
+from infinito.search.search import TreeSearch
+from infinito.sweeps.record.export import value_columns
+from infinito.sweeps.record.plan import reopened
+from infinito.sweeps.report.figures import figures
+from infinito.sweeps.report.live_table import result, typed
+
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
+
+HEADINGS = {
+    "best_so_far": ("Best so far", "Each trial's score, and the best one until then."),
+    "tree": (
+        "Tree",
+        "Each split separates good from bad trials; searching goes on where both score and "
+        "doubt are high.",
+    ),
+    "importances": (
+        "Importances",
+        "What each parameter alone explains, with 90 % intervals from resampled trials. What "
+        "parameters do only together is not seen.",
+    ),
+    "slices": ("Slices", "Scores over each parameter; late trials are dark."),
+    "parallel_coordinates": ("Parallel coordinates", "A line a trial; dark lines scored well."),
+    "pareto_front": ("Pareto front", "Trials that no other beats in every objective."),
+}
+
+
+def write_report(folder: Path) -> Path:
+    """Writes report.html and pictures into a sweep's folder.
+
+    Returns:
+        The HTML file.
+
+    Raises:
+        ResumeError: The folder holds no sweep, or its journal is damaged.
+    """
+    search, seconds = reopened(folder)
+    drawn = figures(search)
+    for name, figure in drawn.items():
+        for suffix in ("png", "svg"):
+            (folder / "pictures").mkdir(exist_ok=True)
+            figure.savefig(folder / "pictures" / f"{name}.{suffix}", dpi=130)
+    page = folder / "report.html"
+    page.write_text(rendered(folder.name, search, drawn, seconds), encoding="utf-8")
+    return page
+
+
+def rendered(
+    name: str, search: TreeSearch, drawn: Mapping[str, Figure], seconds: Mapping[int, float]
+) -> str:
+    """The page as text."""
+    template = Environment(autoescape=True, trim_blocks=True).from_string(
+        TEMPLATE.read_text(encoding="utf-8")
+    )
+    best = search.best()
+    objectives = len(search.directions)
+    return template.render(
+        title=f"Search {name}",
+        summary=summary(search),
+        command=typed(best.params) if best is not None and objectives == 1 else None,
+        pictures=[(*HEADINGS[key], _inline(figure)) for key, figure in drawn.items()],
+        columns=["trial", *value_columns(objectives), *search.space.names, "seconds", "error"],
+        rows=[
+            (
+                "best" if trial is best else trial.state,
+                [
+                    trial.number,
+                    *([shown(value) for value in trial.values or ()] or ["–"] * objectives),
+                    *(shown(trial.params[key]) for key in search.space.names),
+                    shown(seconds.get(trial.number)),
+                    trial.error or "",
+                ],
+            )
+            for trial in search.trials
+        ],
+    )
+
+
+def summary(search: TreeSearch) -> str:
+    """Counts and the best trial, as a sentence."""
+    states = [trial.state for trial in search.trials]
+    counts = f"{states.count('finished')} of {len(states)} trials finished"
+    failed = states.count("failed")
+    text = f"{counts}, {failed} failed" if failed else counts
+    best = search.best()
+    if len(search.directions) > 1:
+        return f"{text}; {len(search.pareto_front())} are on the Pareto front."
+    if best is None:
+        return f"{text}."
+    return f"{text}; the best is trial {best.number} with {result(best)} ({search.directions[0]})."
+
+
+def _inline(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg")
+    return base64.b64encode(buffer.getvalue()).decode()

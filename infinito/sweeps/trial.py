@@ -1,0 +1,189 @@
+"""A trial as the launcher runs it: limited in time, its output kept apart, its outcome on disk."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeperConf
+from infinito.errors import ConfigError, ResumeError
+from infinito.sweeps import isolation as _isolation
+from infinito.sweeps.record.outcomes import Outcome, scores, write_outcome
+
+LABEL = "INFINITO_TRIAL"
+"""The job's environment variable that names the launch."""
+
+SIGNALLED = 128
+"""Exit codes above tell the signal that asked a trial, and so the sweep, to stop."""
+
+
+class TrialTimeout(BaseException):
+    """A trial ran past its limit; no `except Exception` of the trial's own may swallow this."""
+
+
+class TrialFailed(Exception):
+    """A trial that gave no score, in one line."""
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """The task function, wrapped; launchers carry it to wherever trials run.
+
+    Args:
+        task: The application's own.
+        folder: Of the sweep, absolute.
+        objectives: How many numbers the task must return.
+        limit_s: The longest a trial may take.
+        isolate: Run in a child process that can be killed.
+        quiet: Keep the trial's output out of the terminal.
+    """
+
+    task: TaskFunction
+    folder: Path
+    objectives: int
+    limit_s: float | None
+    isolate: bool
+    quiet: bool
+
+    @classmethod
+    def of(cls, task: TaskFunction, config: DictConfig, settings: MctsSweeperConf) -> TrialTask:
+        """The task function with the sweeper's settings."""
+        direction = settings.direction
+        return cls(
+            task,
+            Path(str(config.hydra.sweep.dir)).absolute(),
+            1 if isinstance(direction, str) else len(direction),
+            settings.trial_timeout_s,
+            settings.isolate,
+            settings.quiet,
+        )
+
+    def __call__(self, config: DictConfig) -> Any:
+        """Runs one trial and leaves its outcome in the sweep's folder.
+
+        Raises:
+            TrialFailed: It gave no score, whatever the reason.
+        """
+        hydra = HydraConfig.get()
+        started_s = time.perf_counter()
+        error = None
+        try:
+            if self.isolate:
+                whole = HydraConfig.instance().cfg
+                returned = _isolation.called(self, config, whole, self.limit_s)
+            else:
+                returned = self.run(config)
+            values = scores(returned, self.objectives)
+        except (Exception, SystemExit, TrialTimeout) as fault:
+            if getattr(fault, "exit_code", 0) > SIGNALLED or _is_interrupted(fault):
+                raise KeyboardInterrupt from fault  # the sweep's to obey: the trial has not failed
+            values, error = None, described(fault)
+            log = Path(hydra.runtime.output_dir) / "error.txt"
+            log.write_text("".join(traceback.format_exception(fault)), encoding="utf-8")
+        outcome = Outcome(values, error, time.perf_counter() - started_s)
+        write_outcome(self.folder, hydra.job.env_set[LABEL], outcome)
+        if error is not None:
+            raise TrialFailed(error)
+        return returned
+
+    def run(self, config: DictConfig) -> Any:
+        """The task's own result, in this process."""
+        output = Path(HydraConfig.get().runtime.output_dir) / "output.log"
+        with written_to(output) if self.quiet else nullcontext(), limited(self.limit_s):
+            return self.task(config)
+
+
+def resumed_in(config: DictConfig, folder: str | None) -> DictConfig:
+    """The configuration with the folder of a resumed sweep as the place where it writes.
+
+    Raises:
+        ResumeError: There is no sweep in that folder.
+    """
+    if folder is None:
+        return config
+    if not (Path(folder) / "journal.jsonl").is_file():
+        raise ResumeError(
+            f"`hydra.sweeper.resume`={folder}: it holds no journal.jsonl, so no sweep. "
+            "Name the folder of one, or leave `hydra.sweeper.resume` out to start anew"
+        )
+    with open_dict(config):
+        config.hydra.sweep.dir = folder
+        escaped = folder.replace("'", "\\'")
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{escaped}'")
+    return config
+
+
+def described(fault: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(fault, TrialTimeout | TrialFailed):
+        return str(fault)
+    if isinstance(fault, SystemExit):
+        return f"the trial ended its process (exit code {fault.code})"
+    lines = [line.strip(" •") for line in str(fault).splitlines() if line.strip()]
+    if isinstance(fault, ConfigError):
+        lines = fault.faults
+    return f"{type(fault).__name__}: {' '.join(lines)}"[:500]
+
+
+def _is_interrupted(fault: BaseException) -> bool:
+    """Whether Ctrl+C was answered by leaving the process, as Lightning's trainer does."""
+    return isinstance(fault, SystemExit) and isinstance(fault.__context__, KeyboardInterrupt)
+
+
+@contextmanager
+def written_to(path: Path) -> Iterator[None]:
+    """Sends what this process prints to a file."""
+    with (
+        path.open("a", encoding="utf-8", buffering=1) as file,
+        redirect_stdout(file),
+        redirect_stderr(file),
+    ):
+        yield
+
+
+@contextmanager
+def limited(limit_s: float | None) -> Iterator[None]:
+    """Raises `TrialTimeout` in the block after so long, at the next step of Python code.
+
+    Raises:
+        ConfigError: Not in the main thread, which alone can be interrupted.
+    """
+    if limit_s is None:
+        yield
+        return
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError(
+            "`hydra.sweeper.trial_timeout_s` cannot interrupt a trial that this launcher runs in "
+            "a thread. Add `hydra.sweeper.isolate=true`"
+        )
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise TrialTimeout(over(limit_s))
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    left_s, _ = signal.setitimer(signal.ITIMER_REAL, limit_s)
+    started_s = time.monotonic()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        if left_s:  # an alarm of the application's own
+            signal.setitimer(signal.ITIMER_REAL, max(1e-3, left_s - (time.monotonic() - started_s)))
+
+
+def over(limit_s: float) -> str:
+    """What is recorded of a trial that took too long."""
+    return f"stopped after {limit_s:g} s, the limit of `hydra.sweeper.trial_timeout_s`"

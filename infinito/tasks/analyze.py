@@ -1,0 +1,61 @@
+"""`task=analyze`: what the attention of a trained model does, a layer at a time, with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from infinito.config import RunConf
+from infinito.errors import CheckpointError
+from infinito.models.open_trained_model import open_trained_model
+from infinito.run_folder.folder import record_config
+from infinito.run_folder.records import shown, write_json
+from infinito.tasks.evaluate import data_for
+from infinito.training.callbacks.validation_report import probe_attention, probe_statistics
+from infinito.training.heat_maps import attention_figure
+
+WINDOWS = 16
+"""Windows of the split that are measured."""
+SHOWN = 64
+"""Positions that a heat map shows."""
+
+
+def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
+    """Writes attention.json and attention.png in `folder` and prints the table."""
+    console = Console()
+    trained = open_trained_model(conf)
+    model = trained.model
+    data = data_for(conf, trained)
+    blocks = data.blocks(conf.split)  # type: ignore[arg-type]
+    windows = torch.stack(list(islice((blocks[i] for i in range(len(blocks))), WINDOWS)))
+    inputs = windows[:, :-1].to(model.device)
+    layers, weights = probe_statistics(model, inputs), probe_attention(model, inputs[:1, :SHOWN])
+    if not (layers and weights):
+        raise CheckpointError(f"{trained.source}: this model does not show its attention")
+    record_config(folder, asdict(conf), overrides)
+    write_json(
+        folder / "attention.json",
+        {
+            "checkpoint": str(trained.source),
+            "split": conf.split,
+            "windows": len(windows),
+            "layers": layers,
+        },
+    )
+    shown_weights = [layer[0] for layer in weights]
+    figure = attention_figure(shown_weights, f"{trained.source}, first {conf.split} window")
+    figure.savefig(folder / "attention.png", dpi=110)
+    table = Table(title="attention", title_justify="left", box=None)
+    table.add_column("layer", style="cyan")
+    for name in layers[0]:
+        table.add_column(name, justify="right")
+    for number, statistics in enumerate(layers, start=1):
+        table.add_row(str(number), *(shown(value) for value in statistics.values()))
+    console.print(table)
+    console.print(f"\npictures in {folder / 'attention.png'}", highlight=False, soft_wrap=True)

@@ -1,1 +1,0 @@
-"""What infinito adds to Lightning's Trainer: exact resume, safe checkpoints, signals, a bar."""

@@ -1,0 +1,165 @@
+"""Validates, saves and stops at the right batches: a resumed run repeats an undisturbed one.
+
+Training is one Lightning epoch over a stream of batches. After a batch this callback validates
+where that is due, lets early stopping judge, saves, and obeys signals, always in this order. A
+checkpoint means "the first n batches are done", with nothing half-way in it but perhaps a
+validation to make up.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from infinito.training.callbacks.interruption import Interrupted, Interruption
+
+
+class Milestones(Checkpoint):
+    """Runs validation and writes `best.ckpt` and `last.ckpt`.
+
+    Args:
+        folder: Where the two checkpoints lie.
+        total_batches: Batches of the whole training.
+        validate_every: Batches between validations; the last batch is always followed by one.
+        save_every_steps: Optimizer steps between extra saves of `last.ckpt`, or None.
+        save_every_s: Seconds between extra saves of `last.ckpt`.
+        interruption: Tells whether a signal asked to stop.
+        monitor: The validation metric whose minimum is the best.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        total_batches: int,
+        validate_every: int,
+        save_every_steps: int | None = None,
+        save_every_s: float = 300.0,
+        interruption: Interruption | None = None,
+        monitor: str = "val/loss",
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.total_batches = total_batches
+        self.validate_every = validate_every
+        self.save_every_steps = save_every_steps
+        self.save_every_s = save_every_s
+        self.interruption = interruption or Interruption()
+        self.monitor = monitor
+        self.best_score = float("inf")
+        self.best_batch = 0
+        self.validation_pending = False
+        self._saved_at_s = time.monotonic()
+
+    KEY = "Milestones"
+    """Where a checkpoint keeps this callback's state."""
+
+    @property
+    def state_key(self) -> str:
+        return self.KEY
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best_score": self.best_score,
+            "best_batch": self.best_batch,
+            "validation_pending": self.validation_pending,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score = state_dict["best_score"]
+        self.best_batch = state_dict["best_batch"]
+        self.validation_pending = state_dict["validation_pending"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Makes up a validation that the interrupted run did not finish, and a verdict to stop."""
+        if self.validation_pending:
+            self._validate(trainer)
+        stoppers = trainer.early_stopping_callbacks
+        trainer.should_stop |= any(each.wait_count >= each.patience for each in stoppers)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Does what is due after batch `batch_idx` (counted from 0 over the whole training)."""
+        done = batch_idx + 1
+        if done % trainer.accumulate_grad_batches and done != self.total_batches:
+            return
+        if done % self.validate_every == 0 or done == self.total_batches:
+            self.validation_pending = True
+            self._validate(trainer)
+        elif self._is_time_to_save(trainer):
+            self._save(trainer, "last")
+        self._obey_signals(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+        """Leaves a validation on a signal; it is made up on resume."""
+        if self.validation_pending:
+            self._obey_signals(trainer)
+
+    def _validate(self, trainer: Trainer) -> None:
+        logging_state = trainer._logger_connector._first_loop_iter
+        trainer.validating = True
+        trainer.fit_loop.epoch_loop.val_loop.run()
+        trainer.training = True
+        trainer._logger_connector._first_loop_iter = logging_state
+        self.validation_pending = False
+        score = float(trainer.callback_metrics[self.monitor])
+        if score < self.best_score:
+            self.best_score, self.best_batch = score, trainer.fit_loop.total_batch_idx + 1
+            self._save(trainer, "best")
+        self._save(trainer, "last")
+
+    def _is_time_to_save(self, trainer: Trainer) -> bool:
+        steps = self.save_every_steps
+        due = steps is not None and trainer.global_step % steps == 0
+        return due or time.monotonic() - self._saved_at_s >= self.save_every_s
+
+    def _obey_signals(self, trainer: Trainer) -> None:
+        number = self.interruption.number
+        if trainer.world_size > 1:
+            asked = trainer.strategy.reduce_boolean_decision(number is not None, all=False)
+            number = number if number is not None else (signal.SIGTERM if asked else None)
+        if number is None:
+            return
+        self._save(trainer, "last")
+        run = self.folder.parent
+        raise Interrupted(
+            number,
+            f"stopped by signal {number} after {trainer.global_step} steps; everything is saved.\n"
+            f"Go on with: python -m infinito.run resume={run}",
+        )
+
+    def _save(self, trainer: Trainer, name: str) -> None:
+        trainer.save_checkpoint(self.folder / f"{name}.ckpt")
+        self._saved_at_s = time.monotonic()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Says "n batches done" in Lightning's loop counters, whatever hook it is called from."""
+        settle_progress(checkpoint["loops"]["fit_loop"], trainer.fit_loop.total_batch_idx + 1)
+
+
+def settle_progress(fit_loop: dict[str, Any], batches: int) -> None:
+    """Rewrites the state of Lightning's fit loop to "the first `batches` batches are complete".
+
+    Lightning restarts differently from each hook a checkpoint was saved in, and skips or repeats a
+    validation at some of them; from this state it simply goes on with the next batch.
+    """
+    for counters in (
+        (progress := fit_loop["epoch_loop.batch_progress"])["total"],
+        progress["current"],
+    ):
+        counters.update(dict.fromkeys(counters, batches))
+    progress["is_last_batch"] = False
+    epoch = fit_loop["epoch_progress"]
+    for counters in epoch["total"], epoch["current"]:
+        counters.update(ready=1, started=1, processed=0, completed=0)
+    validation = fit_loop["epoch_loop.val_loop.batch_progress"]
+    for counters in validation["total"], validation["current"]:
+        counters.update(dict.fromkeys(counters, 0))
+    validation["is_last_batch"] = False

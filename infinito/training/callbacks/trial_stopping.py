@@ -1,0 +1,134 @@
+"""Stops a trial of a sweep that does worse on its way than the others did."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from infinito.sweeps.record.plan import JOURNAL, reopened
+
+FILE = "validations.txt"
+"""In a trial's folder: a line `<batches> <loss>` for each validation."""
+
+ENOUGH = 5
+"""Other trials that must have come as far before one is judged."""
+
+REDUCTION = 3
+"""Successive halving keeps the best of so many, at rungs that many times apart."""
+
+
+class TrialStopping(Callback):
+    """Validates on the way and ends a training that has fallen behind its siblings.
+
+    It is compared with the trials in its region of the search's tree, the smallest in which enough
+    have come as far, as what is good differs between regions. That depends on which others are
+    there, so with several trials in flight a sweep that stops trials does not repeat itself.
+
+    Args:
+        folder: Of the trial; its siblings are the other folders beside it.
+        rule: "median" or "halving".
+        validate_every: Batches.
+        total_batches: Of the whole training, whose last one is validated elsewhere.
+    """
+
+    def __init__(self, folder: Path, rule: str, validate_every: int, total_batches: int) -> None:
+        self.folder = folder
+        self.rule = rule
+        self.validate_every = validate_every
+        self.total_batches = total_batches
+        self.stopped_at: int | None = None
+        self._losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Validates where that is due."""
+        done = batch_idx + 1
+        if done % self.validate_every or done >= self.total_batches:
+            return
+        self._losses.append(validated(trainer))
+        with (self.folder / FILE).open("a", encoding="utf-8") as file:
+            file.write(f"{done} {self._losses[-1]!r}\n")
+        others = self._near({name: losses_of(each) for name, each in self._siblings()}, done)
+        if is_bad(self.rule, done // self.validate_every, min(self._losses), done, others):
+            self.stopped_at = done
+            trainer.should_stop = True
+
+    def _near(self, others: dict[str, dict[int, float]], done: int) -> dict[str, dict[int, float]]:
+        """Those in the smallest region of the sweep's tree where enough have come so far."""
+        if not (self.folder.parent / JOURNAL).is_file():
+            return others
+        search, _ = reopened(self.folder.parent)
+        for region in search.regions_of(int(self._name)):
+            near = {name: others[name] for name in map(str, region) if name in others}
+            if sum(done in losses for losses in near.values()) >= ENOUGH:
+                return near
+        return others
+
+    @property
+    def _name(self) -> str:
+        return self.folder.name.partition(".")[0]
+
+    def _siblings(self) -> list[tuple[str, Path]]:
+        """The other trials' names and folders, of those that were launched again the last."""
+        files = sorted(self.folder.parent.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)
+        last = {file.parent.name.partition(".")[0]: file.parent for file in files}
+        last.pop(self._name, None)
+        return list(last.items())
+
+
+def is_bad(
+    rule: str, rung: int, best: float, done: int, others: Mapping[Any, Mapping[int, float]]
+) -> bool:
+    """Whether a trial should stop.
+
+    Args:
+        rule: "median": its best loss is above the median of the others' at this point.
+            "halving": at validations 1, 3, 9 … it is not among the best third.
+        rung: Validations so far.
+        best: Its best loss so far.
+        done: Batches so far.
+        others: For each other trial, losses by batches.
+
+    Source: Golovin et al., Google Vizier (2017), and Li et al., A System for Massively Parallel
+        Hyperparameter Tuning (2020).
+    """
+    there = sorted(losses[done] for losses in others.values() if done in losses)
+    if len(there) < ENOUGH:
+        return False
+    if rule == "median":
+        return best > statistics.median(there)
+    return _is_rung(rung) and best > _kept_limit(there, best)
+
+
+def losses_of(folder: Path) -> dict[int, float]:
+    """Losses by batches that a trial has written, without a line that is just being written."""
+    lines = (folder / FILE).read_text(encoding="utf-8").split("\n")[:-1]
+    return {int(done): float(loss) for done, loss in (line.split() for line in lines)}
+
+
+def validated(trainer: Trainer) -> float:
+    """The validation loss now; training goes on as if nothing had happened."""
+    connector = trainer._logger_connector
+    state = connector._first_loop_iter
+    trainer.validating = True
+    trainer.fit_loop.epoch_loop.val_loop.run()
+    trainer.training = True
+    connector._first_loop_iter = state
+    return float(trainer.callback_metrics["val/loss"])
+
+
+def _is_rung(rung: int) -> bool:
+    while rung % REDUCTION == 0:
+        rung //= REDUCTION
+    return rung == 1
+
+
+def _kept_limit(there: Sequence[float], best: float) -> float:
+    """The worst loss that still goes on, of all trials that came so far, this one counted."""
+    everyone = sorted([*there, best])
+    return everyone[max(1, len(everyone) // REDUCTION) - 1]

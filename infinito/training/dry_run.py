@@ -1,0 +1,74 @@
+"""`dry_run=true`: builds everything, trains one batch in memory, estimates memory and time."""
+
+from __future__ import annotations
+
+import math
+import resource
+import statistics
+import sys
+import time
+
+import torch
+from rich.console import Console
+
+from infinito.config import RunConf
+from infinito.data.assembly import build_data_module, count_text_units
+from infinito.device import choose_device
+from infinito.models.assembly import build_language_model
+from infinito.run_folder.records import print_next, print_table
+from infinito.training.assembly import build_language_module, plan_length
+from infinito.training.phi_assembly import build_phi_term
+
+TIMED_STEPS = 3
+
+
+def estimate(conf: RunConf, console: Console) -> None:
+    """Prints what the run is, what it will take, and that nothing was written."""
+    device = choose_device(conf)
+    with console.status("preparing text"):
+        data = build_data_module(conf)
+        tokenizer = data.tokenizer
+        length = plan_length(conf, len(data.blocks("train")))
+    model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
+    units = count_text_units(conf, data, "valid")
+    phi = build_phi_term(conf, model, data)
+    task = build_language_module(conf, model, tokenizer, length, units, phi)
+    task.to(device)
+    task.train()
+    optimizer, _ = task.optimizer_and_schedule()
+    before_mib = peak_rss_mib()
+    batch = next(iter(data.train_dataloader())).to(device)
+    seconds = []
+    for _ in range(TIMED_STEPS):
+        started_s = time.perf_counter()
+        loss = task.training_step(batch, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - started_s)
+    step_s = statistics.median(seconds)
+    on_gpu = device.type == "cuda"
+    peak_mib = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_rss_mib()
+    print_table(
+        console,
+        f"{conf.name}: dry run, nothing is written but the cache of tokens",
+        {
+            "parameters": model.num_parameters(),
+            "vocabulary": data.vocab_size,
+            "batch": f"{tuple(batch.shape)} token ids",
+            "loss": f"{loss.item():.3f} nats (log vocabulary {math.log(data.vocab_size):.3f})",
+            "steps": length.steps,
+            "seconds a batch": step_s,
+            "estimated training": f"{step_s * length.batches / 60:.1f} minutes",
+            "peak memory": f"{peak_mib:,.0f} MiB ({peak_mib - before_mib:,.0f} for the step)"
+            if not on_gpu
+            else f"{peak_mib:,.0f} MiB on the device",
+        },
+    )
+    print_next(console, [("the same command without dry_run=true", "train")])
+
+
+def peak_rss_mib() -> float:
+    """The most memory this process has had, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

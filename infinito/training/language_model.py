@@ -1,0 +1,156 @@
+"""Trains and validates a causal language model on windows of tokens."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torchmetrics import MeanMetric
+from transformers import PreTrainedModel
+
+from infinito.config import AdamWConf
+from infinito.models.chunked_loss import chunked_cross_entropy
+from infinito.models.memory.model import MemoryLMForCausalLM
+from infinito.models.watching import observed
+from infinito.objectives.language import bits_per_byte, cross_entropy, perplexity
+from infinito.training.optimizer.adamw_module import AdamWTask
+from infinito.training.phi_term import PhiObjective
+
+
+@dataclass(frozen=True)
+class TextUnits:
+    """How much text a token of a split stands for, to report losses in comparable units."""
+
+    bytes_per_token: float
+    """UTF-8 bytes."""
+    words_per_token: float | None = None
+    """Words, where the text is tokenised by words."""
+
+
+def loss_report(nats: float, units: TextUnits, prefix: str) -> dict[str, float]:
+    """The mean loss per token (nats) in all units that make sense, each named."""
+    report = {
+        f"{prefix}/loss": nats,
+        f"{prefix}/perplexity": perplexity(nats),
+        f"{prefix}/bits_per_byte": bits_per_byte(nats, units.bytes_per_token),
+    }
+    if units.words_per_token is not None:
+        report[f"{prefix}/word_perplexity"] = perplexity(nats, units.words_per_token)
+    return report
+
+
+class LanguageModelTask(AdamWTask):
+    """Next-token training of any Hugging Face causal language model.
+
+    A batch is a window of token ids (batch, block + 1): each token but the first is a target.
+
+    Args:
+        model: The language model.
+        optimizer: AdamW and its schedule.
+        total_steps: Optimizer steps of the whole training, where the cosine ends.
+        units: Units of the validation split.
+        seed: Randomness inside batch n is a function of (seed, n, rank).
+        description: Plain values that make a checkpoint readable on its own (model configuration,
+            tokenizer).
+        phi: Adds Φ to the loss, None for the language loss alone.
+        chunked_loss: Never hold all logits of a batch (see `chunked_cross_entropy`).
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        optimizer: AdamWConf,
+        total_steps: int,
+        units: TextUnits,
+        seed: int = 0,
+        description: dict[str, Any] | None = None,
+        phi: PhiObjective | None = None,
+        chunked_loss: bool = False,
+    ) -> None:
+        super().__init__(model, optimizer, total_steps, seed, description)
+        self.units = units
+        self.phi = phi
+        self.chunked_loss = chunked_loss
+        self.validation_loss = MeanMetric()
+        self.validation_phi = MeanMetric()
+        self.validation_in_band = MeanMetric()
+        self.last_language_loss: Tensor | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (batch, time, vocab) of token ids (batch, time)."""
+        return self.model(input_ids=inputs, use_cache=False).logits
+
+    def language_loss(self, batch: Tensor) -> Tensor:
+        """The mean loss of windows (batch, block + 1), in nats per token."""
+        inputs, targets = batch[:, :-1], batch[:, 1:]
+        if self.chunked_loss:
+            return chunked_cross_entropy(self.model, inputs, targets)
+        return cross_entropy(self(inputs), targets)
+
+    def on_train_start(self) -> None:
+        """Puts the model in training mode: one that was loaded comes in evaluation mode."""
+        self.model.train()
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """The mean loss of a batch, in nats per token, and λ times that of its Φ."""
+        self.seed_step(batch_idx, batch.device)
+        if self.phi is None:
+            loss = language = self.language_loss(batch)
+        else:
+            with observed(self.model) as seen:
+                language = self.language_loss(batch)
+            loss = self.phi.add_to(language, self.model, seen)
+        self.last_loss, self.last_language_loss = loss.detach(), language.detach()
+        return loss
+
+    def step_metrics(self) -> dict[str, float]:
+        """What the objective and the memory have to say of the last step, by name."""
+        metrics = {}
+        if self.phi is not None:
+            metrics["train/language_loss"] = float(self.last_language_loss)  # type: ignore[arg-type]
+            metrics |= self.phi.metrics()
+        if isinstance(self.model, MemoryLMForCausalLM):
+            values = self.model.memory.statistics().items()
+            metrics |= {f"memory/{name}": value for name, value in values}
+        return metrics
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Adds a batch to the validation loss, and to that of Φ."""
+        with observed(self.model) if self.phi else nullcontext() as seen:
+            nats = self.language_loss(batch)
+        self.validation_loss.update(nats, batch[:, 1:].numel())
+        if self.phi is not None and seen is not None:
+            measured = self.phi.measure(self.model, seen)
+            self.validation_phi.update(measured.value, len(batch))
+            self.validation_in_band.update(measured.loss == 0, len(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Reports the validation loss in all its units and lets the plateau schedule judge it."""
+        nats = float(self.validation_loss.compute())
+        self.validation_loss.reset()
+        self.judge_validation(nats)
+        report = loss_report(nats, self.units, "val")
+        if self.phi is not None:
+            share = float(self.validation_in_band.compute())
+            self.phi.validation = {
+                "val/phi": float(self.validation_phi.compute()),
+                "val/phi_share_in_band": share,
+            }
+            report |= self.phi.validation
+            self.validation_phi.reset()
+            self.validation_in_band.reset()
+        self.log_dict(report, logger=False, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the state of Φ."""
+        super().on_save_checkpoint(checkpoint)
+        if self.phi is not None:
+            checkpoint["phi"] = self.phi.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the states back; adapters of another base model are refused."""
+        super().on_load_checkpoint(checkpoint)
+        if self.phi is not None:
+            self.phi.load_state_dict(checkpoint["phi"])

@@ -1,0 +1,130 @@
+"""What every task that trains a causal language model by AdamW has in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel
+
+from infinito.config import AdamWConf
+from infinito.errors import NonFiniteError
+from infinito.models.checkpoint_file import FORMAT
+from infinito.models.pretrained.base_weights import additions, rests_on_base
+from infinito.models.trained import MODEL_PREFIX, check_fits
+from infinito.seeding import child_seed
+from infinito.training.optimizer.adamw import adamw_and_schedule, clipped_norm
+from infinito.training.optimizer.rate_schedule import Plateau
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seeds the generators that a step on `device` draws from.
+
+    `torch.manual_seed` also queues a call, with a formatted traceback, for every kind of device
+    that is not in use: a third of a millisecond a step, and a list that grows without end.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+class AdamWTask(LightningModule):
+    """Optimizer, schedule, clipping and checkpoints of a task; its steps are the subclass's.
+
+    A subclass sets `last_loss` in each step and calls `judge_validation` after each validation.
+
+    Args:
+        model: The language model.
+        optimizer: AdamW and its schedule.
+        total_steps: Optimizer steps of the whole training, where the cosine ends.
+        seed: Randomness inside batch n is a function of (seed, n, rank).
+        description: Plain values that make a checkpoint readable on its own (model configuration,
+            tokenizer).
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        optimizer: AdamWConf,
+        total_steps: int,
+        seed: int = 0,
+        description: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.settings, self.total_steps = optimizer, total_steps
+        self.seed = seed
+        self.description = description or {}
+        self.trained = [each for each in model.parameters() if each.requires_grad]
+        self.last_loss: Tensor | None = None
+        self.last_gradient_norm: Tensor | None = None
+        self.plateau = Plateau(optimizer.plateau_factor, optimizer.plateau_patience)
+        self.strict_loading = not rests_on_base(model)
+
+    def seed_step(self, batch_idx: int, device: torch.device) -> None:
+        """Seeds what a training step draws, by its number alone."""
+        seed_device(child_seed(self.seed, "step", batch_idx, self.global_rank), device)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and the schedule, in Lightning's form."""
+        optimizer, schedule = self.optimizer_and_schedule()
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def optimizer_and_schedule(self) -> tuple[torch.optim.AdamW, LambdaLR]:
+        """AdamW that decays matrices only, and a learning rate that follows the step."""
+        return adamw_and_schedule(
+            self.trained, self.settings, self.total_steps, lambda: self.plateau.scale
+        )
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Clips the gradient, and refuses a step from a loss or gradient that is not finite.
+
+        Raises:
+            NonFiniteError: names the step and the batch; no weight has been touched by it.
+        """
+        norm = clipped_norm(self.trained, self.settings.clip_norm)
+        self.last_gradient_norm = norm
+        scales_loss = self.trainer.precision == "16-mixed"  # skips such steps by design
+        if not torch.isfinite(norm) and not scales_loss:
+            raise NonFiniteError(
+                f"step {self.global_step + 1} (batch {self.trainer.fit_loop.total_batch_idx + 1}): "
+                f"the loss is {self.last_loss:g} and the gradient norm {norm:g}, so training "
+                "stopped before the step. The last good checkpoint is kept. Try a smaller "
+                f"`optimizer.lr` (now {self.settings.lr:g}), a longer `optimizer.warmup_steps`, "
+                "or `optimizer.clip_norm=1.0`."
+            )
+
+    def judge_validation(self, loss: float) -> None:
+        """Lets the plateau schedule see a validation loss.
+
+        Raises:
+            NonFiniteError: the loss is not finite.
+        """
+        if not torch.isfinite(torch.tensor(loss)):
+            raise NonFiniteError(
+                f"step {self.global_step}: the validation loss is {loss}. "
+                "The last good checkpoint is kept. Try a smaller `optimizer.lr`."
+            )
+        if self.settings.schedule == "plateau":
+            self.plateau.judge(loss)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what makes the checkpoint readable without its run folder."""
+        checkpoint["infinito"] = {"format": FORMAT, **self.description}
+        checkpoint["state_dict"] = additions(self.model, checkpoint["state_dict"], MODEL_PREFIX)
+        checkpoint["plateau"] = self.plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the plateau's state back.
+
+        Raises:
+            CheckpointError: it holds adapters of another base model.
+        """
+        check_fits(self.model, checkpoint)
+        self.plateau = Plateau(**checkpoint["plateau"])

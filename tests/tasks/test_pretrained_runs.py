@@ -1,0 +1,301 @@
+"""model=pretrained through the jobs: train, resume, evaluate, generate, analyze, dry run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from infinito import run as program
+from infinito.cli.composition import check
+from infinito.config import RunConf
+from infinito.errors import CheckpointError, ConfigError, DataError, HubError
+from infinito.models.checkpoint_file import read_checkpoint
+from infinito.models.pretrained.lora import has_adapters
+from infinito.models.trained import open_trained, weights_of
+from infinito.paths import conf_dir
+
+Train = Callable[..., Path]
+
+
+@pytest.fixture
+def configured(text_file: Path, gpt2_folder: Path, tmp_path: Path) -> Callable[..., RunConf]:
+    """Makes the configuration of a tiny fine-tuning; later overrides win."""
+
+    def make(*overrides: str) -> RunConf:
+        fixed = [
+            "model=gpt2",
+            f"model.path={gpt2_folder}",
+            "model.lora.rank=4",
+            "data=text",
+            f"data.path={text_file}",
+            f"data.cache_dir={tmp_path / 'cache'}",
+            "data.block_size=16",
+            "data.batch_size=4",
+            "optimizer.lr=0.01",
+            "trainer.epochs=null",
+            "trainer.max_steps=6",
+            "trainer.validate_every=3",
+            "trainer.log_every=1",
+            "trainer.accelerator=cpu",
+            "trainer.threads=1",
+            "trainer.progress_bar=false",
+            "trainer.sample_tokens=8",
+            f"runs_dir={tmp_path / 'runs'}",
+        ]
+        return check([*fixed, *overrides], conf_dir())
+
+    return make
+
+
+def base_unchanged(folder: Path, base: Path, prefix: str = "") -> bool:
+    """Whether the base's weights in a run's model are those of its folder."""
+    own = AutoModelForCausalLM.from_pretrained(base).state_dict()
+    adapted = open_trained(str(folder)).model.state_dict()
+    named = {name.replace(".base_layer", ""): each for name, each in adapted.items()}
+    return all(torch.equal(each, named[prefix + name]) for name, each in own.items())
+
+
+def test_only_adapters_train_and_only_they_are_saved(trained: Train, gpt2_folder: Path) -> None:
+    folder = trained()
+    checkpoint = read_checkpoint(folder / "checkpoints/last.ckpt")
+    names = weights_of(checkpoint).keys()
+    assert len(names) == 12
+    assert all("lora_" in name for name in names)
+    assert any(weights_of(checkpoint)[name].abs().sum() > 0 for name in names if "lora_B" in name)
+    record = json.loads(checkpoint["infinito"]["model_config"])["base_model"]
+    assert record["path"] == str(gpt2_folder)
+    assert len(record["weights_sha256"]) == 64
+    assert base_unchanged(folder, gpt2_folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["val/loss"] < 6.0
+
+
+def test_the_export_stands_alone_and_equals_the_adapted_model(trained: Train) -> None:
+    folder = trained()
+    adapted = open_trained(str(folder))
+    assert has_adapters(adapted.model)
+    plain = AutoModelForCausalLM.from_pretrained(folder / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    ids = tokenizer("line 7 has", return_tensors="pt")["input_ids"]
+    torch.testing.assert_close(
+        plain(input_ids=ids).logits, adapted.model(input_ids=ids).logits, atol=1e-5, rtol=1e-5
+    )
+    text = (folder / "model/config.json").read_text()
+    assert "lora" not in text
+    assert "base_model" not in text
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(trained: Train, tmp_path: Path) -> None:
+    constant = "optimizer.schedule=constant"
+    whole, half = trained(constant), trained(constant, "trainer.max_steps=3", folder="half")
+    stopped = shutil.copytree(whole, tmp_path / "stopped")
+    shutil.copy(half / "checkpoints/last.ckpt", stopped / "checkpoints/last.ckpt")
+    program.execute(check([f"resume={stopped}"], conf_dir()), stopped)
+    first, second = (
+        weights_of(read_checkpoint(folder / "checkpoints/last.ckpt")) for folder in (whole, stopped)
+    )
+    assert first.keys() == second.keys()
+    assert all(torch.equal(each, second[name]) for name, each in first.items())
+
+
+def test_the_reading_tasks_read_it_and_its_export(
+    trained: Train,
+    reading: Callable[..., RunConf],
+    text_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = trained()
+    summary = json.loads((folder / "summary.json").read_text())
+    text = ["data=text", f"data.path={text_file}", "data.block_size=16", "data.batch_size=4"]
+    for name, options in (("", []), ("model", text)):
+        run = reading("task=evaluate", f"checkpoint={folder / name}", *options)
+        program.execute(run, tmp_path / f"evaluated{name}")
+        report = json.loads((tmp_path / f"evaluated{name}/evaluation.json").read_text())
+        assert report["val/loss"] == pytest.approx(summary["val/loss"], abs=1e-5)
+    capsys.readouterr()
+    prompt = ["generation.prompt=line", "generation.max_new_tokens=5"]
+    program.execute(reading("task=generate", f"checkpoint={folder}", *prompt), tmp_path / "text")
+    assert capsys.readouterr().out.startswith("line")
+    long = reading("task=generate", f"checkpoint={folder}", "generation.prompt=line")
+    with pytest.raises(ConfigError, match="pass the model's 64 positions"):
+        program.execute(long, tmp_path / "long")
+    program.execute(reading("task=analyze", f"checkpoint={folder}"), tmp_path / "attention")
+    assert len(json.loads((tmp_path / "attention/attention.json").read_text())["layers"]) == 2
+
+
+def test_distance_attention_trains_inside_and_comes_back(trained: Train) -> None:
+    own, l1 = trained(), trained("attention=l1", "attention.learned_scale=true", folder="l1")
+    losses = [json.loads((each / "summary.json").read_text())["val/loss"] for each in (own, l1)]
+    assert losses[0] != losses[1]
+    names = weights_of(read_checkpoint(l1 / "checkpoints/last.ckpt")).keys()
+    assert sum("distance_scale" in name for name in names) == 1
+    again, export = open_trained(str(l1)), open_trained(str(l1 / "model"))
+    ids = torch.arange(12)[None]
+    torch.testing.assert_close(
+        again.model(input_ids=ids).logits, export.model(input_ids=ids).logits, atol=1e-5, rtol=1e-5
+    )
+    assert "l1" in (l1 / "run.log").read_text()
+
+
+def test_every_weight_can_train(trained: Train, gpt2_folder: Path) -> None:
+    folder = trained("model.trainable=all", "optimizer.lr=0.001")
+    assert not base_unchanged(folder, gpt2_folder)
+    assert len(weights_of(read_checkpoint(folder / "checkpoints/last.ckpt"))) == 29
+
+
+def test_a_memory_alone_can_train(trained: Train, gpt2_folder: Path) -> None:
+    memory = ("memory=integration", "model.memory.segment=8", "data.block_size=32")
+    folder = trained("model.trainable=memory", *memory)
+    state = weights_of(read_checkpoint(folder / "checkpoints/last.ckpt"))
+    assert all(name.startswith("memory.") for name in state)
+    assert base_unchanged(folder, gpt2_folder, "causal_lm.")
+    both = trained(*memory, "attention=l1", "attention.learned_scale=true", folder="both")
+    again, export = open_trained(str(both)), open_trained(str(both / "model"))
+    assert has_adapters(again.model)
+    assert not has_adapters(export.model)
+    ids = torch.arange(32)[None]
+    torch.testing.assert_close(
+        again.model(input_ids=ids).logits, export.model(input_ids=ids).logits, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_new_run_starts_from_adapters(trained: Train) -> None:
+    folder = trained()
+    again = trained(f"checkpoint={folder}", "optimizer.lr=1e-12", folder="again")
+    first, second = (json.loads((f / "summary.json").read_text()) for f in (folder, again))
+    assert second["val/loss"] == pytest.approx(first["val/loss"], abs=1e-5)
+
+
+def test_adapters_of_another_base_are_refused(
+    trained: Train, gpt2_folder: Path, tmp_path: Path
+) -> None:
+    folder = trained()
+    moved = shutil.copytree(gpt2_folder, tmp_path / "other")
+    other = AutoModelForCausalLM.from_pretrained(moved)
+    with torch.no_grad():
+        other.transformer.wte.weight.mul_(1.01)
+    other.save_pretrained(moved)
+    with pytest.raises(CheckpointError, match="adapters of another base model"):
+        trained(f"checkpoint={folder}", f"model.path={moved}", folder="wrong")
+    resumed = shutil.copytree(folder, tmp_path / "resumed")
+    config = resumed / "config.yaml"
+    config.write_text(config.read_text().replace(str(gpt2_folder), str(moved)))
+    shutil.rmtree(resumed / "tensorboard")
+    with pytest.raises(CheckpointError, match="adapters of another base model"):
+        program.execute(check([f"resume={resumed}"], conf_dir()), resumed)
+
+
+def test_whole_weights_do_not_pass_for_adapters(trained: Train, gpt2_folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"holds whole weights.*`model.path="):
+        trained(f"checkpoint={gpt2_folder}", folder="whole")
+    folder = trained()
+    with pytest.raises(CheckpointError, match="does not fit the configured model"):
+        trained(f"checkpoint={folder}", "model.lora.rank=2", folder="narrower")
+
+
+@pytest.mark.usefixtures("closed_hub")
+def test_an_unreachable_hub_names_the_local_path(
+    configured: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        HubError, match=r"the model a/b: .*Use a local copy with model\.path=<folder>"
+    ):
+        program.execute(configured("model.path=a/b"), tmp_path / "run")
+
+
+def test_what_does_not_fit_is_refused(trained: Train, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="301 tokens, but GPT2LMHeadModel knows 300"):
+        trained("tokenizer=bpe", "tokenizer.vocab_size=301", folder="vocabulary")
+    with pytest.raises(ConfigError, match="longer than the 64 positions"):
+        trained("data.block_size=65", folder="long")
+    with pytest.raises(ConfigError, match="leaves nothing to train"):
+        trained("model.trainable=memory", folder="memory")
+    with pytest.raises(DataError, match=r"no folder with a config\.json"):
+        trained(f"model.path={tmp_path}/absent", folder="absent")
+
+
+@pytest.mark.parametrize(
+    ("override", "tolerance"),
+    [("model.gradient_checkpointing=true", 1e-5), ("model.dtype=bfloat16", 0.1)],
+)
+def test_memory_can_be_saved(trained: Train, override: str, tolerance: float) -> None:
+    usual = ("model.lora.dropout=0", "trainer.max_steps=3")
+    folders = [trained(*usual), trained(*usual, override, folder="small")]
+    losses = [json.loads((each / "summary.json").read_text())["val/loss"] for each in folders]
+    assert losses[1] == pytest.approx(losses[0], abs=tolerance)
+
+
+def test_base_gpt2_lora_runs_from_a_folder_without_the_hub(
+    gpt2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    overrides = [
+        "+experiment=base_gpt2_lora",
+        f"model.path={gpt2_folder}",
+        "data.block_size=32",
+        "data.batch_size=4",
+        "data.parts=topics",
+        "data.max_bytes=150000",
+        f"data.cache_dir={tmp_path / 'cache'}",
+        "objective.calibration_windows=16",
+        "trainer.max_steps=3",
+        "trainer.validate_every=3",
+        "trainer.accelerator=cpu",
+        "trainer.threads=1",
+        "trainer.progress_bar=false",
+    ]
+    program.execute(check(overrides, conf_dir()), tmp_path / "run")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["steps"] == 3
+    assert 0 < summary["val/phi"] < 10
+    assert (tmp_path / "run/model/model.safetensors").is_file()
+    names = weights_of(read_checkpoint(tmp_path / "run/checkpoints/best.ckpt"))
+    assert all("lora_" in name for name in names)
+
+
+def test_a_dry_run_estimates_it(
+    configured: Callable[..., RunConf], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    program.execute(configured("dry_run=true"), tmp_path / "dry")
+    assert "estimated training" in capsys.readouterr().out
+    assert not (tmp_path / "dry").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "metric", "tokenizer"),
+    [
+        (["model=gpt2"], "own", "openai-community/gpt2"),
+        (["model=llama", "attention=l1"], "l1", "HuggingFaceTB/SmolLM2-135M"),
+        (["+experiment=base_gpt2_lora"], "own", "openai-community/gpt2"),
+        (["+experiment=base_gpt2_lora", "model.path=x/y"], "own", "x/y"),
+        (["model=qwen", "tokenizer=char"], "own", None),
+        (["model=distance_lm"], "l1", None),
+    ],
+)
+def test_a_pretrained_model_brings_its_own(
+    overrides: list[str], metric: str, tokenizer: str | None
+) -> None:
+    run = check(overrides, conf_dir())
+    assert run.attention.metric == metric
+    assert run.tokenizer.path == tokenizer
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=pretrained"], r"needs `model.path=<Hugging Face folder or id>`"),
+        (["attention=own"], r"`model`=distance_lm has none: choose one"),
+        (["model=gpt2", "attention.scale=2"], r"attention.scale`=2.0 has no meaning"),
+        (["model=gpt2", "attention=l1", "attention.heads=8"], r"attention.heads`=8 has no meaning"),
+    ],
+)
+def test_combinations_without_meaning_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check(overrides, conf_dir())

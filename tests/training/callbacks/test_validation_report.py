@@ -1,0 +1,65 @@
+"""Validation leaves the model and torch's generator as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from infinito.attention import attention_statistics
+from infinito.models.trained import open_trained
+from infinito.training.callbacks.validation_report import (
+    evaluated_eagerly,
+    probe_attention,
+    probe_statistics,
+    sample_text,
+)
+
+
+def test_samples_repeat_themselves_and_touch_nothing(trained: Callable[..., Path]) -> None:
+    opened = open_trained(str(trained()))
+    model = opened.model.train()
+    state = torch.get_rng_state()
+    first = sample_text(model, opened.tokenizer, 8, seed=1)
+    assert first == sample_text(model, opened.tokenizer, 8, seed=1)
+    assert first != sample_text(model, opened.tokenizer, 8, seed=2)
+    assert model.training
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_probed_attention_is_causal_and_sums_to_one(trained: Callable[..., Path]) -> None:
+    model = open_trained(str(trained())).model
+    (weights,) = probe_attention(model, torch.randint(0, 20, (2, 9)))
+    assert weights.shape == (2, 2, 9, 9)
+    assert torch.allclose(weights.sum(-1), torch.ones(2, 2, 9))
+    assert not weights.triu(1).any()
+
+
+def test_compiled_code_is_left_out_and_put_back(trained: Callable[..., Path]) -> None:
+    model = open_trained(str(trained())).model.train()
+    model.compile(backend="eager")
+    compiled = model._compiled_call_impl
+    with evaluated_eagerly(model):
+        assert model._compiled_call_impl is None
+        assert not model.training
+    assert model._compiled_call_impl is compiled
+    assert model.training
+
+
+def test_statistics_are_those_of_the_whole_weights(trained: Callable[..., Path]) -> None:
+    model = open_trained(str(trained())).model
+    inputs = torch.randint(0, 20, (2, 9))
+    (found,) = probe_statistics(model, inputs)
+    (weights,) = probe_attention(model, inputs)
+    assert found == pytest.approx(attention_statistics(weights), rel=1e-5)
+
+
+def test_a_part_of_a_causal_window_has_the_weights_of_the_whole(
+    trained: Callable[..., Path],
+) -> None:
+    model = open_trained(str(trained())).model
+    inputs = torch.randint(0, 20, (2, 9))
+    (whole,), (part,) = (probe_attention(model, x) for x in (inputs, inputs[:1, :5]))
+    torch.testing.assert_close(part, whole[:1, :, :5, :5])

@@ -1,0 +1,170 @@
+"""A training that was stopped anywhere and resumed ends with the same bits as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from infinito import run as program
+from infinito.cli.typed_values import parse
+from infinito.config import RunConf
+from infinito.errors import ResumeError
+from infinito.models.checkpoint_file import read_checkpoint
+from infinito.run_folder.folder import effective_values, saved_values
+from infinito.training.callbacks.interruption import Interrupted
+from infinito.training.language_model import LanguageModelTask
+from tests.conftest import TINY
+from tests.kills import whole_and_killed
+
+Trained = Callable[..., Path]
+
+WHOLE = ("model.dropout=0.1", "trainer.max_steps=12", "trainer.validate_every=5")
+"""Dropout, so that randomness inside a batch counts; validations off the step grid."""
+
+
+def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return read_checkpoint(folder / f"checkpoints/{name}.ckpt")["state_dict"]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    for name in ("last", "best"):
+        first, second = weights(one, name), weights(other, name)
+        assert all(torch.equal(first[key], second[key]) for key in first)
+    results = [json.loads((folder / "summary.json").read_text()) for folder in (one, other)]
+    for key in ("val/loss", "best_step", "steps"):
+        assert results[0][key] == results[1][key]
+
+
+def logged_steps(folder: Path) -> dict[str, list[int]]:
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    names = ("train/loss", "val/loss")
+    return {name: [event.step for event in events.Scalars(name)] for name in names}
+
+
+def resumed(folder: Path, **changes: object) -> None:
+    values = effective_values(
+        {**saved_values(folder), "resume": str(folder), **changes}, [f"resume={folder}"]
+    )
+    program.execute(parse(values), folder)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int, number: int) -> None:
+    """Sends this process a signal in the `call`-th call of a hook of the task."""
+    original = getattr(LanguageModelTask, hook)
+    calls = []
+
+    def hooked(self: LanguageModelTask, *args: object, **kwargs: object) -> object:
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(LanguageModelTask, hook, hooked)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize(
+    ("hook", "call", "number", "code"),
+    [
+        ("training_step", 3, signal.SIGTERM, 143),
+        ("training_step", 10, signal.SIGINT, 130),
+        ("validation_step", 2, signal.SIGHUP, 129),
+        ("on_validation_epoch_end", 2, signal.SIGTERM, 143),
+    ],
+)
+def test_signals_save_stop_and_resume_exactly(
+    trained: Trained,
+    monkeypatch: pytest.MonkeyPatch,
+    hook: str,
+    call: int,
+    number: int,
+    code: int,
+    accumulate: int,
+) -> None:
+    options = (*WHOLE, f"trainer.accumulate={accumulate}")
+    whole = trained(*options, folder="whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, hook, call, number)
+        with pytest.raises(Interrupted, match="resume=") as stopped:
+            trained(*options, folder="stopped")
+    assert stopped.value.exit_code == code
+    folder = whole.parent / "stopped"
+    assert not (folder / "summary.json").exists()
+    resumed(folder)
+    assert_same_run(whole, folder)
+    assert logged_steps(whole) == logged_steps(folder)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_stopping_early_and_plateaus_are_resumed(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    """A rate too small to change a weight: no validation after the first is better."""
+    options = (
+        "trainer.max_steps=40",
+        "trainer.validate_every=2",
+        "trainer.patience=2",
+        "optimizer.lr=1e-30",
+        f"optimizer.schedule={schedule}",
+        "optimizer.plateau_patience=0",
+    )
+    whole = trained(*options, folder="whole")
+    assert json.loads((whole / "summary.json").read_text())["stopped_early"]
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 5, signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            trained(*options, folder="stopped")
+    resumed(whole.parent / "stopped")
+    assert_same_run(whole, whole.parent / "stopped")
+
+
+def test_resuming_a_finished_run_changes_nothing(trained: Trained) -> None:
+    folder = trained()
+    before = weights(folder)
+    first = json.loads((folder / "summary.json").read_text())
+    resumed(folder)
+    again = json.loads((folder / "summary.json").read_text())
+    assert again["tokens_per_s"] == first["tokens_per_s"], "that of the whole training"
+    assert all(torch.equal(before[key], value) for key, value in weights(folder).items())
+
+
+def test_another_configuration_is_refused_with_the_difference(trained: Trained) -> None:
+    folder = trained()
+    values = {**saved_values(folder), "resume": str(folder)}
+    values["optimizer"] = {**values["optimizer"], "lr": 0.5}
+    with pytest.raises(ResumeError, match=r"optimizer\.lr: the run has 0\.001.* asks for 0\.5"):
+        effective_values(values, [f"resume={folder}", "optimizer.lr=0.5"])
+
+
+def test_nothing_to_resume_is_an_error(configured: Callable[..., RunConf], tmp_path: Path) -> None:
+    for target, part in (
+        ("last", "no run under"),
+        (str(tmp_path / "absent"), "there is no such run folder"),
+        (str(tmp_path), "holds no checkpoints/last.ckpt"),
+    ):
+        with pytest.raises(ResumeError, match=part):
+            configured(f"resume={target}")
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments(text_file: Path, tmp_path: Path) -> None:
+    """SIGKILL, ten times, mid-epoch, mid-validation or mid-save, as it falls."""
+    arguments = [
+        *TINY,
+        *WHOLE,
+        f"data.path={text_file}",
+        f"data.cache_dir={tmp_path / 'cache'}",
+        f"runs_dir={tmp_path / 'runs'}",
+        "trainer.max_steps=1500",
+        "trainer.validate_every=40",
+        "trainer.checkpoint_every=7",
+    ]
+    whole, killed = whole_and_killed(tmp_path, arguments)
+    assert_same_run(whole, killed)
