@@ -30,3 +30,14 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(MMAP_THRESHOLD, LARGEST_BYTES) and mallopt(TRIM_THRESHOLD, 2**31 - 1))
+
+
+def share_cores() -> None:
+    """Lets idle OpenMP threads sleep, not spin, where others use the cores too.
+
+    Must run before torch is loaded. On two cores of which one was busy, spinning made two threads
+    several times slower than one.
+    """
+    busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5
+    if busy:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

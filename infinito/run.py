@@ -26,12 +26,13 @@ from rich.markup import escape
 
 from infinito.cli import composition
 from infinito.cli.command_line import tidy
+from infinito.cli.continuation import effective_values
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError
 from infinito.paths import conf_dir
-from infinito.process import keep_freed_memory
-from infinito.run_folder.folder import effective_values, quoted
+from infinito.process import keep_freed_memory, share_cores
+from infinito.run_folder.folder import quoted
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -60,17 +61,6 @@ def main() -> None:
         if not {"-m", "--multirun"} & set(sys.argv):  # a sweep has said how to go on
             Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
         raise SystemExit(130) from None
-
-
-def share_cores() -> None:
-    """Lets idle OpenMP threads sleep, not spin, where others use the cores too.
-
-    Must run before torch is loaded. On two cores of which one was busy, spinning made two threads
-    several times slower than one.
-    """
-    busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5
-    if busy:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _checked(argv: Sequence[str], args: Any) -> list[str]:

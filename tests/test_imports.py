@@ -1,10 +1,11 @@
-"""Imports run one way, and nothing heavy is imported before a job starts."""
+"""Imports run one way, between folders and inside them, and nothing heavy comes before a job."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,36 +13,105 @@ import pytest
 import infinito
 
 PACKAGE = Path(infinito.__file__).parent
+PLUGINS = PACKAGE.parent / "hydra_plugins"
 
 LAYERS = (
-    {"errors", "__init__"},
-    {"config", "seeding", "paths", "storage", "process", "device", "hub"},
-    {"cli", "run_folder", "attention", "objectives", "search"},
-    {"models"},
-    {"data", "training", "preferences", "rl", "sweeps", "tasks"},
+    {"errors", "wording", "seeding"},
+    {"config"},
+    {"paths", "storage", "hub", "device", "process"},
+    {"search", "objectives", "attention", "run_folder"},
+    {"cli", "models", "sweeps"},
+    {"data"},
+    {"training"},
+    {"preferences", "rl"},
+    {"tasks"},
     {"run"},
+    {"hydra_plugins"},
 )
-"""Who may import whom: a module imports only its own layer and those above it here."""
+"""Who may import whom: a room imports rooms of the layers above it here."""
 
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+
+GROUND = LAYERS[0] | LAYERS[2]
+"""Single files, which may also import each other."""
+
+SIBLINGS = {("cli", "run_folder"), ("objectives", "attention"), ("training", "run_folder")}
+"""Arrows inside a layer that are allowed all the same."""
+
+PLUGIN_MAY = {"sweeps"}
+"""All that `hydra_plugins` may import of infinito."""
 
 
-def own_imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("infinito"):
-            parts = node.module.split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-    return found
+def modules() -> dict[str, Path]:
+    """Every module of the package and of the plug-in, by its dotted name."""
+    paths = [*PACKAGE.rglob("*.py"), *PLUGINS.rglob("*.py")]
+    named = {}
+    for path in paths:
+        parts = list(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
-def test_imports_run_one_way(path: Path) -> None:
-    relative = path.relative_to(PACKAGE)
-    name = relative.parts[0].removesuffix(".py")
-    for other in own_imports(path):
-        if other in LEVEL:
-            assert LEVEL[other] <= LEVEL[name], f"{name} imports {other}"
+def imported(path: Path, known: dict[str, Path], *, at_start: bool = False) -> Iterator[str]:
+    """Our modules that a file imports; `at_start` leaves out what functions import when called."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if at_start else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found = name if name in known else node.module
+                if found in known:
+                    yield found
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+
+
+def room(name: str) -> str:
+    """The folder or file of the first floor that a module belongs to."""
+    parts = name.split(".")
+    return parts[0] if parts[0] != "infinito" or len(parts) == 1 else parts[1]
+
+
+def test_no_import_runs_back_up_or_between_siblings() -> None:
+    known = modules()
+    forbidden = set()
+    for name, path in known.items():
+        for other in imported(path, known):
+            here, there = room(name), room(other)
+            if here == there or there == "infinito":
+                continue
+            inside = LEVEL[here] == LEVEL[there] and here in GROUND
+            downward = LEVEL[there] < LEVEL[here]
+            if not (downward or inside or (here, there) in SIBLINGS):
+                forbidden.add(f"{name} imports {other}")
+            if here == "hydra_plugins" and there not in PLUGIN_MAY:
+                forbidden.add(f"{name} imports {other}: it may import {PLUGIN_MAY} only")
+    assert not forbidden, "\n".join(sorted(forbidden))
+
+
+def test_no_circle_of_files() -> None:
+    known = modules()
+    arrows = {
+        name: {other for other in imported(path, known, at_start=True) if other != name}
+        for name, path in known.items()
+    }
+    settled: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, "circle: " + " → ".join((*trail[trail.index(name) :], name))
+        if name in settled:
+            return
+        for other in arrows[name]:
+            visit(other, (*trail, name))
+        settled.add(name)
+
+    for name in arrows:
+        visit(name, ())
+
+
+def test_every_room_has_a_layer() -> None:
+    assert {room(name) for name in modules()} - {"infinito"} == set(LEVEL)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["modle=3"]])

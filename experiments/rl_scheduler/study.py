@@ -21,10 +21,11 @@ from infinito.data.assembly import build_data_module
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.shared_parts import load_ground
-from infinito.rl.evaluation.against_controls import POLICIES, opened, save_episodes
+from infinito.rl.evaluation.against_controls import save_episodes
 from infinito.rl.evaluation.controls import CONTROLS
 from infinito.rl.evaluation.intervals import best_static, table
 from infinito.rl.evaluation.playing import Played
+from infinito.rl.opening import POLICIES, open_schedule
 from infinito.run_folder.records import write_json
 
 HERE = Path(__file__).parent
@@ -93,7 +94,7 @@ def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
     program.execute(run, folder, overrides)
     trained_s, trained_cpu_s = time.time() - began, time.process_time() - cpu
     reading = check(["task=evaluate", f"checkpoint={folder}", "trainer.threads=1"], conf_dir())
-    ground, choosers, _, timesteps = opened(reading)
+    ground, choosers, _, timesteps = open_schedule(reading)
     play = build_player(reading, ground, "test", reading.rl.episodes)
     played = {name: play(choosers[name]) for name in POLICIES}
     null = build_player(reading, ground, "test", 20, null=True)

@@ -26,13 +26,18 @@ from rich.console import Console
 
 from infinito.cli.composition import check
 from infinito.config import RunConf
-from infinito.data.assembly import build_data_module, count_text_units
+from infinito.data.assembly import build_data_module
 from infinito.models.assembly import build_language_model
 from infinito.objectives.language import cross_entropy
 from infinito.paths import conf_dir
 from infinito.run import job  # noqa: F401  (registers what the configuration needs)
 from infinito.run_folder.console import logged_to
-from infinito.training.assembly import Length, build_language_module, build_training
+from infinito.training.assembly import (
+    Length,
+    build_language_module,
+    build_training,
+    count_text_units,
+)
 from infinito.training.callbacks.interruption import Interruption
 
 WARM_UP = 20

@@ -24,10 +24,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from infinito.cli.typed_values import Origin, did_you_mean, parse
+from infinito.cli.continuation import effective_values
+from infinito.cli.typed_values import Origin, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
-from infinito.run_folder.folder import effective_values
+from infinito.wording import suggest
 
 EXTRAS = {
     "hydra/launcher=joblib": "joblib",
@@ -155,7 +156,7 @@ def _group_fault(override: Override) -> str | None:
     if not missing:
         return None
     key = override.key_or_group
-    hint = did_you_mean(str(missing[0]), options)
+    hint = suggest(str(missing[0]), options)
     if (extra := EXTRAS.get(f"{key}={missing[0]}")) is not None:
         hint = f"it is not installed: `pip install 'infinito[{extra}]'`"
     return f"`{key}`={missing[0]} (command line): `{key}` has no such option; {hint}"
@@ -181,7 +182,7 @@ def _sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[st
             yield from _option_faults(override, place)
         elif key.partition(".")[0] not in searched and not _holds(composed, key):
             known = [name for name in leaves(composed) if not name.startswith("hydra.")]
-            yield f"`{key}` ({place}): there is no such key; {did_you_mean(key, known)}"
+            yield f"`{key}` ({place}): there is no such key; {suggest(key, known)}"
     direction = OmegaConf.select(composed, "hydra.sweeper.direction")
     directions = [direction] if isinstance(direction, str) else list(direction or ())
     for score, aim in zip(str(composed.score).split(","), directions, strict=False):
@@ -197,7 +198,7 @@ def _option_faults(override: Override, place: str) -> Iterator[str]:
         return
     for option in map(str, override.sweep_iterator(transformer=Transformer.str)):
         if option not in options:
-            hint = did_you_mean(option, options)
+            hint = suggest(option, options)
             yield f"`{key}`={option} ({place}): `{key}` has no such option; {hint}"
 
 
@@ -234,7 +235,7 @@ def _composition_fault(error: Exception) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         parent = cause.parent_node
         if isinstance(parent, DictConfig):
-            hint = did_you_mean(str(cause.key), [str(key) for key in parent])
+            hint = suggest(str(cause.key), [str(key) for key in parent])
             return f"`{cause.full_key}` (command line): there is no such key; {hint}"
     text = f"{error}{f' ({cause})' if cause else ''}"
     return re.sub(r"\s+", " ", text).strip()

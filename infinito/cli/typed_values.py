@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 import types
@@ -14,8 +13,8 @@ from typing import Any
 from infinito import config
 from infinito.cli.rules.all_rules import combination_faults
 from infinito.config import RunConf
-from infinito.config.limits import as_typed
 from infinito.errors import ConfigError
+from infinito.wording import format_override_value, suggest
 
 Origin = Callable[[str], str]
 """Tells where a dotted key got its value, e.g. " (conf/model/distance_lm.yaml)"."""
@@ -52,17 +51,10 @@ def parse(
     return run
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest known word as a question, else all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
-    return f"did you mean `{'` or `'.join(near)}`?" if near else f"known: {', '.join(names)}"
-
-
 def _key_hint(key: str, known: Iterable[str]) -> str:
     if key in config.TRL_NAMES:
         return f"what TRL calls or called so is {config.TRL_NAMES[key]} here"
-    return did_you_mean(key, known)
+    return suggest(key, known)
 
 
 def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Origin) -> Any:
@@ -94,7 +86,7 @@ def _variant(
         return schema
     name = values.get("name")
     if name not in variants:
-        hint = did_you_mean(str(name), variants)
+        hint = suggest(str(name), variants)
         faults.append(f"`{prefix}name`={name}{origin(f'{prefix}name')}: no such kind; {hint}")
     return variants.get(str(name), schema)
 
@@ -117,7 +109,9 @@ def _value(
         _check_limits(value, entry.metadata)
     except ValueError as fault:
         example = _example(key, entry)
-        faults.append(f"`{key}`={as_typed(value)}{origin(key)}: expected {fault}{example}")
+        faults.append(
+            f"`{key}`={format_override_value(value)}{origin(key)}: expected {fault}{example}"
+        )
     return value
 
 
@@ -165,9 +159,7 @@ def _within(value: Any, limits: Mapping[str, Any]) -> bool:
 
 def _described(value: Any, limits: Mapping[str, Any]) -> str:
     if "choices" in limits:
-        return (
-            f"one of {', '.join(limits['choices'])}; {did_you_mean(str(value), limits['choices'])}"
-        )
+        return f"one of {', '.join(limits['choices'])}; {suggest(str(value), limits['choices'])}"
     if "pattern" in limits:
         return str(limits["pattern"][1])
     words = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
@@ -180,4 +172,4 @@ def _example(key: str, entry: dataclasses.Field[Any]) -> str:
         default = entry.default_factory()
     if default in (dataclasses.MISSING, "", []):
         return ""
-    return f", e.g. `{key}={as_typed(default)}`"
+    return f", e.g. `{key}={format_override_value(default)}`"

@@ -33,10 +33,3 @@ def limited(
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
-
-
-def as_typed(value: Any) -> str:
-    """A value as one types it in an override."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value).replace(" ", "") if isinstance(value, list) else str(value)

@@ -9,7 +9,7 @@ from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.markov import MarkovSource
 from infinito.data.sources.python_docs import PythonDocs
-from infinito.data.sources.source import Split, TextSource
+from infinito.data.sources.source import TextSource
 from infinito.data.sources.text_files import TextFiles
 from infinito.data.sources.wikitext2 import WikiText2
 from infinito.data.tokenizers.bpe import BpeTokenizer
@@ -22,7 +22,6 @@ from infinito.errors import ConfigError
 from infinito.hub import model_folder
 from infinito.paths import cache_dir
 from infinito.seeding import child_seed
-from infinito.training.language_model import TextUnits
 
 
 def build_source(conf: RunConf) -> TextSource | MarkovSource:
@@ -94,14 +93,4 @@ def build_data_module(
         seed=child_seed(conf.seed, "batches"),
         workers=conf.data.workers,
         cache_dir=cache_dir(conf.data.cache_dir),
-    )
-
-
-def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:
-    """Bytes and words that a token of a split stands for."""
-    meta = data.split_meta(split)
-    is_words = conf.tokenizer.name == "word" and conf.data.name != "markov"
-    return TextUnits(
-        bytes_per_token=meta.utf8_bytes / meta.tokens,
-        words_per_token=meta.words / meta.tokens if is_words else None,
     )

@@ -8,14 +8,25 @@ import torch
 from transformers import PreTrainedModel
 
 from infinito.config import OWN, DistanceLMConf, LanguagePhiConf, PretrainedConf, RunConf
+from infinito.device import choose_device
 from infinito.errors import ConfigError
 from infinito.hub import model_folder, names_a_folder
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.models.memory.model import with_memory
-from infinito.models.pretrained.lora import LoraSettings, add_lora, train_own_parameters
+from infinito.models.pretrained.lora import (
+    LoraSettings,
+    add_lora,
+    inside_memory,
+    train_own_parameters,
+)
 from infinito.models.pretrained.opening import check_length, check_vocabulary, open_base
-from infinito.models.pretrained.replaced_attention import AttentionSettings, use_distance_attention
+from infinito.models.pretrained.replaced_attention import (
+    AttentionSettings,
+    use_backend,
+    use_distance_attention,
+)
+from infinito.models.trained import Trained, open_trained
 from infinito.objectives.phi import WEIGHTS
 from infinito.seeding import child_seed
 
@@ -112,3 +123,16 @@ def build_pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int)
         add_lora(built, LoraSettings(lora.rank, lora.alpha, lora.dropout, targets))
     train_own_parameters(built)
     return built
+
+
+def open_trained_model(conf: RunConf) -> Trained:
+    """The model on the run's device, its attention served by `attention.backend`.
+
+    Raises:
+        CheckpointError: It is missing, damaged, of another class, or its sizes do not fit.
+        DeviceError: The device is not there.
+    """
+    device = choose_device(conf)
+    trained = open_trained(str(conf.checkpoint)).to(device)
+    use_backend(inside_memory(trained.model), conf.attention.backend)
+    return trained

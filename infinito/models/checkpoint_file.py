@@ -10,12 +10,10 @@ import hashlib
 import io
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from infinito.errors import CheckpointError
 from infinito.storage import locked, written_whole
@@ -24,29 +22,6 @@ FORMAT = 1
 """Version of what a checkpoint holds; a newer one is refused."""
 
 _COMMENT = b"infinito sha256 "
-
-
-class SafeCheckpointIO(CheckpointIO):
-    """Lightning's checkpoint files by `write_checkpoint` and `read_checkpoint`."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
-        """Writes a checkpoint; see `write_checkpoint`."""
-        write_checkpoint(checkpoint, Path(path))
-
-    def load_checkpoint(
-        self,
-        path: Any,
-        map_location: Callable[..., Any] | None = None,
-        weights_only: bool | None = None,
-    ) -> dict[str, Any]:
-        """Reads a file that `save_checkpoint` wrote, be it Lightning's own passing of weights."""
-        return _checked_content(path, map_location)
-
-    def remove_checkpoint(self, path: Any) -> None:
-        """Deletes a checkpoint file."""
-        Path(path).unlink(missing_ok=True)
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
@@ -76,12 +51,12 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
             f"{path} is a URL: a checkpoint is read from a local file only. "
             "Download it and give its path."
         )
-    checkpoint = _checked_content(path, map_location)
+    checkpoint = read_checked_content(path, map_location)
     _check_format(Path(path), checkpoint)
     return checkpoint
 
 
-def _checked_content(path: str | Path, map_location: Any) -> dict[str, Any]:
+def read_checked_content(path: str | Path, map_location: Any) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint file {path}")

@@ -11,9 +11,6 @@ from lightning import Callback, Trainer
 from stable_baselines3 import PPO
 
 from infinito.config import RunConf
-from infinito.models.checkpoint_file import (
-    SafeCheckpointIO,
-)
 from infinito.rl.environment.episodes import Episodes, Rules
 from infinito.rl.environment.learners import Learners
 from infinito.rl.environment.shared_parts import Ground, build_inner_training
@@ -29,6 +26,7 @@ from infinito.seeding import child_seed
 from infinito.training.assembly import build_tensorboard_logger
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
+from infinito.training.checkpoint_plugin import SafeCheckpointIO
 
 
 def build_episodes(

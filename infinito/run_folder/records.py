@@ -8,14 +8,10 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 import infinito
 from infinito.errors import ConfigError
@@ -79,37 +75,6 @@ def score_of(summary: Mapping[str, Any], key: str) -> float:
     return float(value)
 
 
-def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
-    """Prints names and values, numbers to a sensible number of digits."""
-    console.print(f"[bold]{escape(title)}[/]", highlight=False, soft_wrap=True)
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="cyan")
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(escape(name), escape(shown(value)))
-    console.print(table)
-
-
-def print_next(console: Console, commands: Sequence[tuple[str, str]]) -> None:
-    """Prints the commands that are useful now, each with what it does."""
-    console.print("\n[bold]Next[/]")
-    for command, purpose in commands:
-        console.print(
-            f"  {escape(command)}  [dim]# {escape(purpose)}[/]", highlight=False, soft_wrap=True
-        )
-
-
-def shown(value: Any) -> str:
-    """A value as people read it."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return str(value)
-
-
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _finite(each) for key, each in value.items()}
@@ -118,3 +83,16 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted keys, as TensorBoard's hparams wants them."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= flatten(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = (
+                value if isinstance(value, bool | int | float | str) else str(value)
+            )
+    return found

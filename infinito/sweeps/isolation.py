@@ -68,7 +68,7 @@ class Child:
         Raises:
             TrialFailed: It raised, its process ended, or it was killed at its limit.
         """
-        from infinito.sweeps.trial import TrialFailed, over
+        from infinito.sweeps.trial_faults import TrialFailed, over
 
         try:
             sent = (BaseContainer._resolvers, os.getcwd(), task, config, whole)
@@ -115,7 +115,7 @@ def called(task: TrialTask, config: DictConfig, whole: Any, limit_s: float | Non
 
 
 def _serve(handle: int, alive: int) -> None:
-    from infinito.sweeps.trial import TrialTimeout, described
+    from infinito.sweeps.trial_faults import TrialTimeout, described
 
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     setup_globals()

@@ -6,11 +6,12 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.config_loader import ConfigLoader
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeperConf
 from infinito.errors import ConfigError, ResumeError
 from infinito.run_folder.folder import difference, quoted
 from infinito.search.search import TreeSearch
@@ -23,15 +24,26 @@ from infinito.sweeps.record.journal import Journal, read
 from infinito.sweeps.record.plan import JOURNAL, SEARCH_KEYS, searching
 from infinito.sweeps.report.board import TrialBoard
 from infinito.sweeps.report.live_table import SweepTable
+from infinito.sweeps.settings import MctsSweeperConf
 from infinito.sweeps.sweep import Launch, Limits, Sweep
-from infinito.sweeps.trial import LABEL
-
-if TYPE_CHECKING:
-    from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeper
+from infinito.sweeps.trial_faults import LABEL
 
 
-def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
-    """Runs or resumes a sweep to its end.
+def sweep(
+    settings: MctsSweeperConf,
+    config: DictConfig,
+    loader: ConfigLoader,
+    launcher: Launcher,
+    arguments: Sequence[str],
+) -> Any:
+    """Run or resume a sweep to its end.
+
+    Args:
+        settings: The sweeper's own.
+        config: The composed configuration of the sweep, with Hydra's node.
+        loader: Composes the configuration of a trial.
+        launcher: Runs trials.
+        arguments: The command line's overrides.
 
     Returns:
         The best score, or the scores of the Pareto front; None where every trial failed.
@@ -41,10 +53,6 @@ def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
         ResumeError: The sweep in this folder is another one, or its journal is damaged.
         SweepError: More trials failed than allowed.
     """
-    settings, config = sweeper.settings, sweeper.config
-    assert config is not None
-    assert sweeper.hydra_context is not None
-    loader = sweeper.hydra_context.config_loader
     grammar = Grammar.read(settings.params, arguments, loader)
     fixed = loader.load_sweep_config(config, grammar.fixed)
     space = grammar.space(settings.conditions, fixed)
@@ -53,7 +61,7 @@ def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
     goes_on = settings.resume is not None and history.plan_in(read(folder / JOURNAL)) is not None
     prior, unused = ([], 0) if goes_on else warm_start(settings, space, fixed)
     for trial in searching(plan, prior).ask():
-        sweeper.validate_batch_is_legal([grammar.overrides(trial.params)])
+        loader.load_sweep_config(config, grammar.overrides(trial.params))  # raises where it fails
     with Journal(folder / JOURNAL) as journal:
         search = begun_or_resumed(journal, plan, prior, settings)
         OmegaConf.save(config, folder / "multirun.yaml")
@@ -69,7 +77,7 @@ def sweep(sweeper: MctsSweeper, arguments: Sequence[str]) -> Any:
                     board.show(run.search.trials)
 
             try:
-                run = Sweep(search, journal, launching(sweeper, grammar), limits, watch)
+                run = Sweep(search, journal, launching(launcher, grammar), limits, watch)
                 table.end(run.run())
             finally:
                 leave_results(folder, search, history.seconds_in(journal.events))
@@ -208,11 +216,10 @@ def _by_name(plan: dict[str, Any]) -> dict[str, Any]:
     return {**plan, "space": {**plan["space"], "parameters": parameters}}
 
 
-def launching(sweeper: MctsSweeper, grammar: Grammar) -> Callable[[Sequence[Launch]], object]:
+def launching(launcher: Launcher, grammar: Grammar) -> Callable[[Sequence[Launch]], object]:
     """A function that runs launches through Hydra's launcher, in folders named by their trials."""
 
     def launch(launches: Sequence[Launch]) -> object:
-        assert sweeper.launcher is not None
         start = launches[0].trial.number
         jobs = []
         for index, each in enumerate(launches, start=start):
@@ -221,7 +228,7 @@ def launching(sweeper: MctsSweeper, grammar: Grammar) -> Callable[[Sequence[Laun
             if each.label != str(index):  # Hydra would take a folder that is in use
                 job.append(f"hydra.sweep.subdir={quoted(Path(each.label))}")
             jobs.append(job)
-        return sweeper.launcher.launch(jobs, initial_job_idx=start)
+        return launcher.launch(jobs, initial_job_idx=start)
 
     return launch
 
@@ -240,3 +247,23 @@ def scored(search: TreeSearch) -> Any:
         return [list(trial.values or ()) for trial in search.pareto_front()]
     best = search.best()
     return best.values[0] if best is not None and best.values else None
+
+
+def resumed_in(config: DictConfig, folder: str | None) -> DictConfig:
+    """The configuration with the folder of a resumed sweep as the place where it writes.
+
+    Raises:
+        ResumeError: There is no sweep in that folder.
+    """
+    if folder is None:
+        return config
+    if not (Path(folder) / "journal.jsonl").is_file():
+        raise ResumeError(
+            f"`hydra.sweeper.resume`={folder}: it holds no journal.jsonl, so no sweep. "
+            "Name the folder of one, or leave `hydra.sweeper.resume` out to start anew"
+        )
+    with open_dict(config):
+        config.hydra.sweep.dir = folder
+        escaped = folder.replace("'", "\\'")
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{escaped}'")
+    return config

@@ -15,26 +15,16 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeperConf
-from infinito.errors import ConfigError, ResumeError
-from infinito.sweeps import isolation as _isolation
+from infinito.errors import ConfigError
+from infinito.sweeps import isolation
 from infinito.sweeps.record.outcomes import Outcome, scores, write_outcome
-
-LABEL = "INFINITO_TRIAL"
-"""The job's environment variable that names the launch."""
+from infinito.sweeps.settings import MctsSweeperConf
+from infinito.sweeps.trial_faults import LABEL, TrialFailed, TrialTimeout, described, over
 
 SIGNALLED = 128
 """Exit codes above tell the signal that asked a trial, and so the sweep, to stop."""
-
-
-class TrialTimeout(BaseException):
-    """A trial ran past its limit; no `except Exception` of the trial's own may swallow this."""
-
-
-class TrialFailed(Exception):
-    """A trial that gave no score, in one line."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class TrialTask:
         try:
             if self.isolate:
                 whole = HydraConfig.instance().cfg
-                returned = _isolation.called(self, config, whole, self.limit_s)
+                returned = isolation.called(self, config, whole, self.limit_s)
             else:
                 returned = self.run(config)
             values = scores(returned, self.objectives)
@@ -103,38 +93,6 @@ class TrialTask:
         output = Path(HydraConfig.get().runtime.output_dir) / "output.log"
         with written_to(output) if self.quiet else nullcontext(), limited(self.limit_s):
             return self.task(config)
-
-
-def resumed_in(config: DictConfig, folder: str | None) -> DictConfig:
-    """The configuration with the folder of a resumed sweep as the place where it writes.
-
-    Raises:
-        ResumeError: There is no sweep in that folder.
-    """
-    if folder is None:
-        return config
-    if not (Path(folder) / "journal.jsonl").is_file():
-        raise ResumeError(
-            f"`hydra.sweeper.resume`={folder}: it holds no journal.jsonl, so no sweep. "
-            "Name the folder of one, or leave `hydra.sweeper.resume` out to start anew"
-        )
-    with open_dict(config):
-        config.hydra.sweep.dir = folder
-        escaped = folder.replace("'", "\\'")
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{escaped}'")
-    return config
-
-
-def described(fault: BaseException) -> str:
-    """What went wrong, in one line."""
-    if isinstance(fault, TrialTimeout | TrialFailed):
-        return str(fault)
-    if isinstance(fault, SystemExit):
-        return f"the trial ended its process (exit code {fault.code})"
-    lines = [line.strip(" •") for line in str(fault).splitlines() if line.strip()]
-    if isinstance(fault, ConfigError):
-        lines = fault.faults
-    return f"{type(fault).__name__}: {' '.join(lines)}"[:500]
 
 
 def _is_interrupted(fault: BaseException) -> bool:
@@ -182,8 +140,3 @@ def limited(limit_s: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
         if left_s:  # an alarm of the application's own
             signal.setitimer(signal.ITIMER_REAL, max(1e-3, left_s - (time.monotonic() - started_s)))
-
-
-def over(limit_s: float) -> str:
-    """What is recorded of a trial that took too long."""
-    return f"stopped after {limit_s:g} s, the limit of `hydra.sweeper.trial_timeout_s`"

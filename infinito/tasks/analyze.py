@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from infinito.config import RunConf
+from infinito.data.for_checkpoint import build_data_for_checkpoint
 from infinito.errors import CheckpointError
-from infinito.models.open_trained_model import open_trained_model
+from infinito.models.assembly import open_trained_model
+from infinito.models.attention_probe import probe_attention, probe_statistics
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.records import shown, write_json
-from infinito.tasks.evaluate import data_for
-from infinito.training.callbacks.validation_report import probe_attention, probe_statistics
+from infinito.run_folder.records import write_json
 from infinito.training.heat_maps import attention_figure
+from infinito.wording import format_value
 
 WINDOWS = 16
 """Windows of the split that are measured."""
@@ -31,7 +32,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     console = Console()
     trained = open_trained_model(conf)
     model = trained.model
-    data = data_for(conf, trained)
+    data = build_data_for_checkpoint(conf, trained)
     blocks = data.blocks(conf.split)  # type: ignore[arg-type]
     windows = torch.stack(list(islice((blocks[i] for i in range(len(blocks))), WINDOWS)))
     inputs = windows[:, :-1].to(model.device)
@@ -56,6 +57,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     for name in layers[0]:
         table.add_column(name, justify="right")
     for number, statistics in enumerate(layers, start=1):
-        table.add_row(str(number), *(shown(value) for value in statistics.values()))
+        table.add_row(str(number), *(format_value(value) for value in statistics.values()))
     console.print(table)
     console.print(f"\npictures in {folder / 'attention.png'}", highlight=False, soft_wrap=True)

@@ -13,15 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from infinito.config import LanguagePhiConf, RunConf
+from infinito.data.for_checkpoint import build_data_for_checkpoint
+from infinito.models.assembly import open_trained_model
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
-from infinito.models.open_trained_model import open_trained_model
 from infinito.models.trained import Trained, export
 from infinito.objectives.phi import Calibration, PhiComponents, phi
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.records import print_next, print_table, shown, write_json
-from infinito.tasks.evaluate import data_for
+from infinito.run_folder.records import write_json
+from infinito.run_folder.tables import print_next, print_table
 from infinito.training.phi_assembly import spread_windows
 from infinito.training.phi_term import measured_components, weights_of
+from infinito.wording import format_value
 
 QUANTILES = {"2.5 %": 0.025, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "97.5 %": 0.975}
 
@@ -31,7 +33,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     console = Console()
     objective = conf.objective if isinstance(conf.objective, LanguagePhiConf) else LanguagePhiConf()
     trained = open_trained_model(conf)
-    data = data_for(conf, trained)
+    data = build_data_for_checkpoint(conf, trained)
     with console.status("measuring"):
         batches = spread_windows(data, objective.calibration_windows, conf.data.batch_size)
         components = measured_components(trained.model, batches)
@@ -94,5 +96,5 @@ def print_spreads(console: Console, spreads: dict[str, dict[str, float]]) -> Non
     for label in next(iter(spreads.values())):
         table.add_column(label, justify="right")
     for name, values in spreads.items():
-        table.add_row(name, *(shown(value) for value in values.values()))
+        table.add_row(name, *(format_value(value) for value in values.values()))
     console.print(table)

@@ -20,7 +20,8 @@ from infinito.preferences.assembly import (
 from infinito.preferences.pairs.checking import findings, overlap
 from infinito.preferences.pairs.pair_set import TextPairs, read_pairs, tokenize_pairs
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.records import print_table, write_json
+from infinito.run_folder.records import write_json
+from infinito.run_folder.tables import print_table
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from scipy import stats
 from infinito.config import RunConf
 from infinito.errors import CheckpointError
 from infinito.run_folder.folder import difference, saved_values
-from infinito.run_folder.records import shown
+from infinito.wording import format_value
 
 METRICS = (
     "val/loss",
@@ -124,7 +124,7 @@ def _print_differences(
         if key not in IGNORED
     }
     for key in sorted(keys):
-        table.add_row(key, *(shown(_at(runs[0].values, key)) for runs in groups))
+        table.add_row(key, *(format_value(_at(runs[0].values, key)) for runs in groups))
     console.print(table if keys else "\nequal configurations but for the seed")
 
 
@@ -137,7 +137,7 @@ def _print_metrics(console: Console, labels: Sequence[str], groups: list[list[Fi
         if any(math.isnan(value) for values in columns for value in values):
             continue
         cells = [
-            f"{shown(mean)}" + ("" if math.isnan(half) else f" ± {half:.2g}")
+            f"{format_value(mean)}" + ("" if math.isnan(half) else f" ± {half:.2g}")
             for mean, half in map(interval, columns)
         ]
         table.add_row(metric, *cells, *(verdict(columns[0], other) for other in columns[1:]))

@@ -18,7 +18,8 @@ from rich.console import Console
 import infinito
 from infinito.config import RunConf
 from infinito.paths import cache_dir, conf_dir
-from infinito.run_folder.records import PACKAGES, git_commit, print_table
+from infinito.run_folder.records import PACKAGES, git_commit
+from infinito.run_folder.tables import print_table
 
 OPTIONAL = ("peft", "trl", "stable-baselines3", "datasets", "optuna", "hydra-joblib-launcher")
 

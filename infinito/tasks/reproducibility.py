@@ -23,7 +23,8 @@ from infinito.errors import InfinitoError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import weights_of
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.records import print_table, write_json
+from infinito.run_folder.records import write_json
+from infinito.run_folder.tables import print_table
 
 
 class NotReproducible(InfinitoError):

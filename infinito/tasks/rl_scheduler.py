@@ -16,6 +16,7 @@ from rich.console import Console
 
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
+from infinito.data.record import data_record
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.rl.assembly import build_ppo, build_ppo_module, build_ppo_trainer, count_rollouts
@@ -26,9 +27,9 @@ from infinito.rl.ppo.ppo_module import RlSchedulerTask, Ticks
 from infinito.rl.ppo.rollout_lines import RolloutLines
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import difference, saved_values
-from infinito.run_folder.records import print_next, print_table, provenance, score_of, write_json
+from infinito.run_folder.records import provenance, score_of, write_json
+from infinito.run_folder.tables import print_next, print_table
 from infinito.storage import locked, written_whole
-from infinito.tasks.train import data_record
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.recording import recorded, use_threads

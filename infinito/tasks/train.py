@@ -9,35 +9,31 @@ from logging import Logger
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
-from infinito.attention import explain
-from infinito.config import OWN, AttentionConf, LanguagePhiConf, RunConf
-from infinito.data.assembly import build_data_module, count_text_units
+from infinito.config import RunConf
+from infinito.data.assembly import build_data_module
 from infinito.data.datamodule import LanguageDataModule
-from infinito.data.sources.markov import MarkovSource
-from infinito.device import choose_autocast_dtype, choose_device
+from infinito.data.record import data_record
 from infinito.errors import CheckpointError
 from infinito.models.assembly import build_language_model
 from infinito.models.checkpoint_file import read_checkpoint
-from infinito.models.distance_lm.config import DistanceLMConfig
-from infinito.models.pretrained.lora import inside_memory
-from infinito.models.pretrained.replaced_attention import requests_of
 from infinito.models.trained import export, open_trained, start_weights
-from infinito.run_folder.records import print_next, print_table, provenance, score_of, write_json
+from infinito.objectives.units import loss_report
+from infinito.run_folder.records import flatten, provenance, score_of, write_json
+from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import (
-    Length,
     Training,
     build_language_module,
     build_training,
+    count_text_units,
     plan_length,
 )
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.dry_run import estimate
-from infinito.training.language_model import loss_report
+from infinito.training.headline import attention_choice, describe_training, known_floor
 from infinito.training.phi_assembly import build_phi_term
 from infinito.training.recording import is_first_process, recorded, use_threads
 
@@ -74,7 +70,7 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
         model.compile()
     task = build_language_module(conf, model, tokenizer, length, units, phi)
     log.info(attention_choice(conf, model))
-    print_table(console, f"{conf.name}  →  {folder}", headline(conf, data, model, length))
+    print_table(console, f"{conf.name}  →  {folder}", describe_training(conf, data, model, length))
     if conf.resume is None and is_first_process():
         write_json(folder / "provenance.json", provenance(data_record(data)))
     interruption = Interruption()
@@ -117,7 +113,7 @@ def _finish(
     write_json(folder / "summary.json", summary)
     score = score_of(summary, conf.score)
     training.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
-        flat(asdict(conf)), {f"final/{conf.score}": score}, step=training.trainer.global_step
+        flatten(asdict(conf)), {f"final/{conf.score}": score}, step=training.trainer.global_step
     )
     training.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(open_trained(str(folder)), folder / "model")
@@ -199,96 +195,3 @@ def take_calibration(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None
     config = json.loads(checkpoint["infinito"]["model_config"])
     if calibration := config.get("phi_calibration"):
         model.config.phi_calibration = calibration
-
-
-def headline(conf: RunConf, data: LanguageDataModule, model: Any, length: Length) -> dict[str, Any]:
-    """What a run is, for the top of its output."""
-    train, valid = data.split_meta("train"), data.split_meta("valid")
-    counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
-    return {
-        "model": shape_of(model),
-        "attention": attention_of(conf.attention, model.config),
-        "text": data.source.description,
-        "tokens": f"{counts}, {data.vocab_size:,} kinds",
-        **objective_of(conf, model),
-        "training": (
-            f"{length.steps:,} steps of {conf.data.batch_size * conf.trainer.accumulate} × "
-            f"{conf.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
-        ),
-        "seed": conf.seed,
-        **known_floor(data),
-    }
-
-
-def objective_of(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:
-    """What is added to the language loss, where something is."""
-    if not isinstance(conf.objective, LanguagePhiConf):
-        return {}
-    scale, offset = model.config.phi_calibration
-    low, high = conf.objective.band
-    phi = f"{scale:.4g} · raw {offset:+.4g}, band {low:g} to {high:g}"
-    return {"objective": f"language + {conf.objective.lambda_phi:g} · Φ, Φ = {phi}"}
-
-
-def shape_of(model: PreTrainedModel) -> str:
-    """How large a model is, and how much of it is trained."""
-    config, total = model.config.get_text_config(), model.num_parameters()
-    trained = model.num_parameters(only_trainable=True)
-    of_them = f", {trained:,} of them trained" if trained < total else ""
-    sizes = f"{config.num_hidden_layers} layers of {config.hidden_size}"
-    return f"{total:,} parameters{of_them}: {sizes}"
-
-
-def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
-    """Which attention a model has."""
-    heads = config.get_text_config().num_attention_heads
-    if asked.metric == OWN:
-        return f"the model's own, {heads} heads"
-    return f"{asked.metric}, {heads} heads, λ {asked.scale:g}{' learned' * asked.learned_scale}"
-
-
-def attention_choice(conf: RunConf, model: PreTrainedModel) -> str:
-    """Which attention backend serves a training step, and why."""
-    model = inside_memory(model)
-    device = choose_device(conf).type
-    double = conf.trainer.precision == "64-true"
-    dtype = torch.float64 if double else choose_autocast_dtype(conf) or model.dtype
-    sizes = (conf.data.batch_size, conf.data.block_size, device, dtype)
-    if isinstance(model.config, DistanceLMConfig):
-        return explain(model.config.attention_request(*sizes), conf.attention.backend)
-    requests = requests_of(model, *sizes)
-    if not requests:
-        return f"the model's own attention ({model.config._attn_implementation})"
-    return " ".join(explain(request, conf.attention.backend) for request in requests)
-
-
-def known_floor(data: LanguageDataModule) -> dict[str, float]:
-    """The entropy that no model can beat, in nats per token, where the source knows it."""
-    if not isinstance(data.source, MarkovSource):
-        return {}
-    return {"entropy rate": data.source.entropy_rate_nats}
-
-
-def data_record(data: LanguageDataModule) -> dict[str, Any]:
-    """Hashes and sizes of the splits that training reads."""
-    return {
-        "source": data.source.description,
-        "vocab_size": data.vocab_size,
-        **{
-            split: {"fingerprint": data.fingerprint(split), **asdict(data.split_meta(split))}
-            for split in ("train", "valid")
-        },
-    }
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted keys, as TensorBoard's hparams wants them."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = (
-                value if isinstance(value, bool | int | float | str) else str(value)
-            )
-    return found

@@ -17,22 +17,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from infinito.config import RunConf
-from infinito.data.assembly import build_data_module, count_text_units
+from infinito.data.assembly import build_data_module
 from infinito.data.datamodule import LanguageDataModule
-from infinito.device import choose_accelerator
 from infinito.models.assembly import build_language_model
+from infinito.models.attention_probe import PROBE_WINDOWS, probe_statistics
+from infinito.objectives.units import loss_report
 from infinito.run_folder.console import logged_to
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import score_of, write_json
-from infinito.training.assembly import Length, build_language_module, plan_length
+from infinito.training.assembly import (
+    build_language_module,
+    count_text_units,
+    light_trainer,
+    plan_length,
+)
 from infinito.training.callbacks.interruption import Interrupted
+from infinito.training.callbacks.step_clock import StepClock
 from infinito.training.callbacks.trial_stopping import TrialStopping
-from infinito.training.callbacks.validation_report import PROBE_WINDOWS, probe_statistics
-from infinito.training.language_model import LanguageModelTask, loss_report
+from infinito.training.language_model import LanguageModelTask
 
 LOSS_CEILING = 10.0
 STEP_CEILING_S = 1.0
@@ -109,60 +115,6 @@ def composite(
         "composite/speed": max(STEP_CEILING_S - step_s, 0.0),
     }
     return {"composite": sum(terms.values()), **terms}
-
-
-class StepClock(Callback):
-    """Times optimizer steps and keeps the last training loss."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.last_loss = float("nan")
-        self._since_s = 0.0
-
-    @property
-    def median_s(self) -> float:
-        """Of a step."""
-        return statistics.median(self.seconds)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
-        self._since_s = time.perf_counter()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Takes the time of a step that is complete."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            now_s = time.perf_counter()
-            self.seconds.append(now_s - self._since_s)
-            self._since_s = now_s
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reads the loss once: on a GPU this waits for it."""
-        self.last_loss = float(pl_module.last_loss)  # type: ignore[arg-type]
-
-
-def light_trainer(conf: RunConf, length: Length, callbacks: list[Callback]) -> Trainer:
-    """A trainer that writes nothing."""
-    trainer = conf.trainer
-    return Trainer(
-        accelerator=choose_accelerator(conf),
-        devices=trainer.devices,
-        strategy=trainer.strategy,
-        precision=trainer.precision,  # type: ignore[arg-type]
-        max_steps=length.steps,
-        accumulate_grad_batches=trainer.accumulate,
-        check_val_every_n_epoch=2,  # never within the one epoch
-        num_sanity_val_steps=0,
-        limit_val_batches=trainer.validation_batches,
-        logger=False,
-        callbacks=callbacks,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        deterministic=conf.deterministic,
-    )
 
 
 def attention_figures(task: LanguageModelTask, data: LanguageDataModule) -> dict[str, float]:

@@ -12,16 +12,19 @@ from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from infinito.config import RunConf
+from infinito.data.datamodule import LanguageDataModule
+from infinito.data.sources.source import Split
 from infinito.device import choose_accelerator
-from infinito.models.checkpoint_file import SafeCheckpointIO
 from infinito.models.chunked_loss import check_head
 from infinito.models.trained import description_of
+from infinito.objectives.units import TextUnits
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
-from infinito.training.language_model import LanguageModelTask, TextUnits
+from infinito.training.checkpoint_plugin import SafeCheckpointIO
+from infinito.training.language_model import LanguageModelTask
 from infinito.training.phi_term import PhiObjective
 
 
@@ -172,4 +175,37 @@ def build_tensorboard_logger(folder: Path, resumed_step: int | None) -> TensorBo
         version="tensorboard",
         default_hp_metric=False,
         purge_step=None if resumed_step is None else resumed_step + 1,
+    )
+
+
+def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:
+    """Bytes and words that a token of a split stands for."""
+    meta = data.split_meta(split)
+    is_words = conf.tokenizer.name == "word" and conf.data.name != "markov"
+    return TextUnits(
+        bytes_per_token=meta.utf8_bytes / meta.tokens,
+        words_per_token=meta.words / meta.tokens if is_words else None,
+    )
+
+
+def light_trainer(conf: RunConf, length: Length, callbacks: list[Callback]) -> Trainer:
+    """A trainer that writes nothing."""
+    trainer = conf.trainer
+    return Trainer(
+        accelerator=choose_accelerator(conf),
+        devices=trainer.devices,
+        strategy=trainer.strategy,
+        precision=trainer.precision,  # type: ignore[arg-type]
+        max_steps=length.steps,
+        accumulate_grad_batches=trainer.accumulate,
+        check_val_every_n_epoch=2,  # never within the one epoch
+        num_sanity_val_steps=0,
+        limit_val_batches=trainer.validation_batches,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic=conf.deterministic,
     )

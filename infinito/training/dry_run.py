@@ -12,11 +12,11 @@ import torch
 from rich.console import Console
 
 from infinito.config import RunConf
-from infinito.data.assembly import build_data_module, count_text_units
+from infinito.data.assembly import build_data_module
 from infinito.device import choose_device
 from infinito.models.assembly import build_language_model
-from infinito.run_folder.records import print_next, print_table
-from infinito.training.assembly import build_language_module, plan_length
+from infinito.run_folder.tables import print_next, print_table
+from infinito.training.assembly import build_language_module, count_text_units, plan_length
 from infinito.training.phi_assembly import build_phi_term
 
 TIMED_STEPS = 3

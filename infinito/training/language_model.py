@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -14,31 +13,10 @@ from infinito.config import AdamWConf
 from infinito.models.chunked_loss import chunked_cross_entropy
 from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.models.watching import observed
-from infinito.objectives.language import bits_per_byte, cross_entropy, perplexity
+from infinito.objectives.language import cross_entropy
+from infinito.objectives.units import TextUnits, loss_report
 from infinito.training.optimizer.adamw_module import AdamWTask
 from infinito.training.phi_term import PhiObjective
-
-
-@dataclass(frozen=True)
-class TextUnits:
-    """How much text a token of a split stands for, to report losses in comparable units."""
-
-    bytes_per_token: float
-    """UTF-8 bytes."""
-    words_per_token: float | None = None
-    """Words, where the text is tokenised by words."""
-
-
-def loss_report(nats: float, units: TextUnits, prefix: str) -> dict[str, float]:
-    """The mean loss per token (nats) in all units that make sense, each named."""
-    report = {
-        f"{prefix}/loss": nats,
-        f"{prefix}/perplexity": perplexity(nats),
-        f"{prefix}/bits_per_byte": bits_per_byte(nats, units.bytes_per_token),
-    }
-    if units.words_per_token is not None:
-        report[f"{prefix}/word_perplexity"] = perplexity(nats, units.words_per_token)
-    return report
 
 
 class LanguageModelTask(AdamWTask):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from infinito.cli.composition import check
-from infinito.cli.typed_values import did_you_mean
 from infinito.config import DistanceLMConf, MarkovConf, TextConf
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
+from infinito.wording import suggest
 
 
 def faults(*overrides: str) -> list[str]:
@@ -96,4 +96,4 @@ def test_a_fault_in_a_file_of_the_user_names_the_file(tmp_path: Path) -> None:
 
 
 def test_no_near_word_lists_what_is_known() -> None:
-    assert did_you_mean("zzz", ["dot", "l1"]) == "known: dot, l1"
+    assert suggest("zzz", ["dot", "l1"]) == "known: dot, l1"

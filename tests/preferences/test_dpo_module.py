@@ -17,7 +17,7 @@ from torch import nn
 
 from infinito.config import AdamWConf
 from infinito.errors import ConfigError, NonFiniteError
-from infinito.models.checkpoint_file import SafeCheckpointIO, read_checkpoint
+from infinito.models.checkpoint_file import read_checkpoint
 from infinito.preferences.dpo_module import DpoPolicyTask
 from infinito.preferences.log import PreferenceLog
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
@@ -34,6 +34,7 @@ from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import LayoutName, PairBatch, arrange
 from infinito.preferences.scoring.log_prob_table import log_prob_table
 from infinito.training.callbacks.milestones import Milestones
+from infinito.training.checkpoint_plugin import SafeCheckpointIO
 from tests.preferences.pair_models import make, random_pairs
 
 PAIRS = random_pairs(8)

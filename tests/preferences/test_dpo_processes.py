@@ -10,7 +10,7 @@ import torch
 from lightning import Trainer
 
 from infinito.config import AdamWConf
-from infinito.models.checkpoint_file import SafeCheckpointIO, read_checkpoint
+from infinito.models.checkpoint_file import read_checkpoint
 from infinito.preferences.dpo_module import DpoPolicyTask
 from infinito.preferences.log import PreferenceLog
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
@@ -18,6 +18,7 @@ from infinito.preferences.pairs.datamodule import PreferenceDataModule
 from infinito.preferences.reference.policies import CopyReference
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.training.callbacks.milestones import Milestones
+from infinito.training.checkpoint_plugin import SafeCheckpointIO
 from tests.preferences.pair_models import make, random_pairs
 
 

@@ -12,10 +12,11 @@ import torch
 
 from infinito import run as program
 from infinito.cli.composition import plain
+from infinito.cli.continuation import effective_values
 from infinito.config import RunConf
 from infinito.errors import CheckpointError, ConfigError, DeviceError
 from infinito.models.trained import open_trained
-from infinito.run_folder.folder import effective_values, saved_values
+from infinito.run_folder.folder import saved_values
 from infinito.tasks.train import start_from
 
 Configured = Callable[..., RunConf]

@@ -11,9 +11,10 @@ from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
 from infinito.config import GenerationConf, RunConf
 from infinito.errors import ConfigError, DataError
+from infinito.models.generation import encode_prompt, sampling_settings
 from infinito.models.trained import Trained, open_trained
 from infinito.tasks import generate
-from infinito.tasks.generate import encoded, prompts, sampling
+from infinito.tasks.generate import prompts
 
 Configured = Callable[..., RunConf]
 
@@ -40,9 +41,9 @@ def test_same_seed_same_text_other_seed_other_text(
 
 
 def test_temperature_0_is_greedy(model: Trained) -> None:
-    greedy = sampling(GenerationConf(temperature=0, max_new_tokens=6), model)
+    greedy = sampling_settings(GenerationConf(temperature=0, max_new_tokens=6), model)
     assert greedy["do_sample"] is False
-    inputs = encoded("line 7 has", model, GenerationConf(max_new_tokens=6))
+    inputs = encode_prompt("line 7 has", model, GenerationConf(max_new_tokens=6))
     ids = model.model.generate(input_ids=inputs, **greedy)
     expected = inputs
     for _ in range(6):
@@ -53,7 +54,7 @@ def test_temperature_0_is_greedy(model: Trained) -> None:
 
 def test_settings_reach_the_sampler(model: Trained) -> None:
     settings = GenerationConf(temperature=0.7, top_k=5, top_p=0.9, repetition_penalty=1.3)
-    passed = sampling(settings, model)
+    passed = sampling_settings(settings, model)
     assert passed["do_sample"] is True
     assert (passed["temperature"], passed["top_k"], passed["top_p"]) == (0.7, 5, 0.9)
     assert passed["repetition_penalty"] == 1.3
@@ -79,8 +80,8 @@ def test_prompts_come_from_a_file_too(tmp_path: Path) -> None:
 def test_too_long_for_learned_positions(trained: Callable[..., Path]) -> None:
     learned = open_trained(str(trained("model.position=learned")))
     with pytest.raises(ConfigError, match=r"use `generation.max_new_tokens=10`"):
-        encoded("line 7", learned, GenerationConf(max_new_tokens=20))
+        encode_prompt("line 7", learned, GenerationConf(max_new_tokens=20))
 
 
 def test_an_empty_prompt_starts_a_document(model: Trained) -> None:
-    assert encoded("", model, GenerationConf()).shape == (1, 1)
+    assert encode_prompt("", model, GenerationConf()).shape == (1, 1)

@@ -16,7 +16,8 @@ from infinito.cli.composition import check
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.errors import CheckpointError, ConfigError
 from infinito.paths import conf_dir
-from infinito.tasks.score_pairs import print_scores, report_of
+from infinito.preferences.scoring.scored_pairs import report_of
+from infinito.tasks.score_pairs import print_scores
 from tests.preferences.pair_models import make
 from tests.preferences.scoring.test_figures import scores
 

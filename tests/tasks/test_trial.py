@@ -14,8 +14,9 @@ import pytest
 from infinito import run as program
 from infinito.config import RunConf
 from infinito.errors import ConfigError
-from infinito.tasks.trial import StepClock, composite, reused_data
+from infinito.tasks.trial import composite, reused_data
 from infinito.training.callbacks.interruption import Interrupted
+from infinito.training.callbacks.step_clock import StepClock
 
 Configured = Callable[..., RunConf]
 

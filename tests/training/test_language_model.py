@@ -15,8 +15,9 @@ from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
-from infinito.training.language_model import LanguageModelTask, TextUnits, loss_report
-from infinito.training.optimizer.adamw_module import seed_device
+from infinito.objectives.units import TextUnits, loss_report
+from infinito.seeding import seed_device
+from infinito.training.language_model import LanguageModelTask
 from infinito.training.optimizer.rate_schedule import Plateau, rate_factor
 
 

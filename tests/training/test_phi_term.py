@@ -313,7 +313,7 @@ def test_a_memory_that_could_do_nothing_is_refused(
 def test_the_log_tells_the_attention_inside_a_memory(
     configured: Callable[..., RunConf], memory: str
 ) -> None:
-    from infinito.tasks.train import attention_choice
+    from infinito.training.headline import attention_choice
 
     run = configured(f"memory={memory}", "model.memory.segment=8", "attention=l1")
     model = build_language_model(run, 20, None)

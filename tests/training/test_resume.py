@@ -13,11 +13,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from infinito import run as program
+from infinito.cli.continuation import effective_values
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
-from infinito.run_folder.folder import effective_values, saved_values
+from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.language_model import LanguageModelTask
 from tests.conftest import TINY

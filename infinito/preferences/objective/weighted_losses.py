@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from infinito.cli.typed_values import did_you_mean
 from infinito.errors import ConfigError
 from infinito.preferences.objective.losses import LOSSES, PairLogProbs
+from infinito.wording import suggest
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PreferenceObjective:
     def faults(self) -> list[str]:
         """What does not fit, one sentence per fault."""
         found = [
-            f"`dpo.loss`={name}: there is no such loss; {did_you_mean(name, LOSSES)}"
+            f"`dpo.loss`={name}: there is no such loss; {suggest(name, LOSSES)}"
             for name in self.losses
             if name not in LOSSES
         ]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from infinito.config import GenerationConf
+from infinito.models.attention_probe import evaluated_eagerly
+from infinito.models.generation import sampling_settings
 from infinito.models.trained import Trained
 from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.seeding import child_seed
-from infinito.tasks.generate import sampling
-from infinito.training.callbacks.validation_report import evaluated_eagerly
 
 
 def answers(
@@ -42,6 +42,6 @@ def answer(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         eos_token_id=tokenizer.end_id,
-        **sampling(settings, trained),
+        **sampling_settings(settings, trained),
     )
     return str(trained.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True))

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from infinito.config import PretrainedConf, RunConf
-from infinito.config.limits import as_typed
 from infinito.hub import names_a_folder
 from infinito.models.gguf.weights import write_gguf
 from infinito.models.trained import Trained, export
@@ -34,12 +33,13 @@ from infinito.preferences.report.verdict import Verdict
 from infinito.preferences.scoring.figures import PreferenceScores
 from infinito.preferences.training import PreferenceTraining
 from infinito.run_folder.folder import quoted
-from infinito.run_folder.records import print_next, print_table, score_of, shown, write_json
+from infinito.run_folder.records import flatten, score_of, write_json
+from infinito.run_folder.tables import print_next, print_table
 from infinito.storage import locked, written_whole
-from infinito.tasks.train import flat
+from infinito.wording import format_override_value, format_value
 
 if TYPE_CHECKING:
-    from infinito.tasks.dpo import Prepared
+    from infinito.preferences.preparation import Prepared
 
 
 @dataclass
@@ -234,7 +234,7 @@ def _log_to_tensorboard(
     for name, pixels in pictures.items():
         logger.experiment.add_image(f"report/{name}", pixels, step, dataformats="HWC")
     logger.experiment.add_text("report", markdown({**report, "history": []}), step)
-    logger.log_hyperparams(flat(asdict(conf)), {f"final/{conf.score}": score}, step=step)
+    logger.log_hyperparams(flatten(asdict(conf)), {f"final/{conf.score}": score}, step=step)
     logger.finalize("success")
 
 
@@ -246,7 +246,7 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], con
         console.print(f"  [dim]note:[/] {note}", highlight=False)
     after = report["held_out"]["after"]
     rows: dict[str, Any] = {
-        "training loss": f"{shown(report['initial_loss'])} → {shown(report['final_loss'])}",
+        "training loss": f"{format_value(report['initial_loss'])} → {format_value(report['final_loss'])}",
         "training accuracy": report["final_accuracy"],
         "held-out margin": after["margin"]["mean"],
         "held-out accuracy": f"{after['accuracy']['share']:.3f} "
@@ -289,7 +289,7 @@ def reading_overrides(conf: RunConf) -> list[str]:
     }
     own = {name: getattr(data, name) for name in usual}
     return [
-        f"data.{name}={quoted(value) if isinstance(value, str) else as_typed(value)}"
+        f"data.{name}={quoted(value) if isinstance(value, str) else format_override_value(value)}"
         for name, value in own.items()
         if value != usual[name]
     ]

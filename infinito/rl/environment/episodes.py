@@ -19,7 +19,7 @@ from infinito.rl.environment.spaces import ACTIONS, observed
 from infinito.rl.environment.start_states import StartStates
 from infinito.rl.environment.windows import Text
 from infinito.rl.evaluation.metrics import COHERENT, Metrics
-from infinito.training.optimizer.adamw_module import seed_device
+from infinito.seeding import seed_device
 
 CPU = torch.device("cpu")
 

@@ -13,26 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from infinito.config import RunConf
-from infinito.data.assembly import build_data_module
-from infinito.errors import CheckpointError
-from infinito.models.checkpoint_file import read_checkpoint
-from infinito.rl.assembly import build_player, build_ppo, describe_schedule
-from infinito.rl.environment.shared_parts import Ground, load_ground
-from infinito.rl.evaluation.controls import CONTROLS, Chooser, agent
+from infinito.rl.assembly import build_player
+from infinito.rl.environment.shared_parts import Ground
+from infinito.rl.evaluation.controls import CONTROLS, Chooser
 from infinito.rl.evaluation.intervals import Interval, best_static, bootstrap, table, verdict
 from infinito.rl.evaluation.playing import ARRAYS, Played
-from infinito.rl.ppo.policy_files import load_policy, policy_weights
-from infinito.rl.ppo.ppo_module import check_description
-from infinito.run_folder.folder import folder_of, record_config, saved_values
+from infinito.rl.opening import POLICIES, open_schedule
+from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import provenance, write_json
-
-POLICIES = ("agent", "agent, sampled")
-
-
-def is_schedule(checkpoint: str | None) -> bool:
-    """Whether a path names a run of `task=rl_scheduler` or a checkpoint of one."""
-    folder = folder_of(Path(str(checkpoint)))
-    return folder is not None and saved_values(folder).get("task") == "rl_scheduler"
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
@@ -41,7 +29,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     if conf.trainer.threads is not None:
         torch.set_num_threads(conf.trainer.threads)
     with console.status("preparing the environments"):
-        ground, choosers, source, timesteps = opened(conf)
+        ground, choosers, source, timesteps = open_schedule(conf)
     with console.status("playing the static actions from validation start states"):
         play = build_player(conf, ground, "valid", conf.rl.validation_episodes)
         statics = {name: play(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
@@ -67,38 +55,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     show(console, report)
     console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
     return float(excess["mean"])
-
-
-def opened(conf: RunConf) -> tuple[Ground, dict[str, Chooser], Path, int]:
-    """The ground of the run that `checkpoint` names, its policy in both forms, file and steps.
-
-    Raises:
-        CheckpointError: the policy is missing, or was trained for something else.
-    """
-    source, checkpoint = policy_checkpoint(Path(str(conf.checkpoint)))
-    check_description(checkpoint["infinito"], describe_schedule(conf), "this evaluation")
-    folder = folder_of(source)
-    assert folder is not None
-    ground = load_ground(conf, build_data_module(conf), folder)
-    ppo = build_ppo(conf, ground)
-    load_policy(ppo.policy, policy_weights(checkpoint), source)
-    choosers = {name: agent(ppo.policy, sampled=name != POLICIES[0]) for name in POLICIES}
-    return ground, choosers, source, int(checkpoint["ppo"]["num_timesteps"])
-
-
-def policy_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint file that a run folder or a path names, and what it holds.
-
-    Raises:
-        CheckpointError: there is none, or it is damaged or of no schedule.
-    """
-    if path.is_dir():
-        names = (path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
-        path = next((each for each in names if each.is_file()), path / "checkpoints/best.ckpt")
-    checkpoint = read_checkpoint(path)
-    if checkpoint["infinito"].get("kind") != "rl_scheduler":
-        raise CheckpointError(f"{path} holds no policy of a schedule (`task=rl_scheduler`)")
-    return path, checkpoint
 
 
 def null_check(conf: RunConf, ground: Ground, choosers: dict[str, Chooser]) -> dict[str, Any]:

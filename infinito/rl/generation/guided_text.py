@@ -13,18 +13,23 @@ from rich.console import Console
 from infinito.cli.typed_values import parse
 from infinito.config import GenerationConf, RunConf
 from infinito.errors import CheckpointError
+from infinito.models.assembly import open_trained_model
 from infinito.models.checkpoint_file import read_checkpoint
-from infinito.models.open_trained_model import open_trained_model
 from infinito.models.trained import Trained
 from infinito.objectives.phi import Calibration
 from infinito.rl.assembly import describe_schedule
-from infinito.rl.evaluation.against_controls import is_schedule, policy_checkpoint
 from infinito.rl.evaluation.controls import probabilities
 from infinito.rl.generation.guided_generation import Decide, written
-from infinito.rl.ppo.policy_files import load_policy, policy_weights, unbound_policy
+from infinito.rl.opening import is_schedule
+from infinito.rl.ppo.policy_files import (
+    load_policy,
+    policy_checkpoint,
+    policy_weights,
+    unbound_policy,
+)
 from infinito.rl.ppo.ppo_module import check_description
 from infinito.run_folder.folder import folder_of, saved_values
-from infinito.run_folder.records import print_table
+from infinito.run_folder.tables import print_table
 from infinito.seeding import child_seed
 
 Encode = Callable[[str, Trained, GenerationConf], torch.Tensor]

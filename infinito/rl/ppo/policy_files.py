@@ -105,3 +105,18 @@ def _tensors(content: bytes, path: Path, unpickle: bool) -> dict[str, torch.Tens
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=not unpickle)
     except Exception as error:
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def policy_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint file that a run folder or a path names, and what it holds.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or of no schedule.
+    """
+    if path.is_dir():
+        names = (path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+        path = next((each for each in names if each.is_file()), path / "checkpoints/best.ckpt")
+    checkpoint = read_checkpoint(path)
+    if checkpoint["infinito"].get("kind") != "rl_scheduler":
+        raise CheckpointError(f"{path} holds no policy of a schedule (`task=rl_scheduler`)")
+    return path, checkpoint

@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from infinito.run_folder.records import shown
 from infinito.search.importance import importances
 from infinito.search.scores import ranks
 from infinito.search.space.parameters import Array
 from infinito.search.space.space import Categorical, Parameter, Space
 from infinito.search.trials import Trial, losses
+from infinito.wording import format_value
 
 COLOURS = colormaps["viridis_r"]
 """Dark is good."""
@@ -186,10 +186,10 @@ def figures(search: Any) -> dict[str, Figure]:
 def ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Coordinates and values to mark on a parameter's axis."""
     if isinstance(parameter, Categorical):
-        return [(parameter.encode(choice), shown(choice)) for choice in parameter.choices]
+        return [(parameter.encode(choice), format_value(choice)) for choice in parameter.choices]
     units = parameter.snapped(np.array([0.0, 0.5, 1.0]))
     values = [value.item() for value in parameter.decode(units)]
-    return [(float(unit), shown(value)) for unit, value in zip(units, values, strict=True)]
+    return [(float(unit), format_value(value)) for unit, value in zip(units, values, strict=True)]
 
 
 def _laid_out(

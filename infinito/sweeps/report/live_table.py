@@ -13,11 +13,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from infinito.config.limits import as_typed
-from infinito.run_folder.records import shown
 from infinito.search.space.space import Space
 from infinito.search.trials import Trial
 from infinito.sweeps.sweep import Limits, Sweep
+from infinito.wording import format_override_value, format_value
 
 RECENT = 8
 """Trials listed besides the best."""
@@ -102,7 +101,7 @@ class SweepTable:
             table.add_row(
                 f"{trial.number}{' best' if index == 0 and trial is best else ''}",
                 escape(result(trial)),
-                *(escape(shown(trial.params[name])) for name in self.space.names),
+                *(escape(format_value(trial.params[name])) for name in self.space.names),
                 "" if seconds is None else f"{seconds:.1f}",
                 style=style,
             )
@@ -146,12 +145,14 @@ def result(trial: Trial) -> str:
 
 def described(params: dict[str, Any]) -> str:
     """Parameters to look at, rounded."""
-    return " ".join(f"{name}={shown(value)}" for name, value in params.items())
+    return " ".join(f"{name}={format_value(value)}" for name, value in params.items())
 
 
 def typed(params: dict[str, Any]) -> str:
     """Parameters to type in a shell, to the last digit."""
-    return " ".join(shlex.quote(f"{name}={as_typed(value)}") for name, value in params.items())
+    return " ".join(
+        shlex.quote(f"{name}={format_override_value(value)}") for name, value in params.items()
+    )
 
 
 def _clock(seconds: float) -> str:

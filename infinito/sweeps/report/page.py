@@ -10,12 +10,12 @@ from pathlib import Path
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from infinito.run_folder.records import shown
 from infinito.search.search import TreeSearch
 from infinito.sweeps.record.export import value_columns
 from infinito.sweeps.record.plan import reopened
 from infinito.sweeps.report.figures import figures
 from infinito.sweeps.report.live_table import result, typed
+from infinito.wording import format_value
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
@@ -77,9 +77,9 @@ def rendered(
                 "best" if trial is best else trial.state,
                 [
                     trial.number,
-                    *([shown(value) for value in trial.values or ()] or ["–"] * objectives),
-                    *(shown(trial.params[key]) for key in search.space.names),
-                    shown(seconds.get(trial.number)),
+                    *([format_value(value) for value in trial.values or ()] or ["–"] * objectives),
+                    *(format_value(trial.params[key]) for key in search.space.names),
+                    format_value(seconds.get(trial.number)),
                     trial.error or "",
                 ],
             )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from infinito.preferences.log import PreferenceLog
-from infinito.training.callbacks.training_log import TrainingLog
 
 REFRESH_S = 0.2
 
@@ -23,6 +20,13 @@ SHOWN = {
     "val/rewards/margins": "margin {:+.3f}",
 }
 """What a validation's line shows of its metrics."""
+
+
+class Throughput(Protocol):
+    """Knows how fast a training goes."""
+
+    tokens_per_s: float | None
+    """Of the steps logged last; None before the first of them."""
 
 
 class TrainingBar(ProgressBar):
@@ -39,7 +43,7 @@ class TrainingBar(ProgressBar):
         self,
         total_batches: int,
         batches_per_epoch: int,
-        log: TrainingLog | PreferenceLog,
+        log: Throughput,
         console: Console,
     ) -> None:
         super().__init__()

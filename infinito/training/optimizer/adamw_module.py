@@ -16,22 +16,9 @@ from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import FORMAT
 from infinito.models.pretrained.base_weights import additions, rests_on_base
 from infinito.models.trained import MODEL_PREFIX, check_fits
-from infinito.seeding import child_seed
+from infinito.seeding import child_seed, seed_device
 from infinito.training.optimizer.adamw import adamw_and_schedule, clipped_norm
 from infinito.training.optimizer.rate_schedule import Plateau
-
-
-def seed_device(seed: int, device: torch.device) -> None:
-    """Seeds the generators that a step on `device` draws from.
-
-    `torch.manual_seed` also queues a call, with a formatted traceback, for every kind of device
-    that is not in use: a third of a millisecond a step, and a list that grows without end.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
 
 
 class AdamWTask(LightningModule):

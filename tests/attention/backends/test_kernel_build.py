@@ -89,7 +89,8 @@ def test_a_damaged_library_is_compiled_anew(tmp_path, damage):
 @needs_kernel
 def test_processes_that_start_together_all_get_it(quick_source, tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom infinito.attention.backends import kernel_build\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from infinito.attention.backends import kernel_build\n"
         "kernel_build.SOURCE = Path(sys.argv[1])\n"
         "kernel_build.load_kernel(Path(sys.argv[2]))"
     )

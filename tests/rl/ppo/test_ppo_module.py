@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from infinito import run as program
 from infinito.cli.composition import check
+from infinito.cli.continuation import effective_values
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
@@ -31,7 +32,7 @@ from infinito.rl.environment.shared_parts import Ground, load_ground
 from infinito.rl.ppo.policy_files import imported
 from infinito.rl.ppo.ppo_module import RlSchedulerTask
 from infinito.rl.ppo.stepping import SteppedPPO
-from infinito.run_folder.folder import effective_values, saved_values
+from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.interruption import Interrupted
 from tests.kills import whole_and_killed
 from tests.rl.conftest import TINY_RL

@@ -9,13 +9,9 @@ import pytest
 import torch
 
 from infinito.attention import attention_statistics
+from infinito.models.attention_probe import evaluated_eagerly, probe_attention, probe_statistics
+from infinito.models.generation import sample_text
 from infinito.models.trained import open_trained
-from infinito.training.callbacks.validation_report import (
-    evaluated_eagerly,
-    probe_attention,
-    probe_statistics,
-    sample_text,
-)
 
 
 def test_samples_repeat_themselves_and_touch_nothing(trained: Callable[..., Path]) -> None:

@@ -1,0 +1,47 @@
+"""Combinations of data and tokenizer that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from infinito import config
+from infinito.config import RunConf
+
+
+def data_faults(conf: RunConf) -> Iterable[str]:
+    if isinstance(conf.data, config.SplitTextConf):
+        valid, test = conf.data.valid_fraction, conf.data.test_fraction
+        if valid + test >= 1:
+            yield (
+                f"`data.valid_fraction`={valid:g} and `data.test_fraction`={test:g} leave no text "
+                "to train on, e.g. `data.valid_fraction=0.1 data.test_fraction=0.1`"
+            )
+    if isinstance(conf.data, config.TextConf) and conf.data.path is None:
+        yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
+    if conf.tokenizer.name == "bpe" and conf.tokenizer.vocab_size is None:
+        yield "`tokenizer=bpe` needs `tokenizer.vocab_size`, e.g. `tokenizer.vocab_size=2048`"
+    if conf.tokenizer.name == "bpe" and (conf.tokenizer.vocab_size or 257) < 257:
+        yield (
+            f"`tokenizer.vocab_size`={conf.tokenizer.vocab_size} does not hold the 256 bytes and "
+            "the end of a document, e.g. `tokenizer.vocab_size=2048`"
+        )
+    is_own = isinstance(conf.model, config.PretrainedConf) and conf.model.path is None
+    if conf.tokenizer.name == "pretrained" and conf.tokenizer.path is None and not is_own:
+        yield "`tokenizer=pretrained` needs `tokenizer.path=<Hugging Face folder or id>`"
+
+
+def pair_faults(conf: RunConf) -> Iterable[str]:
+    reads_pairs = conf.task in {"dpo", "check_data", "score_pairs"}
+    if reads_pairs and not isinstance(conf.data, config.PairsConf):
+        yield (
+            f"`task={conf.task}` reads preference pairs, not `data={conf.data.name}`: "
+            "use `data=pairs`"
+        )
+    if not isinstance(conf.data, config.PairsConf):
+        return
+    if conf.task in {"train", "evaluate", "analyze"}:
+        yield f"`data=pairs` is for `task=dpo`, not `task={conf.task}`: e.g. `data=python_docs`"
+    if conf.data.path is None and conf.data.held_out_path is not None:
+        yield "`data.held_out_path` is set without `data.path`: name the training pairs too"
+    if conf.data.workers:
+        yield f"`data.workers`={conf.data.workers}: pairs are at hand already, `data.workers=0`"

@@ -1,0 +1,42 @@
+"""What a task needs, and what it does not go with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from infinito.config import RunConf
+
+
+def schedule_faults(conf: RunConf) -> Iterable[str]:
+    trainer, optimizer = conf.trainer, conf.optimizer
+    if trainer.epochs is None and trainer.max_steps is None:
+        yield "training has no end: set `trainer.epochs=10` or `trainer.max_steps=1000`"
+    if trainer.max_steps is not None and optimizer.warmup_steps >= trainer.max_steps:
+        yield (
+            f"`optimizer.warmup_steps`={optimizer.warmup_steps} does not end before "
+            f"`trainer.max_steps`={trainer.max_steps}, e.g. "
+            f"`optimizer.warmup_steps={trainer.max_steps // 10}`"
+        )
+
+
+def task_faults(conf: RunConf) -> Iterable[str]:
+    needs_model = {"evaluate", "generate", "analyze", "calibrate_phi", "report"}
+    if conf.task in needs_model and conf.checkpoint is None:
+        yield (
+            f"`task={conf.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"
+        )
+    if conf.task == "score_pairs" and conf.checkpoint is None:
+        yield "`task=score_pairs` needs `checkpoint=<run folder or Hugging Face folder>`"
+    if conf.resume is not None and conf.task not in {"train", "dpo", "rl_scheduler"}:
+        yield f"`resume`={conf.resume} goes on with training: leave out `task={conf.task}`"
+    if conf.resume is not None and conf.checkpoint is not None:
+        yield (
+            "`resume` goes on with a run and `checkpoint` starts a new one from its weights: "
+            "give one of them"
+        )
+    if conf.task == "compare" and len(conf.runs) < 2:
+        yield "`task=compare` needs two run folders or more, e.g. `runs=[multirun/a,multirun/b]`"
+    if conf.task == "search_report" and not conf.runs:
+        yield "`task=search_report` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
+    if conf.generation.prompt is not None and conf.generation.prompts_file is not None:
+        yield "`generation.prompt` and `generation.prompts_file` are both set: give one of them"

@@ -1,0 +1,72 @@
+"""Attention of a model on a few windows: its statistics, and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from infinito.attention import call_statistics
+from infinito.models.watching import watched_layers
+
+PROBE_WINDOWS = 4
+"""Validation windows whose attention is measured."""
+
+
+@contextmanager
+def evaluated_eagerly(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode, and no compiled code: text that grows would be compiled for each length."""
+    training, compiled = model.training, model._compiled_call_impl
+    model.eval()
+    model._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        model._compiled_call_impl = compiled
+        model.train(training)
+
+
+@contextmanager
+def returning_attention(model: PreTrainedModel) -> Iterator[None]:
+    """The eager attention of transformers' own models: their faster ones keep no weights."""
+    own = model.config._attn_implementation
+    remembers = hasattr(model, "causal_lm")  # a memory cannot watch the eager one
+    if own != "sdpa" or remembers or not model._can_set_attn_implementation():
+        yield
+        return
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(own)
+
+
+@torch.no_grad()
+def probe_statistics(model: PreTrainedModel, inputs: Tensor) -> list[dict[str, float]]:
+    """How spread out the attention of each layer is, none if the model does not show it.
+
+    Memory is linear in time; the numbers are those of `attention_statistics`.
+
+    Args:
+        model: Any causal LM.
+        inputs: Token ids (batch, time).
+    """
+    with evaluated_eagerly(model), watched_layers(model, last=None) as calls:
+        model(input_ids=inputs, use_cache=False)
+    return [call_statistics(call).means() for call in calls]
+
+
+@torch.no_grad()
+def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
+    """Attention weights (batch, heads, time, time) of each layer, none if the model keeps them.
+
+    Args:
+        model: Any causal LM that can return its attention.
+        inputs: Token ids (batch, time).
+    """
+    with evaluated_eagerly(model), returning_attention(model):
+        outputs = model(input_ids=inputs, output_attentions=True, use_cache=False)
+    return list(outputs.attentions or [])

@@ -1,0 +1,132 @@
+"""Held-out pairs scored by a policy and its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from infinito.config import RunConf
+from infinito.errors import CheckpointError
+from infinito.models.pretrained.opening import check_length
+from infinito.models.trained import Trained
+from infinito.preferences.assembly import (
+    build_pair_set,
+    build_pair_tokenizer,
+    count_token_ids,
+    require_pairs,
+)
+from infinito.preferences.pairs.bundled import HELD_OUT
+from infinito.preferences.pairs.pair import TokenizedPair
+from infinito.preferences.pairs.pair_set import PairSet, read_pairs
+from infinito.preferences.scoring.figures import (
+    PreferenceScores,
+    by_category,
+    displacement,
+    figures,
+    length_baselines,
+    reward_length_correlation,
+)
+from infinito.preferences.scoring.layout_probe import choose_layout
+from infinito.preferences.scoring.log_prob_table import log_prob_table
+
+
+def scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
+    """All pairs of `data.path`, or the held-out ones that ship with infinito."""
+    data = require_pairs(conf)
+    path = str(HELD_OUT) if data.path is None else data.path
+    texts = read_pairs(path, data.subset, data.max_rows)
+    tokenizer = build_pair_tokenizer(conf, policy.tokenizer, count_token_ids(policy.model))
+    return build_pair_set(conf, texts, tokenizer)
+
+
+def scores_of(
+    conf: RunConf, policy: Trained, reference: Trained | None, pairs: PairSet
+) -> PreferenceScores:
+    """The log-probabilities that policy and reference give the answers."""
+    return preference_scores(
+        pairs.pairs,
+        table_of(conf, policy, pairs.pairs),
+        None if reference is None else table_of(conf, reference, pairs.pairs),
+    )
+
+
+def table_of(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
+    """The log-probabilities (pairs, 2) that a model gives the answers.
+
+    Raises:
+        ConfigError: a pair is longer than the positions that the model has learned.
+    """
+    longest = max(
+        len(each.prompt_ids) + max(len(each.chosen_ids), len(each.rejected_ids)) for each in pairs
+    )
+    check_length(trained.model, longest)
+    layout = choose_layout(trained.model, pairs, conf.dpo.layout)
+    return log_prob_table(trained.model, pairs, layout)
+
+
+def preference_scores(
+    pairs: Sequence[TokenizedPair], policy: Tensor, reference: Tensor | None
+) -> PreferenceScores:
+    """Tables (pairs, 2) of log-probabilities as scores; without a reference it counts as 0."""
+    ours = policy.numpy()
+    theirs = np.zeros_like(ours) if reference is None else reference.numpy()
+    return PreferenceScores(
+        ours[:, 0],
+        ours[:, 1],
+        theirs[:, 0],
+        theirs[:, 1],
+        np.array([len(pair.chosen_ids) for pair in pairs]),
+        np.array([len(pair.rejected_ids) for pair in pairs]),
+        [pair.category for pair in pairs],
+    )
+
+
+def report_of(scores: PreferenceScores, beta: float, has_reference: bool) -> dict[str, Any]:
+    """All figures of pairs: overall, by category, and what length alone would score."""
+    moved = None
+    if has_reference:
+        moved = displacement(
+            scores.chosen - scores.reference_chosen, scores.rejected - scores.reference_rejected
+        )
+    return {
+        "overall": figures(scores, beta),
+        "by_category": by_category(scores, beta),
+        "baselines": length_baselines(scores),
+        "reward_length_correlation": reward_length_correlation(scores, beta),
+        "displacement": moved,
+    }
+
+
+def per_pair(
+    pairs: Sequence[TokenizedPair], scores: PreferenceScores, beta: float
+) -> list[dict[str, Any]]:
+    """Row, category and implicit rewards of each pair."""
+    chosen, rejected = scores.rewards(beta)
+    return [
+        {
+            "row": pair.row,
+            "category": pair.category,
+            "reward_chosen": float(ours),
+            "reward_rejected": float(theirs),
+            "margin": float(ours - theirs),
+        }
+        for pair, ours, theirs in zip(pairs, chosen, rejected, strict=True)
+    ]
+
+
+def check_tokenizers(policy: Trained, reference: Trained) -> None:
+    """Checks that policy and reference read the same tokens.
+
+    Raises:
+        CheckpointError: their vocabularies differ.
+    """
+    if policy.tokenizer.get_vocab() != reference.tokenizer.get_vocab():
+        raise CheckpointError(
+            f"{policy.source} and {reference.source} have different tokenizers "
+            f"({len(policy.tokenizer)} and {len(reference.tokenizer)} tokens), so their "
+            "log-probabilities do not compare. Name the model that the policy was trained from: "
+            "`dpo.reference_checkpoint=…`"
+        )

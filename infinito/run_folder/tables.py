@@ -1,0 +1,32 @@
+"""Tables and next commands on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from infinito.wording import format_value
+
+
+def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
+    """Prints names and values, numbers to a sensible number of digits."""
+    console.print(f"[bold]{escape(title)}[/]", highlight=False, soft_wrap=True)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="cyan")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(escape(name), escape(format_value(value)))
+    console.print(table)
+
+
+def print_next(console: Console, commands: Sequence[tuple[str, str]]) -> None:
+    """Prints the commands that are useful now, each with what it does."""
+    console.print("\n[bold]Next[/]")
+    for command, purpose in commands:
+        console.print(
+            f"  {escape(command)}  [dim]# {escape(purpose)}[/]", highlight=False, soft_wrap=True
+        )

@@ -1,0 +1,50 @@
+"""The settings of a sweep, `hydra.sweeper.*`.
+
+Hydra reads this schema whenever it starts, so nothing but dataclasses is imported here.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class MctsSweeperConf:
+    """A tree search over whatever the task returns."""
+
+    _target_: str = "hydra_plugins.infinito_mcts.mcts_sweeper.MctsSweeper"
+    params: dict[str, str] = field(default_factory=dict)
+    """What to search, in Hydra's override grammar: `optimizer.lr: tag(log, interval(1e-4, 1e-2))`.
+    The command line adds to it and wins."""
+    conditions: list[str] = field(default_factory=list)
+    """What every trial must satisfy: `model.dim % attention.heads == 0`."""
+    direction: Any = "minimize"
+    """`minimize` or `maximize`, or a list with one of them for each objective."""
+    n_trials: int = 50
+    n_jobs: int = 1
+    """Trials in flight at once; the launcher decides where they run."""
+    timeout_s: float | None = None
+    """No trial is started after so long; null for no limit."""
+    trial_timeout_s: float | None = None
+    """A trial that takes longer has failed; null for no limit."""
+    isolate: bool = False
+    """Run trials in a child process, which a crash or a hang in compiled code ends alone."""
+    quiet: bool = True
+    """Send what a trial prints to `output.log` in its folder."""
+    max_failure_rate: float = 0.3
+    """Stop once more than this share of `n_trials` has failed."""
+    seed: int = 0
+    """Of the search; the trials have their own."""
+    strategy: str = "tree"
+    """`tree`, `uct` (the textbook algorithm over discretised values) or `random`."""
+    selection: str = "ucb1_tuned"
+    """How the tree is walked down: `ucb1_tuned`, `ucb1` or `puct`."""
+    exploration: float = 1.4142135623730951
+    """Weight of what is unknown against what was good."""
+    max_depth: int = 15
+    """Of the tree."""
+    warm_start: list[str] = field(default_factory=list)
+    """Folders of earlier sweeps, or CSV tables like their trials.csv, to learn from."""
+    resume: str | None = None
+    """The folder of a sweep to go on with."""
+    report: bool = True
+    """Write trials to TensorBoard while they end, and report.html with its pictures at last."""

@@ -1,0 +1,90 @@
+"""What a training is, for the top of its output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from infinito.attention import explain
+from infinito.config import OWN, AttentionConf, LanguagePhiConf, RunConf
+from infinito.data.datamodule import LanguageDataModule
+from infinito.data.sources.markov import MarkovSource
+from infinito.device import choose_autocast_dtype, choose_device
+from infinito.models.distance_lm.config import DistanceLMConfig
+from infinito.models.pretrained.lora import inside_memory
+from infinito.models.pretrained.replaced_attention import requests_of
+from infinito.training.assembly import (
+    Length,
+)
+
+
+def describe_training(
+    conf: RunConf, data: LanguageDataModule, model: Any, length: Length
+) -> dict[str, Any]:
+    """What a run is, for the top of its output."""
+    train, valid = data.split_meta("train"), data.split_meta("valid")
+    counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
+    return {
+        "model": shape_of(model),
+        "attention": attention_of(conf.attention, model.config),
+        "text": data.source.description,
+        "tokens": f"{counts}, {data.vocab_size:,} kinds",
+        **objective_of(conf, model),
+        "training": (
+            f"{length.steps:,} steps of {conf.data.batch_size * conf.trainer.accumulate} × "
+            f"{conf.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
+        ),
+        "seed": conf.seed,
+        **known_floor(data),
+    }
+
+
+def objective_of(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:
+    """What is added to the language loss, where something is."""
+    if not isinstance(conf.objective, LanguagePhiConf):
+        return {}
+    scale, offset = model.config.phi_calibration
+    low, high = conf.objective.band
+    phi = f"{scale:.4g} · raw {offset:+.4g}, band {low:g} to {high:g}"
+    return {"objective": f"language + {conf.objective.lambda_phi:g} · Φ, Φ = {phi}"}
+
+
+def shape_of(model: PreTrainedModel) -> str:
+    """How large a model is, and how much of it is trained."""
+    config, total = model.config.get_text_config(), model.num_parameters()
+    trained = model.num_parameters(only_trainable=True)
+    of_them = f", {trained:,} of them trained" if trained < total else ""
+    sizes = f"{config.num_hidden_layers} layers of {config.hidden_size}"
+    return f"{total:,} parameters{of_them}: {sizes}"
+
+
+def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
+    """Which attention a model has."""
+    heads = config.get_text_config().num_attention_heads
+    if asked.metric == OWN:
+        return f"the model's own, {heads} heads"
+    return f"{asked.metric}, {heads} heads, λ {asked.scale:g}{' learned' * asked.learned_scale}"
+
+
+def attention_choice(conf: RunConf, model: PreTrainedModel) -> str:
+    """Which attention backend serves a training step, and why."""
+    model = inside_memory(model)
+    device = choose_device(conf).type
+    double = conf.trainer.precision == "64-true"
+    dtype = torch.float64 if double else choose_autocast_dtype(conf) or model.dtype
+    sizes = (conf.data.batch_size, conf.data.block_size, device, dtype)
+    if isinstance(model.config, DistanceLMConfig):
+        return explain(model.config.attention_request(*sizes), conf.attention.backend)
+    requests = requests_of(model, *sizes)
+    if not requests:
+        return f"the model's own attention ({model.config._attn_implementation})"
+    return " ".join(explain(request, conf.attention.backend) for request in requests)
+
+
+def known_floor(data: LanguageDataModule) -> dict[str, float]:
+    """The entropy that no model can beat, in nats per token, where the source knows it."""
+    if not isinstance(data.source, MarkovSource):
+        return {}
+    return {"entropy rate": data.source.entropy_rate_nats}

@@ -1,0 +1,32 @@
+"""How values and near words are written for people."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The nearest known word as a question, else all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    return f"did you mean `{'` or `'.join(near)}`?" if near else f"known: {', '.join(names)}"
+
+
+def format_override_value(value: Any) -> str:
+    """A value as one types it in an override."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).replace(" ", "") if isinstance(value, list) else str(value)
+
+
+def format_value(value: Any) -> str:
+    """A value as people read it."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
