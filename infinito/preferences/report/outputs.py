@@ -246,7 +246,9 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], con
         console.print(f"  [dim]note:[/] {note}", highlight=False)
     after = report["held_out"]["after"]
     rows: dict[str, Any] = {
-        "training loss": f"{format_value(report['initial_loss'])} → {format_value(report['final_loss'])}",
+        "training loss": " → ".join(
+            format_value(report[f"{when}_loss"]) for when in ("initial", "final")
+        ),
         "training accuracy": report["final_accuracy"],
         "held-out margin": after["margin"]["mean"],
         "held-out accuracy": f"{after['accuracy']['share']:.3f} "
