@@ -41,3 +41,10 @@ def share_cores() -> None:
     busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5
     if busy:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def use_threads(count: int) -> None:
+    """Give torch so many CPU threads."""
+    import torch
+
+    torch.set_num_threads(count)

@@ -27,11 +27,12 @@ from rich.markup import escape
 from infinito.cli import composition
 from infinito.cli.command_line import tidy
 from infinito.cli.continuation import effective_values
+from infinito.cli.read_by import READ_BY
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError
 from infinito.paths import conf_dir
-from infinito.process import keep_freed_memory, share_cores
+from infinito.process import keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.folder import quoted
 
 OmegaConf.register_new_resolver(
@@ -107,6 +108,8 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
         The score, for tasks that have one.
     """
     keep_freed_memory()
+    if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
+        use_threads(conf.trainer.threads)
     module = importlib.import_module(f"infinito.tasks.{conf.task}")
     return module.run(conf, folder, list(overrides))
 

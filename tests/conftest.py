@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from infinito import run as program
 from infinito.cli.composition import check
+from infinito.cli.read_by import reading_of, unread
 from infinito.config import RunConf
 from infinito.paths import conf_dir
 
@@ -41,6 +42,25 @@ TINY = (
 """Overrides of a training that takes a moment."""
 
 
+def readable(overrides: Sequence[str], row: str) -> list[str]:
+    """Leave out the overrides that a task refuses because it does not read them."""
+    return [each for each in overrides if not unread(row, each.partition("=")[0], {})]
+
+
+def row_of(overrides: Sequence[str]) -> str:
+    """Return the row of `READ_BY` of a command, as far as its overrides tell."""
+    given = dict(text.lstrip("+").split("=", 1) for text in overrides)
+    experiment = given.get("experiment", "")
+    default = "rl_scheduler" if "rl" in experiment else "dpo" if "dpo" in experiment else "train"
+    values = {
+        "task": given.get("task", default),
+        "checkpoint": given.get("checkpoint"),
+        "agent": given.get("agent"),
+        "model": {"name": given.get("model")},
+    }
+    return reading_of(values, None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data beside the checkout."""
@@ -65,7 +85,8 @@ def configured(text_file: Path, tmp_path: Path) -> Callable[..., RunConf]:
 
     def make(*overrides: str) -> RunConf:
         fixed = [f"data.path={text_file}", f"data.cache_dir={tmp_path / 'cache'}"]
-        return check([*TINY, *fixed, f"runs_dir={tmp_path / 'runs'}", *overrides], conf_dir())
+        usual = readable([*TINY, *fixed], row_of(overrides))
+        return check([*usual, f"runs_dir={tmp_path / 'runs'}", *overrides], conf_dir())
 
     return make
 
@@ -75,8 +96,9 @@ def reading(tmp_path: Path) -> Callable[..., RunConf]:
     """Makes the configuration of a task that reads a trained model."""
 
     def make(*overrides: str) -> RunConf:
-        fixed = [f"runs_dir={tmp_path / 'runs'}", "trainer.accelerator=cpu"]
-        return check([*fixed, f"data.cache_dir={tmp_path / 'cache'}", *overrides], conf_dir())
+        fixed = ["trainer.accelerator=cpu", f"data.cache_dir={tmp_path / 'cache'}"]
+        usual = readable(fixed, row_of(overrides))
+        return check([*usual, f"runs_dir={tmp_path / 'runs'}", *overrides], conf_dir())
 
     return make
 

@@ -24,7 +24,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from infinito.cli.continuation import effective_values
+from infinito.cli.command_line import ADDED_GROUPS
+from infinito.cli.continuation import command_faults, effective_values
+from infinito.cli.read_by import ALL
+from infinito.cli.read_by import unread as unread_keys
 from infinito.cli.typed_values import Origin, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
@@ -70,8 +73,14 @@ def check(
         raise ConfigError(faults)
     origin = origin_of(composed, overrides, folders, config_name)
     try:
-        values = effective_values(plain(composed), overrides)
-        run = parse(values, origin, combinations=not (sweep or faults))
+        values = plain(composed)
+        faults.extend(_option_file_faults(composed, values, folders))
+        searched = OmegaConf.select(composed, "hydra.sweeper.params") if sweep else None
+        given = [*overrides, *(f"{key}={value}" for key, value in (searched or {}).items())]
+        faults.extend(unread := command_faults(values, given))
+        if unread and values.get("resume") is not None:
+            raise ConfigError([])  # their differences from the run are the same faults again
+        run = parse(effective_values(values, given), origin, combinations=not (sweep or faults))
     except ConfigError as error:
         raise ConfigError([*faults, *error.faults]) from None
     if faults:
@@ -188,6 +197,24 @@ def _sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[st
     for score, aim in zip(str(composed.score).split(","), directions, strict=False):
         if (score.strip(), aim) == ("composite", "minimize"):
             yield "`score`=composite should rise: `hydra.sweeper.direction=maximize`"
+
+
+def _option_file_faults(
+    composed: DictConfig, values: Mapping[str, Any], folders: Sequence[Path]
+) -> Iterator[str]:
+    """Yield a fault for each key of an experiment that the task it names itself does not read."""
+    for group in ADDED_GROUPS:
+        name = f"{group}/{composed.hydra.runtime.choices.get(group)}.yaml"
+        for folder in reversed(folders):
+            if not (folder / name).is_file():
+                continue
+            written = OmegaConf.load(folder / name)
+            task = written.get("task") if isinstance(written, DictConfig) else None
+            if isinstance(written, DictConfig) and task == values.get("task"):
+                for key in leaves(written):
+                    if key in ALL and unread_keys(str(task), key, values):
+                        yield f"`{key}` ({folder.name}/{name}) is not read by `task={task}`"
+            break
 
 
 def _option_faults(override: Override, place: str) -> Iterator[str]:

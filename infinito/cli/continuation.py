@@ -2,138 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from infinito.cli.command_line import ADDED_GROUPS
-from infinito.errors import ConfigError, ResumeError
-from infinito.run_folder.folder import GROUPS, difference, folder_of, saved_values
-
-FROM_CHECKPOINT = ("model", "attention", "tokenizer")
-"""Sections that a trained model fixes."""
-
-FROM_START_STATES = (
-    "rl.base_checkpoint",
-    "rl.base_steps",
-    "rl.base_batch_size",
-    "rl.start_states",
-    "rl.lead_steps",
+from infinito.cli.read_by import (
+    CONTINUABLE,
+    SHOWS,
+    TAKEN,
+    reading_of,
+    section_of,
 )
-"""Keys that the saved start states of a schedule fix."""
-
-READING_TASKS = ("evaluate", "generate", "analyze", "report", "calibrate_phi")
-"""Tasks that read a trained model and take its configuration."""
-
-CHANGEABLE = ("trainer.progress_bar", "trainer.log_every", "trainer.sample_tokens")
-"""Keys that change what a resumed run shows, not what it computes."""
-
-CONTINUABLE = (
-    "rl.total_timesteps",
-    "rl.learning_rate",
-    "rl.schedule",
-    "rl.clip_range",
-    "rl.entropy",
-    "rl.max_grad_norm",
-    "rl.validate_every",
-    "rl.save_freq",
-    "rl.keep",
-    "rl.patience",
-)
-"""Keys that a schedule's training may go on with changed."""
+from infinito.cli.rules.unread import unread_faults
+from infinito.errors import ResumeError
+from infinito.run_folder.folder import difference, folder_of, saved_values
 
 
 def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The values a command means, where it builds on an older run; else `values` as they are.
+    """Return the values that a command means, with what it takes from an older run.
 
     Args:
         values: Plain values as composed from the command line.
         overrides: The command line's overrides.
 
     Raises:
-        ConfigError: the command changes what a checkpoint fixes.
+        ConfigError: the command sets a key that its task does not read, or that a checkpoint fixes.
         ResumeError: the command resumes a run with another configuration.
     """
     if values.get("resume") is not None:
         return _resumed_values(values, overrides)
     if values.get("checkpoint") == "last":
-        newest = _newest(Path(str(values["runs_dir"])), "**/checkpoints/best.ckpt", "checkpoint")
-        values = {**values, "checkpoint": str(newest)}
-    if values.get("task") in READING_TASKS and values.get("checkpoint") is not None:
-        return _reading_values(values, overrides)
-    return dict(values)
+        values = {**values, "checkpoint": str(_newest_checkpoint(values))}
+    saved = _checkpoint_values(values)
+    reading = reading_of(values, saved)
+    typed = typed_keys(overrides)
+    if saved is None or reading not in TAKEN:
+        return dict(values)
+    sections = set(TAKEN[reading]) - {key for key in typed if key == "data"}
+    measures_phi = saved.get("objective", {}).get("name") == "language_phi"
+    chosen = any(key.startswith("objective") for key in typed)
+    if reading == "calibrate_phi" and measures_phi and not chosen:
+        sections.add("objective")
+    merged = {**values, **{section: saved[section] for section in sections}}
+    return _with_keys(merged, values, {key for key in typed if "." in key})
+
+
+def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Return a fault for each key that a command sets and does not read.
+
+    A key that the checkpoint or the resumed run fixes counts as well.
+    """
+    typed = typed_keys(overrides)
+    if values.get("resume") is not None:
+        resumed = saved_values(_resumed_folder(values))
+        return unread_faults(reading_of(resumed, None), typed - {"task"}, values, None)
+    if _sweeps_tasks(values, overrides):
+        return []
+    saved = _checkpoint_values(values)
+    return unread_faults(reading_of(values, saved), typed, values, saved)
 
 
 def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    folder = resumable(str(values["resume"]), Path(str(values["runs_dir"])), str(values["name"]))
+    folder = _resumed_folder(values)
     saved = saved_values(folder)
-    typed = _typed_keys(overrides) - {"resume", "dry_run"}
-    composes = any(key in GROUPS or key in ADDED_GROUPS for key in typed)
-    is_schedule = saved.get("task") == "rl_scheduler"
-    if is_schedule:
-        typed = {key.replace("/", ".") for key in typed - set(ADDED_GROUPS)}
-        typed |= {"task", *CONTINUABLE} if composes else set()
-    elif composes:
-        typed = set(values)
-    asked = _with_keys(saved, values, typed)
-    differences = [
-        (key, old, new)
-        for key, old, new in difference(saved, asked)
-        if key not in (*CHANGEABLE, *CONTINUABLE, "resume", "dry_run")
-    ]
+    task = str(saved["task"])
+    typed = typed_keys(overrides) - {"resume", "dry_run"}
+    if not typed & set(ADDED_GROUPS):
+        asked = _with_keys(saved, values, {section_of(key) for key in typed})
+    elif task == "rl_scheduler":  # an experiment that continues a schedule names what it changes
+        named = {section_of(key) for key in typed - set(ADDED_GROUPS)}
+        asked = _with_keys(saved, values, {"task", *CONTINUABLE, *named})
+    else:
+        asked = _with_keys(saved, values, set(values))
+    changeable = SHOWS | {"resume", "dry_run"}
+    if task == "rl_scheduler":
+        changeable |= CONTINUABLE
+    differences = [each for each in difference(saved, asked) if each[0] not in changeable]
     if differences:
-        lines = [
-            f"  {key}: the run has {old}, the command asks for {new}"
-            for key, old, new in differences
-        ]
-        raise ResumeError(
-            f"`resume`={folder} goes on with exactly the run's configuration, "
-            "but these keys differ:\n"
-            + "\n".join(lines)
-            + f"\nLeave them out (`resume={folder}` alone suffices)"
-            + (
-                f", or start a new run from its weights with `checkpoint={folder}`"
-                * (not is_schedule)
-            )
-            + "."
-        )
-    kept = _with_keys(saved, asked, {key for key in CHANGEABLE if key in typed})
-    if "rl" in saved:
-        kept = _with_keys(kept, asked, set(CONTINUABLE))
+        raise ResumeError(_difference_message(folder, task, differences))
+    kept = _with_keys(
+        saved, asked, (SHOWS & typed) | (CONTINUABLE if task == "rl_scheduler" else frozenset())
+    )
     return {**kept, "resume": str(folder), "dry_run": values.get("dry_run", False)}
 
 
-def _reading_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    folder = folder_of(Path(str(values["checkpoint"])))
-    if folder is None:
-        return dict(values)
-    saved = saved_values(folder)
-    typed = _typed_keys(overrides)
-    free = {"attention.backend"}
-    if values["task"] == "evaluate" and saved["model"].get("memory", {}).get("name") != "none":
-        free.add("model.memory.evaluation")
-    fixes: tuple[str, ...] = FROM_CHECKPOINT
-    if saved.get("task") == "rl_scheduler":
-        fixes += FROM_START_STATES
-    fixed = sorted(key for key in typed - free if {key, key.partition(".")[0]} & set(fixes))
-    if fixed:
-        raise ConfigError(
-            [
-                f"`{key}` is fixed by `checkpoint`={values['checkpoint']}: leave it out"
-                for key in fixed
-            ]
-        )
-    sections = [*FROM_CHECKPOINT, *([] if "data" in typed else ["data"])]
-    if saved.get("task") == "rl_scheduler":
-        sections += ["rl", "optimizer"]
-    measures_phi = saved.get("objective", {}).get("name") == "language_phi"
-    chosen = any(key.partition(".")[0] == "objective" for key in typed)
-    if values["task"] == "calibrate_phi" and measures_phi and not chosen:
-        sections.append("objective")
-    merged = {**values, **{section: saved[section] for section in sections}}
-    return _with_keys(merged, values, {key for key in typed if "." in key})
+def _difference_message(folder: Path, task: str, differences: list[tuple[str, Any, Any]]) -> str:
+    lines = [
+        f"  {key}: the run has {old}, the command asks for {new}" for key, old, new in differences
+    ]
+    instead = f", or start a new run from its weights with `checkpoint={folder}`"
+    return (
+        f"`resume`={folder} goes on with exactly the run's configuration, "
+        "but these keys differ:\n"
+        + "\n".join(lines)
+        + f"\nLeave them out (`resume={folder}` alone suffices)"
+        + instead * (task != "rl_scheduler")
+        + "."
+    )
+
+
+def _sweeps_tasks(values: Mapping[str, Any], overrides: Sequence[str]) -> bool:
+    """Return whether a sweep varies the task, so that no one task's row of the table applies."""
+    given = [text.partition("=")[2] for text in overrides if text.startswith("task=")]
+    return bool(given) and given[-1] != values.get("task")
+
+
+def _resumed_folder(values: Mapping[str, Any]) -> Path:
+    return resumable(str(values["resume"]), Path(str(values["runs_dir"])), str(values["name"]))
+
+
+def _newest_checkpoint(values: Mapping[str, Any]) -> Path:
+    return _newest(Path(str(values["runs_dir"])), "**/checkpoints/best.ckpt", "checkpoint")
+
+
+def _checkpoint_values(values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the configuration of the run that `checkpoint` belongs to, where there is one."""
+    checkpoint = values.get("checkpoint")
+    if checkpoint is None:
+        return None
+    place = _newest_checkpoint(values) if checkpoint == "last" else Path(str(checkpoint))
+    folder = folder_of(place)
+    return saved_values(folder) if folder is not None else None
 
 
 def resumable(resume: str, runs_dir: Path, name: str) -> Path:
@@ -166,13 +158,14 @@ def _newest(root: Path, pattern: str, key: str) -> Path:
     return max(files, key=lambda file: file.stat().st_mtime).parent.parent
 
 
-def _typed_keys(overrides: Sequence[str]) -> set[str]:
+def typed_keys(overrides: Sequence[str]) -> set[str]:
+    """Return the keys and groups that overrides set, without Hydra's own."""
     keys = {override.lstrip("+~").partition("=")[0] for override in overrides}
     return {key for key in keys if not key.startswith("hydra")}
 
 
 def _with_keys(
-    base: Mapping[str, Any], values: Mapping[str, Any], keys: set[str]
+    base: Mapping[str, Any], values: Mapping[str, Any], keys: Set[str]
 ) -> dict[str, Any]:
     """`base` with the values of the dotted `keys` taken from `values`."""
     merged = OmegaConf.create(dict(base))

@@ -73,7 +73,10 @@ def test_all_faults_come_together() -> None:
         ("trainer.chunked_loss=true trainer.compile=true", "Use `trainer.chunked_loss=false`"),
         ("task=evaluate", "needs `checkpoint="),
         ("task=compare runs=[a]", "needs two run folders"),
-        ("generation.prompt=a generation.prompts_file=b", "give one of them"),
+        (
+            "task=generate checkpoint=x generation.prompt=a generation.prompts_file=b",
+            "give one of them",
+        ),
         ("data.path=a,b data=text", "add -m to run them all"),
         ("model.dim=${nothing}", "nothing"),
     ],

@@ -34,7 +34,7 @@ from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import arrange
 from infinito.preferences.training import score_reference
 from infinito.tasks import dpo
-from tests.conftest import ROOT
+from tests.conftest import ROOT, readable, row_of
 from tests.preferences.pair_models import make, random_pairs
 
 SMALL = (
@@ -64,7 +64,8 @@ def small(cache: Path) -> Callable[..., RunConf]:
 
     def make(*overrides: str) -> RunConf:
         sizes = () if "model=pretrained" in overrides else NEW
-        return check([*SMALL, *sizes, f"data.cache_dir={cache}", *overrides], conf_dir())
+        usual = readable([*SMALL, *sizes], row_of([*SMALL, *overrides]))
+        return check([*usual, f"data.cache_dir={cache}", *overrides], conf_dir())
 
     return make
 

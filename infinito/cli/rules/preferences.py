@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from infinito import config
-from infinito.cli.rules.unread import refuse_unread
 from infinito.config import RunConf
 
 
@@ -57,20 +56,10 @@ def dpo_faults(conf: RunConf) -> Iterable[str]:
             f"new `model`={conf.model.name}: `dpo.export=model`"
         )
     if conf.task == "dpo":
-        yield from _unread_by_dpo(conf)
+        if conf.trainer.strategy == "fsdp":
+            yield "`trainer.strategy`=fsdp is not for `task=dpo`. Use `trainer.strategy=auto`"
         if dpo.reference == "precomputed" and conf.trainer.precision.endswith("-mixed"):
             yield (
                 f"`trainer.precision`={conf.trainer.precision} gives the policy other rounding "
                 "errors than `dpo.reference=precomputed` has. Use `dpo.reference=copy`"
             )
-
-
-def _unread_by_dpo(conf: RunConf) -> Iterable[str]:
-    trainer = conf.trainer
-    yield from refuse_unread(
-        conf,
-        ("compile=true", trainer.compile, "compile=false"),
-        ("chunked_loss=true", trainer.chunked_loss, "chunked_loss=false"),
-        (f"stop_bad={trainer.stop_bad}", trainer.stop_bad is not None, "stop_bad=null"),
-        ("strategy=fsdp", trainer.strategy == "fsdp", "strategy=auto"),
-    )

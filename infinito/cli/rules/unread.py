@@ -1,14 +1,68 @@
-"""Settings that a task does not read."""
+"""Settings that a task does not read are refused where a person types them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from infinito.config import RunConf
+from infinito.cli.command_line import ADDED_GROUPS
+from infinito.cli.read_by import FROM_MODEL, TAKEN, readers, section_of, unread
+
+INSTEAD = {
+    ("rl_scheduler", "checkpoint"): (
+        "name a language model to start from by `rl.base_checkpoint=<run>`"
+    ),
+}
+"""What does what a person may have meant, by command and key."""
 
 
-def refuse_unread(conf: RunConf, *settings: tuple[str, bool, str]) -> Iterable[str]:
-    """A fault for each setting of the trainer, whether it was made, and its mend."""
-    for key, is_set, mend in settings:
-        if is_set:
-            yield f"`trainer.{key}` is not for `task={conf.task}`. Use `trainer.{mend}`"
+def unread_faults(
+    reading: str, typed: Iterable[str], values: Mapping[str, Any], saved: Mapping[str, Any] | None
+) -> list[str]:
+    """Return a fault for each typed key or group that a command does not read.
+
+    Args:
+        reading: The row of `READ_BY` that the command has.
+        typed: Keys and groups that the command line sets.
+        values: The composed configuration.
+        saved: The configuration of the run that `checkpoint` belongs to, where there is one.
+    """
+    faults = []
+    for key in sorted(set(typed) - set(ADDED_GROUPS)):
+        ignored = unread(reading, key, values)
+        if not ignored and not _evaluates_no_memory(key, reading, saved):
+            continue
+        if _is_fixed(key, reading, values):
+            faults.append(f"`{key}` is fixed by `checkpoint`={values['checkpoint']}: leave it out")
+        else:
+            mend = INSTEAD.get((reading, key)) or f"leave it out{_hint(ignored, reading)}"
+            faults.append(f"`{key}` is not read by {_named(reading)}: {mend}")
+    return faults
+
+
+def _is_fixed(key: str, reading: str, values: Mapping[str, Any]) -> bool:
+    if values.get("checkpoint") is None:
+        return False
+    sections = TAKEN.get(reading, ())
+    section = section_of(key)
+    of_model = any(each == section or each.startswith(f"{section}.") for each in FROM_MODEL)
+    return section.partition(".")[0] in sections or (of_model and reading.startswith("dpo "))
+
+
+def _evaluates_no_memory(key: str, reading: str, saved: Mapping[str, Any] | None) -> bool:
+    """Return whether a command says how to evaluate the memory of a model that has none."""
+    if key != "model.memory.evaluation" or reading != "evaluate" or saved is None:
+        return False
+    return bool(saved["model"].get("memory", {}).get("name", "none") == "none")
+
+
+def _named(reading: str) -> str:
+    task, _, rest = reading.partition(" ")
+    return f"`task={task}`{f' {rest}' if rest else ''}"
+
+
+def _hint(ignored: Iterable[str], task_here: str) -> str:
+    tasks = sorted({task for key in ignored for task in readers(key)} - {task_here})
+    if not tasks:
+        return ""
+    return f" (it is for {', '.join(f'`task={task}`' for task in tasks)})"

@@ -40,7 +40,7 @@ class Reported(Metrics):
 
 
 def weights(name: str) -> RewardConf:
-    return check([f"rl/reward={name}"], conf_dir()).rl.reward
+    return check(["task=rl_scheduler", f"rl/reward={name}"], conf_dir()).rl.reward
 
 
 def metrics(point: Point) -> Metrics:

@@ -1,0 +1,124 @@
+"""The table of what each task reads, held against what the tasks do read when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infinito import run as program
+from infinito.cli.composition import check
+from infinito.cli.read_by import ALL, READ_BY, TAKEN, keys
+from infinito.config import TASKS
+from infinito.paths import conf_dir
+from tests.conftest import TINY, readable
+from tests.recording import record_reads
+from tests.rl.conftest import TINY_RL
+
+ONLY_CHECKED = keys("trainer.devices", "trainer.strategy", "trainer.precision")
+"""Read by every command that looks for its device, to refuse what the machine has not."""
+
+BY_VARIANT = keys("data", "model", "tokenizer", "objective", "generation")
+"""Keys that only some variants have: it is enough that one command of all reads them."""
+
+FOLDER = keys("name", "runs_dir")
+"""Read by Hydra, which names the folder by them."""
+
+RECORDED = keys("dpo.warmup_steps", "dpo.warmup_lr", "rl.episodes", "rl.null_control")
+"""Written down: into the report of a tuning, and for the evaluation of a schedule."""
+
+WITH_A_ZIP = keys("rl.allow_pickle")
+"""Read with `rl.policy_zip` only, which the tests of policy files do."""
+
+
+class Records:
+    """What was read, by the rows of the table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reads: dict[str, set[str]] = {}
+
+    def run(self, row: str, *overrides: str) -> Path:
+        """Run a command; return its folder."""
+        reads = self.reads.setdefault(row, set())
+        place = self.folder / f"{len(list(self.folder.iterdir()))}"
+        program.execute(record_reads(check(overrides, conf_dir()), reads), place)
+        return place
+
+
+@pytest.fixture(scope="module")
+def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """Run every task, most of them in several variants."""
+    root = tmp_path_factory.mktemp("read_by")
+    (root / "runs").mkdir()
+    found = Records(root / "runs")
+    place = (f"runs_dir={root}", f"data.cache_dir={root / 'cache'}", "trainer.accelerator=cpu")
+    cached = place[1]
+    tiny = tuple(each for each in TINY if "accelerator" not in each)
+    train = (*tiny, *place, f"data.path={text_file}")
+    phi = ("objective=language_phi", "memory=integration", "model.memory.segment=8")
+    run = found.run("train", *train, *phi)
+    plain = found.run("train", *train, "trainer.patience=2", "optimizer.schedule=plateau")
+    found.run("train", *train, "dry_run=true")
+    trial = readable((*train, *phi, "trainer.patience=2", f"checkpoint={run}"), "trial")
+    found.run("trial", *trial, "task=trial")
+    reads = (f"checkpoint={plain}", *place)
+    found.run("evaluate", *reads, "task=evaluate")
+    found.run("evaluate", "task=evaluate", f"checkpoint={run}", *place)
+    found.run("analyze", *reads, "task=analyze")
+    found.run("calibrate_phi", *reads, "task=calibrate_phi")
+    found.run("calibrate_phi", *reads, "task=calibrate_phi", "objective=language_phi")
+    write = (f"checkpoint={run}", place[0], place[2], "generation.max_new_tokens=3")
+    found.run("generate", *write, "task=generate", "generation.prompt=line")
+    pairs = (*place, "trainer.threads=1")
+    quick = ("+experiment=dpo", "trainer.epochs=1", "dpo.warmup_steps=2", "dpo.answers=1")
+    tuned = found.run("dpo", *pairs, *quick, "trainer.progress_bar=false")
+    found.run("dpo from a checkpoint", *pairs, *quick[:2], f"checkpoint={tuned}")
+    found.run("check_data", place[0], "task=check_data", "data=pairs", "tokenizer=char")
+    score = (place[0], place[2], "task=score_pairs", "data=pairs", f"checkpoint={tuned}")
+    found.run("score_pairs", *score)
+    schedule = found.run("rl_scheduler", *readable((*train, *TINY_RL), "rl_scheduler"))
+    opened = (place[0], cached, f"checkpoint={schedule}")
+    found.run("evaluate a schedule", *opened, "task=evaluate", "rl.episodes=4")
+    found.run("report", *opened, "task=report")
+    found.run(
+        "generate with an agent",
+        *write,
+        "task=generate",
+        f"agent={schedule}",
+        "generation.prompt=l",
+    )
+    found.run("compare", place[0], "task=compare", f"runs=[{run},{plain}]")
+    found.run("doctor", place[0], cached, "task=doctor")
+    found.run("list", place[0], "task=list")
+    return found
+
+
+def test_every_task_has_a_row() -> None:
+    assert {row.split()[0] for row in READ_BY} == set(TASKS)
+
+
+@pytest.mark.parametrize("row", sorted(set(READ_BY) - {"reproducibility", "search_report"}))
+def test_a_task_reads_what_the_table_says_and_no_more(records: Records, row: str) -> None:
+    if row == "dpo with adapters on a checkpoint":
+        pytest.skip("covered by the runs of pretrained models")
+    read = records.reads[row] & ALL
+    taken = keys(*TAKEN[row]) if row in TAKEN else frozenset()
+    selectors = {key for key in read if key.endswith(".name")}
+    assert read - READ_BY[row] - taken - ONLY_CHECKED - RECORDED - selectors == set(), (
+        "read, not in the table"
+    )
+    unread = READ_BY[row] - read - FOLDER - BY_VARIANT - ONLY_CHECKED - WITH_A_ZIP - RECORDED
+    assert unread == set(), "in the table, but the task does not read it"
+
+
+@pytest.mark.parametrize("row", sorted(READ_BY))
+def test_every_key_that_a_task_does_not_read_is_refused(row: str) -> None:
+    from infinito.cli.rules.unread import unread_faults
+
+    values = {"checkpoint": None}
+    for key in sorted(ALL - READ_BY[row]):
+        (fault,) = unread_faults(row, [key], values, None)
+        assert key in fault
+        assert "is not read by" in fault or "is fixed by" in fault
+    assert unread_faults(row, sorted(READ_BY[row]), values, None) == []
