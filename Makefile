@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 PROMPT ?= The
+COVERAGE_FLOOR ?= 90
 
-.PHONY: help setup run train dpo test test-all lint check format bench sweep search dash generate clean
+.PHONY: help setup run train dpo test test-all coverage lint check format bench sweep search dash generate clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -35,6 +36,9 @@ test: setup  ## Run the fast tests
 
 test-all: setup  ## Run all tests, the slow ones too
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
+
+coverage: setup  ## Measure the branches that all tests cover; below COVERAGE_FLOOR (90 %) it fails
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not gpu" --cov --cov-report=term --cov-report=xml --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
 
 lint: setup  ## Check format, style and types
 	$(BIN)/ruff format --check .
@@ -66,5 +70,5 @@ generate: setup  ## Write text with the newest run (PROMPT="The")
 	$(BIN)/python -m infinito.run task=generate checkpoint=last 'generation.prompt="$(PROMPT)"' $(ARGS)
 
 clean:  ## Delete caches and builds; runs and the virtual environment stay
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.xml
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
