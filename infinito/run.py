@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from infinito.cli import composition
-from infinito.cli.command_line import tidy
+from infinito.cli.command_line import refuse_other_encodings, tidy
 from infinito.cli.continuation import effective_values
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
@@ -52,6 +52,7 @@ def main() -> None:
                 "--experimental-rerun unpickles a file, which can run any code: "
                 "use `resume=<run folder>`, or repeat the overrides in its overrides.yaml"
             )
+        refuse_other_encodings(sys.argv[1:])
         if not (args.help or args.hydra_help or args.shell_completion or args.info):
             sys.argv[1:] = _checked(sys.argv[1:], args)
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
