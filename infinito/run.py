@@ -29,10 +29,11 @@ from infinito.cli.command_line import refuse_other_encodings, tidy
 from infinito.cli.continuation import effective_values
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
-from infinito.errors import ConfigError, InfinitoError
+from infinito.errors import ConfigError, InfinitoError, SaveError
 from infinito.paths import conf_dir
 from infinito.process import keep_freed_memory, share_cores
 from infinito.run_folder.folder import quoted
+from infinito.storage import describe_folder_fault
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -122,10 +123,13 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _reported(error: Exception, folder: Path | None = None) -> int:
     """Prints an error, in one line where the user cannot mend it; returns its exit code."""
+    heading = "error"
     if isinstance(error, InfinitoError):
-        message, code = str(error), error.exit_code
+        message, code, heading = str(error), error.exit_code, error.heading
     elif isinstance(error, HydraException):
         message, code = f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}", 2
+    elif isinstance(error, OSError) and (fault := describe_folder_fault(error, folder)):
+        message, code = fault, SaveError.exit_code
     else:
         message, code = f"{type(error).__name__}: {error}".splitlines()[0], 1
         log = folder / "run.log" if folder is not None else None
@@ -134,7 +138,8 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
         else:
             traceback.print_exception(error)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {escape(message)}")
+    colour = "red" if heading == "error" else "yellow"
+    console.print(f"[bold {colour}]{heading}:[/] {escape(message)}")
     return code
 
 
