@@ -26,14 +26,15 @@ from rich.markup import escape
 
 from infinito.cli import composition
 from infinito.cli.command_line import refuse_other_encodings, tidy
+from infinito.cli.completion import complete_value
 from infinito.cli.continuation import effective_values
+from infinito.cli.help import help_text
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, SaveError
-from infinito.paths import conf_dir
+from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import keep_freed_memory, share_cores
 from infinito.run_folder.folder import quoted
-from infinito.storage import describe_folder_fault
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -54,7 +55,13 @@ def main() -> None:
                 "use `resume=<run folder>`, or repeat the overrides in its overrides.yaml"
             )
         refuse_other_encodings(sys.argv[1:])
-        if not (args.help or args.hydra_help or args.shell_completion or args.info):
+        if args.shell_completion and (words := complete_value(os.environ.get("COMP_LINE", ""))):
+            print(" ".join(words))
+            return
+        if args.help:
+            print(help_text(args.overrides, _folders(args), args.config_name or "config"))
+            return
+        if not (args.hydra_help or args.shell_completion or args.info):
             sys.argv[1:] = _checked(sys.argv[1:], args)
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
     except Exception as error:
@@ -63,6 +70,12 @@ def main() -> None:
         if not {"-m", "--multirun"} & set(sys.argv):  # a sweep has said how to go on
             Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
         raise SystemExit(130) from None
+
+
+def _folders(args: Any) -> list[Path]:
+    """Return where configuration files lie, the last one winning."""
+    own = conf_dir() if args.config_path is None else Path(args.config_path).absolute()
+    return [own, *([Path(args.config_dir)] if args.config_dir else [])]
 
 
 def _checked(argv: Sequence[str], args: Any) -> list[str]:

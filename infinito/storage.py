@@ -12,7 +12,6 @@ from typing import BinaryIO
 from filelock import FileLock
 
 from infinito.errors import SaveError
-from infinito.wording import format_path
 
 CHUNK_BYTES = 1 << 20
 
@@ -59,25 +58,6 @@ def written_whole(target: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise _not_written(target, error) from error
         raise
-
-
-def describe_folder_fault(error: OSError, folder: Path | None) -> str | None:
-    """Return what to do about a run folder that cannot be made or written, or None.
-
-    Args:
-        error: What the system said.
-        folder: The run's folder, where it could be made; None before that.
-    """
-    if error.filename is None:
-        return None
-    place = Path(os.fsdecode(error.filename))
-    if folder is not None and not place.absolute().is_relative_to(folder.absolute()):
-        return None
-    return (
-        f"Cannot {'make' if folder is None else 'write'} {format_path(place)}: {error.strerror}. "
-        "Choose another folder for runs by `runs_dir=<folder>`, or for this one by "
-        "`hydra.run.dir=<folder>`."
-    )
 
 
 def sha256_of_file(path: Path, start: int = 0, stop: int | None = None) -> str:

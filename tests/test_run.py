@@ -72,8 +72,17 @@ def test_users_own_config_dir(command: Command, tmp_path: Path) -> None:
     assert "dim: 256" in finished.stdout
 
 
-def test_shell_completion_as_hydra_documents_it(tmp_path: Path) -> None:
-    environment = {**os.environ, "COMP_LINE": "infinito attention=l", "COMP_POINT": "20"}
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("infinito attention=l", [f"attention={name}" for name in ("l1", "l2", "linf", "lp")]),
+        ("infinito task=ev", ["task=evaluate"]),
+    ],
+)
+def test_shell_completion_as_hydra_documents_it(
+    tmp_path: Path, line: str, completed: list[str]
+) -> None:
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": "20"}
     code = "from infinito.run import main; main()"
     finished = subprocess.run(
         [sys.executable, "-c", code, "-sc", "query=bash"],
@@ -82,7 +91,13 @@ def test_shell_completion_as_hydra_documents_it(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert finished.stdout.split() == [f"attention={name}" for name in ("l1", "l2", "linf", "lp")]
+    assert finished.stdout.split() == completed
+
+
+def test_a_wrong_task_lists_the_tasks_once(command: Command) -> None:
+    finished = command("task=zzz")
+    assert finished.stderr.count("calibrate_phi") == 1
+    assert "did you mean `trial` or `train`?" in command("task=trian").stderr
 
 
 def test_rerun_by_unpickling_is_refused(command: Command) -> None:

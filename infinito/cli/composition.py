@@ -106,6 +106,20 @@ def searching(folders: Sequence[Path]) -> Iterator[None]:
         GlobalHydra.instance().clear()
 
 
+def compose_values(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose inside `searching`, with Hydra's own node.
+
+    Raises:
+        ConfigError: lists every fault of the overrides.
+    """
+    faults: list[str] = []
+    kept = _checked_overrides(overrides, False, faults)
+    composed = _compose(config_name, kept, faults)
+    if composed is None or faults:
+        raise ConfigError(faults)
+    return composed
+
+
 def plain(composed: DictConfig) -> dict[str, Any]:
     """Plain nested values without Hydra's own node, interpolations resolved.
 

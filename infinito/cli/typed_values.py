@@ -159,7 +159,8 @@ def _within(value: Any, limits: Mapping[str, Any]) -> bool:
 
 def _described(value: Any, limits: Mapping[str, Any]) -> str:
     if "choices" in limits:
-        return f"one of {', '.join(limits['choices'])}; {suggest(str(value), limits['choices'])}"
+        near = suggest(str(value), limits["choices"])
+        return f"one of {', '.join(limits['choices'])}{f'; {near}' if 'did you' in near else ''}"
     if "pattern" in limits:
         return str(limits["pattern"][1])
     words = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
