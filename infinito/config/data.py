@@ -46,8 +46,11 @@ class SplitTextConf(WrittenTextConf):
 class PythonDocsConf(SplitTextConf):
     """English reference text and docstrings of the running Python (`data=python_docs`)."""
 
-    parts: str = limited("both", choices=("topics", "docstrings", "both"))
-    """The language reference, the library's docstrings, or both."""
+    parts: str = limited("both", choices=("topics", "docstrings", "both", "packages", "all"))
+    """The language reference, the library's docstrings, or both; docstrings of installed packages,
+    or all of these."""
+    packages: list[str] | None = None
+    """Import names for `parts=packages`; null for numpy, torch and others that are here."""
 
 
 @dataclass
