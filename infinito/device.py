@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from infinito.config import RunConf
@@ -15,29 +17,38 @@ def choose_accelerator(conf: RunConf) -> str:
         DeviceError: it is not there; nothing else is taken in its place.
     """
     asked = conf.trainer.accelerator
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if asked in there and not there[asked]:
+    if asked in {"cuda", "mps"} and not _has_device(asked):
         raise DeviceError(
             f"`trainer.accelerator`={asked}: this machine has no such device. "
             "Use `trainer.accelerator=cpu`, or `auto` for the best that is there."
         )
-    if asked == "cuda" and conf.trainer.devices > torch.cuda.device_count():
-        raise DeviceError(
-            f"`trainer.devices`={conf.trainer.devices}: this machine has "
-            f"{torch.cuda.device_count()}. Use `trainer.devices={torch.cuda.device_count()}`."
-        )
-    if conf.trainer.strategy == "fsdp" and not there["cuda"]:
+    _check_count(conf, asked)
+    if conf.trainer.strategy == "fsdp" and not _has_device("cuda"):
         raise DeviceError(
             "`trainer.strategy`=fsdp shards over CUDA devices, and there is none here"
         )
-    if conf.trainer.precision == "16-mixed" and not there["cuda"]:
+    if conf.trainer.precision == "16-mixed" and not _has_device("cuda"):
         raise DeviceError(
             "`trainer.precision`=16-mixed needs a CUDA device. Use `trainer.precision=bf16-mixed`."
         )
     return asked
+
+
+def _check_count(conf: RunConf, asked: str) -> None:
+    """Refuse more devices than there are; on CPUs each device is a process."""
+    if asked == "auto":
+        asked = next((name for name in ("cuda", "mps") if _has_device(name)), "cpu")
+    counts = {"cuda": torch.cuda.device_count(), "mps": 1, "cpu": os.cpu_count() or 1}
+    if conf.trainer.devices > counts[asked]:
+        unit = "processors, each for one process" if asked == "cpu" else f"{asked} devices"
+        raise DeviceError(
+            f"`trainer.devices`={conf.trainer.devices}: this machine has {counts[asked]} {unit}. "
+            f"Use `trainer.devices={counts[asked]}` or fewer."
+        )
+
+
+def _has_device(name: str) -> bool:
+    return torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
 
 
 def choose_device(conf: RunConf) -> torch.device:

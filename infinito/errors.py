@@ -13,6 +13,8 @@ class InfinitoError(Exception):
     """A fault that the user can mend; the message is complete without its traceback."""
 
     exit_code = 1
+    heading = "error"
+    """The word before the message on the screen."""
 
 
 class ConfigError(InfinitoError):

@@ -25,13 +25,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from infinito.cli import composition
-from infinito.cli.command_line import tidy
+from infinito.cli.command_line import refuse_other_encodings, tidy
+from infinito.cli.completion import complete_value
 from infinito.cli.continuation import effective_values
+from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
-from infinito.errors import ConfigError, InfinitoError
-from infinito.paths import conf_dir
+from infinito.errors import ConfigError, InfinitoError, SaveError
+from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.folder import quoted
 
@@ -53,7 +55,14 @@ def main() -> None:
                 "--experimental-rerun unpickles a file, which can run any code: "
                 "use `resume=<run folder>`, or repeat the overrides in its overrides.yaml"
             )
-        if not (args.help or args.hydra_help or args.shell_completion or args.info):
+        refuse_other_encodings(sys.argv[1:])
+        if args.shell_completion and (words := complete_value(os.environ.get("COMP_LINE", ""))):
+            print(" ".join(words))
+            return
+        if args.help:
+            print(help_text(args.overrides, _folders(args), args.config_name or "config"))
+            return
+        if not (args.hydra_help or args.shell_completion or args.info):
             sys.argv[1:] = _checked(sys.argv[1:], args)
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
     except Exception as error:
@@ -62,6 +71,12 @@ def main() -> None:
         if not {"-m", "--multirun"} & set(sys.argv):  # a sweep has said how to go on
             Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
         raise SystemExit(130) from None
+
+
+def _folders(args: Any) -> list[Path]:
+    """Return where configuration files lie, the last one winning."""
+    own = conf_dir() if args.config_path is None else Path(args.config_path).absolute()
+    return [own, *([Path(args.config_dir)] if args.config_dir else [])]
 
 
 def _checked(argv: Sequence[str], args: Any) -> list[str]:
@@ -124,10 +139,13 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _reported(error: Exception, folder: Path | None = None) -> int:
     """Prints an error, in one line where the user cannot mend it; returns its exit code."""
+    heading = "error"
     if isinstance(error, InfinitoError):
-        message, code = str(error), error.exit_code
+        message, code, heading = str(error), error.exit_code, error.heading
     elif isinstance(error, HydraException):
         message, code = f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}", 2
+    elif isinstance(error, OSError) and (fault := describe_folder_fault(error, folder)):
+        message, code = fault, SaveError.exit_code
     else:
         message, code = f"{type(error).__name__}: {error}".splitlines()[0], 1
         log = folder / "run.log" if folder is not None else None
@@ -136,7 +154,8 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
         else:
             traceback.print_exception(error)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {escape(message)}")
+    colour = "red" if heading == "error" else "yellow"
+    console.print(f"[bold {colour}]{heading}:[/] {escape(message)}")
     return code
 
 

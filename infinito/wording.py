@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -30,3 +32,8 @@ def format_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
     return str(value)
+
+
+def format_path(path: Path | str) -> str:
+    r"""Return a path as text; bytes of it that are not UTF-8 are written as `\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

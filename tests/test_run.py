@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,8 +72,17 @@ def test_users_own_config_dir(command: Command, tmp_path: Path) -> None:
     assert "dim: 256" in finished.stdout
 
 
-def test_shell_completion_as_hydra_documents_it(tmp_path: Path) -> None:
-    environment = {**os.environ, "COMP_LINE": "infinito attention=l", "COMP_POINT": "20"}
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("infinito attention=l", [f"attention={name}" for name in ("l1", "l2", "linf", "lp")]),
+        ("infinito task=ev", ["task=evaluate"]),
+    ],
+)
+def test_shell_completion_as_hydra_documents_it(
+    tmp_path: Path, line: str, completed: list[str]
+) -> None:
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": "20"}
     code = "from infinito.run import main; main()"
     finished = subprocess.run(
         [sys.executable, "-c", code, "-sc", "query=bash"],
@@ -80,7 +91,13 @@ def test_shell_completion_as_hydra_documents_it(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert finished.stdout.split() == [f"attention={name}" for name in ("l1", "l2", "linf", "lp")]
+    assert finished.stdout.split() == completed
+
+
+def test_a_wrong_task_lists_the_tasks_once(command: Command) -> None:
+    finished = command("task=zzz")
+    assert finished.stderr.count("calibrate_phi") == 1
+    assert "did you mean `trial` or `train`?" in command("task=trian").stderr
 
 
 def test_rerun_by_unpickling_is_refused(command: Command) -> None:
@@ -133,6 +150,38 @@ def test_two_runs_never_share_a_folder(configured: Callable[..., RunConf], tmp_p
     record_config(tmp_path / "run", {"seed": 0}, [])
     with pytest.raises(ConfigError, match="already holds a run"):
         program.execute(configured(), tmp_path / "run")
+
+
+@pytest.mark.parametrize("key", ["hydra.run.dir", "runs_dir"])
+@pytest.mark.parametrize("many", [False, True], ids=["one run", "sweep"])
+def test_a_folder_that_cannot_be_made_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    key: str,
+    many: bool,
+) -> None:
+    (tmp_path / "taken").touch()
+    key = "hydra.sweep.dir" if many and key == "hydra.run.dir" else key
+    argv = [*["-m"] * many, "task=list", f"{key}={tmp_path / 'taken'}"]
+    monkeypatch.setattr("sys.argv", ["infinito", *argv])
+    with pytest.raises(SystemExit) as stopped:
+        program.main()
+    assert stopped.value.code == 1
+    printed = capsys.readouterr().err
+    assert re.fullmatch(r"error: Cannot make \S+/taken\S*: .*`runs_dir=<folder>`.*\n", printed)
+
+
+def test_a_file_of_the_run_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.log").write_text("")
+    error = OSError(errno.EROFS, "Read-only file system", str(tmp_path / "summary.json"))
+    assert program._reported(error, tmp_path) == 1
+    assert re.search(r"Cannot write .*summary\.json: Read-only", capsys.readouterr().err)
+    error = OSError(errno.ENOENT, "No such file or directory", "/elsewhere")
+    assert program._reported(error, tmp_path) == 1
+    assert "This is not expected" in capsys.readouterr().err
 
 
 def test_unexpected_errors_point_to_the_log(

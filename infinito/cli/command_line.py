@@ -10,6 +10,9 @@ import argparse
 import re
 from collections.abc import Sequence
 
+from infinito.errors import ConfigError
+from infinito.wording import format_path
+
 ADDED_GROUPS = ("experiment", "search")
 """Groups that config.yaml has no default for: `experiment=x` means `+experiment=x`."""
 
@@ -27,6 +30,25 @@ def tidy(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     flags, overrides = split_flags(argv, parser)
     many = "-m" in flags or "--multirun" in flags
     return [*flags, *(tidy_override(override, many) for override in overrides)]
+
+
+def refuse_other_encodings(argv: Sequence[str]) -> None:
+    """Refuse arguments that are not UTF-8, which no configuration file could record.
+
+    Raises:
+        ConfigError: names each of them.
+    """
+    faults = []
+    for word in argv:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            faults.append(
+                f"`{format_path(word)}` is not UTF-8, which every value must be. A file of "
+                "such a name can be given as a pattern, e.g. `data.path='text?.txt'`"
+            )
+    if faults:
+        raise ConfigError(faults)
 
 
 def split_flags(

@@ -31,7 +31,9 @@ from infinito.cli.read_by import unread as unread_keys
 from infinito.cli.typed_values import Origin, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
+from infinito.paths import conf_dir
 from infinito.wording import suggest
+from infinito.yaml_limits import refuse_large_interpolations, refuse_large_yaml
 
 EXTRAS = {
     "hydra/launcher=joblib": "joblib",
@@ -93,11 +95,15 @@ def searching(folders: Sequence[Path]) -> Iterator[None]:
     """Lets Hydra compose from these folders, in the order its own `--config-dir` gives them.
 
     Raises:
-        ConfigError: a folder is missing.
+        ConfigError: a folder is missing, or a file of the user's own folder is too large.
     """
     for folder in folders:
         if not folder.is_dir():
             raise ConfigError(f"there is no folder of configuration {folder}")
+    for file in (
+        file for folder in folders if folder != conf_dir() for file in folder.rglob("*.yaml")
+    ):
+        refuse_large_yaml(file)
     version.setbase("1.3")
     path = create_config_search_path(str(folders[0]))
     for folder in folders[1:]:
@@ -109,13 +115,28 @@ def searching(folders: Sequence[Path]) -> Iterator[None]:
         GlobalHydra.instance().clear()
 
 
+def compose_values(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose inside `searching`, with Hydra's own node.
+
+    Raises:
+        ConfigError: lists every fault of the overrides.
+    """
+    faults: list[str] = []
+    kept = _checked_overrides(overrides, False, faults)
+    composed = _compose(config_name, kept, faults)
+    if composed is None or faults:
+        raise ConfigError(faults)
+    return composed
+
+
 def plain(composed: DictConfig) -> dict[str, Any]:
     """Plain nested values without Hydra's own node, interpolations resolved.
 
     Raises:
-        ConfigError: an interpolation names a key that is not there.
+        ConfigError: an interpolation names a key that is not there, or grows without bound.
     """
     values = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    refuse_large_interpolations(OmegaConf.to_container(values))  # type: ignore[arg-type]
     try:
         return OmegaConf.to_container(values, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:

@@ -159,11 +159,14 @@ def _within(value: Any, limits: Mapping[str, Any]) -> bool:
 
 def _described(value: Any, limits: Mapping[str, Any]) -> str:
     if "choices" in limits:
-        return f"one of {', '.join(limits['choices'])}; {suggest(str(value), limits['choices'])}"
+        near = suggest(str(value), limits["choices"])
+        return f"one of {', '.join(limits['choices'])}{f'; {near}' if 'did you' in near else ''}"
     if "pattern" in limits:
         return str(limits["pattern"][1])
     words = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most"}
-    return "a number " + " and ".join(f"{words[name]} {limit:g}" for name, limit in limits.items())
+    return "a number " + " and ".join(
+        f"{words[name]} {limit:,.10g}" for name, limit in limits.items()
+    )
 
 
 def _example(key: str, entry: dataclasses.Field[Any]) -> str:

@@ -18,7 +18,7 @@ class DataConf:
     """Windows in a training batch."""
     eval_batch_size: int | None = limited(None, at_least=1)
     """Windows in an evaluation batch, null for `batch_size`."""
-    workers: int = limited(0, at_least=0)
+    workers: int = limited(0, at_least=0, at_most=64)
     """Loader processes; 0 is fastest for memory-mapped tokens."""
     cache_dir: str | None = None
     """Folder of tokenised text, null for the user's cache folder."""
@@ -46,8 +46,11 @@ class SplitTextConf(WrittenTextConf):
 class PythonDocsConf(SplitTextConf):
     """English reference text and docstrings of the running Python (`data=python_docs`)."""
 
-    parts: str = limited("both", choices=("topics", "docstrings", "both"))
-    """The language reference, the library's docstrings, or both."""
+    parts: str = limited("both", choices=("topics", "docstrings", "both", "packages", "all"))
+    """The language reference, the library's docstrings, or both; docstrings of installed packages,
+    or all of these."""
+    packages: list[str] | None = None
+    """Import names for `parts=packages`; null for numpy, torch and others that are here."""
 
 
 @dataclass

@@ -35,6 +35,7 @@ def build_source(conf: RunConf) -> TextSource | MarkovSource:
                 test_fraction=data.test_fraction,
                 max_bytes=data.max_bytes,
                 cache_dir=cache_dir(data.cache_dir),
+                packages=data.packages,
             )
         case config.TextConf():
             return TextFiles(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, cast
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from infinito.data.batch_order import EvaluationOrder, TrainingOrder
 from infinito.data.token_blocks import TokenBlocks
+from infinito.errors import DataError
 
 
 class EvaluationLoader:
@@ -85,17 +87,30 @@ class TrainingStream:
 
 
 def fetched(blocks: TokenBlocks, batches: Iterable[np.ndarray], workers: int) -> Iterable[Tensor]:
-    """Yields the windows (batch, block_size + 1) of each batch of window numbers, in order."""
+    """Yield the windows (batch, block_size + 1) of each batch of window numbers, in order.
+
+    Raises:
+        DataError: worker processes cannot start, or one ended early.
+    """
     if workers == 0:
         return map(blocks.__getitems__, batches)
-    return DataLoader(
+    loader = DataLoader(
         blocks,
         batch_sampler=cast(Any, batches),
         num_workers=workers,
-        collate_fn=cast(Any, _as_it_is),
-        generator=torch.Generator(),  # else torch's global state moves by one draw
+        collate_fn=cast(Any, Tensor.numpy),  # arrays go through pipes, tensors take shared memory
+        generator=torch.Generator(),  # without it torch's global state moves by one draw
     )
+    return _fetch_in_workers(loader, workers)
 
 
-def _as_it_is(batch: Tensor) -> Tensor:
-    return batch
+def _fetch_in_workers(loader: DataLoader[Any], workers: int) -> Iterator[Tensor]:
+    try:
+        multiprocessing.Lock()  # what fails here leaves the loader half made, and loud about it
+        yield from map(torch.from_numpy, loader)
+    except (OSError, RuntimeError) as error:  # torch raises bare RuntimeError for a lost worker
+        cause = str(error).strip().splitlines()[-1].rstrip(".")
+        raise DataError(
+            f"The worker processes of data.workers={workers} cannot work here: {cause}. Their "
+            "locks need a writable /dev/shm. Use data.workers=0, which fetches in this process."
+        ) from error

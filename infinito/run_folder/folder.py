@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from infinito.errors import CheckpointError, ConfigError
+from infinito.yaml_limits import refuse_large_yaml
 
 GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "generation")
 """The groups of a configuration, each a section of its values."""
@@ -23,12 +24,16 @@ def saved_values(folder: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: it is missing or unreadable.
+        ConfigError: it is too large for a configuration.
     """
     path = folder / "config.yaml"
     try:
+        refuse_large_yaml(path)
         values = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError:
         raise CheckpointError(f"{folder} is no run folder: it holds no config.yaml") from None
+    except ConfigError:
+        raise
     except Exception as error:
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict) or not set(GROUPS) <= set(values):

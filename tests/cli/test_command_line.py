@@ -8,7 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinito.cli.command_line import tidy, tidy_override
+from infinito.cli.command_line import refuse_other_encodings, tidy, tidy_override
+from infinito.errors import ConfigError
 
 PARSER = get_args_parser()
 
@@ -24,6 +25,12 @@ def test_flags_keep_their_values() -> None:
     words = ["seed=1", "--cfg", "job", "-p", "model", "--config-dir", "mine", "name=x"]
     expected = ["--cfg", "job", "-p", "model", "--config-dir", "mine", "seed=1", "name=x"]
     assert tidy(words, PARSER) == expected
+
+
+def test_arguments_that_are_not_utf8_are_refused() -> None:
+    refuse_other_encodings(["name=ñandú"])
+    with pytest.raises(ConfigError, match=r"`data\.path=caf\\xe9` is not UTF-8.*a pattern"):
+        refuse_other_encodings(["seed=1", "data.path=caf\udce9"])
 
 
 @pytest.mark.parametrize("typed", ["experiment=debug", "+experiment=debug"])

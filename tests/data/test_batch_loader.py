@@ -1,5 +1,8 @@
 """Loaders: lazy, resumable, and the same with and without worker processes."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from infinito.data.batch_order import EvaluationOrder, TrainingOrder
 from infinito.data.encoding import TokenChunk
 from infinito.data.token_blocks import TokenBlocks
 from infinito.data.token_cache import TokenCache
+from infinito.errors import DataError
 
 
 @pytest.fixture
@@ -55,6 +59,25 @@ def test_worker_processes_hand_out_the_same_batches_and_leave_torch_alone(blocks
     with_workers = TrainingStream(blocks, order, total=8, start=1, workers=1)
     assert lists(with_workers) == lists(TrainingStream(blocks, order, total=8, start=1))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_workers_without_shared_memory_name_the_override(blocks, order, monkeypatch):
+    def fail():
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("multiprocessing.Lock", fail)  # what Linux does without /dev/shm
+    message = r"data\.workers=1 cannot work here: .*Read-only file system.*data\.workers=0"
+    with pytest.raises(DataError, match=message):
+        lists(TrainingStream(blocks, order, total=8, workers=1))
+
+
+def test_a_worker_that_dies_names_the_override(blocks, order, monkeypatch):
+    def die(_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(blocks, "__getitems__", die, raising=False)
+    with pytest.raises(DataError, match=r"(exited unexpectedly|by signal).*data\.workers=0"):
+        lists(TrainingStream(blocks, order, total=8, workers=1))
 
 
 def test_evaluation_repeats_itself(blocks):

@@ -18,6 +18,14 @@ def data_faults(conf: RunConf) -> Iterable[str]:
             )
     if isinstance(conf.data, config.TextConf) and conf.data.path is None:
         yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
+    if isinstance(conf.data, config.PythonDocsConf) and conf.data.packages is not None:
+        if conf.data.parts not in {"packages", "all"}:
+            yield (
+                f"`data.packages` is not read by `data.parts`={conf.data.parts}: "
+                "use `data.parts=packages` or `all`"
+            )
+        if not conf.data.packages:
+            yield "`data.packages` is empty: name packages, or `data.packages=null` for all"
     if conf.tokenizer.name == "bpe" and conf.tokenizer.vocab_size is None:
         yield "`tokenizer=bpe` needs `tokenizer.vocab_size`, e.g. `tokenizer.vocab_size=2048`"
     if conf.tokenizer.name == "bpe" and (conf.tokenizer.vocab_size or 257) < 257:

@@ -24,13 +24,19 @@ SKIPPED_FOLDERS = {
 _Documented = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def module_files(library: Path) -> list[tuple[str, Path]]:
-    """Returns (dotted name, file) of every module under `library`, sorted, tests left out."""
+def module_files(library: Path, root: Path | None = None) -> list[tuple[str, Path]]:
+    """Return (dotted name, file) of every module under `library`, sorted, tests left out.
+
+    Args:
+        library: Folder of modules and packages.
+        root: Where dotted names begin; None for `library`.
+    """
+    root = root or library
     found = []
     for folder, subfolders, names in os.walk(library):
         subfolders[:] = [n for n in subfolders if n not in SKIPPED_FOLDERS and "-" not in n]
         paths = [Path(folder, name) for name in names if name.endswith(".py")]
-        found += [(_module_name(path.relative_to(library)), path) for path in paths]
+        found += [(_module_name(path.relative_to(root)), path) for path in paths]
     return sorted(found)
 
 

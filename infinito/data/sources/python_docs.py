@@ -1,4 +1,4 @@
-"""The reference text and docstrings that every CPython carries, as a source without a download."""
+"""Reference text and docstrings that Python and installed packages carry: no download."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import json
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,12 @@ from typing import Literal
 import numpy as np
 
 from infinito.data.sources.docstrings import module_files, module_sections
+from infinito.data.sources.package_docs import (
+    describe_versions,
+    find_packages,
+    package_modules,
+    without_near_repeats,
+)
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
 from infinito.errors import DataError
 from infinito.storage import locked, written_whole
@@ -23,28 +29,31 @@ EXTRACTION_VERSION = 1
 MIN_DOCUMENT_CHARACTERS = 200
 REPEATABLE_CHARACTERS = 40
 
-Parts = Literal["topics", "docstrings", "both"]
+Parts = Literal["topics", "docstrings", "both", "packages", "all"]
 Section = tuple[str, str]
 
 
 class PythonDocs(TextSource):
     """English reference text of the running Python: language topics and module docstrings.
 
-    A document is one topic of `pydoc_data.topics` or the docstrings of one standard library module,
-    read from its source without importing it. A paragraph of 40 characters or more is kept only
-    where it first occurs, longest document first, so that no two documents, and no two splits,
-    share one. The split of a document is set by the hash of its name: the same topic is on the same
-    side in every Python version.
+    A document is one topic of `pydoc_data.topics` or the docstrings of one module, of the standard
+    library or of a package, read from its source without importing it. A paragraph of 40 characters
+    or more is kept only where it first occurs, longest document first, so that no two documents,
+    and no two splits, share one. The split of a document is set by the hash of its name: the same
+    topic is on the same side in every Python version.
 
     Args:
-        parts: "topics", "docstrings" or "both".
+        parts: "topics", "docstrings" (of the standard library) or "both"; "packages" (docstrings
+            of installed packages, near-duplicates dropped too) or "all".
+        packages: import names of the packages; None for those that infinito knows and finds.
         valid_fraction: expected share of the documents in the validation split.
         test_fraction: expected share of the documents in the test split.
         max_bytes: upper limit of the text of all splits, by leaving out whole documents.
         cache_dir: folder for the extracted text; None extracts anew (a few seconds).
 
     Raises:
-        DataError: when read, if this Python carries no such text.
+        DataError: a package that is named is not installed; when read, if this Python carries no
+            such text.
     """
 
     name = "python_docs"
@@ -58,9 +67,14 @@ class PythonDocs(TextSource):
         test_fraction: float = 0.1,
         max_bytes: int | None = None,
         cache_dir: Path | None = None,
+        packages: Sequence[str] | None = None,
     ) -> None:
         self.parts = parts
         self.description = f"reference text of Python {sys.version.split()[0]} ({parts})"
+        self.packages = find_packages(packages) if parts in {"packages", "all"} else {}
+        if self.packages:
+            self.description += f": {describe_versions(self.packages)}"
+            self.licence = "PSF-2.0 and the licences of the packages"
         self.test_below = test_fraction
         self.valid_below = test_fraction + valid_fraction
         self.max_bytes = max_bytes
@@ -106,35 +120,45 @@ class PythonDocs(TextSource):
             return texts
 
     def _key(self) -> str:
-        stats = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in self._module_files()]
+        modules = [*self._library_modules(), *package_modules(self.packages)]
+        stats = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in modules]
         return digest(EXTRACTION_VERSION, self.parts, sys.version, stats)[:32]
 
-    def _module_files(self) -> list[tuple[str, Path]]:
-        if self.parts == "topics":
+    def _library_modules(self) -> list[tuple[str, Path]]:
+        if self.parts in {"topics", "packages"}:
             return []
         return module_files(Path(sysconfig.get_path("stdlib")))
 
     def _extracted(self) -> dict[str, str]:
-        documents = {} if self.parts == "docstrings" else _topics()
-        for name, path in self._module_files():
-            documents[f"module {name}"] = module_sections(path, name)
-        if kept := without_repeats(documents):
+        documents = {} if self.parts in {"docstrings", "packages"} else _topics()
+        documents |= _documents(self._library_modules())
+        kept = without_repeats(documents)
+        if self.packages:
+            of_packages = _documents(package_modules(self.packages))
+            new = without_near_repeats(of_packages, earlier=list(kept.values()))
+            kept |= without_repeats(new, earlier=list(kept.values()))
+        if kept:
             return kept
         raise DataError(
             f"This Python ({sys.executable}) carries no reference text ({self.parts}): expected "
-            "pydoc_data.topics and the sources of the standard library. Use another text with "
-            "data=text data.path=<file>."
+            "pydoc_data.topics and the sources of the standard library or of packages. Use "
+            "another text with data=text data.path=<file>."
         )
 
 
-def without_repeats(documents: dict[str, list[Section]]) -> dict[str, str]:
-    """Returns the text of each document without paragraphs that a longer document has.
+def without_repeats(
+    documents: dict[str, list[Section]], earlier: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return the text of each document without paragraphs that a longer document has.
 
     Args:
         documents: name → sections, each a title, which may be empty, and a text.
+        earlier: Texts that come before all documents.
     """
     sizes = {name: sum(len(text) for _, text in documents[name]) for name in documents}
     seen: set[str] = set()
+    for text in earlier:
+        _unseen(text, seen)
     kept = {}
     for name in sorted(documents, key=lambda name: (-sizes[name], name)):
         sections = [(title, _unseen(text, seen)) for title, text in documents[name]]
@@ -145,7 +169,7 @@ def without_repeats(documents: dict[str, list[Section]]) -> dict[str, str]:
 
 
 def _unseen(text: str, seen: set[str]) -> str:
-    """Returns the paragraphs whose words are not in `seen`, and adds them to it."""
+    """Return the paragraphs whose words are not in `seen`, and adds them to it."""
     paragraphs = []
     for paragraph in text.strip().split("\n\n"):
         words = " ".join(paragraph.split())
@@ -153,6 +177,10 @@ def _unseen(text: str, seen: set[str]) -> str:
             paragraphs.append(paragraph)
             seen.add(words)
     return "\n\n".join(paragraphs)
+
+
+def _documents(modules: list[tuple[str, Path]]) -> dict[str, list[Section]]:
+    return {f"module {name}": module_sections(path, name) for name, path in modules}
 
 
 def _topics() -> dict[str, list[Section]]:
@@ -164,7 +192,7 @@ def _topics() -> dict[str, list[Section]]:
 
 
 def _places(name: str) -> tuple[float, float]:
-    """Returns two unrelated numbers in [0, 1) that depend on the name only: order and side."""
+    """Return two unrelated numbers in [0, 1) that depend on the name only: order and side."""
     order, side, *_ = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=">u8") / 2**64
     return float(order), float(side)
 

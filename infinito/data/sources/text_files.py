@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import logging
+import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
-from infinito.data.sources.text_reading import find_text_files, line_end_before, read_text
+from infinito.data.sources.text_reading import (
+    describe_skipped,
+    find_text_files,
+    hash_bytes,
+    line_end_before,
+    read_text,
+)
 from infinito.errors import ConfigError, DataError
-from infinito.storage import sha256_of_file
+from infinito.wording import format_path
+
+log = logging.getLogger(__name__)
 
 
 class Span(NamedTuple):
@@ -57,7 +68,7 @@ class TextFiles(TextSource):
                 "must be at least 0 and add up to less than 1, e.g. data.valid_fraction=0.1."
             )
         self.path = path
-        self.description = f"text of {path}"
+        self.description = f"text of {format_path(path)}"
         self.fractions: dict[Split, float] = {
             "train": 1.0 - valid_fraction - test_fraction,
             "valid": valid_fraction,
@@ -77,7 +88,7 @@ class TextFiles(TextSource):
 
     def fingerprint(self, split: Split) -> str:
         if split not in self._fingerprints:
-            content = [sha256_of_file(*span) for span in self._spans_of(split)]
+            content = [hash_bytes(*span) for span in self._spans_of(split)]
             self._fingerprints[split] = digest(self.name, self.separates_documents, content)
         return self._fingerprints[split]
 
@@ -98,14 +109,22 @@ class TextFiles(TextSource):
     @cached_property
     def _files(self) -> list[Path]:
         found = find_text_files(self.path)
-        if empty := [path for path in found if path.stat().st_size == 0]:
+        empty = [path for path in found.files if _is_empty(path)]
+        files = [path for path in found.files if path not in set(empty)]
+        if not files:
             raise DataError(
-                f"{empty[0]} is empty (0 bytes). Expected UTF-8 text; remove the file or choose "
-                "others with data.path."
+                f"{describe_skipped([format_path(path) for path in empty], '')} "
+                f"{'is' if len(empty) == 1 else 'are'} empty. Expected UTF-8 text; choose other "
+                "files with data.path."
             )
-        if len(found) == 1:
-            return found
-        unique = {sha256_of_file(path): path for path in reversed(found)}
+        skipped = [*(f"{format_path(path)} (empty)" for path in empty), *found.skipped]
+        if skipped:
+            log.warning(
+                "data.path=%s%s", format_path(self.path), describe_skipped(skipped, ": skipped ")
+            )
+        if len(found.files) == 1:
+            return files
+        unique = {hash_bytes(path): path for path in reversed(files)}
         return sorted(unique.values())
 
     @cached_property
@@ -125,7 +144,7 @@ class TextFiles(TextSource):
     def _hash_of_path(self, path: Path) -> str:
         folder = Path(self.path).expanduser()
         relative = path.relative_to(folder) if folder.is_dir() else path.name
-        return hashlib.sha256(str(relative).encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(relative)).hexdigest()
 
     def _within_limit(self, files: list[Path]) -> list[Path]:
         if self.max_bytes is None:
@@ -155,3 +174,9 @@ class TextFiles(TextSource):
                     spans[split].append(Span(path, start, stop))
                 start = max(start, stop)
         return spans
+
+
+def _is_empty(path: Path) -> bool:
+    """Say whether a file holds nothing, or nothing but a byte order mark."""
+    size = path.stat().st_size
+    return size == 0 or (size == len(codecs.BOM_UTF8) and path.read_bytes() == codecs.BOM_UTF8)

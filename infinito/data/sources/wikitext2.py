@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from infinito.data.sources.source import Split, TextSource, digest
-from infinito.data.sources.text_reading import line_end_before, read_text
+from infinito.data.sources.text_reading import hash_bytes, line_end_before, read_text
 from infinito.errors import DataError
 from infinito.hub import names_a_folder, require_hub, unreachable
-from infinito.storage import sha256_of_file
 
 HUB_ID = "Salesforce/wikitext"
 HUB_CONFIG = "wikitext-2-v1"
@@ -58,7 +57,7 @@ class WikiText2(TextSource):
         if split not in self._fingerprints:
             if names_a_folder(self.path):
                 path, stop = self._file(split)
-                content = sha256_of_file(path, 0, stop)
+                content = hash_bytes(path, 0, stop)
             else:
                 content = _sha256_of_lines(self._hub_lines(split))
             self._fingerprints[split] = digest(self.name, content)

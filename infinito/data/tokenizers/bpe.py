@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from infinito.config.tokenizer import LARGEST_VOCAB
 from infinito.data.tokenizers.spec import END, TokenizerSpec, check_vocab_size, wrapped
 from infinito.errors import ConfigError
 
@@ -19,7 +20,7 @@ class BpeTokenizer(TokenizerSpec):
     """`<eos>`, the 256 bytes, then merges: any text is encoded without loss, none is unknown.
 
     Args:
-        vocab_size: tokens in all, at least 257.
+        vocab_size: tokens in all, 257 to 10,000,000.
         min_frequency: occurrences that a pair needs to be merged.
 
     Source: Sennrich et al., arXiv:1508.07909; bytes and the split into words as in GPT-2.
@@ -33,6 +34,11 @@ class BpeTokenizer(TokenizerSpec):
             raise ConfigError(
                 f"`tokenizer.vocab_size`={self.vocab_size} is below {SMALLEST_VOCAB}, the 256 "
                 f"bytes and {END}. Choose e.g. tokenizer.vocab_size=1000."
+            )
+        if self.vocab_size > LARGEST_VOCAB:
+            raise ConfigError(
+                f"`tokenizer.vocab_size`={self.vocab_size} is above {LARGEST_VOCAB:,}. "
+                "Choose e.g. tokenizer.vocab_size=50000."
             )
 
     def build(

@@ -20,6 +20,8 @@ SIGNALS = tuple(
 class Interrupted(InfinitoError):
     """A run that stopped on a signal, after saving."""
 
+    heading = "stopped"
+
     def __init__(self, number: int, message: str) -> None:
         self.exit_code = 128 + number
         super().__init__(message)
@@ -49,3 +51,13 @@ class Interruption:
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def describe_signal(number: int) -> str:
+    """Return what a person did, or a machine, to send this signal."""
+    causes = {
+        "SIGINT": "Ctrl+C",
+        "SIGTERM": "a request to end (SIGTERM)",
+        "SIGHUP": "a closed terminal (SIGHUP)",
+    }
+    return f"by {causes[signal.Signals(number).name]}"

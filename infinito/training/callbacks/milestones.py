@@ -16,7 +16,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from infinito.training.callbacks.interruption import Interrupted, Interruption
+from infinito.training.callbacks.interruption import Interrupted, Interruption, describe_signal
 
 
 class Milestones(Checkpoint):
@@ -129,7 +129,7 @@ class Milestones(Checkpoint):
         run = self.folder.parent
         raise Interrupted(
             number,
-            f"stopped by signal {number} after {trainer.global_step} steps; everything is saved.\n"
+            f"{describe_signal(number)} after step {trainer.global_step}; everything is saved.\n"
             f"Go on with: python -m infinito.run resume={run}",
         )
 

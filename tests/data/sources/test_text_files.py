@@ -1,5 +1,7 @@
 """Splits of the user's files: disjoint, complete, deterministic."""
 
+import os
+
 import pytest
 
 from infinito.data.sources import SPLITS, TextFiles
@@ -108,10 +110,33 @@ def test_the_fingerprint_follows_content_and_split_only(tmp_path):
     assert other.fingerprint("test") != source.fingerprint("test")
 
 
-def test_an_empty_file_is_named(tmp_path):
-    (tmp_path / "a.txt").touch()
-    with pytest.raises(DataError, match=r"a\.txt is empty \(0 bytes\).*data\.path"):
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"], ids=["nothing", "byte order mark"])
+def test_an_empty_file_is_named(tmp_path, content):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.txt is empty\. .*data\.path"):
         list(TextFiles(tmp_path / "a.txt").documents("train"))
+
+
+def test_empty_files_of_a_folder_are_named_and_skipped(tmp_path, caplog):
+    source = TextFiles(folder_of(tmp_path, 20), valid_fraction=0.2, test_fraction=0.1)
+    expected = {split: source.fingerprint(split) for split in SPLITS}
+    (tmp_path / "00.txt").touch()
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
+    again = TextFiles(tmp_path, valid_fraction=0.2, test_fraction=0.1)
+    assert {split: again.fingerprint(split) for split in SPLITS} == expected
+    assert caplog.messages == [
+        f"data.path={tmp_path}: skipped {tmp_path}/00.txt (empty), "
+        f"{tmp_path}/gone.txt (leads nowhere)"
+    ]
+
+
+def test_a_file_whose_name_is_not_utf8_is_read(tmp_path):
+    folder_of(tmp_path, 20)
+    os.rename(tmp_path / "3.txt", os.fsencode(tmp_path) + b"/caf\xe9.txt")
+    source = TextFiles(tmp_path)
+    lines = "".join(text_of(source, split) for split in SPLITS).splitlines()
+    assert sorted(lines) == sorted(numbered_lines(200).splitlines())
+    assert all(len(source.fingerprint(split)) == 64 for split in SPLITS)
 
 
 def test_a_text_too_short_to_split_says_which_split_is_empty(tmp_path):

@@ -1,10 +1,14 @@
 """Strict reading in pieces, and every kind of file that is not text."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from infinito.data.sources.text_reading import (
     PIECE_CHARACTERS,
     find_text_files,
+    hash_bytes,
     line_end_before,
     read_text,
 )
@@ -93,18 +97,74 @@ def test_cuts_fall_on_line_ends_else_spaces_else_characters(write, text, offset,
 def test_a_folder_is_searched_for_text_and_hidden_files_are_passed_over(write, tmp_path):
     names = ["b.txt", "deep/er/c.md", "d.rst", "image.png", ".hidden.txt", ".git/e.txt"]
     paths = [write(b"x", name) for name in names]
-    assert find_text_files(tmp_path) == sorted(paths[:3])
+    assert find_text_files(tmp_path).files == sorted(paths[:3])
 
 
 def test_a_glob_takes_any_suffix(write, tmp_path):
     wanted = [write(b"x", name) for name in ("a.log", "deep/b.log")]
     write(b"x", "c.txt")
-    assert find_text_files(f"{tmp_path}/**/*.log") == wanted
+    write(b"x", ".hidden.log")
+    assert find_text_files(f"{tmp_path}/**/*.log").files == wanted
+    assert find_text_files(f"{tmp_path}/d*/**").files == wanted[1:]
+    assert find_text_files(f"{tmp_path}/*.log").files == wanted[:1]
 
 
 def test_a_name_with_letters_of_all_kinds(write):
     path = write(b"x", "ñandú [1].txt")
-    assert find_text_files(path) == [path]
+    assert find_text_files(path).files == [path]
+
+
+def test_linked_folders_are_read_once_and_loops_end(write, tmp_path):
+    real = [write(b"x", name) for name in ("data/a.txt", "data/z/b.txt")]
+    outside = write(b"x", "outside/c.txt")
+    folder = tmp_path / "data"
+    (folder / "aa").symlink_to(folder / "z")
+    (folder / "loop").symlink_to(folder)
+    (folder / "more").symlink_to(outside.parent)
+    (outside.parent / "back").symlink_to(tmp_path)
+    for path in (folder, f"{folder}/**/*.txt"):
+        found = find_text_files(path)
+        assert found.files == sorted([*real, folder / "more/c.txt"])
+        skipped = ["aa", "loop", "more/back/data", "more/back/outside"]
+        assert sorted(found.skipped) == [
+            f"{folder / name} (links to a folder that is read already)" for name in skipped
+        ]
+
+
+def test_what_cannot_be_read_in_a_folder_is_named(write, tmp_path):
+    write(b"x")
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.txt")
+    assert find_text_files(tmp_path).skipped == [
+        f"{tmp_path}/gone.txt (leads nowhere)",
+        f"{tmp_path}/pipe.txt (is no regular file)",
+    ]
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"pipe is neither a file nor a folder.*data\.path=text"):
+        find_text_files(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_of_utf16_is_named(write, encoding):
+    path = write("\ufeffabc".encode(encoding), "my text.txt")
+    message = r"is UTF-16, as its byte order mark says.*iconv -f utf-16 -t utf-8 'my text\.txt'"
+    with pytest.raises(DataError, match=message):
+        list(read_text(path))
+
+
+def test_a_name_that_is_not_utf8_is_shown_by_its_bytes(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))
+    path.write_bytes(b"\0")
+    with pytest.raises(DataError, match=r"caf\\xe9\.txt is not text"):
+        list(read_text(path))
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"Cannot read .*a\.txt: No such file"):
+        hash_bytes(tmp_path / "a.txt")
 
 
 def test_a_missing_path_is_named(tmp_path):
