@@ -16,8 +16,8 @@ from infinito import run as program
 from infinito.cli.composition import check
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
+from infinito.rl.evaluation.comparison import verdict
 from infinito.rl.evaluation.figures import checkpoints_figure
-from infinito.rl.evaluation.intervals import verdict
 from infinito.rl.ppo.kept_checkpoints import kept_steps
 from infinito.run_folder.records import write_json
 from infinito.tasks.report import checkpoint_rows

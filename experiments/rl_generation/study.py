@@ -24,7 +24,7 @@ from infinito.rl.environment.shared_parts import build_inner_training
 from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.environment.start_states import calibrated
 from infinito.rl.environment.windows import Text, spread_windows
-from infinito.rl.evaluation.intervals import bootstrap
+from infinito.rl.evaluation.comparison import bootstrap
 from infinito.rl.generation.guided_generation import (
     MODES,
     Decide,

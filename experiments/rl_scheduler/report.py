@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from infinito.rl.evaluation.comparison import bootstrap
 from infinito.rl.evaluation.controls import CONTROLS
-from infinito.rl.evaluation.intervals import bootstrap
 from infinito.run_folder.records import write_json
 
 POLICIES = ("agent", "agent, sampled")

@@ -22,9 +22,9 @@ from infinito.paths import conf_dir
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.shared_parts import load_ground
 from infinito.rl.evaluation.against_controls import save_episodes
+from infinito.rl.evaluation.comparison import best_static, table
 from infinito.rl.evaluation.controls import CONTROLS
-from infinito.rl.evaluation.intervals import best_static, table
-from infinito.rl.evaluation.playing import Played
+from infinito.rl.evaluation.trajectories import Played
 from infinito.rl.opening import POLICIES, open_schedule
 from infinito.run_folder.records import write_json
 

@@ -12,12 +12,12 @@ from stable_baselines3 import PPO
 
 from infinito.config import RunConf
 from infinito.rl.environment.episodes import Episodes, Rules
-from infinito.rl.environment.learners import Learners
 from infinito.rl.environment.shared_parts import Ground, build_inner_training
 from infinito.rl.environment.spaces import ACTIONS, BOUNDS
+from infinito.rl.environment.stacked_models import Learners
 from infinito.rl.environment.vector_environment import ScheduleVecEnv
 from infinito.rl.evaluation.controls import Chooser
-from infinito.rl.evaluation.playing import Played, played
+from infinito.rl.evaluation.trajectories import Played, played
 from infinito.rl.ppo.collapse import CollapseMonitor
 from infinito.rl.ppo.kept_checkpoints import KeptCheckpoints
 from infinito.rl.ppo.ppo_module import RlSchedulerTask

@@ -19,10 +19,10 @@ from infinito.objectives.phi import BAND
 from infinito.rl.assembly import build_player, build_ppo
 from infinito.rl.environment.shared_parts import load_ground
 from infinito.rl.environment.spaces import ACTIONS
+from infinito.rl.evaluation.comparison import Interval, best_static, table, verdict
 from infinito.rl.evaluation.controls import CONTROLS, agent
 from infinito.rl.evaluation.figures import checkpoints_figure, schedule_figure
-from infinito.rl.evaluation.intervals import Interval, best_static, table, verdict
-from infinito.rl.evaluation.playing import Played
+from infinito.rl.evaluation.trajectories import Played
 from infinito.rl.opening import is_schedule
 from infinito.rl.ppo.collapse import gap_test
 from infinito.rl.ppo.kept_checkpoints import kept_steps

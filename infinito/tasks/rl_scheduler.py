@@ -24,7 +24,7 @@ from infinito.rl.environment.shared_parts import Ground, load_ground
 from infinito.rl.ppo.kept_checkpoints import kept_steps
 from infinito.rl.ppo.policy_files import exported, imported
 from infinito.rl.ppo.ppo_module import RlSchedulerTask, Ticks
-from infinito.rl.ppo.rollout_lines import RolloutLines
+from infinito.rl.ppo.rollout_progress import RolloutLines
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import difference, saved_values
 from infinito.run_folder.records import provenance, score_of, write_json

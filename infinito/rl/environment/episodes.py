@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from infinito.config import RewardConf
-from infinito.rl.environment.learners import Learners
+from infinito.rl.environment.metrics import COHERENT, Metrics
 from infinito.rl.environment.rewards import Terms, reward_terms, total
 from infinito.rl.environment.spaces import ACTIONS, observed
+from infinito.rl.environment.stacked_models import Learners
 from infinito.rl.environment.start_states import StartStates
 from infinito.rl.environment.windows import Text
-from infinito.rl.evaluation.metrics import COHERENT, Metrics
 from infinito.seeding import seed_device
 
 CPU = torch.device("cpu")

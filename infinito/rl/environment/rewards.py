@@ -14,7 +14,7 @@ import numpy as np
 from infinito.config import RewardConf
 from infinito.errors import NonFiniteError
 from infinito.objectives.phi import BAND
-from infinito.rl.evaluation.metrics import Metrics
+from infinito.rl.environment.metrics import Metrics
 
 FREE_JUMP = 1.0
 """How far Φ may move in a step at no cost."""

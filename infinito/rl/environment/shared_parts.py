@@ -16,7 +16,7 @@ from infinito.models.assembly import build_language_model
 from infinito.models.checkpoint_file import FORMAT, read_checkpoint, write_checkpoint
 from infinito.models.trained import description_of, load_weights, open_trained
 from infinito.objectives.phi import Calibration
-from infinito.rl.environment.learners import InnerTraining, Learners
+from infinito.rl.environment.stacked_models import InnerTraining, Learners
 from infinito.rl.environment.start_states import Recipe, StartStates, calibrated, made, trained_base
 from infinito.rl.environment.windows import Text, spread_windows
 from infinito.seeding import child_seed

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from infinito.rl.evaluation.metrics import Metrics
+from infinito.rl.environment.metrics import Metrics
 
 
 class Action(NamedTuple):

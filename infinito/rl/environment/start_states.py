@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from infinito.errors import NonFiniteError
 from infinito.objectives.phi import Calibration
-from infinito.rl.environment.learners import InnerTraining, Learners, State
+from infinito.rl.environment.stacked_models import InnerTraining, Learners, State
 from infinito.rl.environment.windows import Text
 
 PHI_RANGE = (1.0, 8.0)

@@ -15,9 +15,9 @@ from rich.table import Table
 from infinito.config import RunConf
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.shared_parts import Ground
+from infinito.rl.evaluation.comparison import Interval, best_static, bootstrap, table, verdict
 from infinito.rl.evaluation.controls import CONTROLS, Chooser
-from infinito.rl.evaluation.intervals import Interval, best_static, bootstrap, table, verdict
-from infinito.rl.evaluation.playing import ARRAYS, Played
+from infinito.rl.evaluation.trajectories import ARRAYS, Played
 from infinito.rl.opening import POLICIES, open_schedule
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import provenance, write_json

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import MIN_TIME, Calibration, band_loss, phi
+from infinito.rl.environment.metrics import COHERENT, Metrics
 from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.environment.spaces import observed as observation
-from infinito.rl.evaluation.metrics import COHERENT, Metrics
 
 
 class Mode(NamedTuple):

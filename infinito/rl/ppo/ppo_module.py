@@ -11,7 +11,7 @@ from lightning import LightningModule
 from infinito.errors import CheckpointError, NonFiniteError
 from infinito.models.checkpoint_file import FORMAT
 from infinito.rl.evaluation.controls import agent
-from infinito.rl.evaluation.playing import Played
+from infinito.rl.evaluation.trajectories import Played
 from infinito.rl.ppo.collapse import CollapseMonitor, gap_test
 from infinito.rl.ppo.stepping import SteppedPPO
 

@@ -17,10 +17,10 @@ from infinito.errors import NonFiniteError
 from infinito.rl.assembly import build_episodes
 from infinito.rl.environment.environment import ScheduleEnv
 from infinito.rl.environment.episodes import Episodes
+from infinito.rl.environment.metrics import Metrics
 from infinito.rl.environment.shared_parts import Ground
 from infinito.rl.environment.spaces import BOUNDS, observed
 from infinito.rl.evaluation.controls import MIXED, PHI, TEXT
-from infinito.rl.evaluation.metrics import Metrics
 
 Make = Callable[..., Episodes]
 

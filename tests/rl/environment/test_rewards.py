@@ -11,8 +11,8 @@ from infinito.cli.composition import check
 from infinito.config import RewardConf
 from infinito.errors import NonFiniteError
 from infinito.paths import conf_dir
+from infinito.rl.environment.metrics import Metrics
 from infinito.rl.environment.rewards import reward_terms, total
-from infinito.rl.evaluation.metrics import Metrics
 
 Point = tuple[float, float, float, float]
 

@@ -10,8 +10,8 @@ from infinito.config import RunConf
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.episodes import Episodes
 from infinito.rl.environment.shared_parts import Ground
+from infinito.rl.evaluation.comparison import table
 from infinito.rl.evaluation.controls import CONTROLS, PHI, TEXT
-from infinito.rl.evaluation.intervals import table
 
 Make = Callable[..., RunConf]
 

@@ -17,8 +17,8 @@ from infinito.errors import CheckpointError
 from infinito.models.memory.model import with_memory
 from infinito.objectives.phi import Calibration
 from infinito.paths import conf_dir
+from infinito.rl.environment.metrics import Metrics
 from infinito.rl.environment.shared_parts import Ground
-from infinito.rl.evaluation.metrics import Metrics
 from infinito.rl.generation.guided_generation import (
     Clock,
     distinct,

@@ -27,8 +27,8 @@ from infinito.errors import CheckpointError, ConfigError, NonFiniteError, Resume
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_ppo
-from infinito.rl.environment.learners import Learners
 from infinito.rl.environment.shared_parts import Ground, load_ground
+from infinito.rl.environment.stacked_models import Learners
 from infinito.rl.ppo.policy_files import imported
 from infinito.rl.ppo.ppo_module import RlSchedulerTask
 from infinito.rl.ppo.stepping import SteppedPPO

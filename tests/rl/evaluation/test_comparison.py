@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infinito.rl.evaluation.intervals import bootstrap, verdict
+from infinito.rl.evaluation.comparison import bootstrap, verdict
 
 
 def test_the_interval_of_a_normal_mean() -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from infinito.rl.environment.episodes import Episodes
+from infinito.rl.environment.metrics import Metrics
 from infinito.rl.evaluation.controls import Chooser
-from infinito.rl.evaluation.metrics import Metrics
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from infinito.rl.environment.spaces import ACTIONS
-from infinito.rl.evaluation.playing import Played
+from infinito.rl.evaluation.trajectories import Played
 
 RESAMPLES = 10_000
 

@@ -20,7 +20,7 @@ from infinito.attention.watching import row_entropy
 from infinito.models.watching import last_call, observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import Calibration, band_loss, phi, phi_components, sampled_rows
-from infinito.rl.evaluation.metrics import Metrics
+from infinito.rl.environment.metrics import Metrics
 
 State = dict[str, Tensor]
 

@@ -16,8 +16,8 @@ from infinito.models.memory.model import with_memory
 from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import Calibration, band_loss, phi
-from infinito.rl.environment.learners import InnerTraining, Learners
 from infinito.rl.environment.shared_parts import Ground
+from infinito.rl.environment.stacked_models import InnerTraining, Learners
 
 SGD = InnerTraining(lr=0.05, phi_sequences=2)
 
