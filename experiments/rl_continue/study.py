@@ -17,10 +17,10 @@ from infinito.cli.composition import check
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
 from infinito.rl.evaluation.comparison import verdict
-from infinito.rl.evaluation.figures import checkpoints_figure
-from infinito.rl.ppo.kept_checkpoints import kept_steps
+from infinito.rl.evaluation.figures import plot_checkpoints
+from infinito.rl.ppo.kept_checkpoints import list_kept
 from infinito.run_folder.records import write_json
-from infinito.tasks.report import checkpoint_rows
+from infinito.tasks.report import evaluate_checkpoints
 
 HERE = Path(__file__).parent
 
@@ -38,22 +38,22 @@ def main() -> None:
     folder = asked.work
     if not folder.exists():
         shutil.copytree(asked.run, folder)
-        for _, path in kept_steps(folder / "checkpoints"):
+        for _, path in list_kept(folder / "checkpoints"):
             path.unlink()
         began = read_checkpoint(folder / "checkpoints/last.ckpt")["ppo"]["num_timesteps"]
         name = f"checkpoints/step_{began:09d}.ckpt"
         shutil.copy(folder / "checkpoints/last.ckpt", folder / name)
-    first = kept_steps(folder / "checkpoints")[0][0]
+    first = list_kept(folder / "checkpoints")[0][0]
     total = first + (asked.rows - 1) * asked.every
     done = read_checkpoint(folder / "checkpoints/last.ckpt")["ppo"]["num_timesteps"]
     if done < total:
         go_on(folder, total, asked.every)
     reading = [f"rl.episodes={asked.episodes}", "trainer.threads=1"]
     run = check(["task=report", f"checkpoint={folder}", *reading], conf_dir())
-    files = [path for _, path in kept_steps(folder / "checkpoints")][: asked.rows]
-    baseline, rows, _ = checkpoint_rows(run, folder, files)
+    files = [path for _, path in list_kept(folder / "checkpoints")][: asked.rows]
+    baseline, rows, _ = evaluate_checkpoints(run, folder, files)
     write_json(HERE / "results.json", {"baseline": baseline, "checkpoints": rows})
-    checkpoints_figure(rows, baseline).savefig(HERE / "checkpoints.png", dpi=130)
+    plot_checkpoints(rows, baseline).savefig(HERE / "checkpoints.png", dpi=130)
     for row in rows:
         print(line(row, baseline))
 

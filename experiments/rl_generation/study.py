@@ -22,18 +22,18 @@ from infinito.objectives.phi import Calibration, band_loss
 from infinito.paths import conf_dir
 from infinito.rl.environment.shared_parts import build_inner_training
 from infinito.rl.environment.spaces import ACTIONS
-from infinito.rl.environment.start_states import calibrated
+from infinito.rl.environment.start_states import fit_calibration
 from infinito.rl.environment.windows import Text, spread_windows
 from infinito.rl.evaluation.comparison import bootstrap
 from infinito.rl.generation.guided_generation import (
     MODES,
-    Decide,
-    distinct,
+    ChooseAction,
+    compute_distinct_n,
+    compute_repetition,
     measured,
-    repetition,
     written,
 )
-from infinito.rl.generation.guided_text import opened_agent
+from infinito.rl.generation.guided_text import open_agent
 from infinito.run_folder.records import write_json
 
 HERE = Path(__file__).parent
@@ -73,8 +73,8 @@ def main() -> None:
     probe = spread_windows(data.blocks("test"), PROMPTS)
     training = build_inner_training(check(["+experiment=rl_scheduler"], conf_dir()))
     text = Text(data.blocks("train"), probe, probe)
-    calibration = calibrated(writer.model, text, training, 0)
-    decide, _ = opened_agent(asked.agent)
+    calibration = fit_calibration(writer.model, text, training, 0)
+    decide, _ = open_agent(asked.agent)
     prompts = probe[:, :PROMPT_TOKENS]
     guided = [
         drawn(writer, prompt, decide, calibration, 1.0, seed) for seed, prompt in enumerate(prompts)
@@ -129,7 +129,7 @@ def model(folder: Path, seed: int, steps: int) -> Trained:
 def drawn(
     writer: Trained,
     prompt: Tensor,
-    decide: Decide,
+    decide: ChooseAction,
     calibration: Calibration,
     scale: float,
     seed: int,
@@ -159,9 +159,9 @@ def judged(
     phi = measured(writer.model, window, calibration).phi
     return {
         "judge_nats_per_token": float(nats),
-        "distinct_2": distinct(new, 2),
-        "distinct_4": distinct(new, 4),
-        "repetition_4": repetition(new, 4),
+        "distinct_2": compute_distinct_n(new, 2),
+        "distinct_4": compute_distinct_n(new, 4),
+        "repetition_4": compute_repetition(new, 4),
         "in_band": float(band_loss(torch.tensor(phi))[0] == 0),
     }
 

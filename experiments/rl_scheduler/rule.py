@@ -17,7 +17,7 @@ from infinito.data.assembly import build_data_module
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.episodes import Episodes
-from infinito.rl.environment.shared_parts import load_ground
+from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.evaluation.controls import MIXED, PHI, TEXT
 from infinito.run_folder.records import write_json
 
@@ -25,7 +25,7 @@ from infinito.run_folder.records import write_json
 def rule(episodes: Episodes) -> np.ndarray:
     """PHI (MIXED where the text is spoilt) for a low Φ, MIXED for a high one, TEXT between."""
     metrics = episodes.metrics
-    spoilt = metrics.perplexity > 3 * episodes.rules.base_perplexity
+    spoilt = metrics.perplexity > 3 * episodes.settings.base_perplexity
     low = np.where(spoilt, MIXED, PHI)
     return np.where(metrics.phi < 3.8, low, np.where(metrics.phi > 5.5, MIXED, TEXT))
 
@@ -39,8 +39,8 @@ def main() -> None:
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     run = check(["+experiment=rl_scheduler", *asked.overrides], conf_dir())
-    ground = load_ground(run, build_data_module(run), asked.runs)
-    played = build_player(run, ground, "test", run.rl.episodes)(rule)
+    shared = load_shared_parts(run, build_data_module(run), asked.runs)
+    played = build_player(run, shared, "test", run.rl.episodes)(rule)
     write_json(asked.out / "rule.json", columns(played))
 
 

@@ -20,11 +20,11 @@ from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_player
-from infinito.rl.environment.shared_parts import load_ground
+from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.evaluation.against_controls import save_episodes
-from infinito.rl.evaluation.comparison import best_static, table
+from infinito.rl.evaluation.comparison import find_best_static, table
 from infinito.rl.evaluation.controls import CONTROLS
-from infinito.rl.evaluation.trajectories import Played
+from infinito.rl.evaluation.trajectories import Trajectories
 from infinito.rl.opening import POLICIES, open_schedule
 from infinito.run_folder.records import write_json
 
@@ -57,20 +57,20 @@ def main() -> None:
 
 def play_controls(conf: RunConf, folder: Path, out: Path) -> None:
     """The controls on validation start states, which choose, and on test ones, which report."""
-    ground = load_ground(conf, build_data_module(conf), folder)
-    valid = build_player(conf, ground, "valid", conf.rl.episodes)
+    shared = load_shared_parts(conf, build_data_module(conf), folder)
+    valid = build_player(conf, shared, "valid", conf.rl.episodes)
     statics = {name: valid(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
-    test = build_player(conf, ground, "test", conf.rl.episodes)
+    test = build_player(conf, shared, "test", conf.rl.episodes)
     played = {name: test(choose) for name, choose in CONTROLS.items()}
-    baseline = best_static(statics)
+    baseline = find_best_static(statics)
     save_episodes(folder / "controls.npz", played)
     write_json(
         out / "controls.json",
         {
             "baseline": baseline,
             "validation_returns": {name: float(p.returns.mean()) for name, p in statics.items()},
-            "base_perplexity": ground.base_perplexity,
-            "start_phi": ground.banks["test"].phi.tolist(),
+            "base_perplexity": shared.base_perplexity,
+            "start_phi": shared.banks["test"].phi.tolist(),
             "policies": table(played, baseline),
             **{name: columns(each) for name, each in played.items()},
         },
@@ -94,10 +94,10 @@ def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
     program.execute(run, folder, overrides)
     trained_s, trained_cpu_s = time.time() - began, time.process_time() - cpu
     reading = check(["task=evaluate", f"checkpoint={folder}", "trainer.threads=1"], conf_dir())
-    ground, choosers, _, timesteps = open_schedule(reading)
-    play = build_player(reading, ground, "test", reading.rl.episodes)
+    shared, choosers, _, timesteps = open_schedule(reading)
+    play = build_player(reading, shared, "test", reading.rl.episodes)
     played = {name: play(choosers[name]) for name in POLICIES}
-    null = build_player(reading, ground, "test", 20, null=True)
+    null = build_player(reading, shared, "test", 20, null=True)
     lucky = null(choosers[POLICIES[0]]).returns - null(CONTROLS["random"]).returns
     save_episodes(folder / "episodes.npz", played)
     (out / "seeds").mkdir(exist_ok=True)
@@ -117,7 +117,7 @@ def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
     )
 
 
-def columns(played: Played) -> dict[str, Any]:
+def columns(played: Trajectories) -> dict[str, Any]:
     """What the report reads, a number for each episode."""
     return {
         "returns": played.returns.tolist(),

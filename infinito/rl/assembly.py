@@ -11,17 +11,17 @@ from lightning import Callback, Trainer
 from stable_baselines3 import PPO
 
 from infinito.config import RunConf
-from infinito.rl.environment.episodes import Episodes, Rules
-from infinito.rl.environment.shared_parts import Ground, build_inner_training
-from infinito.rl.environment.spaces import ACTIONS, BOUNDS
-from infinito.rl.environment.stacked_models import Learners
+from infinito.rl.environment.episodes import Episodes, EpisodeSettings
+from infinito.rl.environment.shared_parts import SharedParts, build_inner_training
+from infinito.rl.environment.spaces import ACTIONS, OBSERVATION_BOUNDS
+from infinito.rl.environment.stacked_models import StackedModels
 from infinito.rl.environment.vector_environment import ScheduleVecEnv
-from infinito.rl.evaluation.controls import Chooser
-from infinito.rl.evaluation.trajectories import Played, played
+from infinito.rl.evaluation.controls import Policy
+from infinito.rl.evaluation.trajectories import Trajectories, played
 from infinito.rl.ppo.collapse import CollapseMonitor
 from infinito.rl.ppo.kept_checkpoints import KeptCheckpoints
-from infinito.rl.ppo.ppo_module import RlSchedulerTask
-from infinito.rl.ppo.stepping import SteppedPPO, new_ppo
+from infinito.rl.ppo.ppo_module import PPOModule
+from infinito.rl.ppo.stepping import SteppedPPO, create_ppo
 from infinito.seeding import child_seed
 from infinito.training.assembly import build_tensorboard_logger
 from infinito.training.callbacks.interruption import Interruption
@@ -30,33 +30,33 @@ from infinito.training.checkpoint_plugin import SafeCheckpointIO
 
 
 def build_episodes(
-    conf: RunConf, ground: Ground, bank: str, count: int, seed: int, null: bool = False
+    conf: RunConf, shared: SharedParts, bank: str, count: int, seed: int, null: bool = False
 ) -> Episodes:
     """Environments that start from a bank; in null ones, nothing changes."""
     training = build_inner_training(conf)
-    learners = Learners(
-        ground.model, count, replace(training, lr=0.0) if null else training, ground.calibration
+    models = StackedModels(
+        shared.model, count, replace(training, lr=0.0) if null else training, shared.calibration
     )
-    rules = Rules(
+    settings = EpisodeSettings(
         conf.rl.reward,
-        ground.base_perplexity,
+        shared.base_perplexity,
         conf.rl.inner_steps,
         conf.rl.max_steps,
         conf.data.batch_size,
     )
     seeds = [child_seed(seed, index) >> 1 for index in range(count)]
-    return Episodes(learners, ground.text, ground.banks[bank], rules, seeds)
+    return Episodes(models, shared.text, shared.banks[bank], settings, seeds)
 
 
 def build_player(
-    conf: RunConf, ground: Ground, bank: str, count: int, null: bool = False
-) -> Callable[[Chooser], Played]:
+    conf: RunConf, shared: SharedParts, bank: str, count: int, null: bool = False
+) -> Callable[[Policy], Trajectories]:
     """Plays `count` episodes of a policy, the same for every policy."""
     seed = child_seed(conf.rl.ground_seed, "play", bank) % 2**31
 
-    def play(choose: Chooser) -> Played:
+    def play(choose: Policy) -> Trajectories:
         def environments(envs: int) -> Episodes:
-            return build_episodes(conf, ground, bank, envs, seed, null)
+            return build_episodes(conf, shared, bank, envs, seed, null)
 
         return played(environments, choose, count, seed, conf.rl.envs)
 
@@ -69,15 +69,15 @@ def describe_schedule(conf: RunConf) -> dict[str, Any]:
         "kind": "rl_scheduler",
         "reward": asdict(conf.rl.reward),
         "actions": {name: list(action) for name, action in ACTIONS.items()},
-        "observation": {name: list(bounds) for name, bounds in BOUNDS.items()},
+        "observation": {name: list(bounds) for name, bounds in OBSERVATION_BOUNDS.items()},
     }
 
 
-def build_ppo(conf: RunConf, ground: Ground) -> PPO:
+def build_ppo(conf: RunConf, shared: SharedParts) -> PPO:
     """PPO with a new policy, over the training environments."""
     seed = child_seed(conf.seed, "environment")
-    environment = ScheduleVecEnv(build_episodes(conf, ground, "train", conf.rl.envs, seed))
-    return new_ppo(environment, conf.rl, child_seed(conf.seed, "policy"))
+    environment = ScheduleVecEnv(build_episodes(conf, shared, "train", conf.rl.envs, seed))
+    return create_ppo(environment, conf.rl, child_seed(conf.seed, "policy"))
 
 
 def count_rollouts(conf: RunConf, timesteps: int) -> int:
@@ -85,11 +85,11 @@ def count_rollouts(conf: RunConf, timesteps: int) -> int:
     return -(-timesteps // (conf.rl.n_steps * conf.rl.envs))
 
 
-def build_ppo_module(conf: RunConf, ground: Ground, agent: PPO) -> RlSchedulerTask:
+def build_ppo_module(conf: RunConf, shared: SharedParts, agent: PPO) -> PPOModule:
     """The Lightning module that trains the agent."""
     count = conf.rl.validation_episodes
-    players = {bank: build_player(conf, ground, bank, count) for bank in ("train", "valid")}
-    return RlSchedulerTask(
+    players = {bank: build_player(conf, shared, bank, count) for bank in ("train", "valid")}
+    return PPOModule(
         SteppedPPO(agent, conf.rl.total_timesteps),
         lambda choose, bank: players[bank](choose),
         CollapseMonitor(conf.rl.patience),

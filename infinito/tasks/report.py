@@ -17,16 +17,16 @@ from infinito.data.assembly import build_data_module
 from infinito.errors import CheckpointError
 from infinito.objectives.phi import BAND
 from infinito.rl.assembly import build_player, build_ppo
-from infinito.rl.environment.shared_parts import load_ground
+from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.environment.spaces import ACTIONS
-from infinito.rl.evaluation.comparison import Interval, best_static, table, verdict
+from infinito.rl.evaluation.comparison import Interval, find_best_static, table, verdict
 from infinito.rl.evaluation.controls import CONTROLS, agent
-from infinito.rl.evaluation.figures import checkpoints_figure, schedule_figure
-from infinito.rl.evaluation.trajectories import Played
+from infinito.rl.evaluation.figures import plot_checkpoints, plot_schedule
+from infinito.rl.evaluation.trajectories import Trajectories
 from infinito.rl.opening import is_schedule
-from infinito.rl.ppo.collapse import gap_test
-from infinito.rl.ppo.kept_checkpoints import kept_steps
-from infinito.rl.ppo.policy_files import load_policy, policy_checkpoint, policy_weights
+from infinito.rl.ppo.collapse import measure_gap
+from infinito.rl.ppo.kept_checkpoints import list_kept
+from infinito.rl.ppo.policy_files import extract_policy_weights, load_policy, read_policy_checkpoint
 from infinito.run_folder.folder import folder_of, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
@@ -53,12 +53,12 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     assert source is not None
     done = progress(source, conf.rl.total_timesteps)
     print_table(console, f"progress of {source}", done)
-    files = checkpoint_files(source)
+    files = list_checkpoints(source)
     if not files:
         console.print("\nno checkpoint yet: the table of checkpoints needs one")
         return
     with console.status(f"playing {conf.rl.episodes} test episodes of {len(files)} checkpoints"):
-        baseline, rows, best = checkpoint_rows(conf, source, files)
+        baseline, rows, best = evaluate_checkpoints(conf, source, files)
     record_config(folder, asdict(conf), overrides)
     report = {"run": str(source), "progress": done, "baseline": baseline, "checkpoints": rows}
     write_json(folder / "report.json", report)
@@ -66,8 +66,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     arrays = {name: getattr(best, name) for name in ("actions", "phi", "perplexity")}
     arrays |= {f"terms/{name}": values for name, values in best.terms.items()}
     title = f"{source}, {files[0].stem} checkpoint, {conf.rl.episodes} test episodes"
-    schedule_figure(arrays, list(ACTIONS), BAND, title).savefig(folder / "schedule.png", dpi=150)
-    checkpoints_figure(rows, baseline).savefig(folder / "checkpoints.png", dpi=150)
+    plot_schedule(arrays, list(ACTIONS), BAND, title).savefig(folder / "schedule.png", dpi=150)
+    plot_checkpoints(rows, baseline).savefig(folder / "checkpoints.png", dpi=150)
     console.print(f"\nwritten to {folder}: report.json, schedule.png, checkpoints.png")
 
 
@@ -89,24 +89,24 @@ def progress(folder: Path, total: int) -> dict[str, Any]:
     return report
 
 
-def checkpoint_files(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """The best checkpoint first, then the kept ones in order, then the last one."""
     named = [folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
-    kept = [path for _, path in kept_steps(folder / "checkpoints")]
+    kept = [path for _, path in list_kept(folder / "checkpoints")]
     return [path for path in (named[0], *kept, named[1]) if path.is_file()]
 
 
-def checkpoint_rows(
+def evaluate_checkpoints(
     conf: RunConf, source: Path, files: Sequence[Path]
-) -> tuple[str, list[dict[str, Any]], Played]:
+) -> tuple[str, list[dict[str, Any]], Trajectories]:
     """The name of the best static action, a row for each checkpoint, and the first one's episodes.
 
     The static action is chosen on validation start states; the rows are of test ones.
     """
-    ground = load_ground(conf, build_data_module(conf), source)
-    ppo = build_ppo(conf, ground)
+    shared = load_shared_parts(conf, build_data_module(conf), source)
+    ppo = build_ppo(conf, shared)
     valid, test, train = (
-        build_player(conf, ground, bank, count)
+        build_player(conf, shared, bank, count)
         for bank, count in (
             ("valid", conf.rl.validation_episodes),
             ("test", conf.rl.episodes),
@@ -114,17 +114,17 @@ def checkpoint_rows(
         )
     )
     statics = {name: valid(CONTROLS[name]) for name in CONTROLS if name.startswith("static ")}
-    baseline = best_static(statics)
+    baseline = find_best_static(statics)
     control = test(CONTROLS[baseline])
     rows, first = [], None
     for path in files:
-        _, checkpoint = policy_checkpoint(path)
-        load_policy(ppo.policy, policy_weights(checkpoint), path)
+        _, checkpoint = read_policy_checkpoint(path)
+        load_policy(ppo.policy, extract_policy_weights(checkpoint), path)
         choose = agent(ppo.policy, sampled=False)
         played = test(choose)
         first = first or played
         (row, _) = table({path.stem: played, baseline: control}, baseline)
-        gap, gap_p = gap_test(train(choose).returns, played.returns)
+        gap, gap_p = measure_gap(train(choose).returns, played.returns)
         steps = int(checkpoint["ppo"]["num_timesteps"])
         rows.append({**row, "timesteps": steps, "train_gap": gap, "train_gap_p": gap_p})
     assert first is not None

@@ -20,10 +20,10 @@ from infinito.data.record import data_record
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.rl.assembly import build_ppo, build_ppo_module, build_ppo_trainer, count_rollouts
-from infinito.rl.environment.shared_parts import Ground, load_ground
-from infinito.rl.ppo.kept_checkpoints import kept_steps
-from infinito.rl.ppo.policy_files import exported, imported
-from infinito.rl.ppo.ppo_module import RlSchedulerTask, Ticks
+from infinito.rl.environment.shared_parts import SharedParts, load_shared_parts
+from infinito.rl.ppo.kept_checkpoints import list_kept
+from infinito.rl.ppo.policy_files import export_zip, import_zip
+from infinito.rl.ppo.ppo_module import PPOModule, RolloutSteps
 from infinito.rl.ppo.rollout_progress import RolloutLines
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import difference, saved_values
@@ -56,12 +56,12 @@ def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
     done = _checked_continuation(conf, folder, last, log) if last else 0
     with console.status("preparing text, base model and start states"):
         data = build_data_module(conf)
-        ground = load_ground(conf, data, folder)
-    agent = build_ppo(conf, ground)
+        shared = load_shared_parts(conf, data, folder)
+    agent = build_ppo(conf, shared)
     if conf.rl.policy_zip is not None and last is None:
-        imported(agent, Path(conf.rl.policy_zip), conf.rl.allow_pickle)
-    task = build_ppo_module(conf, ground, agent)
-    print_table(console, f"{conf.name}  →  {folder}", headline(conf, ground, done))
+        import_zip(agent, Path(conf.rl.policy_zip), conf.rl.allow_pickle)
+    task = build_ppo_module(conf, shared, agent)
+    print_table(console, f"{conf.name}  →  {folder}", headline(conf, shared, done))
     if last is None:
         write_json(folder / "provenance.json", provenance(data_record(data)))
     interruption = Interruption()
@@ -71,8 +71,8 @@ def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
     with interruption.listening():
         trainer.fit(
             task,
-            train_dataloaders=Ticks(total, count_rollouts(conf, done)),
-            val_dataloaders=Ticks(1),
+            train_dataloaders=RolloutSteps(total, count_rollouts(conf, done)),
+            val_dataloaders=RolloutSteps(1),
             ckpt_path=path if last else None,
             weights_only=True,
         )
@@ -83,8 +83,8 @@ def _estimate(conf: RunConf, console: Console) -> None:
     """Builds everything from a bank that is made in a moment, plays a rollout, tells the time."""
     brief = replace(conf, rl=replace(conf.rl, base_steps=8, lead_steps=8, start_states=2))
     with tempfile.TemporaryDirectory() as folder:
-        ground = load_ground(brief, build_data_module(conf), Path(folder))
-    agent = build_ppo(brief, ground)
+        shared = load_shared_parts(brief, build_data_module(conf), Path(folder))
+    agent = build_ppo(brief, shared)
     stepped = SteppedPPO(agent, conf.rl.total_timesteps)
     stepped.begin()
     began = time.perf_counter()
@@ -95,7 +95,7 @@ def _estimate(conf: RunConf, console: Console) -> None:
         console,
         f"{conf.name}: dry run, nothing is written",
         {
-            "language model": f"{ground.model.num_parameters():,} parameters",
+            "language model": f"{shared.model.num_parameters():,} parameters",
             "policy": f"{sum(each.numel() for each in agent.policy.parameters()):,} parameters",
             "a rollout": f"{agent.num_timesteps:,} steps in {took_s:.3g} s",
             "whole training": f"{rollouts:,} rollouts, about {rollouts * took_s / 60:.3g} minutes",
@@ -125,13 +125,13 @@ def _checked_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log
     return done
 
 
-def _finish(conf: RunConf, folder: Path, console: Console, task: RlSchedulerTask) -> float:
+def _finish(conf: RunConf, folder: Path, console: Console, task: PPOModule) -> float:
     """Writes summary and, where asked for, the zip; prints the results."""
     checkpoints = folder / "checkpoints"
     summary = summarize(folder, task)
     write_json(folder / "summary.json", summary)
     if conf.rl.export_zip:
-        exported(task.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
+        export_zip(task.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
     for name in {"best", "last"} - set(conf.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
     print_table(console, "\nresults (val: best validation; rl: last rollout)", summary)
@@ -147,7 +147,7 @@ def _finish(conf: RunConf, folder: Path, console: Console, task: RlSchedulerTask
     return score_of(summary, conf.score)
 
 
-def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
+def summarize(folder: Path, task: PPOModule) -> dict[str, Any]:
     """The results of a training: its best validation, and what its last rollout reported."""
     last = read_checkpoint(folder / "checkpoints/last.ckpt")
     best, ppo = last["callbacks"][Milestones.KEY], task.stepped.ppo
@@ -158,21 +158,21 @@ def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
         "val/return": -cost,
         "best_timesteps": best["best_batch"] * ppo.n_steps * ppo.n_envs,
         "timesteps": task.timesteps,
-        "kept": [steps for steps, _ in kept_steps(folder / "checkpoints")],
+        "kept": [steps for steps, _ in list_kept(folder / "checkpoints")],
         "collapsed": task.monitor.collapsed,
         **task.last_report,
     }
 
 
-def headline(conf: RunConf, ground: Ground, done: int) -> dict[str, Any]:
+def headline(conf: RunConf, shared: SharedParts, done: int) -> dict[str, Any]:
     """What a run is, for the top of its output."""
-    rl, bank = conf.rl, ground.banks["train"]
+    rl, bank = conf.rl, shared.banks["train"]
     return {
         "schedule": f"{rl.total_timesteps:,} steps of {rl.inner_steps} optimizer steps, "
         f"{rl.envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
         "reward": rl.reward.name,
-        "language model": f"{ground.model.num_parameters():,} parameters, "
-        f"perplexity {ground.base_perplexity:.4g} at the base",
+        "language model": f"{shared.model.num_parameters():,} parameters, "
+        f"perplexity {shared.base_perplexity:.4g} at the base",
         "start states": f"{len(bank)}, Φ {bank.phi.min():.2g} to {bank.phi.max():.2g}",
         "seed": conf.seed,
     }

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from infinito.rl.environment.episodes import Episodes, information
-from infinito.rl.environment.spaces import action_space, observation_space
+from infinito.rl.environment.spaces import build_action_space, build_observation_space
 
 
 class ScheduleEnv(gymnasium.Env[np.ndarray, np.integer[Any]]):
@@ -27,8 +27,8 @@ class ScheduleEnv(gymnasium.Env[np.ndarray, np.integer[Any]]):
     def __init__(self, episodes: Episodes) -> None:
         assert len(episodes) == 1
         self.episodes = episodes
-        self.observation_space = observation_space()
-        self.action_space = action_space()
+        self.observation_space = build_observation_space()
+        self.action_space = build_action_space()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

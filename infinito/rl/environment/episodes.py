@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from infinito.config import RewardConf
-from infinito.rl.environment.metrics import COHERENT, Metrics
-from infinito.rl.environment.rewards import Terms, reward_terms, total
+from infinito.rl.environment.metrics import COHERENCE_THRESHOLD, Metrics
+from infinito.rl.environment.rewards import Terms, compute_reward_terms, total
 from infinito.rl.environment.spaces import ACTIONS, observed
-from infinito.rl.environment.stacked_models import Learners
+from infinito.rl.environment.stacked_models import StackedModels
 from infinito.rl.environment.start_states import StartStates
 from infinito.rl.environment.windows import Text
 from infinito.seeding import seed_device
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Rules:
+class EpisodeSettings:
     """What an episode is."""
 
     reward: RewardConf
@@ -40,29 +40,29 @@ class Rules:
 
 
 class Episodes:
-    """As many running episodes as there are learners.
+    """As many running episodes as there are models.
 
     Start state and text of an episode are functions of (seed, episode number): no generator has a
     state to save.
 
     Args:
-        learners: The models.
+        models: The models.
         text: What they train on and are measured by.
         starts: Where episodes start.
-        rules: What an episode is.
+        settings: What an episode is.
         seeds: One for each model.
     """
 
     def __init__(
         self,
-        learners: Learners,
+        models: StackedModels,
         text: Text,
         starts: StartStates,
-        rules: Rules,
+        settings: EpisodeSettings,
         seeds: Sequence[int],
     ) -> None:
-        count = learners.count
-        self.learners, self.text, self.starts, self.rules = learners, text, starts, rules
+        count = models.count
+        self.models, self.text, self.starts, self.settings = models, text, starts, settings
         self.seeds = np.array(seeds, dtype=np.int64)
         self.numbers = np.full(count, -1, dtype=np.int64)
         self.start_numbers = np.zeros(count, dtype=np.int64)
@@ -72,17 +72,17 @@ class Episodes:
         self.metrics = Metrics(*np.zeros((len(Metrics._fields), count)))
 
     def __len__(self) -> int:
-        return self.learners.count
+        return self.models.count
 
     @property
     def over(self) -> np.ndarray:
         """Which episodes are at their end, bool (envs,)."""
-        return self.steps >= self.rules.max_steps
+        return self.steps >= self.settings.max_steps
 
     @property
     def observations(self) -> np.ndarray:
         """What a policy sees now, float32 (envs, 6)."""
-        return observed(self.metrics, self.since_coherent / self.rules.max_steps)
+        return observed(self.metrics, self.since_coherent / self.settings.max_steps)
 
     def restart(self, which: np.ndarray, starts: Sequence[int] | np.ndarray | None = None) -> None:
         """Begins the next episode of the environments where `which` (envs,) is true.
@@ -98,10 +98,10 @@ class Episodes:
             else:
                 number = int(starts[index])
             self.start_numbers[index] = number
-            self.learners.put(index, self.starts.states[number])
+            self.models.put(index, self.starts.states[number])
         for counter in (self.steps, self.since_coherent, self.returns):
             counter[which] = 0
-        self.metrics = self.learners.measure(self.text.probe).chosen(which, self.metrics)
+        self.metrics = self.models.measure(self.text.probe).chosen(which, self.metrics)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, Terms]:
         """Trains every model by its action, and returns rewards (envs,) and their terms.
@@ -114,17 +114,19 @@ class Episodes:
             (int(seed), int(number), 1, int(step))
             for seed, number, step in zip(self.seeds, self.numbers, self.steps, strict=True)
         ]
-        batches = self.text.drawn(seeds, self.rules.inner_steps, self.rules.batch_size)
+        batches = self.text.drawn(seeds, self.settings.inner_steps, self.settings.batch_size)
         with torch.random.fork_rng(devices=[]):  # else dropout would tell policies apart
             seed_device(int(np.random.default_rng(seeds[0]).integers(2**63)), CPU)
             for windows in batches:
-                self.learners.train(windows, weights[:, 0], weights[:, 1])
-        before, self.metrics = self.metrics, self.learners.measure(self.text.probe)
+                self.models.train(windows, weights[:, 0], weights[:, 1])
+        before, self.metrics = self.metrics, self.models.measure(self.text.probe)
         self.steps += 1
-        coherent = self.metrics.coherence > COHERENT
+        coherent = self.metrics.coherence > COHERENCE_THRESHOLD
         self.since_coherent = np.where(coherent, 0, self.since_coherent + 1)
-        terms = reward_terms(before, self.metrics, self.rules.reward, self.rules.base_perplexity)
-        if self.rules.reward.first_step_zero:
+        terms = compute_reward_terms(
+            before, self.metrics, self.settings.reward, self.settings.base_perplexity
+        )
+        if self.settings.reward.first_step_zero:
             terms = {name: np.where(self.steps == 1, 0.0, each) for name, each in terms.items()}
         rewards = total(terms)
         self.returns = self.returns + rewards
@@ -133,14 +135,14 @@ class Episodes:
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes, as a checkpoint takes it."""
         return {
-            "learners": self.learners.state_dict(),
+            "learners": self.models.state_dict(),
             "counters": {name: torch.from_numpy(getattr(self, name)) for name in COUNTERS},
             "metrics": [torch.from_numpy(values) for values in self.metrics],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from a saved state."""
-        self.learners.load_state_dict(state["learners"])
+        self.models.load_state_dict(state["learners"])
         for name, values in state["counters"].items():
             setattr(self, name, values.clone().numpy())
         self.metrics = Metrics(*(values.clone().numpy() for values in state["metrics"]))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-COHERENT = 0.6
+COHERENCE_THRESHOLD = 0.6
 """C above which a model counts as coherent, for the clock in the observation."""
 
 

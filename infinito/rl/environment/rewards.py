@@ -24,7 +24,7 @@ Terms = dict[str, np.ndarray]
 """Each term of a reward by name, float64 (envs,)."""
 
 
-def reward_terms(
+def compute_reward_terms(
     before: Metrics, after: Metrics, weights: RewardConf, base_perplexity: float
 ) -> Terms:
     """The terms that add up to the reward of a step.
@@ -46,10 +46,12 @@ def reward_terms(
         "perplexity": weights.perplexity * fall,
         "memory": -weights.memory * after.memory_use,
         "jump": -weights.jump * np.maximum(0.0, np.abs(rise) - FREE_JUMP),
-        "band": band_term(after.phi, BAND, weights.below_band, weights.above_band, weights.in_band),
+        "band": compute_band_term(
+            after.phi, BAND, weights.below_band, weights.above_band, weights.in_band
+        ),
         "perplexity_bounds": -weights.too_low * np.maximum(0.0, low - perplexity) / low
         - weights.too_high * np.maximum(0.0, perplexity - high) / (high / 2),
-        "coherence_band": band_term(
+        "coherence_band": compute_band_term(
             coherence,
             COHERENCE_BAND,
             weights.below_coherence,
@@ -60,7 +62,7 @@ def reward_terms(
     }
 
 
-def band_term(
+def compute_band_term(
     value: np.ndarray, band: tuple[float, float], below: float, above: float, inside: float
 ) -> np.ndarray:
     """A bonus inside the band and a cost of each unit outside it, (envs,)."""

@@ -16,18 +16,24 @@ from infinito.models.assembly import build_language_model
 from infinito.models.checkpoint_file import FORMAT, read_checkpoint, write_checkpoint
 from infinito.models.trained import description_of, load_weights, open_trained
 from infinito.objectives.phi import Calibration
-from infinito.rl.environment.stacked_models import InnerTraining, Learners
-from infinito.rl.environment.start_states import Recipe, StartStates, calibrated, made, trained_base
+from infinito.rl.environment.stacked_models import InnerTraining, StackedModels
+from infinito.rl.environment.start_states import (
+    StartStates,
+    StartStateSettings,
+    fit_calibration,
+    made,
+    train_base_model,
+)
 from infinito.rl.environment.windows import Text, spread_windows
 from infinito.seeding import child_seed
 
 UNSEEN_WINDOWS = 256
 """Windows of the test split by which the final model of an episode is measured."""
-BANKS = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
-class Ground:
+class SharedParts:
     """What the environments of a run share."""
 
     text: Text
@@ -39,8 +45,8 @@ class Ground:
     banks: dict[str, StartStates]
 
 
-def load_ground(conf: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
-    """The ground of the run in `folder`, made and saved there when it is not there yet."""
+def load_shared_parts(conf: RunConf, data: LanguageDataModule, folder: Path) -> SharedParts:
+    """The shared of the run in `folder`, made and saved there when it is not there yet."""
     seeded = replace(conf, seed=conf.rl.ground_seed)
     model = build_language_model(seeded, data.vocab_size, data.tokenizer.eos_token_id)
     text = Text(
@@ -50,7 +56,7 @@ def load_ground(conf: RunConf, data: LanguageDataModule, folder: Path) -> Ground
     )
     path = folder / "start_states.ckpt"
     if not path.is_file():
-        write_checkpoint(_new_ground(conf, model, data.tokenizer, text), path)
+        write_checkpoint(_build_shared_parts(conf, model, data.tokenizer, text), path)
     saved = read_checkpoint(path)
     load_weights(model, saved["base"], path)
     banks = {
@@ -58,10 +64,10 @@ def load_ground(conf: RunConf, data: LanguageDataModule, folder: Path) -> Ground
         for name, bank in saved["banks"].items()
     }
     calibration = Calibration(*saved["calibration"])
-    return Ground(text, model, data.tokenizer, calibration, saved["base_perplexity"], banks)
+    return SharedParts(text, model, data.tokenizer, calibration, saved["base_perplexity"], banks)
 
 
-def _new_ground(
+def _build_shared_parts(
     conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Text
 ) -> dict[str, Any]:
     rl, training = conf.rl, build_inner_training(conf)
@@ -69,12 +75,12 @@ def _new_ground(
         _start_from(model, tokenizer, rl.base_checkpoint)
     else:
         seed = child_seed(rl.ground_seed, "base")
-        trained_base(model, text, training, rl.base_steps, rl.base_batch_size, seed)
-    calibration = calibrated(model, text, training, child_seed(rl.ground_seed, "calibration"))
-    base = Learners(model, 1, training, calibration).measure(text.probe)
+        train_base_model(model, text, training, rl.base_steps, rl.base_batch_size, seed)
+    calibration = fit_calibration(model, text, training, child_seed(rl.ground_seed, "calibration"))
+    base = StackedModels(model, 1, training, calibration).measure(text.probe)
     banks = {}
-    for name in BANKS:
-        recipe = Recipe(
+    for name in SPLITS:
+        recipe = StartStateSettings(
             child_seed(rl.ground_seed, "bank", name),
             rl.start_states,
             most_steps=rl.lead_steps,

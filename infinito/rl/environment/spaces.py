@@ -20,7 +20,7 @@ class Action(NamedTuple):
 ACTIONS = {"TEXT": Action(1.0, 0.0), "PHI": Action(0.1, 1.0), "MIXED": Action(0.5, 0.5)}
 """By name, in the order of their numbers."""
 
-BOUNDS = {
+OBSERVATION_BOUNDS = {
     "coherence": (0.0, 1.0),
     "phi": (0.0, 10.0),
     "loss_text": (0.0, 6.0),
@@ -31,12 +31,12 @@ BOUNDS = {
 """Least and greatest value of each number observed; values outside are cut off."""
 
 
-def observation_space() -> spaces.Box:
+def build_observation_space() -> spaces.Box:
     """Six numbers in [−1, 1]."""
-    return spaces.Box(-1.0, 1.0, (len(BOUNDS),), np.float32)
+    return spaces.Box(-1.0, 1.0, (len(OBSERVATION_BOUNDS),), np.float32)
 
 
-def action_space() -> spaces.Discrete:
+def build_action_space() -> spaces.Discrete:
     """The number of an action."""
     return spaces.Discrete(len(ACTIONS))
 
@@ -46,7 +46,7 @@ def observed(metrics: Metrics, time_since_coherent: np.ndarray) -> np.ndarray:
 
     Args:
         metrics: Of each environment's model.
-        time_since_coherent: Steps since C was last above `metrics.COHERENT`, over the steps of an
+        time_since_coherent: Steps since C was last above the threshold, over the steps of an
             episode, (envs,).
     """
     columns = (
@@ -57,6 +57,6 @@ def observed(metrics: Metrics, time_since_coherent: np.ndarray) -> np.ndarray:
         metrics.memory_use,
         time_since_coherent,
     )
-    low, high = np.array(list(BOUNDS.values())).T
+    low, high = np.array(list(OBSERVATION_BOUNDS.values())).T
     scaled = 2 * (np.stack(columns, axis=1) - low) / (high - low) - 1
     return scaled.clip(-1, 1).astype(np.float32)

@@ -43,7 +43,7 @@ class InnerTraining:
     """One pass for all models; false to call the models one by one."""
 
 
-class Readings(NamedTuple):
+class ForwardOutputs(NamedTuple):
     """Of each model's batch, (models, …)."""
 
     loss_text: Tensor
@@ -54,7 +54,7 @@ class Readings(NamedTuple):
     """Of the last layer's attention, see `phi_components`, (models, sequences, rows)."""
 
 
-class Learners:
+class StackedModels:
     """`count` copies of a model with a state each.
 
     The trained parameters of a copy are one row of a matrix, in the order of the model's names.
@@ -106,7 +106,7 @@ class Learners:
             phi_loss: Maps calibrated Φ (models,) to a loss of the same shape.
         """
         self.model.train()
-        readings = self._read(windows)
+        readings = self._forward(windows)
         loss = text_weights * readings.loss_text
         asked = phi_weights.nonzero()[:, 0]
         if len(asked):
@@ -121,7 +121,7 @@ class Learners:
     def measure(self, windows: Tensor) -> Metrics:
         """Return the metrics of every model on one batch (batch, block + 1), in evaluation mode."""
         self.model.eval()
-        readings = self._read(windows.expand(self.count, *windows.shape))
+        readings = self._forward(windows.expand(self.count, *windows.shape))
         values = self._phi(readings.hidden, readings.row_entropy)
         columns = (readings.loss_text, values, band_loss(values), self.memory_use())
         return Metrics(*(column.double().numpy() for column in columns))
@@ -168,28 +168,28 @@ class Learners:
             for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
         }
 
-    def _read(self, windows: Tensor) -> Readings:
+    def _forward(self, windows: Tensor) -> ForwardOutputs:
         if self.training.vectorised:
-            call = vmap(self._read_one, randomness="different")
-            return Readings(*call(self.weights, self.buffers, windows))
+            call = vmap(self._forward_one, randomness="different")
+            return ForwardOutputs(*call(self.weights, self.buffers, windows))
         each = [
-            self._read_one(
+            self._forward_one(
                 self.weights[index],
                 {name: value[index] for name, value in self.buffers.items()},
                 windows[index],
             )
             for index in range(self.count)
         ]
-        return Readings(*map(torch.stack, zip(*each, strict=True)))
+        return ForwardOutputs(*map(torch.stack, zip(*each, strict=True)))
 
-    def _read_one(self, row: Tensor, buffers: State, windows: Tensor) -> Readings:
+    def _forward_one(self, row: Tensor, buffers: State, windows: Tensor) -> ForwardOutputs:
         inputs = {"input_ids": windows[:, :-1], "use_cache": False}
         with observed(self.model) as seen:
             outputs = functional_call(self.model, (self._parameters(row), buffers), (), inputs)
         assert seen.hidden is not None
         count = self.training.phi_sequences
         rows = sampled_rows(seen.hidden.shape[1], seen.hidden.device)
-        return Readings(
+        return ForwardOutputs(
             cross_entropy(outputs.logits, windows[:, 1:]),
             seen.hidden[:count],
             row_entropy(last_call(seen.calls), rows)[:count],

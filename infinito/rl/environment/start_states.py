@@ -16,18 +16,18 @@ from transformers import PreTrainedModel
 
 from infinito.errors import NonFiniteError
 from infinito.objectives.phi import Calibration
-from infinito.rl.environment.stacked_models import InnerTraining, Learners, State
+from infinito.rl.environment.stacked_models import InnerTraining, StackedModels, State
 from infinito.rl.environment.windows import Text
 
 PHI_RANGE = (1.0, 8.0)
 """Of the Φ that states are led to."""
 CALIBRATION_BATCHES = 64
-PURSUIT_RATE = 3e-3
+START_STATE_LR = 3e-3
 """Learning rate (Adam) of the training that makes base and bank."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class StartStateSettings:
     """How a bank is made of a base model."""
 
     seed: int
@@ -51,11 +51,11 @@ class StartStates:
         return len(self.states)
 
 
-def trained_base(
+def train_base_model(
     model: PreTrainedModel, text: Text, training: InnerTraining, steps: int, batch: int, seed: int
 ) -> None:
     """Trains a model on text alone, in place."""
-    one = Learners(model, 1, pursuing(training))
+    one = StackedModels(model, 1, use_start_state_optimizer(training))
     weight = torch.ones(1)
     for step in range(steps):
         windows = text.drawn([(seed, step)], 1, batch)[0]
@@ -66,11 +66,11 @@ def trained_base(
             own[name].copy_(value)
 
 
-def calibrated(
+def fit_calibration(
     model: PreTrainedModel, text: Text, training: InnerTraining, seed: int
 ) -> Calibration:
     """The calibration by which Φ of the model's training batches fills the band."""
-    one = Learners(model, 1, training)
+    one = StackedModels(model, 1, training)
     batches = text.drawn([(seed, 0)], CALIBRATION_BATCHES, training.phi_sequences)[:, 0]
     raw = [one.measure(batch).phi[0] for batch in batches]
     return Calibration.fitted(torch.tensor(raw))
@@ -81,7 +81,7 @@ def made(
     text: Text,
     training: InnerTraining,
     calibration: Calibration,
-    recipe: Recipe,
+    recipe: StartStateSettings,
 ) -> StartStates:
     """States at Φ from `PHI_RANGE`, or as near as their steps lead.
 
@@ -93,27 +93,27 @@ def made(
     targets = torch.from_numpy(draws.permutation(np.linspace(*PHI_RANGE, count))).float()
     by_text = torch.arange(count) < round(count * recipe.text_share)
     lengths = draws.integers(recipe.most_steps // 8, recipe.most_steps, size=count, endpoint=True)
-    learners = Learners(model, count, pursuing(training), calibration)
+    models = StackedModels(model, count, use_start_state_optimizer(training), calibration)
     states: list[State] = [{}] * count
     phi = np.zeros(count)
     for step in range(recipe.most_steps + 1):
         if (due := np.flatnonzero(lengths == step)).size:
-            measured = learners.measure(text.probe).phi
+            measured = models.measure(text.probe).phi
             for index in due:
-                states[index], phi[index] = learners.taken(int(index)), measured[index]
+                states[index], phi[index] = models.taken(int(index)), measured[index]
         seeds = [(recipe.seed, 1, index, step) for index in range(count)]
         windows = text.drawn(seeds, 1, recipe.batch_size)[0]
-        learners.train(windows, by_text.float(), (~by_text).float(), pursuit(targets))
+        models.train(windows, by_text.float(), (~by_text).float(), build_target_loss(targets))
     if not np.isfinite(phi).all():
         raise NonFiniteError(f"the start states have Φ {phi}: their training fell apart")
     return StartStates(states, phi)
 
 
-def pursuit(targets: Tensor) -> Callable[[Tensor], Tensor]:
+def build_target_loss(targets: Tensor) -> Callable[[Tensor], Tensor]:
     """A loss that leads Φ to targets, both (models,)."""
     return lambda phi: (phi - targets).abs()
 
 
-def pursuing(training: InnerTraining) -> InnerTraining:
+def use_start_state_optimizer(training: InnerTraining) -> InnerTraining:
     """The optimizer that makes base and bank, whatever that of the episodes is."""
-    return replace(training, lr=PURSUIT_RATE, optimizer="adam")
+    return replace(training, lr=START_STATE_LR, optimizer="adam")

@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from infinito.rl.environment.episodes import Episodes, information
-from infinito.rl.environment.spaces import action_space, observation_space
+from infinito.rl.environment.spaces import build_action_space, build_observation_space
 
 
 class ScheduleVecEnv(VecEnv):
@@ -24,7 +24,7 @@ class ScheduleVecEnv(VecEnv):
         self.episodes = episodes
         self.render_mode = None
         self.actions = np.zeros(len(episodes), dtype=np.int64)
-        super().__init__(len(episodes), observation_space(), action_space())
+        super().__init__(len(episodes), build_observation_space(), build_action_space())
 
     def reset(self) -> VecEnvObs:
         """Begins an episode everywhere."""

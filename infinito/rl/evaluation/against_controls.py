@@ -14,10 +14,10 @@ from rich.table import Table
 
 from infinito.config import RunConf
 from infinito.rl.assembly import build_player
-from infinito.rl.environment.shared_parts import Ground
-from infinito.rl.evaluation.comparison import Interval, best_static, bootstrap, table, verdict
-from infinito.rl.evaluation.controls import CONTROLS, Chooser
-from infinito.rl.evaluation.trajectories import ARRAYS, Played
+from infinito.rl.environment.shared_parts import SharedParts
+from infinito.rl.evaluation.comparison import Interval, bootstrap, find_best_static, table, verdict
+from infinito.rl.evaluation.controls import CONTROLS, Policy
+from infinito.rl.evaluation.trajectories import ARRAYS, Trajectories
 from infinito.rl.opening import POLICIES, open_schedule
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import provenance, write_json
@@ -29,12 +29,12 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     if conf.trainer.threads is not None:
         torch.set_num_threads(conf.trainer.threads)
     with console.status("preparing the environments"):
-        ground, choosers, source, timesteps = open_schedule(conf)
+        shared, choosers, source, timesteps = open_schedule(conf)
     with console.status("playing the static actions from validation start states"):
-        play = build_player(conf, ground, "valid", conf.rl.validation_episodes)
+        play = build_player(conf, shared, "valid", conf.rl.validation_episodes)
         statics = {name: play(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
-    baseline = best_static(statics)
-    play = build_player(conf, ground, "test", conf.rl.episodes)
+    baseline = find_best_static(statics)
+    play = build_player(conf, shared, "test", conf.rl.episodes)
     played = {}
     for name, choose in {**choosers, **CONTROLS}.items():
         with console.status(f"playing {conf.rl.episodes} test episodes: {name}"):
@@ -45,7 +45,9 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
         "episodes": conf.rl.episodes,
         "baseline": baseline,
         "policies": table(played, baseline),
-        "null_environment": null_check(conf, ground, choosers) if conf.rl.null_control else None,
+        "null_environment": check_null_environment(conf, shared, choosers)
+        if conf.rl.null_control
+        else None,
     }
     excess = report["policies"][0]["excess"]
     report["verdict"] = verdict(excess, baseline)
@@ -57,15 +59,17 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     return float(excess["mean"])
 
 
-def null_check(conf: RunConf, ground: Ground, choosers: dict[str, Chooser]) -> dict[str, Any]:
+def check_null_environment(
+    conf: RunConf, shared: SharedParts, choosers: dict[str, Policy]
+) -> dict[str, Any]:
     """Policy less random where no step changes a model: an interval that must contain 0."""
-    play = build_player(conf, ground, "test", conf.rl.episodes, null=True)
+    play = build_player(conf, shared, "test", conf.rl.episodes, null=True)
     agent, random = play(choosers[POLICIES[0]]), play(CONTROLS["random"])
     interval = bootstrap(agent.returns - random.returns, agent.starts)
     return {**vars(interval), "contains_zero": interval.low <= 0 <= interval.high}
 
 
-def save_episodes(path: Path, played: dict[str, Played]) -> None:
+def save_episodes(path: Path, played: dict[str, Trajectories]) -> None:
     """Writes the trajectories of every policy, for plots and tests."""
     arrays = {
         f"{policy}/{name}": getattr(each, name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from infinito.rl.environment.spaces import ACTIONS
-from infinito.rl.evaluation.trajectories import Played
+from infinito.rl.evaluation.trajectories import Trajectories
 
 RESAMPLES = 10_000
 
@@ -53,13 +53,13 @@ def bootstrap(values: np.ndarray, starts: np.ndarray | None = None, seed: int = 
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def best_static(validation: Mapping[str, Played]) -> str:
+def find_best_static(validation: Mapping[str, Trajectories]) -> str:
     """The static action with the largest mean return, on episodes that report nothing else."""
     names = [name for name in validation if name.startswith("static ")]
     return max(names, key=lambda name: validation[name].returns.mean())
 
 
-def table(played: Mapping[str, Played], baseline: str) -> list[dict[str, Any]]:
+def table(played: Mapping[str, Trajectories], baseline: str) -> list[dict[str, Any]]:
     """A row for each policy: return, difference to the baseline in pairs, and what it led to."""
     rows = []
     for name, each in played.items():

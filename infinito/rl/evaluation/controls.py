@@ -11,37 +11,37 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from infinito.rl.environment.episodes import Episodes
 from infinito.rl.environment.spaces import ACTIONS
 
-Chooser = Callable[[Episodes], np.ndarray]
+Policy = Callable[[Episodes], np.ndarray]
 """Tells the actions (envs,) of a step, a function of the episodes as they stand."""
 
 TEXT, PHI, MIXED = range(len(ACTIONS))
 
 
-def static(action: int) -> Chooser:
+def static(action: int) -> Policy:
     """Always the same action."""
     return lambda episodes: np.full(len(episodes), action)
 
 
-def uniform(episodes: Episodes) -> np.ndarray:
+def choose_at_random(episodes: Episodes) -> np.ndarray:
     """An action by lot, fixed by the episode's seed and step."""
     return np.array([draws.integers(len(ACTIONS)) for draws in _draws(episodes, 2)])
 
 
-def alternating(episodes: Episodes) -> np.ndarray:
+def alternate(episodes: Episodes) -> np.ndarray:
     """TEXT, PHI, MIXED, TEXT …"""
     return episodes.steps % len(ACTIONS)
 
 
-def band_heuristic(episodes: Episodes) -> np.ndarray:
+def follow_band(episodes: Episodes) -> np.ndarray:
     """PHI outside the band, TEXT inside it."""
     return np.where(episodes.metrics.loss_phi > 0, PHI, TEXT)
 
 
-def agent(policy: ActorCriticPolicy, sampled: bool) -> Chooser:
+def agent(policy: ActorCriticPolicy, sampled: bool) -> Policy:
     """A learned policy: its likeliest action, or one drawn by the episode's seed and step."""
 
     def choose(episodes: Episodes) -> np.ndarray:
-        chances = probabilities(policy, episodes.observations)
+        chances = compute_action_probabilities(policy, episodes.observations)
         if not sampled:
             return chances.argmax(1)
         lots = np.array([draws.random() for draws in _draws(episodes, 3)])
@@ -51,17 +51,17 @@ def agent(policy: ActorCriticPolicy, sampled: bool) -> Chooser:
 
 
 @torch.no_grad()
-def probabilities(policy: ActorCriticPolicy, observations: np.ndarray) -> np.ndarray:
+def compute_action_probabilities(policy: ActorCriticPolicy, observations: np.ndarray) -> np.ndarray:
     """The policy's probabilities of the actions, (envs, actions), drawing on no generator."""
     seen = torch.as_tensor(observations)
     return policy.get_distribution(seen).distribution.probs.double().numpy()  # type: ignore[union-attr]
 
 
-CONTROLS: dict[str, Chooser] = {
+CONTROLS: dict[str, Policy] = {
     **{f"static {name}": static(number) for number, name in enumerate(ACTIONS)},
-    "random": uniform,
-    "alternating": alternating,
-    "band heuristic": band_heuristic,
+    "random": choose_at_random,
+    "alternating": alternate,
+    "band heuristic": follow_band,
 }
 """By name."""
 

@@ -12,7 +12,7 @@ COLOURS = ("tab:blue", "tab:red", "tab:green")
 """Of the actions, in order."""
 
 
-def schedule_figure(
+def plot_schedule(
     episodes: Mapping[str, np.ndarray],
     actions: Sequence[str],
     band: tuple[float, float],
@@ -41,7 +41,7 @@ def schedule_figure(
     return figure
 
 
-def checkpoints_figure(rows: Sequence[Mapping[str, object]], baseline: str) -> Figure:
+def plot_checkpoints(rows: Sequence[Mapping[str, object]], baseline: str) -> Figure:
     """Excess return over the baseline at each checkpoint, with its interval.
 
     Args:

@@ -9,11 +9,11 @@ import numpy as np
 
 from infinito.rl.environment.episodes import Episodes
 from infinito.rl.environment.metrics import Metrics
-from infinito.rl.evaluation.controls import Chooser
+from infinito.rl.evaluation.controls import Policy
 
 
 @dataclass(frozen=True)
-class Played:
+class Trajectories:
     """Episodes of one policy, in the order in which they are paired."""
 
     returns: np.ndarray
@@ -35,12 +35,16 @@ class Played:
 
 
 def played(
-    new_episodes: Callable[[int], Episodes], choose: Chooser, episodes: int, seed: int, envs: int
-) -> Played:
+    build_environments: Callable[[int], Episodes],
+    choose: Policy,
+    episodes: int,
+    seed: int,
+    envs: int,
+) -> Trajectories:
     """Plays episodes, `envs` at a time.
 
     Args:
-        new_episodes: Makes so many environments.
+        build_environments: Makes so many environments.
         choose: The policy.
         episodes: How many. Episode i has seed (seed, i) and goes through the start states in turn.
         seed: Of all of them.
@@ -48,14 +52,14 @@ def played(
     """
     parts = []
     for numbers in np.array_split(np.arange(episodes), -(-episodes // envs)):
-        running = new_episodes(len(numbers))
+        running = build_environments(len(numbers))
         running.seeds[:] = seed * 100_003 + numbers
         running.restart(np.ones(len(numbers), dtype=bool), numbers % len(running.starts))
         parts.append(_to_the_end(running, choose))
     return _joined(parts)
 
 
-def _to_the_end(running: Episodes, choose: Chooser) -> Played:
+def _to_the_end(running: Episodes, choose: Policy) -> Trajectories:
     actions: list[np.ndarray] = []
     metrics: list[Metrics] = []
     terms: list[dict[str, np.ndarray]] = []
@@ -63,7 +67,7 @@ def _to_the_end(running: Episodes, choose: Chooser) -> Played:
         actions.append(choose(running))
         terms.append(running.step(actions[-1])[1])
         metrics.append(running.metrics)
-    return Played(
+    return Trajectories(
         returns=running.returns,
         starts=running.start_numbers.copy(),
         actions=np.stack(actions, axis=1),
@@ -71,18 +75,18 @@ def _to_the_end(running: Episodes, choose: Chooser) -> Played:
         perplexity=np.stack([each.perplexity for each in metrics], axis=1),
         in_band=np.stack([each.loss_phi == 0 for each in metrics], axis=1),
         terms={name: np.stack([each[name] for each in terms], axis=1) for name in terms[0]},
-        final_loss=running.learners.measure(running.text.unseen).loss_text,
+        final_loss=running.models.measure(running.text.unseen).loss_text,
     )
 
 
-def _joined(parts: list[Played]) -> Played:
+def _joined(parts: list[Trajectories]) -> Trajectories:
     def join(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts])
 
     arrays = {name: join(name) for name in ARRAYS}
     terms = {name: np.concatenate([part.terms[name] for part in parts]) for name in parts[0].terms}
-    return Played(terms=terms, **arrays)
+    return Trajectories(terms=terms, **arrays)
 
 
 ARRAYS = ("returns", "starts", "actions", "phi", "perplexity", "in_band", "final_loss")
-"""Fields of `Played` that are one array."""
+"""Fields of `Trajectories` that are one array."""

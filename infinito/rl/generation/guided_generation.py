@@ -15,12 +15,12 @@ from transformers import PreTrainedModel
 from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import MIN_TIME, Calibration, band_loss, phi
-from infinito.rl.environment.metrics import COHERENT, Metrics
+from infinito.rl.environment.metrics import COHERENCE_THRESHOLD, Metrics
 from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.environment.spaces import observed as observation
 
 
-class Mode(NamedTuple):
+class DecodingMode(NamedTuple):
     """How tokens are decoded."""
 
     temperature: float
@@ -29,17 +29,21 @@ class Mode(NamedTuple):
     """Share of `GATE_LIFT` added to the logit of the memory's gate."""
 
 
-MODES = {"TEXT": Mode(0.8, 0.0), "PHI": Mode(1.0, 1.0), "MIXED": Mode(0.9, 0.5)}
+MODES = {
+    "TEXT": DecodingMode(0.8, 0.0),
+    "PHI": DecodingMode(1.0, 1.0),
+    "MIXED": DecodingMode(0.9, 0.5),
+}
 """By action; TEXT leaves the memory as trained and draws with less spread."""
 GATE_LIFT = 5.0
 """Brings a gate that starts at sigmoid(−5) to ½. Nothing to lift without a memory."""
 
-Decide = Callable[[np.ndarray], int]
+ChooseAction = Callable[[np.ndarray], int]
 """Tells the number of the action for one observation (1, 6)."""
 
 
 @dataclass
-class Written:
+class GuidedText:
     """A text and how it came about."""
 
     ids: Tensor
@@ -74,12 +78,12 @@ class Written:
 def written(
     model: PreTrainedModel,
     prompt: Tensor,
-    decide: Decide,
+    decide: ChooseAction,
     calibration: Calibration,
     options: dict[str, Any],
     every: int,
     window: int,
-) -> Written:
+) -> GuidedText:
     """Continues a prompt; the model is put in evaluation mode, and a lifted gate is put back.
 
     Args:
@@ -91,7 +95,7 @@ def written(
         window: Last tokens that the agent observes.
     """
     model.eval()
-    text, clock = Written(prompt), Clock()
+    text, clock = GuidedText(prompt), Clock()
     left = int(options["max_new_tokens"])
     while left > 0:
         action = 0
@@ -105,7 +109,7 @@ def written(
         if options.get("do_sample"):
             asked["temperature"] = options["temperature"] * mode.temperature
         before = text.ids.shape[1]
-        with lifted_gate(model, mode.gate * GATE_LIFT):
+        with lift_gate(model, mode.gate * GATE_LIFT):
             text.ids = model.generate(  # type: ignore[operator]
                 input_ids=text.ids, attention_mask=torch.ones_like(text.ids), **asked
             )
@@ -133,7 +137,7 @@ class Clock:
 
     def seen(self, metrics: Metrics, options: dict[str, Any], every: int) -> np.ndarray:
         """Counts a decision, and returns the observation's last number, (1,)."""
-        self.since = 0 if metrics.coherence[0] > COHERENT else self.since + 1
+        self.since = 0 if metrics.coherence[0] > COHERENCE_THRESHOLD else self.since + 1
         return np.array([self.since * every / options["max_new_tokens"]])
 
 
@@ -150,7 +154,7 @@ def measured(model: PreTrainedModel, ids: Tensor, calibration: Calibration) -> M
 
 
 @contextmanager
-def lifted_gate(model: PreTrainedModel, lift: float) -> Iterator[None]:
+def lift_gate(model: PreTrainedModel, lift: float) -> Iterator[None]:
     """Raises the logit of every memory gate for the block."""
     gates = [value for name, value in model.named_parameters() if name.endswith("memory.gate_bias")]
     kept = [gate.detach().clone() for gate in gates]
@@ -165,7 +169,7 @@ def lifted_gate(model: PreTrainedModel, lift: float) -> Iterator[None]:
                 gate.copy_(value)
 
 
-def distinct(ids: Sequence[int], n: int) -> float:
+def compute_distinct_n(ids: Sequence[int], n: int) -> float:
     """Share of n-grams that differ, 1 where none is repeated.
 
     Source: Li et al. 2016, A diversity-promoting objective function, section 4.
@@ -174,6 +178,6 @@ def distinct(ids: Sequence[int], n: int) -> float:
     return len(set(grams)) / max(1, len(grams))
 
 
-def repetition(ids: Sequence[int], n: int = 4) -> float:
+def compute_repetition(ids: Sequence[int], n: int = 4) -> float:
     """Share of n-grams that stood earlier in the text."""
-    return 1 - distinct(ids, n)
+    return 1 - compute_distinct_n(ids, n)

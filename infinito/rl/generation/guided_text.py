@@ -18,14 +18,14 @@ from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import Trained
 from infinito.objectives.phi import Calibration
 from infinito.rl.assembly import describe_schedule
-from infinito.rl.evaluation.controls import probabilities
-from infinito.rl.generation.guided_generation import Decide, written
+from infinito.rl.evaluation.controls import compute_action_probabilities
+from infinito.rl.generation.guided_generation import ChooseAction, written
 from infinito.rl.opening import is_schedule
 from infinito.rl.ppo.policy_files import (
+    build_policy,
+    extract_policy_weights,
     load_policy,
-    policy_checkpoint,
-    policy_weights,
-    unbound_policy,
+    read_policy_checkpoint,
 )
 from infinito.rl.ppo.ppo_module import check_description
 from infinito.run_folder.folder import folder_of, saved_values
@@ -48,7 +48,7 @@ def run(
     """
     settings = conf.generation
     trained = open_trained_model(conf)
-    decide, calibration = opened_agent(str(conf.agent))
+    decide, calibration = open_agent(str(conf.agent))
     for number, prompt in enumerate(prompts):
         torch.manual_seed(child_seed(conf.seed, "generate", number))
         text = written(
@@ -68,7 +68,7 @@ def run(
         print_table(console, "\nagent", flat(text.report()))
 
 
-def opened_agent(agent: str) -> tuple[Decide, Calibration]:
+def open_agent(agent: str) -> tuple[ChooseAction, Calibration]:
     """What an agent decides, its likeliest action, and the calibration of Φ in its run.
 
     Raises:
@@ -76,15 +76,15 @@ def opened_agent(agent: str) -> tuple[Decide, Calibration]:
     """
     if not is_schedule(agent):
         raise CheckpointError(f"`agent`={agent} is no run of `task=rl_scheduler`")
-    path, checkpoint = policy_checkpoint(Path(agent))
+    path, checkpoint = read_policy_checkpoint(Path(agent))
     folder = folder_of(path)
     assert folder is not None
     conf = parse(saved_values(folder), combinations=False)
     check_description(checkpoint["infinito"], describe_schedule(conf), f"the run {folder}")
-    policy = unbound_policy(conf.rl.hidden)
-    load_policy(policy, policy_weights(checkpoint), path)
+    policy = build_policy(conf.rl.hidden)
+    load_policy(policy, extract_policy_weights(checkpoint), path)
     calibration = Calibration(*read_checkpoint(folder / "start_states.ckpt")["calibration"])
-    return lambda seen: int(probabilities(policy, seen)[0].argmax()), calibration
+    return lambda seen: int(compute_action_probabilities(policy, seen)[0].argmax()), calibration
 
 
 def flat(report: dict[str, Any]) -> dict[str, Any]:

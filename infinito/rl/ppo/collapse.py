@@ -13,7 +13,7 @@ SIGNIFICANT = 0.01
 """Probability of the luck that a verdict is allowed to rest on."""
 
 
-def gap_test(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
+def measure_gap(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
     """How much more the policy earns from start states of its training than from others.
 
     Returns:
@@ -25,7 +25,7 @@ def gap_test(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
     return gap, float(stats.ttest_ind(train, held_out, equal_var=False, alternative="greater")[1])
 
 
-def decline_test(now: np.ndarray, best: np.ndarray) -> float:
+def compute_decline_p(now: np.ndarray, best: np.ndarray) -> float:
     """Return the paired one-sided p-value that returns (episodes,) are not below the best ones."""
     difference = now - best
     if np.ptp(difference) == 0:
@@ -57,7 +57,7 @@ class CollapseMonitor:
         if not math.isfinite(mean) or not self.best or mean > np.mean(self.best):
             self.best, self.declined = returns.tolist(), 0
             return 1.0
-        p_value = decline_test(returns, np.array(self.best))
+        p_value = compute_decline_p(returns, np.array(self.best))
         self.declined = self.declined + 1 if p_value < SIGNIFICANT else 0
         return p_value
 

@@ -39,25 +39,25 @@ class KeptCheckpoints(Checkpoint):
         done = int(pl_module.timesteps)  # type: ignore[arg-type]
         if done // self.save_freq > self.before // self.save_freq:
             trainer.save_checkpoint(self.folder / f"step_{done:09d}.ckpt")
-            for path in prunable(self.folder, self.keep):
+            for path in find_prunable(self.folder, self.keep):
                 path.unlink()
         self.before = done
 
 
-def kept_steps(folder: Path) -> list[tuple[int, Path]]:
+def list_kept(folder: Path) -> list[tuple[int, Path]]:
     """The kept checkpoints of a folder with their environment steps, in order."""
     found = [(match, path) for path in folder.glob("*.ckpt") if (match := _NAME.match(path.name))]
     return sorted((int(match[1]), path) for match, path in found)
 
 
-def prunable(folder: Path, keep: Sequence[str]) -> list[Path]:
+def find_prunable(folder: Path, keep: Sequence[str]) -> list[Path]:
     """The step checkpoints that `keep` does not name."""
     steps = [int(rule.partition(":")[2]) for rule in keep if rule.startswith("every:")]
     kept: set[Path] = set()
     for every in steps:
         before = 0
-        for done, path in kept_steps(folder):
+        for done, path in list_kept(folder):
             if done // every > before // every:
                 kept.add(path)
             before = done
-    return [path for _, path in kept_steps(folder) if path not in kept]
+    return [path for _, path in list_kept(folder) if path not in kept]

@@ -17,7 +17,7 @@ from torch import nn
 
 from infinito.errors import CheckpointError
 from infinito.models.checkpoint_file import read_checkpoint
-from infinito.rl.environment.spaces import action_space, observation_space
+from infinito.rl.environment.spaces import build_action_space, build_observation_space
 from infinito.storage import locked
 
 POLICY_PREFIX = "policy."
@@ -25,7 +25,7 @@ _MARK = "infinito.json"
 """The file in a zip that says infinito wrote it; its tensors then open without unpickling."""
 
 
-def policy_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+def extract_policy_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The policy's weights in a checkpoint, by the policy's own names."""
     return {
         name.removeprefix(POLICY_PREFIX): value
@@ -34,11 +34,11 @@ def policy_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     }
 
 
-def unbound_policy(hidden: Sequence[int]) -> ActorCriticPolicy:
+def build_policy(hidden: Sequence[int]) -> ActorCriticPolicy:
     """A new policy without environments, its tanh layers as wide as `hidden` says."""
     return ActorCriticPolicy(
-        observation_space(),
-        action_space(),
+        build_observation_space(),
+        build_action_space(),
         lambda _: 0.0,
         net_arch=list(hidden),
         activation_fn=nn.Tanh,
@@ -60,9 +60,9 @@ def load_policy(policy: ActorCriticPolicy, weights: dict[str, torch.Tensor], sou
         ) from None
 
 
-def exported(ppo: PPO, checkpoint: Path, target: Path) -> None:
+def export_zip(ppo: PPO, checkpoint: Path, target: Path) -> None:
     """Writes a checkpoint's policy as a zip that `PPO.load` of stable-baselines3 opens."""
-    load_policy(ppo.policy, policy_weights(read_checkpoint(checkpoint)), checkpoint)
+    load_policy(ppo.policy, extract_policy_weights(read_checkpoint(checkpoint)), checkpoint)
     wrapper = ppo.policy.optimizer
     ppo.policy.optimizer = getattr(wrapper, "optimizer", wrapper)
     with locked(target):
@@ -73,7 +73,7 @@ def exported(ppo: PPO, checkpoint: Path, target: Path) -> None:
         partial.replace(target)
 
 
-def imported(ppo: PPO, path: Path, allow_pickle: bool = False) -> None:
+def import_zip(ppo: PPO, path: Path, allow_pickle: bool = False) -> None:
     """Puts the policy of a zip into PPO.
 
     Raises:
@@ -107,7 +107,7 @@ def _tensors(content: bytes, path: Path, unpickle: bool) -> dict[str, torch.Tens
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def policy_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
+def read_policy_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
     """The checkpoint file that a run folder or a path names, and what it holds.
 
     Raises:

@@ -11,15 +11,15 @@ from lightning import LightningModule
 from infinito.errors import CheckpointError, NonFiniteError
 from infinito.models.checkpoint_file import FORMAT
 from infinito.rl.evaluation.controls import agent
-from infinito.rl.evaluation.trajectories import Played
-from infinito.rl.ppo.collapse import CollapseMonitor, gap_test
+from infinito.rl.evaluation.trajectories import Trajectories
+from infinito.rl.ppo.collapse import CollapseMonitor, measure_gap
 from infinito.rl.ppo.stepping import SteppedPPO
 
-Play = Callable[[Any, str], Played]
+Play = Callable[[Any, str], Trajectories]
 """Plays validation episodes of a policy from the start states of a split, "train" or "valid"."""
 
 
-class Ticks:
+class RolloutSteps:
     """The numbers of the rollouts that are left: a loader that draws on no generator.
 
     Args:
@@ -45,7 +45,7 @@ class Ticks:
         """Does nothing, as `state_dict` has nothing."""
 
 
-class RlSchedulerTask(LightningModule):
+class PPOModule(LightningModule):
     """PPO as Lightning trains it: optimizer, checkpoints and loggers are the ordinary ones.
 
     Args:
@@ -68,7 +68,7 @@ class RlSchedulerTask(LightningModule):
         self.description = description
         self.policy = stepped.ppo.policy
         self.saved: dict[str, Any] | None = None
-        self.played: tuple[Played, Played] | None = None
+        self.played: tuple[Trajectories, Trajectories] | None = None
         self.last_report: dict[str, float] = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -104,7 +104,7 @@ class RlSchedulerTask(LightningModule):
         assert self.played is not None
         held_out, train = self.played
         returns = held_out.returns
-        gap, gap_p = gap_test(train.returns, returns)
+        gap, gap_p = measure_gap(train.returns, returns)
         decline_p = self.monitor.judge(returns)
         report = {
             "val/return": float(returns.mean()),

@@ -25,7 +25,7 @@ AVERAGED = ("phi", "coherence", "perplexity", "in_band", "memory_use")
 """Of the information of each step, means over a rollout are reported."""
 
 
-def new_ppo(environment: ScheduleVecEnv, settings: RlConf, seed: int) -> PPO:
+def create_ppo(environment: ScheduleVecEnv, settings: RlConf, seed: int) -> PPO:
     """PPO with the configured numbers; seeds the global generators, which it draws from."""
     ppo = PPO(
         "MlpPolicy",
@@ -66,7 +66,7 @@ class SteppedPPO:
     def __init__(self, ppo: PPO, total_timesteps: int) -> None:
         self.ppo, self.total_timesteps = ppo, total_timesteps
         self.callback: BaseCallback | None = None
-        self.seen = RolloutSums()
+        self.seen = RolloutMeans()
 
     def begin(self) -> None:
         """Resets the environments and the counters, as `learn` does when it begins."""
@@ -111,7 +111,7 @@ class SteppedPPO:
         torch.set_rng_state(state["torch_generator"])
 
 
-class RolloutSums(BaseCallback):
+class RolloutMeans(BaseCallback):
     """Adds up what the environments tell during a rollout."""
 
     def __init__(self) -> None:

@@ -27,10 +27,10 @@ from infinito.errors import CheckpointError, ConfigError, NonFiniteError, Resume
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_ppo
-from infinito.rl.environment.shared_parts import Ground, load_ground
-from infinito.rl.environment.stacked_models import Learners
-from infinito.rl.ppo.policy_files import imported
-from infinito.rl.ppo.ppo_module import RlSchedulerTask
+from infinito.rl.environment.shared_parts import SharedParts, load_shared_parts
+from infinito.rl.environment.stacked_models import StackedModels
+from infinito.rl.ppo.policy_files import import_zip
+from infinito.rl.ppo.ppo_module import PPOModule
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.interruption import Interrupted
@@ -79,7 +79,7 @@ def same(one: Any, other: Any) -> bool:
 def test_lightning_steps_what_learn_would(finished: Path, rl_configured: Make) -> None:
     """The policy that Lightning trained is that of `PPO.learn`, and its steps were counted."""
     run = rl_configured()
-    shared = load_ground(run, build_data_module(run), finished)
+    shared = load_shared_parts(run, build_data_module(run), finished)
     reference = build_ppo(run, shared)
     reference.learn(run.rl.total_timesteps)
     last = read_checkpoint(finished / "checkpoints/last.ckpt")
@@ -111,16 +111,16 @@ def test_metrics_are_logged_once_against_environment_steps(finished: Path) -> No
 def test_a_validation_left_on_a_signal_is_judged_once(
     rl_configured: Make, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = RlSchedulerTask.validation_step, []
+    original, calls = PPOModule.validation_step, []
 
-    def hooked(self: RlSchedulerTask, batch: int, batch_idx: int) -> None:
+    def hooked(self: PPOModule, batch: int, batch_idx: int) -> None:
         calls.append(1)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         original(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RlSchedulerTask, "validation_step", hooked)
+        patch.setattr(PPOModule, "validation_step", hooked)
         with pytest.raises(Interrupted, match="resume="):
             program.execute(rl_configured("rl.export_zip=true"), tmp_path / "stopped")
     resumed(tmp_path / "stopped")
@@ -216,12 +216,12 @@ def test_fewer_steps_than_are_done_are_refused(finished: Path) -> None:
 def test_the_zip_opens_in_stable_baselines3_and_here(
     finished: Path,
     rl_configured: Make,
-    ground: Ground,
+    shared: SharedParts,
 ) -> None:
     best = read_checkpoint(finished / "checkpoints/best.ckpt")["state_dict"]
     theirs = PPO.load(finished / "agent.zip", device="cpu")
-    ours = build_ppo(rl_configured(), ground)
-    imported(ours, finished / "agent.zip")
+    ours = build_ppo(rl_configured(), shared)
+    import_zip(ours, finished / "agent.zip")
     for ppo in (theirs, ours):
         for name, value in ppo.policy.state_dict().items():
             assert torch.equal(best[f"policy.{name}"], value)
@@ -231,15 +231,15 @@ def test_bad_zips_are_refused(
     finished: Path,
     tmp_path: Path,
     rl_configured: Make,
-    ground: Ground,
+    shared: SharedParts,
 ) -> None:
-    ppo = build_ppo(rl_configured(), ground)
+    ppo = build_ppo(rl_configured(), shared)
     with pytest.raises(CheckpointError, match="there is no such file"):
-        imported(ppo, tmp_path / "absent.zip")
+        import_zip(ppo, tmp_path / "absent.zip")
     data = (finished / "agent.zip").read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointError, match="damaged"):
-        imported(ppo, tmp_path / "cut.zip")
+        import_zip(ppo, tmp_path / "cut.zip")
     with zipfile.ZipFile(finished / "agent.zip") as source:
         content = {name: source.read(name) for name in source.namelist()}
     with zipfile.ZipFile(tmp_path / "foreign.zip", "w") as target:
@@ -251,13 +251,13 @@ def test_bad_zips_are_refused(
     packed[60:100] = b"\xff" * 40
     (tmp_path / "packed.zip").write_bytes(packed)
     with pytest.raises(CheckpointError, match="is no zip, or a damaged one"):
-        imported(ppo, tmp_path / "packed.zip")
+        import_zip(ppo, tmp_path / "packed.zip")
     with pytest.raises(CheckpointError, match=r"not written by infinito.*can run any code"):
-        imported(ppo, tmp_path / "foreign.zip")
-    imported(ppo, tmp_path / "foreign.zip", allow_pickle=True)
-    wide = build_ppo(rl_configured("rl.hidden=[16]"), ground)
+        import_zip(ppo, tmp_path / "foreign.zip")
+    import_zip(ppo, tmp_path / "foreign.zip", allow_pickle=True)
+    wide = build_ppo(rl_configured("rl.hidden=[16]"), shared)
     with pytest.raises(CheckpointError, match="does not fit this run's policy"):
-        imported(wide, finished / "agent.zip")
+        import_zip(wide, finished / "agent.zip")
 
 
 @pytest.mark.parametrize(
@@ -287,14 +287,14 @@ def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = Learners.measure
+    original = StackedModels.measure
 
-    def spoiled(self: Learners, windows: torch.Tensor) -> Any:
+    def spoiled(self: StackedModels, windows: torch.Tensor) -> Any:
         metrics = original(self, windows)
         spoil = self.count == 3 and (tmp_path / "run/checkpoints/last.ckpt").exists()
         return metrics._replace(phi=metrics.phi * np.nan) if spoil else metrics
 
-    monkeypatch.setattr(Learners, "measure", spoiled)
+    monkeypatch.setattr(StackedModels, "measure", spoiled)
     with pytest.raises(NonFiniteError, match="the reward's term `coherence`"):
         program.execute(rl_configured(), tmp_path / "run")
     kept = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
@@ -351,7 +351,7 @@ def test_a_base_checkpoint_is_where_episodes_start(
 ) -> None:
     base = trained("model.max_positions=16", "tokenizer.unknown=true")
     run = rl_configured(f"rl.base_checkpoint={base}", "model.max_positions=16")
-    made = load_ground(run, build_data_module(run), tmp_path)
+    made = load_shared_parts(run, build_data_module(run), tmp_path)
     expected = read_checkpoint(base / "checkpoints/best.ckpt")["state_dict"]
     for name, value in made.model.state_dict().items():
         assert torch.equal(value, expected[f"model.{name}"]), name
