@@ -16,7 +16,7 @@ from infinito import run as program
 from infinito.cli.composition import check
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
-from infinito.rl.evaluation.comparison import verdict
+from infinito.rl.evaluation.comparison import describe_difference
 from infinito.rl.evaluation.figures import plot_checkpoints
 from infinito.rl.ppo.kept_checkpoints import list_kept
 from infinito.run_folder.records import write_json
@@ -78,7 +78,7 @@ def line(row: dict[str, Any], baseline: str) -> str:
         f"| {row['timesteps']:,} | {mean['mean']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}] "
         f"| {row['spread']:.2f} | {excess['mean']:+.3f} [{excess['low']:+.3f}, "
         f"{excess['high']:+.3f}] | {row['train_gap']:+.3f} (p {row['train_gap_p']:.2f}) "
-        f"| {row['final_perplexity']:.2f} | {verdict(excess, baseline)} |"
+        f"| {row['final_perplexity']:.2f} | {describe_difference(excess, baseline)} |"
     )
 
 

@@ -23,15 +23,15 @@ from infinito.paths import conf_dir
 from infinito.rl.environment.shared_parts import build_inner_training
 from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.environment.start_states import fit_calibration
-from infinito.rl.environment.windows import Text, spread_windows
+from infinito.rl.environment.windows import Windows, spread_windows
 from infinito.rl.evaluation.comparison import bootstrap
 from infinito.rl.generation.guided_generation import (
     MODES,
     ChooseAction,
     compute_distinct_n,
     compute_repetition,
-    measured,
-    written,
+    generate_guided,
+    measure_text,
 )
 from infinito.rl.generation.guided_text import open_agent
 from infinito.run_folder.records import write_json
@@ -72,8 +72,8 @@ def main() -> None:
     data = build_data_module(run)
     probe = spread_windows(data.blocks("test"), PROMPTS)
     training = build_inner_training(check(["+experiment=rl_scheduler"], conf_dir()))
-    text = Text(data.blocks("train"), probe, probe)
-    calibration = fit_calibration(writer.model, text, training, 0)
+    windows = Windows(data.blocks("train"), probe, probe)
+    calibration = fit_calibration(writer.model, windows, training, 0)
     decide, _ = open_agent(asked.agent)
     prompts = probe[:, :PROMPT_TOKENS]
     guided = [
@@ -144,7 +144,7 @@ def drawn(
         "eos_token_id": None,
         "pad_token_id": 0,
     }
-    text = written(writer.model, prompt[None], decide, calibration, options, EVERY, WINDOW)
+    text = generate_guided(writer.model, prompt[None], decide, calibration, options, EVERY, WINDOW)
     return text.ids[0], text.actions
 
 
@@ -156,7 +156,7 @@ def judged(
     window = ids[None, -WINDOW:]
     nats = cross_entropy(judge.model(input_ids=window[:, :-1]).logits, window[:, 1:])
     new = ids[PROMPT_TOKENS:].tolist()
-    phi = measured(writer.model, window, calibration).phi
+    phi = measure_text(writer.model, window, calibration).phi
     return {
         "judge_nats_per_token": float(nats),
         "distinct_2": compute_distinct_n(new, 2),

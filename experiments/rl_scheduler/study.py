@@ -22,7 +22,7 @@ from infinito.paths import conf_dir
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.evaluation.against_controls import save_episodes
-from infinito.rl.evaluation.comparison import find_best_static, table
+from infinito.rl.evaluation.comparison import compare_policies, find_best_static
 from infinito.rl.evaluation.controls import CONTROLS
 from infinito.rl.evaluation.trajectories import Trajectories
 from infinito.rl.opening import POLICIES, open_schedule
@@ -70,8 +70,8 @@ def play_controls(conf: RunConf, folder: Path, out: Path) -> None:
             "baseline": baseline,
             "validation_returns": {name: float(p.returns.mean()) for name, p in statics.items()},
             "base_perplexity": shared.base_perplexity,
-            "start_phi": shared.banks["test"].phi.tolist(),
-            "policies": table(played, baseline),
+            "start_phi": shared.start_states["test"].phi.tolist(),
+            "policies": compare_policies(played, baseline),
             **{name: columns(each) for name, each in played.items()},
         },
     )

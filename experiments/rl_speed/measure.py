@@ -91,7 +91,7 @@ def bare_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
         action = list(ACTIONS.values())[calls[0] % len(ACTIONS)]
         calls[0] += 1
         inner, size = conf.rl.inner_steps, conf.data.batch_size
-        for windows in shared.text.drawn([(calls[0],)], inner, size)[:, 0]:
+        for windows in shared.windows.sample([(calls[0],)], inner, size)[:, 0]:
             if action.phi:
                 with observed(model) as seen:
                     logits = model(input_ids=windows[:, :-1], use_cache=False).logits
@@ -121,7 +121,7 @@ def rollout_time(conf: RunConf, shared: SharedParts) -> tuple[float, float]:
         spent[0] += time.thread_time() - began
 
     training.ppo.train = train  # type: ignore[method-assign]
-    whole = timed(training.rollout, 1)
+    whole = timed(training.run_rollout, 1)
     return whole / (conf.rl.envs * conf.rl.n_steps), spent[0] / 2 / whole
 
 

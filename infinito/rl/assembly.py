@@ -1,4 +1,4 @@
-"""Builds a schedule's environments, its PPO, its task and its trainer."""
+"""Builds a schedule's environments, PPO, Lightning module and trainer from the configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infinito.rl.environment.spaces import ACTIONS, OBSERVATION_BOUNDS
 from infinito.rl.environment.stacked_models import StackedModels
 from infinito.rl.environment.vector_environment import ScheduleVecEnv
 from infinito.rl.evaluation.controls import Policy
-from infinito.rl.evaluation.trajectories import Trajectories, played
+from infinito.rl.evaluation.trajectories import Trajectories, play_episodes
 from infinito.rl.ppo.collapse import CollapseMonitor
 from infinito.rl.ppo.kept_checkpoints import KeptCheckpoints
 from infinito.rl.ppo.ppo_module import PPOModule
@@ -30,9 +30,13 @@ from infinito.training.checkpoint_plugin import SafeCheckpointIO
 
 
 def build_episodes(
-    conf: RunConf, shared: SharedParts, bank: str, count: int, seed: int, null: bool = False
+    conf: RunConf, shared: SharedParts, split: str, count: int, seed: int, null: bool = False
 ) -> Episodes:
-    """Environments that start from a bank; in null ones, nothing changes."""
+    """Return `count` environments over the start states of a split.
+
+    Args:
+        null: Set the models' learning rate to 0, so that no action changes anything.
+    """
     training = build_inner_training(conf)
     models = StackedModels(
         shared.model, count, replace(training, lr=0.0) if null else training, shared.calibration
@@ -45,26 +49,26 @@ def build_episodes(
         conf.data.batch_size,
     )
     seeds = [child_seed(seed, index) >> 1 for index in range(count)]
-    return Episodes(models, shared.text, shared.banks[bank], settings, seeds)
+    return Episodes(models, shared.windows, shared.start_states[split], settings, seeds)
 
 
 def build_player(
-    conf: RunConf, shared: SharedParts, bank: str, count: int, null: bool = False
+    conf: RunConf, shared: SharedParts, split: str, count: int, null: bool = False
 ) -> Callable[[Policy], Trajectories]:
-    """Plays `count` episodes of a policy, the same for every policy."""
-    seed = child_seed(conf.rl.ground_seed, "play", bank) % 2**31
+    """Return a function that plays `count` episodes of a policy, the same ones for every policy."""
+    seed = child_seed(conf.rl.ground_seed, "play", split) % 2**31
 
-    def play(choose: Policy) -> Trajectories:
-        def environments(envs: int) -> Episodes:
-            return build_episodes(conf, shared, bank, envs, seed, null)
+    def play(policy: Policy) -> Trajectories:
+        def build_environments(envs: int) -> Episodes:
+            return build_episodes(conf, shared, split, envs, seed, null)
 
-        return played(environments, choose, count, seed, conf.rl.envs)
+        return play_episodes(build_environments, policy, count, seed, conf.rl.envs)
 
     return play
 
 
 def describe_schedule(conf: RunConf) -> dict[str, Any]:
-    """What a policy was trained for, as plain values."""
+    """Return the task that a policy is trained for, as plain values."""
     return {
         "kind": "rl_scheduler",
         "reward": asdict(conf.rl.reward),
@@ -74,24 +78,24 @@ def describe_schedule(conf: RunConf) -> dict[str, Any]:
 
 
 def build_ppo(conf: RunConf, shared: SharedParts) -> PPO:
-    """PPO with a new policy, over the training environments."""
+    """Return PPO with a new policy over the training environments."""
     seed = child_seed(conf.seed, "environment")
     environment = ScheduleVecEnv(build_episodes(conf, shared, "train", conf.rl.envs, seed))
     return create_ppo(environment, conf.rl, child_seed(conf.seed, "policy"))
 
 
 def count_rollouts(conf: RunConf, timesteps: int) -> int:
-    """How many rollouts make at least so many environment steps."""
+    """Return the least number of rollouts that make `timesteps` environment steps."""
     return -(-timesteps // (conf.rl.n_steps * conf.rl.envs))
 
 
-def build_ppo_module(conf: RunConf, shared: SharedParts, agent: PPO) -> PPOModule:
-    """The Lightning module that trains the agent."""
+def build_ppo_module(conf: RunConf, shared: SharedParts, ppo: PPO) -> PPOModule:
+    """Return the Lightning module that trains the policy."""
     count = conf.rl.validation_episodes
-    players = {bank: build_player(conf, shared, bank, count) for bank in ("train", "valid")}
+    players = {split: build_player(conf, shared, split, count) for split in ("train", "valid")}
     return PPOModule(
-        SteppedPPO(agent, conf.rl.total_timesteps),
-        lambda choose, bank: players[bank](choose),
+        SteppedPPO(ppo, conf.rl.total_timesteps),
+        lambda policy, split: players[split](policy),
         CollapseMonitor(conf.rl.patience),
         describe_schedule(conf),
     )
@@ -104,7 +108,7 @@ def build_ppo_trainer(
     callbacks: list[Callback],
     resumed_step: int | None = None,
 ) -> Trainer:
-    """A Lightning trainer of rollouts that writes to `folder`."""
+    """Return a Lightning trainer, one rollout a step, that writes to `folder`."""
     rl, checkpoints = conf.rl, folder / "checkpoints"
     milestones = Milestones(
         checkpoints,

@@ -19,8 +19,13 @@ from infinito.objectives.phi import BAND
 from infinito.rl.assembly import build_player, build_ppo
 from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.environment.spaces import ACTIONS
-from infinito.rl.evaluation.comparison import Interval, find_best_static, table, verdict
-from infinito.rl.evaluation.controls import CONTROLS, agent
+from infinito.rl.evaluation.comparison import (
+    Interval,
+    compare_policies,
+    describe_difference,
+    find_best_static,
+)
+from infinito.rl.evaluation.controls import CONTROLS, build_agent
 from infinito.rl.evaluation.figures import plot_checkpoints, plot_schedule
 from infinito.rl.evaluation.trajectories import Trajectories
 from infinito.rl.opening import is_schedule
@@ -120,10 +125,10 @@ def evaluate_checkpoints(
     for path in files:
         _, checkpoint = read_policy_checkpoint(path)
         load_policy(ppo.policy, extract_policy_weights(checkpoint), path)
-        choose = agent(ppo.policy, sampled=False)
+        choose = build_agent(ppo.policy, sampled=False)
         played = test(choose)
         first = first or played
-        (row, _) = table({path.stem: played, baseline: control}, baseline)
+        (row, _) = compare_policies({path.stem: played, baseline: control}, baseline)
         gap, gap_p = measure_gap(train(choose).returns, played.returns)
         steps = int(checkpoint["ppo"]["num_timesteps"])
         rows.append({**row, "timesteps": steps, "train_gap": gap, "train_gap_p": gap_p})
@@ -146,7 +151,7 @@ def show(console: Console, rows: Sequence[dict[str, Any]], baseline: str) -> Non
             f"{row['spread']:.3f}",
             str(Interval(**row["excess"])),
             f"{row['train_gap']:+.3f} (p {row['train_gap_p']:.2f})",
-            verdict(row["excess"], baseline),
+            describe_difference(row["excess"], baseline),
         )
     console.print()
     console.print(shown)

@@ -88,7 +88,7 @@ def _estimate(conf: RunConf, console: Console) -> None:
     stepped = SteppedPPO(agent, conf.rl.total_timesteps)
     stepped.begin()
     began = time.perf_counter()
-    stepped.rollout()
+    stepped.run_rollout()
     took_s = time.perf_counter() - began
     rollouts = count_rollouts(conf, conf.rl.total_timesteps)
     print_table(
@@ -166,7 +166,7 @@ def summarize(folder: Path, task: PPOModule) -> dict[str, Any]:
 
 def headline(conf: RunConf, shared: SharedParts, done: int) -> dict[str, Any]:
     """What a run is, for the top of its output."""
-    rl, bank = conf.rl, shared.banks["train"]
+    rl, bank = conf.rl, shared.start_states["train"]
     return {
         "schedule": f"{rl.total_timesteps:,} steps of {rl.inner_steps} optimizer steps, "
         f"{rl.envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),

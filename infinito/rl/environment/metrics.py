@@ -1,4 +1,4 @@
-"""What is measured of a language model on the probe batch, for observation and reward."""
+"""Metrics of language models on the probe batch, from which observations and rewards follow."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import NamedTuple
 import numpy as np
 
 COHERENCE_THRESHOLD = 0.6
-"""C above which a model counts as coherent, for the clock in the observation."""
+"""C above which a model counts as coherent; the observation's clock counts steps since then."""
 
 
 class Metrics(NamedTuple):
-    """Of several models at once, each float64 (envs,)."""
+    """Metrics of several models, each float64 (envs,)."""
 
     loss_text: np.ndarray
-    """Nats per token."""
+    """Language loss, nats per token."""
     phi: np.ndarray
     """Calibrated Φ, mean over the sequences of the batch."""
     loss_phi: np.ndarray
-    """What Φ lies outside the band."""
+    """Distance of Φ from its band."""
     memory_use: np.ndarray
-    """Share of the memory's slots that are written, 0 without a memory."""
+    """Share of the memory's slots that hold something, 0 without a memory."""
 
     @property
     def coherence(self) -> np.ndarray:
-        """C, which is Φ/10."""
+        """C = Φ/10."""
         return self.phi / 10
 
     @property
@@ -32,8 +32,8 @@ class Metrics(NamedTuple):
         """exp of the loss, per token of the run's tokenizer."""
         return np.exp(np.minimum(self.loss_text, 700.0))
 
-    def chosen(self, which: np.ndarray, others: Metrics) -> Metrics:
-        """The metrics with those of `others` where `which` (envs,) is false."""
+    def where(self, mask: np.ndarray, others: Metrics) -> Metrics:
+        """Return these metrics where `mask` (envs,) is true, and those of `others` elsewhere."""
         return Metrics(
-            *(np.where(which, one, other) for one, other in zip(self, others, strict=True))
+            *(np.where(mask, one, other) for one, other in zip(self, others, strict=True))
         )

@@ -15,7 +15,13 @@ from rich.table import Table
 from infinito.config import RunConf
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.shared_parts import SharedParts
-from infinito.rl.evaluation.comparison import Interval, bootstrap, find_best_static, table, verdict
+from infinito.rl.evaluation.comparison import (
+    Interval,
+    bootstrap,
+    compare_policies,
+    describe_difference,
+    find_best_static,
+)
 from infinito.rl.evaluation.controls import CONTROLS, Policy
 from infinito.rl.evaluation.trajectories import ARRAYS, Trajectories
 from infinito.rl.opening import POLICIES, open_schedule
@@ -44,13 +50,13 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
         "timesteps": timesteps,
         "episodes": conf.rl.episodes,
         "baseline": baseline,
-        "policies": table(played, baseline),
+        "policies": compare_policies(played, baseline),
         "null_environment": check_null_environment(conf, shared, choosers)
         if conf.rl.null_control
         else None,
     }
     excess = report["policies"][0]["excess"]
-    report["verdict"] = verdict(excess, baseline)
+    report["verdict"] = describe_difference(excess, baseline)
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
     save_episodes(folder / "episodes.npz", played)

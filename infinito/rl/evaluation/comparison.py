@@ -1,4 +1,4 @@
-"""Holds a policy against its controls, on the same episodes, with intervals."""
+"""Compares policies on the same episodes, with intervals."""
 
 from __future__ import annotations
 
@@ -54,17 +54,23 @@ def bootstrap(values: np.ndarray, starts: np.ndarray | None = None, seed: int = 
 
 
 def find_best_static(validation: Mapping[str, Trajectories]) -> str:
-    """The static action with the largest mean return, on episodes that report nothing else."""
+    """Return the static action with the largest mean return.
+
+    Args:
+        validation: Episodes from validation start states, which serve this choice alone.
+    """
     names = [name for name in validation if name.startswith("static ")]
     return max(names, key=lambda name: validation[name].returns.mean())
 
 
-def table(played: Mapping[str, Trajectories], baseline: str) -> list[dict[str, Any]]:
-    """A row for each policy: return, difference to the baseline in pairs, and what it led to."""
+def compare_policies(
+    trajectories: Mapping[str, Trajectories], baseline: str
+) -> list[dict[str, Any]]:
+    """Return a row for each policy: return, paired difference to the baseline, final model."""
+    control = trajectories[baseline]
     rows = []
-    for name, each in played.items():
-        starts, excess = each.starts, each.returns - played[baseline].returns
-        excess_loss = each.final_loss - played[baseline].final_loss
+    for name, each in trajectories.items():
+        starts, excess = each.starts, each.returns - control.returns
         rows.append(
             {
                 "policy": name,
@@ -72,7 +78,7 @@ def table(played: Mapping[str, Trajectories], baseline: str) -> list[dict[str, A
                 "spread": float(each.returns.std(ddof=1)),
                 "excess": vars(bootstrap(excess, starts)),
                 "final_perplexity": float(np.exp(each.final_loss.mean())),
-                "excess_loss_nats": vars(bootstrap(excess_loss, starts)),
+                "excess_loss_nats": vars(bootstrap(each.final_loss - control.final_loss, starts)),
                 "in_band": float(each.in_band.mean()),
                 "final_phi": float(each.phi[:, -1].mean()),
                 "actions": {
@@ -84,8 +90,8 @@ def table(played: Mapping[str, Trajectories], baseline: str) -> list[dict[str, A
     return rows
 
 
-def verdict(excess: Mapping[str, float], baseline: str) -> str:
-    """What an interval of differences in return says, in words."""
+def describe_difference(excess: Mapping[str, float], baseline: str) -> str:
+    """Return in words whether an interval of differences in return lies above or below 0."""
     if excess["low"] > 0:
         return f"better than {baseline}"
     if excess["high"] < 0:

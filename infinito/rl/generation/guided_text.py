@@ -1,4 +1,4 @@
-"""`task=generate agent=…`: a schedule's agent chooses how text is decoded, piece by piece."""
+"""`task=generate agent=…`: a schedule's agent chooses how each piece of text is decoded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infinito.models.trained import Trained
 from infinito.objectives.phi import Calibration
 from infinito.rl.assembly import describe_schedule
 from infinito.rl.evaluation.controls import compute_action_probabilities
-from infinito.rl.generation.guided_generation import ChooseAction, written
+from infinito.rl.generation.guided_generation import ChooseAction, generate_guided
 from infinito.rl.opening import is_schedule
 from infinito.rl.ppo.policy_files import (
     build_policy,
@@ -37,26 +37,26 @@ Options = Callable[[GenerationConf, Trained], dict[str, Any]]
 
 
 def run(
-    conf: RunConf, prompts: Sequence[str], encoded: Encode, sampling: Options, console: Console
+    conf: RunConf, prompts: Sequence[str], encode: Encode, build_options: Options, console: Console
 ) -> None:
-    """Prints each prompt with its continuation and what the agent did; JSON if asked for.
+    """Print each prompt with its continuation and the agent's actions, as text or as JSON.
 
     Args:
-        prompts: What to continue.
-        encoded: Makes token ids of a prompt.
-        sampling: Makes the options of `generate`.
+        prompts: The texts to continue.
+        encode: Returns the token ids of a prompt.
+        build_options: Returns the arguments of transformers' `generate`.
     """
     settings = conf.generation
     trained = open_trained_model(conf)
-    decide, calibration = open_agent(str(conf.agent))
+    choose, calibration = open_agent(str(conf.agent))
     for number, prompt in enumerate(prompts):
         torch.manual_seed(child_seed(conf.seed, "generate", number))
-        text = written(
+        text = generate_guided(
             trained.model,
-            encoded(prompt, trained, settings),
-            decide,
+            encode(prompt, trained, settings),
+            choose,
             calibration,
-            sampling(settings, trained),
+            build_options(settings, trained),
             settings.agent_every,
             conf.data.block_size,
         )
@@ -65,14 +65,15 @@ def run(
             print(json.dumps({"prompt": prompt, "text": words, **text.report()}))
             continue
         print(words)
-        print_table(console, "\nagent", flat(text.report()))
+        print_table(console, "\nagent", flatten_report(text.report()))
 
 
 def open_agent(agent: str) -> tuple[ChooseAction, Calibration]:
-    """What an agent decides, its likeliest action, and the calibration of Φ in its run.
+    """Return an agent, which chooses its likeliest action, and the calibration of Φ in its run.
 
     Raises:
-        CheckpointError: it is no schedule's agent, or was trained on other observations or actions.
+        CheckpointError: the path holds no schedule's agent, or one trained on other observations
+            or actions.
     """
     if not is_schedule(agent):
         raise CheckpointError(f"`agent`={agent} is no run of `task=rl_scheduler`")
@@ -84,15 +85,18 @@ def open_agent(agent: str) -> tuple[ChooseAction, Calibration]:
     policy = build_policy(conf.rl.hidden)
     load_policy(policy, extract_policy_weights(checkpoint), path)
     calibration = Calibration(*read_checkpoint(folder / "start_states.ckpt")["calibration"])
-    return lambda seen: int(compute_action_probabilities(policy, seen)[0].argmax()), calibration
+    return (
+        lambda observation: int(compute_action_probabilities(policy, observation)[0].argmax()),
+        calibration,
+    )
 
 
-def flat(report: dict[str, Any]) -> dict[str, Any]:
-    """Nested figures by joined names."""
-    found: dict[str, Any] = {}
+def flatten_report(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the nested figures under joined names."""
+    flat: dict[str, Any] = {}
     for name, value in report.items():
         if isinstance(value, dict):
-            found |= {f"{name} {key}": each for key, each in value.items()}
+            flat |= {f"{name} {key}": each for key, each in value.items()}
         else:
-            found[name] = value
-    return found
+            flat[name] = value
+    return flat

@@ -19,7 +19,7 @@ from infinito.rl.environment.environment import ScheduleEnv
 from infinito.rl.environment.episodes import Episodes
 from infinito.rl.environment.metrics import Metrics
 from infinito.rl.environment.shared_parts import SharedParts
-from infinito.rl.environment.spaces import OBSERVATION_BOUNDS, observed
+from infinito.rl.environment.spaces import OBSERVATION_BOUNDS, observe
 from infinito.rl.evaluation.controls import MIXED, PHI, TEXT
 
 Make = Callable[..., Episodes]
@@ -109,7 +109,7 @@ def test_nothing_changes_in_the_null_environment(build_environments: Make) -> No
 def test_observations_by_hand() -> None:
     """C .5 is the middle, Φ 5 too; 3 nats of 6; 1 of 4; memory ¼; the clock at its end."""
     metrics = Metrics(*(np.array([each]) for each in (3.0, 5.0, 1.0, 0.25)))
-    seen = observed(metrics, np.array([1.0]))
+    seen = observe(metrics, np.array([1.0]))
     np.testing.assert_allclose(seen, [[0.0, 0.0, 0.0, -0.5, -0.5, 1.0]])
     assert next(iter(OBSERVATION_BOUNDS)) == "coherence"
 
@@ -143,16 +143,16 @@ def test_a_saved_state_goes_on_with_the_same_bits(build_environments: Make) -> N
         episodes.restart(np.array([True, True]))
     for action in actions:
         whole.step(action)
-        if whole.over.any():
-            whole.restart(whole.over)
+        if whole.done.any():
+            whole.restart(whole.done)
         seen.append(whole.observations)
     for action in actions[:3]:
         stopped.step(action)
     resumed.load_state_dict(stopped.state_dict())
     for step, action in enumerate(actions[3:], start=3):
         resumed.step(action)
-        if resumed.over.any():
-            resumed.restart(resumed.over)
+        if resumed.done.any():
+            resumed.restart(resumed.done)
         assert np.array_equal(resumed.observations, seen[step])
     assert torch.equal(whole.models.weights, resumed.models.weights)
 

@@ -12,7 +12,7 @@ from infinito.config import RewardConf
 from infinito.errors import NonFiniteError
 from infinito.paths import conf_dir
 from infinito.rl.environment.metrics import Metrics
-from infinito.rl.environment.rewards import compute_reward_terms, total
+from infinito.rl.environment.rewards import compute_reward_terms, sum_terms
 
 Point = tuple[float, float, float, float]
 
@@ -52,7 +52,7 @@ def metrics(point: Point) -> Metrics:
 
 def reward(name: str, before: Point, after: Point, base: float = 50.0) -> float:
     return float(
-        total(compute_reward_terms(metrics(before), metrics(after), weights(name), base))[0]
+        sum_terms(compute_reward_terms(metrics(before), metrics(after), weights(name), base))[0]
     )
 
 
@@ -102,7 +102,9 @@ def test_a_term_that_is_not_a_number_is_named() -> None:
 
 def test_several_environments_are_independent() -> None:
     columns = [np.array(column) for column in ((1.0, 2.0), (2.0, 7.0), (1.0, 1.0), (0.1, 0.2))]
-    both = total(compute_reward_terms(Metrics(*columns), Metrics(*columns), weights("v2"), 50.0))
+    both = sum_terms(
+        compute_reward_terms(Metrics(*columns), Metrics(*columns), weights("v2"), 50.0)
+    )
     for index in range(2):
         one = Metrics(*(column[index : index + 1] for column in columns))
-        assert total(compute_reward_terms(one, one, weights("v2"), 50.0))[0] == both[index]
+        assert sum_terms(compute_reward_terms(one, one, weights("v2"), 50.0))[0] == both[index]

@@ -24,7 +24,7 @@ SGD = InnerTraining(lr=0.05, phi_sequences=2)
 
 @pytest.fixture
 def windows(shared: SharedParts) -> Tensor:
-    return shared.text.drawn([(0, index) for index in range(3)], 2, 2)
+    return shared.windows.sample([(0, index) for index in range(3)], 2, 2)
 
 
 def trained(
@@ -45,7 +45,7 @@ def test_one_pass_equals_one_by_one(shared: SharedParts, windows: Tensor, optimi
     assert not torch.equal(together.weights, StackedModels(shared.model, 3, settings).weights)
     torch.testing.assert_close(together.weights, alone.weights, rtol=1e-4, atol=1e-5)
     for one, other in zip(
-        together.measure(shared.text.probe), alone.measure(shared.text.probe), strict=True
+        together.measure(shared.windows.probe), alone.measure(shared.windows.probe), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
@@ -71,7 +71,7 @@ def test_a_step_is_that_of_torch(
         own.step()
         models.train(batch, torch.tensor([0.5]), torch.tensor([0.5]))
     expected = dict(model.named_parameters())
-    for name, value in models.named(0).items():
+    for name, value in models.get_parameters(0).items():
         torch.testing.assert_close(value, expected[name].detach(), rtol=1e-4, atol=1e-5)
 
 
@@ -104,18 +104,18 @@ def test_a_rate_of_zero_changes_nothing(shared: SharedParts, windows: Tensor) ->
 def test_measuring_changes_nothing(shared: SharedParts) -> None:
     models = StackedModels(shared.model, 2, SGD)
     before, generator = models.weights.detach().clone(), torch.get_rng_state()
-    models.measure(shared.text.probe)
+    models.measure(shared.windows.probe)
     assert torch.equal(models.weights, before)
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_put_and_taken_restore_a_state_with_a_fresh_optimizer(
+def test_set_state_restores_the_weights_and_resets_the_optimizer(
     shared: SharedParts, windows: Tensor
 ) -> None:
     models = StackedModels(shared.model, 3, replace(SGD, optimizer="adam"))
-    start = models.taken(1)
+    start = models.get_state(1)
     trained(models, windows)
-    models.put(1, start)
+    models.set_state(1, start)
     assert torch.equal(models.weights[1], start["weights"])
     assert models.steps[:, 0].tolist() == [2, 0, 2]
     assert not models.first_moments[1].any()
@@ -127,11 +127,11 @@ def test_a_memory_is_written_and_its_use_is_seen(shared: SharedParts, windows: T
     settings = replace(SGD, vectorised=False)
     model = with_memory(shared.model, MemoryConf(name="integration", slots=8, segment=8, top_k=2))
     models = StackedModels(model, 2, settings)
-    assert models.measure(shared.text.probe).memory_use.tolist() == [0, 0]
+    assert models.measure(shared.windows.probe).memory_use.tolist() == [0, 0]
     models.train(windows[0, :2], torch.ones(2), torch.ones(2))
-    use = models.measure(shared.text.probe).memory_use
+    use = models.measure(shared.windows.probe).memory_use
     assert (use > 0).all()
-    assert (models.measure(shared.text.probe).memory_use == use).all()
+    assert (models.measure(shared.windows.probe).memory_use == use).all()
 
 
 def test_a_saved_state_goes_on_with_the_same_bits(shared: SharedParts, windows: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infinito.rl.evaluation.comparison import bootstrap, verdict
+from infinito.rl.evaluation.comparison import bootstrap, describe_difference
 
 
 def test_the_interval_of_a_normal_mean() -> None:
@@ -46,4 +46,4 @@ def test_verdicts() -> None:
         (-0.2, -0.1, "worse than static PHI"),
         (-0.1, 0.1, "no difference to static PHI is shown"),
     ):
-        assert verdict({"low": low, "high": high}, "static PHI") == words
+        assert describe_difference({"low": low, "high": high}, "static PHI") == words

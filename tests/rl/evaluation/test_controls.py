@@ -10,7 +10,7 @@ from infinito.config import RunConf
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.episodes import Episodes
 from infinito.rl.environment.shared_parts import SharedParts
-from infinito.rl.evaluation.comparison import table
+from infinito.rl.evaluation.comparison import compare_policies
 from infinito.rl.evaluation.controls import CONTROLS, PHI, TEXT
 
 Make = Callable[..., RunConf]
@@ -24,7 +24,7 @@ def test_every_policy_meets_the_same_episodes(rl_configured: Make, shared: Share
     again = play(CONTROLS["random"])
     assert np.array_equal(again.returns, played["random"].returns)
     assert not np.array_equal(again.actions[0], again.actions[1])
-    (row, *_) = table(played, "static TEXT")
+    (row, *_) = compare_policies(played, "static TEXT")
     assert row["excess"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     assert row["actions"] == {"TEXT": 1.0, "PHI": 0.0, "MIXED": 0.0}
 

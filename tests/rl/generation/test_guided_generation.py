@@ -23,27 +23,27 @@ from infinito.rl.generation.guided_generation import (
     Clock,
     compute_distinct_n,
     compute_repetition,
+    generate_guided,
     lift_gate,
-    measured,
-    written,
+    measure_text,
 )
 
 OPTIONS = {"do_sample": False, "max_new_tokens": 10, "pad_token_id": 0}
 
 
 def test_greedy_text_is_that_of_generate_whatever_the_pieces(shared: SharedParts) -> None:
-    prompt = shared.text.probe[:1, :9]
+    prompt = shared.windows.probe[:1, :9]
     expected = shared.model.generate(input_ids=prompt, **OPTIONS)  # type: ignore[operator]
     for every in (1, 4, 10):
-        text = written(shared.model, prompt, lambda _: 2, Calibration(), OPTIONS, every, 12)
+        text = generate_guided(shared.model, prompt, lambda _: 2, Calibration(), OPTIONS, every, 12)
         assert torch.equal(text.ids, expected)
         assert len(text.actions) == -(-10 // every)
         assert text.report()["actions"] == {"TEXT": 0.0, "PHI": 0.0, "MIXED": 1.0}
 
 
 def test_before_there_is_a_phi_text_is_taken(shared: SharedParts) -> None:
-    prompt = shared.text.probe[:1, :3]
-    text = written(shared.model, prompt, lambda _: 1, Calibration(), OPTIONS, 3, 12)
+    prompt = shared.windows.probe[:1, :3]
+    text = generate_guided(shared.model, prompt, lambda _: 1, Calibration(), OPTIONS, 3, 12)
     assert text.actions == [0, 0, 1, 1]
     assert len(text.phi) == 2
 
@@ -51,13 +51,15 @@ def test_before_there_is_a_phi_text_is_taken(shared: SharedParts) -> None:
 def test_the_end_of_the_document_on_the_last_place_of_a_piece_ends_the_text(
     shared: SharedParts,
 ) -> None:
-    prompt = shared.text.probe[:1, :9]
+    prompt = shared.windows.probe[:1, :9]
     plain = shared.model.generate(input_ids=prompt, **OPTIONS)  # type: ignore[operator]
     ids = plain[0, 9:].tolist()
     place = next(i for i in range(1, 9) if ids[i] not in ids[:i])
     for asked in (ids[place], [ids[place]]):
         options = {**OPTIONS, "eos_token_id": asked}
-        text = written(shared.model, prompt, lambda _: 0, Calibration(), options, place + 1, 12)
+        text = generate_guided(
+            shared.model, prompt, lambda _: 0, Calibration(), options, place + 1, 12
+        )
         assert text.ids[0, 9:].tolist() == ids[: place + 1]
 
 
@@ -66,15 +68,15 @@ def test_the_clock_runs_as_that_of_an_episode() -> None:
     clock, options = Clock(), {"max_new_tokens": 20}
     zero = np.zeros(1)
     seen = [
-        clock.seen(Metrics(zero, np.array([10 * c]), zero, zero), options, every=4)[0]
+        clock.advance(Metrics(zero, np.array([10 * c]), zero, zero), options, every=4)[0]
         for c in (0.1, 0.1, 0.7, 0.1)
     ]
     assert seen == [0.0, 0.2, 0.0, 0.2]
 
 
 def test_what_is_observed_is_the_models_loss(shared: SharedParts) -> None:
-    ids = shared.text.probe[:1]
-    metrics = measured(shared.model.eval(), ids, Calibration())
+    ids = shared.windows.probe[:1]
+    metrics = measure_text(shared.model.eval(), ids, Calibration())
     expected = shared.model(input_ids=ids, labels=ids).loss.detach()
     assert metrics.loss_text[0] == pytest.approx(float(expected), rel=1e-5)
     assert metrics.memory_use[0] == 0

@@ -137,7 +137,7 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
     call: int,
 ) -> None:
-    original, calls = SteppedPPO.rollout, []
+    original, calls = SteppedPPO.run_rollout, []
 
     def hooked(self: SteppedPPO) -> dict[str, float]:
         calls.append(1)
@@ -146,7 +146,7 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
         return original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SteppedPPO, "rollout", hooked)
+        patch.setattr(SteppedPPO, "run_rollout", hooked)
         with pytest.raises(Interrupted, match="resume="):
             program.execute(rl_configured("rl.export_zip=true"), tmp_path / "stopped")
     resumed(tmp_path / "stopped")
@@ -160,7 +160,7 @@ def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> 
     folder = tmp_path / "run"
     program.execute(rl_configured("rl.total_timesteps=15"), folder)
     seen = {}
-    original = SteppedPPO.rollout
+    original = SteppedPPO.run_rollout
 
     def spying(self: SteppedPPO) -> dict[str, float]:
         report = original(self)
@@ -175,7 +175,7 @@ def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> 
         return report
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SteppedPPO, "rollout", spying)
+        patch.setattr(SteppedPPO, "run_rollout", spying)
         changes = {
             "total_timesteps": 30,
             "learning_rate": 1e-4,

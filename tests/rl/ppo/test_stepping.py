@@ -48,7 +48,7 @@ def test_stepping_is_bit_equal_to_learn(
     training = stepped(run, shared)
     training.begin()
     while training.ppo.num_timesteps < run.rl.total_timesteps:
-        training.rollout()
+        training.run_rollout()
     assert training.ppo.num_timesteps == reference.num_timesteps == 45
     assert_same(bits(reference), bits(training.ppo))
 
@@ -57,7 +57,7 @@ def test_the_rate_falls_over_the_whole_training(rl_configured: Make, shared: Sha
     """After 15, 30 and 45 of 45 steps: ⅔, ⅓ and 0 of the rate."""
     training = stepped(rl_configured("rl.schedule=linear", "rl.learning_rate=0.003"), shared)
     training.begin()
-    rates = [training.rollout()["rl/learning_rate"] for _ in range(3)]
+    rates = [training.run_rollout()["rl/learning_rate"] for _ in range(3)]
     assert rates == pytest.approx([0.002, 0.001, 0.0], abs=1e-9)
 
 
@@ -65,14 +65,14 @@ def test_a_saved_state_goes_on_with_the_same_bits(rl_configured: Make, shared: S
     run = rl_configured()
     whole = stepped(run, shared)
     whole.begin()
-    whole.rollout()
+    whole.run_rollout()
     state = whole.state_dict()
     saved: dict[str, Any] = {
         "stepped": torch_copy(state),
         "policy": torch_copy(whole.ppo.policy.state_dict()),
         "optimizer": torch_copy(whole.ppo.policy.optimizer.state_dict()),
     }
-    whole.rollout()
+    whole.run_rollout()
     np.random.seed(99)
     torch.manual_seed(99)
     resumed = stepped(run, shared)
@@ -80,7 +80,7 @@ def test_a_saved_state_goes_on_with_the_same_bits(rl_configured: Make, shared: S
     resumed.ppo.policy.load_state_dict(saved["policy"])
     resumed.ppo.policy.optimizer.load_state_dict(saved["optimizer"])
     resumed.load_state_dict(saved["stepped"])
-    resumed.rollout()
+    resumed.run_rollout()
     assert_same(bits(whole.ppo), bits(resumed.ppo))
 
 
@@ -88,7 +88,7 @@ def test_a_rollout_reports_everything(rl_configured: Make, shared: SharedParts) 
     training = stepped(rl_configured(), shared)
     training.ppo.gamma = 0.0  # else PPO adds what it expects beyond the end of an episode
     training.begin()
-    report = training.rollout()
+    report = training.run_rollout()
     shares = [report.get(f"rl/action/{name}", 0.0) for name in ("TEXT", "PHI", "MIXED")]
     assert sum(shares) == pytest.approx(1)
     terms = sum(value for name, value in report.items() if name.startswith("rl/reward/"))
@@ -106,7 +106,7 @@ def test_the_share_of_an_action_that_is_never_taken_is_0(
     training.begin()
     with torch.no_grad():
         training.ppo.policy.action_net.bias.copy_(torch.tensor([0.0, 100.0, 0.0]))
-    report = training.rollout()
+    report = training.run_rollout()
     shares = {name: value for name, value in report.items() if name.startswith("rl/action/")}
     assert shares == {"rl/action/TEXT": 0.0, "rl/action/PHI": 1.0, "rl/action/MIXED": 0.0}
 
