@@ -24,7 +24,6 @@ from infinito.rl.environment.shared_parts import build_inner_training
 from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.environment.start_states import fit_calibration
 from infinito.rl.environment.windows import Windows, spread_windows
-from infinito.rl.evaluation.comparison import bootstrap
 from infinito.rl.generation.guided_generation import (
     MODES,
     ChooseAction,
@@ -35,6 +34,7 @@ from infinito.rl.generation.guided_generation import (
 )
 from infinito.rl.generation.guided_text import open_agent
 from infinito.run_folder.records import write_json
+from infinito.statistics import cluster_bootstrap
 
 HERE = Path(__file__).parent
 MODEL = (
@@ -107,10 +107,10 @@ def main() -> None:
         },
     }
     for name, each in figures.items():
-        report[name] = {key: vars(bootstrap(column(each, key))) for key in each[0]}
+        report[name] = {key: vars(cluster_bootstrap(column(each, key))) for key in each[0]}
         if name != "agent":
             report[f"agent less {name}"] = {
-                key: vars(bootstrap(column(figures["agent"], key) - column(each, key)))
+                key: vars(cluster_bootstrap(column(figures["agent"], key) - column(each, key)))
                 for key in each[0]
             }
     write_json(HERE / "results.json", report)

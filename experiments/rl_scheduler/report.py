@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from infinito.rl.evaluation.comparison import bootstrap
 from infinito.rl.evaluation.controls import CONTROLS
 from infinito.run_folder.records import write_json
+from infinito.statistics import cluster_bootstrap
 
 POLICIES = ("agent", "agent, sampled")
 
@@ -68,7 +68,7 @@ def row(
     """A policy of one or several seeds: the interval is over seeds and start states."""
     excess = np.array([policy["returns"] for policy in policies]) - np.array(baseline["returns"])
     starts = np.arange(excess.shape[1]) % states  # episodes go through them in turn
-    interval = bootstrap(excess, starts)
+    interval = cluster_bootstrap(excess, starts)
     return {
         "policy": name,
         "return": float(np.mean([policy["returns"] for policy in policies])),

@@ -20,7 +20,6 @@ from infinito.rl.assembly import build_player, build_ppo
 from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.evaluation.comparison import (
-    Interval,
     compare_policies,
     describe_difference,
     find_best_static,
@@ -35,6 +34,7 @@ from infinito.rl.ppo.policy_files import extract_policy_weights, load_policy, re
 from infinito.run_folder.folder import folder_of, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
+from infinito.statistics import Interval
 
 SHOWN = ("return_mean", "phi", "in_band", "perplexity", "entropy_nats", "kl_nats")
 """Of the last rollout, what the progress of a run shows."""

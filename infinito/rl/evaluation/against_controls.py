@@ -16,8 +16,6 @@ from infinito.config import RunConf
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.shared_parts import SharedParts
 from infinito.rl.evaluation.comparison import (
-    Interval,
-    bootstrap,
     compare_policies,
     describe_difference,
     find_best_static,
@@ -27,6 +25,7 @@ from infinito.rl.evaluation.trajectories import ARRAYS, Trajectories
 from infinito.rl.opening import POLICIES, open_schedule
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import provenance, write_json
+from infinito.statistics import Interval, cluster_bootstrap
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
@@ -71,7 +70,7 @@ def check_null_environment(
     """Policy less random where no step changes a model: an interval that must contain 0."""
     play = build_player(conf, shared, "test", conf.rl.episodes, null=True)
     agent, random = play(choosers[POLICIES[0]]), play(CONTROLS["random"])
-    interval = bootstrap(agent.returns - random.returns, agent.starts)
+    interval = cluster_bootstrap(agent.returns - random.returns, agent.starts)
     return {**vars(interval), "contains_zero": interval.low <= 0 <= interval.high}
 
 

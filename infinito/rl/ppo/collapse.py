@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import stats
+
+from infinito.statistics import paired_difference, welch_test
 
 SIGNIFICANT = 0.01
 """Significance level of the tests."""
@@ -19,18 +20,8 @@ def measure_gap(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
     Returns:
         The difference of the mean returns, and Welch's one-sided p-value of "no difference".
     """
-    gap = float(train.mean() - held_out.mean())
-    if np.ptp(train) == 0 and np.ptp(held_out) == 0:
-        return gap, 1.0 if gap <= 0 else 0.0
-    return gap, float(stats.ttest_ind(train, held_out, equal_var=False, alternative="greater")[1])
-
-
-def compute_decline_p(now: np.ndarray, best: np.ndarray) -> float:
-    """Return the paired one-sided p-value of "returns (episodes,) are not below the best ones"."""
-    difference = now - best
-    if np.ptp(difference) == 0:
-        return 1.0 if difference[0] >= 0 else 0.0
-    return float(stats.ttest_1samp(difference, 0.0, alternative="less")[1])
+    found = welch_test(train, held_out, "greater")
+    return found.difference.mean, found.p_value
 
 
 @dataclass
@@ -57,7 +48,7 @@ class CollapseMonitor:
         if not math.isfinite(mean) or not self.best or mean > np.mean(self.best):
             self.best, self.declined = returns.tolist(), 0
             return 1.0
-        p_value = compute_decline_p(returns, np.array(self.best))
+        p_value = paired_difference(returns, self.best, "less").p_value
         self.declined = self.declined + 1 if p_value < SIGNIFICANT else 0
         return p_value
 
