@@ -34,7 +34,7 @@ from infinito.rl.ppo.stepping import SteppedPPO
 
 HERE = Path(__file__).parent
 ROUNDS = 7
-SHORT = ("rl.base_steps=100", "rl.start_states=8", "rl.lead_steps=40")
+SHORT = ("rl.base_steps=100", "rl.start_states=8", "rl.start_state_steps=40")
 """Shared parts that are built in seconds; it changes no cost of a step."""
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     bare = bare_step(run, shared)
     times: dict[str, list[float]] = {"environment": [], "bare": []}
     for _ in range(ROUNDS):
-        times["environment"].append(timed(environment, 4) / run.rl.envs)
+        times["environment"].append(timed(environment, 4) / run.rl.n_envs)
         times["bare"].append(timed(bare, 12))
     result = {name: 1e3 * median(each) for name, each in times.items()}
     rollout, ppo_share = rollout_time(run, shared)
@@ -59,7 +59,7 @@ def main() -> None:
         "step_ms_with_ppo": 1e3 * rollout,
         "ppo_share": ppo_share,
         "minutes_for_30000_steps_of_one_thread": 30_000 * rollout / 60,
-        "envs": run.rl.envs,
+        "envs": run.rl.n_envs,
         "inner_steps": run.rl.inner_steps,
         "parameters": shared.model.num_parameters(),
         "machine": platform.processor() or platform.machine(),
@@ -71,9 +71,9 @@ def main() -> None:
 
 def environment_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
     """A step of all environments, a third of them with each action."""
-    episodes = build_episodes(conf, shared, "train", conf.rl.envs, 0)
-    episodes.restart(np.ones(conf.rl.envs, dtype=bool))
-    actions = np.arange(conf.rl.envs) % len(ACTIONS)
+    episodes = build_episodes(conf, shared, "train", conf.rl.n_envs, 0)
+    episodes.restart(np.ones(conf.rl.n_envs, dtype=bool))
+    actions = np.arange(conf.rl.n_envs) % len(ACTIONS)
 
     def step() -> None:
         episodes.step(actions)
@@ -122,7 +122,7 @@ def rollout_time(conf: RunConf, shared: SharedParts) -> tuple[float, float]:
 
     training.ppo.train = train  # type: ignore[method-assign]
     whole = timed(training.run_rollout, 1)
-    return whole / (conf.rl.envs * conf.rl.n_steps), spent[0] / 2 / whole
+    return whole / (conf.rl.n_envs * conf.rl.n_steps), spent[0] / 2 / whole
 
 
 def timed(call: Callable[[], object], times: int) -> float:

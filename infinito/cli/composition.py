@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from infinito.cli.continuation import effective_values
-from infinito.cli.typed_values import Origin, parse
+from infinito.cli.typed_values import Origin, key_hint, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
 from infinito.wording import suggest
@@ -182,7 +182,9 @@ def _sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[st
             yield from _option_faults(override, place)
         elif key.partition(".")[0] not in searched and not _holds(composed, key):
             known = [name for name in leaves(composed) if not name.startswith("hydra.")]
-            yield f"`{key}` ({place}): there is no such key; {suggest(key, known)}"
+            section, dot, name = key.rpartition(".")
+            hint = key_hint(section + dot, name, known) if dot else suggest(key, known)
+            yield f"`{key}` ({place}): there is no such key; {hint}"
     direction = OmegaConf.select(composed, "hydra.sweeper.direction")
     directions = [direction] if isinstance(direction, str) else list(direction or ())
     for score, aim in zip(str(composed.score).split(","), directions, strict=False):

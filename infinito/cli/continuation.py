@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from infinito.cli.command_line import ADDED_GROUPS
+from infinito.config import is_renamed
 from infinito.errors import ConfigError, ResumeError
 from infinito.run_folder.folder import GROUPS, difference, folder_of, saved_values
 
@@ -20,7 +21,7 @@ FROM_START_STATES = (
     "rl.base_steps",
     "rl.base_batch_size",
     "rl.start_states",
-    "rl.lead_steps",
+    "rl.start_state_steps",
 )
 """Keys that the saved start states of a schedule fix."""
 
@@ -33,9 +34,9 @@ CHANGEABLE = ("trainer.progress_bar", "trainer.log_every", "trainer.sample_token
 CONTINUABLE = (
     "rl.total_timesteps",
     "rl.learning_rate",
-    "rl.schedule",
+    "rl.lr_schedule",
     "rl.clip_range",
-    "rl.entropy",
+    "rl.ent_coef",
     "rl.max_grad_norm",
     "rl.validate_every",
     "rl.save_freq",
@@ -77,6 +78,8 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         typed |= {"task", *CONTINUABLE} if composes else set()
     elif composes:
         typed = set(values)
+    if renamed := set(filter(is_renamed, typed)):
+        return _with_keys(saved, values, renamed)  # for `parse` to say their present names
     asked = _with_keys(saved, values, typed)
     differences = [
         (key, old, new)

@@ -56,13 +56,13 @@ def build_player(
     conf: RunConf, shared: SharedParts, split: str, count: int, null: bool = False
 ) -> Callable[[Policy], Trajectories]:
     """Return a function that plays `count` episodes of a policy, the same ones for every policy."""
-    seed = child_seed(conf.rl.ground_seed, "play", split) % 2**31
+    seed = child_seed(conf.rl.shared_seed, "play", split) % 2**31
 
     def play(policy: Policy) -> Trajectories:
         def build_environments(envs: int) -> Episodes:
             return build_episodes(conf, shared, split, envs, seed, null)
 
-        return play_episodes(build_environments, policy, count, seed, conf.rl.envs)
+        return play_episodes(build_environments, policy, count, seed, conf.rl.n_envs)
 
     return play
 
@@ -80,13 +80,13 @@ def describe_schedule(conf: RunConf) -> dict[str, Any]:
 def build_ppo(conf: RunConf, shared: SharedParts) -> PPO:
     """Return PPO with a new policy over the training environments."""
     seed = child_seed(conf.seed, "environment")
-    environment = ScheduleVecEnv(build_episodes(conf, shared, "train", conf.rl.envs, seed))
+    environment = ScheduleVecEnv(build_episodes(conf, shared, "train", conf.rl.n_envs, seed))
     return create_ppo(environment, conf.rl, child_seed(conf.seed, "policy"))
 
 
 def count_rollouts(conf: RunConf, timesteps: int) -> int:
     """Return the least number of rollouts that make `timesteps` environment steps."""
-    return -(-timesteps // (conf.rl.n_steps * conf.rl.envs))
+    return -(-timesteps // (conf.rl.n_steps * conf.rl.n_envs))
 
 
 def build_ppo_module(conf: RunConf, shared: SharedParts, ppo: PPO) -> PPOModule:

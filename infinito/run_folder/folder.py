@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from infinito.config import translate_renamed
 from infinito.errors import CheckpointError, ConfigError
 
 GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "generation")
@@ -19,7 +20,7 @@ GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "ge
 
 
 def saved_values(folder: Path) -> dict[str, Any]:
-    """The configuration that a run folder records.
+    """The configuration that a run folder records, keys of earlier versions under present names.
 
     Raises:
         CheckpointError: it is missing or unreadable.
@@ -33,7 +34,7 @@ def saved_values(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict) or not set(GROUPS) <= set(values):
         raise CheckpointError(f"{path} is not the configuration of a run")
-    return {str(key): value for key, value in values.items()}
+    return translate_renamed({str(key): value for key, value in values.items()})
 
 
 def folder_of(checkpoint: Path) -> Path | None:

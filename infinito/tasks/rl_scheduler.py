@@ -81,7 +81,7 @@ def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
 
 def _estimate(conf: RunConf, console: Console) -> None:
     """Builds everything from a bank that is made in a moment, plays a rollout, tells the time."""
-    brief = replace(conf, rl=replace(conf.rl, base_steps=8, lead_steps=8, start_states=2))
+    brief = replace(conf, rl=replace(conf.rl, base_steps=8, start_state_steps=8, start_states=2))
     with tempfile.TemporaryDirectory() as folder:
         shared = load_shared_parts(brief, build_data_module(conf), Path(folder))
     agent = build_ppo(brief, shared)
@@ -169,7 +169,7 @@ def headline(conf: RunConf, shared: SharedParts, done: int) -> dict[str, Any]:
     rl, bank = conf.rl, shared.start_states["train"]
     return {
         "schedule": f"{rl.total_timesteps:,} steps of {rl.inner_steps} optimizer steps, "
-        f"{rl.envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
+        f"{rl.n_envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
         "reward": rl.reward.name,
         "language model": f"{shared.model.num_parameters():,} parameters, "
         f"perplexity {shared.base_perplexity:.4g} at the base",

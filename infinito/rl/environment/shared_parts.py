@@ -54,7 +54,7 @@ def load_shared_parts(conf: RunConf, data: LanguageDataModule, folder: Path) -> 
         CheckpointError: `rl.base_checkpoint` is missing or has another tokenizer.
         NonFiniteError: the training of a start state diverged.
     """
-    seeded = replace(conf, seed=conf.rl.ground_seed)
+    seeded = replace(conf, seed=conf.rl.shared_seed)
     model = build_language_model(seeded, data.vocab_size, data.tokenizer.eos_token_id)
     windows = Windows(
         data.blocks("train"),
@@ -88,18 +88,18 @@ def _build(
     if rl.base_checkpoint is not None:
         _load_base_checkpoint(model, tokenizer, rl.base_checkpoint)
     else:
-        seed = child_seed(rl.ground_seed, "base")
+        seed = child_seed(rl.shared_seed, "base")
         train_base_model(model, windows, training, rl.base_steps, rl.base_batch_size, seed)
     calibration = fit_calibration(
-        model, windows, training, child_seed(rl.ground_seed, "calibration")
+        model, windows, training, child_seed(rl.shared_seed, "calibration")
     )
     base = StackedModels(model, 1, training, calibration).measure(windows.probe)
     saved = {}
     for split in SPLITS:
         settings = StartStateSettings(
-            child_seed(rl.ground_seed, "bank", split),  # another path would give other states
+            child_seed(rl.shared_seed, "bank", split),  # another path would give other states
             rl.start_states,
-            max_steps=rl.lead_steps,
+            max_steps=rl.start_state_steps,
             batch_size=conf.data.batch_size,
         )
         built = build_start_states(model, windows, training, calibration, settings)

@@ -115,7 +115,7 @@ def build_start_states(
     if not np.isfinite(phi).all():
         raise NonFiniteError(
             f"the training of the start states diverged: their Φ is {phi}. "
-            "Try fewer steps, e.g. `rl.lead_steps=100`"
+            "Try fewer steps, e.g. `rl.start_state_steps=100`"
         )
     return StartStates(states, phi)
 

@@ -82,7 +82,7 @@ def open_agent(agent: str) -> tuple[ChooseAction, Calibration]:
     assert folder is not None
     conf = parse(saved_values(folder), combinations=False)
     check_description(checkpoint["infinito"], describe_schedule(conf), f"the run {folder}")
-    policy = build_policy(conf.rl.hidden)
+    policy = build_policy(conf.rl.net_arch)
     load_policy(policy, extract_policy_weights(checkpoint), path)
     calibration = Calibration(*read_checkpoint(folder / "start_states.ckpt")["calibration"])
     return (

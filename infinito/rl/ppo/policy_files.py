@@ -56,7 +56,7 @@ def load_policy(policy: ActorCriticPolicy, weights: dict[str, torch.Tensor], sou
     except RuntimeError as error:
         raise CheckpointError(
             f"{source} does not fit this run's policy (another observation, action set or "
-            f"`rl.hidden`): {' '.join(str(error).split())[:400]}"
+            f"`rl.net_arch`): {' '.join(str(error).split())[:400]}"
         ) from None
 
 

@@ -37,10 +37,10 @@ def create_ppo(environment: ScheduleVecEnv, settings: RlConf, seed: int) -> PPO:
         gamma=settings.gamma,
         gae_lambda=settings.gae_lambda,
         clip_range=settings.clip_range,
-        ent_coef=settings.entropy,
-        vf_coef=settings.value,
+        ent_coef=settings.ent_coef,
+        vf_coef=settings.vf_coef,
         max_grad_norm=settings.max_grad_norm,
-        policy_kwargs={"net_arch": list(settings.hidden), "activation_fn": nn.Tanh},
+        policy_kwargs={"net_arch": list(settings.net_arch), "activation_fn": nn.Tanh},
         seed=seed % 2**32,
         device="cpu",
     )
@@ -50,7 +50,7 @@ def create_ppo(environment: ScheduleVecEnv, settings: RlConf, seed: int) -> PPO:
 
 def build_learning_rate(settings: RlConf) -> float | Callable[[float], float]:
     """Return the learning rate, constant or a function of the remaining progress, from 1 to 0."""
-    if settings.schedule == "linear":
+    if settings.lr_schedule == "linear":
         return lambda remaining: remaining * settings.learning_rate
     return settings.learning_rate
 

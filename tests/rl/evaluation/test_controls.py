@@ -33,7 +33,7 @@ def test_how_many_run_side_by_side_changes_nothing(
     rl_configured: Make, shared: SharedParts
 ) -> None:
     few, many = (
-        build_player(rl_configured(f"rl.envs={envs}"), shared, "test", 5)(CONTROLS["random"])
+        build_player(rl_configured(f"rl.n_envs={envs}"), shared, "test", 5)(CONTROLS["random"])
         for envs in (2, 5)
     )
     assert np.array_equal(few.actions, many.actions)

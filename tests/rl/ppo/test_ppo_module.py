@@ -21,7 +21,7 @@ from infinito import run as program
 from infinito.cli.composition import check
 from infinito.cli.continuation import effective_values
 from infinito.cli.typed_values import parse
-from infinito.config import RunConf
+from infinito.config import RENAMED_KEYS, RunConf
 from infinito.data.assembly import build_data_module
 from infinito.errors import CheckpointError, ConfigError, NonFiniteError, ResumeError
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
@@ -180,7 +180,7 @@ def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> 
             "total_timesteps": 30,
             "learning_rate": 1e-4,
             "clip_range": 0.1,
-            "entropy": 0.003,
+            "ent_coef": 0.003,
             "max_grad_norm": 0.25,
         }
         resumed(folder, *(f"rl.{key}={value}" for key, value in changes.items()), **changes)
@@ -199,6 +199,24 @@ def test_a_run_whose_best_checkpoint_was_pruned_goes_on(
     assert summary["timesteps"] == 60
     assert summary["val/return"] >= best["val/return"]
     assert [path.name for path in (tmp_path / "run/checkpoints").glob("*.ckpt")] == ["last.ckpt"]
+
+
+def test_a_run_of_an_earlier_version_goes_on(
+    rl_configured: Make, finished: Path, tmp_path: Path
+) -> None:
+    """Its config.yaml has earlier names of keys: the run resumes to the same bits."""
+    folder = tmp_path / "run"
+    program.execute(rl_configured("rl.export_zip=true", "rl.total_timesteps=30"), folder)
+    text = (folder / "config.yaml").read_text()
+    for old, new in RENAMED_KEYS["rl"].items():
+        assert f"  {new}: " in text
+        text = text.replace(f"  {new}: ", f"  {old}: ")
+    (folder / "config.yaml").write_text(text)
+    overrides = [f"resume={folder}", "rl.total_timesteps=45"]
+    program.execute(check(overrides, conf_dir()), folder)
+    assert_same_run(finished, folder)
+    with pytest.raises(ConfigError, match="`rl.entropy`.*is called `rl.ent_coef` now"):
+        check([f"resume={folder}", "rl.entropy=0.3"], conf_dir())
 
 
 def test_what_cannot_be_changed_is_refused(finished: Path) -> None:
@@ -255,7 +273,7 @@ def test_bad_zips_are_refused(
     with pytest.raises(CheckpointError, match=r"not written by infinito.*can run any code"):
         import_zip(ppo, tmp_path / "foreign.zip")
     import_zip(ppo, tmp_path / "foreign.zip", allow_pickle=True)
-    wide = build_ppo(rl_configured("rl.hidden=[16]"), shared)
+    wide = build_ppo(rl_configured("rl.net_arch=[16]"), shared)
     with pytest.raises(CheckpointError, match="does not fit this run's policy"):
         import_zip(wide, finished / "agent.zip")
 
@@ -304,7 +322,7 @@ def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("rl.n_steps=1", "rl.envs=1"), "rollouts of one step"),
+        (("rl.n_steps=1", "rl.n_envs=1"), "rollouts of one step"),
         (("rl.inner_steps=0",), r"`rl.inner_steps`=0.*at least 1"),
         (("rl.max_steps=-1",), r"`rl.max_steps`=-1.*at least 1"),
         (("rl.phi_sequences=3",), r"`rl.phi_sequences`=3 is more than `data.batch_size`=2"),

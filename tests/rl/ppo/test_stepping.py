@@ -42,7 +42,7 @@ def stepped(conf: RunConf, shared: SharedParts) -> SteppedPPO:
 def test_stepping_is_bit_equal_to_learn(
     rl_configured: Make, shared: SharedParts, schedule: str
 ) -> None:
-    run = rl_configured(f"rl.schedule={schedule}")
+    run = rl_configured(f"rl.lr_schedule={schedule}")
     reference = build_ppo(run, shared)
     reference.learn(run.rl.total_timesteps)
     training = stepped(run, shared)
@@ -55,7 +55,7 @@ def test_stepping_is_bit_equal_to_learn(
 
 def test_the_rate_falls_over_the_whole_training(rl_configured: Make, shared: SharedParts) -> None:
     """After 15, 30 and 45 of 45 steps: ⅔, ⅓ and 0 of the rate."""
-    training = stepped(rl_configured("rl.schedule=linear", "rl.learning_rate=0.003"), shared)
+    training = stepped(rl_configured("rl.lr_schedule=linear", "rl.learning_rate=0.003"), shared)
     training.begin()
     rates = [training.run_rollout()["rl/learning_rate"] for _ in range(3)]
     assert rates == pytest.approx([0.002, 0.001, 0.0], abs=1e-9)
