@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from infinito import run as program
 from infinito.cli.composition import check
@@ -51,7 +52,7 @@ def main() -> None:
     reading = [f"rl.episodes={asked.episodes}", "trainer.threads=1"]
     run = check(["task=report", f"checkpoint={folder}", *reading], conf_dir())
     files = [path for _, path in list_kept(folder / "checkpoints")][: asked.rows]
-    baseline, rows, _ = evaluate_checkpoints(run, folder, files)
+    baseline, rows, _ = evaluate_checkpoints(run, folder, files, Console())
     write_json(HERE / "results.json", {"baseline": baseline, "checkpoints": rows})
     plot_checkpoints(rows, baseline).savefig(HERE / "checkpoints.png", dpi=130)
     for row in rows:

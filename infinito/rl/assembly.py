@@ -53,16 +53,26 @@ def build_episodes(
 
 
 def build_player(
-    conf: RunConf, shared: SharedParts, split: str, count: int, null: bool = False
+    conf: RunConf,
+    shared: SharedParts,
+    split: str,
+    count: int,
+    null: bool = False,
+    on_step: Callable[[int], None] | None = None,
 ) -> Callable[[Policy], Trajectories]:
-    """Return a function that plays `count` episodes of a policy, the same ones for every policy."""
+    """Return a function that plays `count` episodes of a policy, the same ones for every policy.
+
+    Args:
+        null: Play in the null environment, in which no action changes anything.
+        on_step: Called with the number of environment steps just made.
+    """
     seed = child_seed(conf.rl.shared_seed, "play", split) % 2**31
 
     def play(policy: Policy) -> Trajectories:
         def build_environments(envs: int) -> Episodes:
             return build_episodes(conf, shared, split, envs, seed, null)
 
-        return play_episodes(build_environments, policy, count, seed, conf.rl.n_envs)
+        return play_episodes(build_environments, policy, count, seed, conf.rl.n_envs, on_step)
 
     return play
 
@@ -89,12 +99,21 @@ def count_rollouts(conf: RunConf, timesteps: int) -> int:
     return -(-timesteps // (conf.rl.n_steps * conf.rl.n_envs))
 
 
-def build_ppo_module(conf: RunConf, shared: SharedParts, ppo: PPO) -> PPOModule:
-    """Return the Lightning module that trains the policy."""
+def build_ppo_module(
+    conf: RunConf, shared: SharedParts, ppo: PPO, on_step: Callable[[int], None] | None = None
+) -> PPOModule:
+    """Return the Lightning module that trains the policy.
+
+    Args:
+        on_step: Called, in rollouts and validations, with the environment steps just made.
+    """
     count = conf.rl.validation_episodes
-    players = {split: build_player(conf, shared, split, count) for split in ("train", "valid")}
+    players = {
+        split: build_player(conf, shared, split, count, on_step=on_step)
+        for split in ("train", "valid")
+    }
     return PPOModule(
-        SteppedPPO(ppo, conf.rl.total_timesteps),
+        SteppedPPO(ppo, conf.rl.total_timesteps, on_step),
         lambda policy, split: players[split](policy),
         CollapseMonitor(conf.rl.patience),
         describe_schedule(conf),

@@ -11,6 +11,8 @@ from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.evaluation.trajectories import Trajectories
 from infinito.statistics import cluster_bootstrap
 
+NO_DIFFERENCE = "no difference"
+
 
 def find_best_static(validation: Mapping[str, Trajectories]) -> str:
     """Return the static action with the largest mean return.
@@ -53,8 +55,14 @@ def compare_policies(
 
 def describe_difference(excess: Mapping[str, float], baseline: str) -> str:
     """Return in words whether an interval of differences in return lies above or below 0."""
+    direction = find_direction(excess)
+    if direction == NO_DIFFERENCE:
+        return f"no difference to {baseline} is shown"
+    return f"{direction} than {baseline}"
+
+
+def find_direction(excess: Mapping[str, float]) -> str:
+    """Return "better", "worse", or `NO_DIFFERENCE` where the interval contains 0."""
     if excess["low"] > 0:
-        return f"better than {baseline}"
-    if excess["high"] < 0:
-        return f"worse than {baseline}"
-    return f"no difference to {baseline} is shown"
+        return "better"
+    return "worse" if excess["high"] < 0 else NO_DIFFERENCE

@@ -40,6 +40,7 @@ def play_episodes(
     episodes: int,
     seed: int,
     envs: int,
+    on_step: Callable[[int], None] | None = None,
 ) -> Trajectories:
     """Play episodes of a policy, `envs` at a time.
 
@@ -50,17 +51,20 @@ def play_episodes(
             states in turn.
         seed: Seed of all episodes.
         envs: Episodes that run side by side; affects speed and dropout masks only.
+        on_step: Called with the number of environment steps just made.
     """
     parts = []
     for numbers in np.array_split(np.arange(episodes), -(-episodes // envs)):
         running = build_environments(len(numbers))
         running.seeds[:] = seed * 100_003 + numbers
         running.restart(np.ones(len(numbers), dtype=bool), numbers % len(running.starts))
-        parts.append(_play_to_the_end(running, policy))
+        parts.append(_play_to_the_end(running, policy, on_step))
     return _concatenate(parts)
 
 
-def _play_to_the_end(running: Episodes, policy: Policy) -> Trajectories:
+def _play_to_the_end(
+    running: Episodes, policy: Policy, on_step: Callable[[int], None] | None
+) -> Trajectories:
     actions: list[np.ndarray] = []
     metrics: list[Metrics] = []
     terms: list[dict[str, np.ndarray]] = []
@@ -68,6 +72,8 @@ def _play_to_the_end(running: Episodes, policy: Policy) -> Trajectories:
         actions.append(policy(running))
         terms.append(running.step(actions[-1])[1])
         metrics.append(running.metrics)
+        if on_step is not None:
+            on_step(len(running))
     return Trajectories(
         returns=running.returns,
         starts=running.start_numbers.copy(),

@@ -15,7 +15,7 @@ from infinito.config import RunConf
 from infinito.errors import CheckpointError, ConfigError
 from infinito.paths import conf_dir
 from infinito.rl.evaluation.controls import CONTROLS
-from infinito.tasks.report import progress
+from infinito.tasks.report import read_progress
 
 Make = Callable[..., RunConf]
 
@@ -50,7 +50,7 @@ def test_evaluate_and_report_a_run(rl_configured: Make, tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_logged_nothing_yet_is_at_step_0(tmp_path: Path) -> None:
-    assert progress(tmp_path, 2048) == {"steps": "0 of 2,048"}
+    assert read_progress(tmp_path, 2048) == {"steps": "0 of 2,048"}
 
 
 def test_a_report_of_something_else_is_refused(tmp_path: Path) -> None:

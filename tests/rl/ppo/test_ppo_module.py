@@ -215,7 +215,7 @@ def test_a_run_of_an_earlier_version_goes_on(
     overrides = [f"resume={folder}", "rl.total_timesteps=45"]
     program.execute(check(overrides, conf_dir()), folder)
     assert_same_run(finished, folder)
-    with pytest.raises(ConfigError, match="`rl.entropy`.*is called `rl.ent_coef` now"):
+    with pytest.raises(ConfigError, match=r"`rl\.entropy`.*is called `rl\.ent_coef` now"):
         check([f"resume={folder}", "rl.entropy=0.3"], conf_dir())
 
 
