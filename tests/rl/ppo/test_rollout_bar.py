@@ -42,7 +42,8 @@ def test_the_time_left_counts_the_validations(clock: list[float]) -> None:
     assert bar.estimate_left_s() == pytest.approx(30.0)
 
 
-def test_a_resumed_training_has_less_work(clock: list[float]) -> None:
+@pytest.mark.usefixtures("clock")
+def test_a_resumed_training_has_less_work() -> None:
     bar = bar_on(io.StringIO(), terminal=False, done=1024)
     assert bar.work == 1024 + 2 * 240
     assert bar.estimate_left_s() == 0.0  # nothing has been measured yet
