@@ -1,4 +1,4 @@
-"""Text drawn with a schedule's agent against plain sampling, judged by an independent model.
+"""Text generated with a schedule's agent against plain sampling, judged by another model.
 
 python experiments/rl_generation/study.py --agent <run of rl_scheduler> --work <folder>
 """
@@ -60,24 +60,25 @@ TEMPERATURE = 0.8
 
 
 def main() -> None:
-    """Trains writer and judge, draws three texts for each prompt, writes results.json."""
+    """Train writer and judge, generate three texts for each prompt, write results.json."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--agent", type=str, required=True)
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--steps", type=int, default=1200)
-    asked = arguments.parse_args()
+    options = arguments.parse_args()
     torch.set_num_threads(1)
-    writer, judge = (model(asked.work / f"seed_{seed}", seed, asked.steps) for seed in (0, 1))
-    run = check([*MODEL, f"trainer.max_steps={asked.steps}"], conf_dir())
+    writer, judge = (model(options.work / f"seed_{seed}", seed, options.steps) for seed in (0, 1))
+    run = check([*MODEL, f"trainer.max_steps={options.steps}"], conf_dir())
     data = build_data_module(run)
     probe = spread_windows(data.blocks("test"), PROMPTS)
     training = build_inner_training(check(["+experiment=rl_scheduler"], conf_dir()))
     windows = Windows(data.blocks("train"), probe, probe)
     calibration = fit_calibration(writer.model, windows, training, 0)
-    decide, _ = open_agent(asked.agent)
+    choose, _ = open_agent(options.agent)
     prompts = probe[:, :PROMPT_TOKENS]
     guided = [
-        drawn(writer, prompt, decide, calibration, 1.0, seed) for seed, prompt in enumerate(prompts)
+        generate(writer, prompt, choose, calibration, 1.0, seed)
+        for seed, prompt in enumerate(prompts)
     ]
     factor = float(
         np.mean([list(MODES.values())[a].temperature for _, acts in guided for a in acts])
@@ -90,11 +91,11 @@ def main() -> None:
     texts = {"agent": [ids for ids, _ in guided]}
     for name, scale in plain.items():
         texts[name] = [
-            drawn(writer, prompt, lambda _: as_text, calibration, scale, seed)[0]
+            generate(writer, prompt, lambda _: as_text, calibration, scale, seed)[0]
             for seed, prompt in enumerate(prompts)
         ]
     figures = {
-        name: [judged(ids, writer, judge, calibration) for ids in each]
+        name: [judge_text(ids, writer, judge, calibration) for ids in each]
         for name, each in texts.items()
     }
     report: dict[str, Any] = {
@@ -119,22 +120,22 @@ def main() -> None:
 
 
 def model(folder: Path, seed: int, steps: int) -> Trained:
-    """A language model trained with a seed of its own."""
+    """Train a language model with a seed of its own, unless its run exists."""
     if not (folder / "summary.json").is_file():
         overrides = [*MODEL, f"seed={seed}", f"trainer.max_steps={steps}"]
         program.execute(check(overrides, conf_dir()), folder, overrides)
     return open_trained(str(folder))
 
 
-def drawn(
+def generate(
     writer: Trained,
     prompt: Tensor,
-    decide: ChooseAction,
+    choose: ChooseAction,
     calibration: Calibration,
     scale: float,
     seed: int,
 ) -> tuple[Tensor, list[int]]:
-    """A continuation of TOKENS ids, and the actions taken."""
+    """Return a continuation of TOKENS ids and the actions of the agent."""
     torch.manual_seed(seed)
     options = {
         "do_sample": True,
@@ -144,15 +145,15 @@ def drawn(
         "eos_token_id": None,
         "pad_token_id": 0,
     }
-    text = generate_guided(writer.model, prompt[None], decide, calibration, options, EVERY, WINDOW)
+    text = generate_guided(writer.model, prompt[None], choose, calibration, options, EVERY, WINDOW)
     return text.ids[0], text.actions
 
 
 @torch.no_grad()
-def judged(
+def judge_text(
     ids: Tensor, writer: Trained, judge: Trained, calibration: Calibration
 ) -> dict[str, float]:
-    """Figures of one continuation; Φ is the writer's, on its last WINDOW tokens."""
+    """Return the figures of one continuation; Φ is the writer's, on its last WINDOW tokens."""
     window = ids[None, -WINDOW:]
     nats = cross_entropy(judge.model(input_ids=window[:, :-1]).logits, window[:, 1:])
     new = ids[PROMPT_TOKENS:].tolist()
@@ -167,7 +168,7 @@ def judged(
 
 
 def column(rows: list[dict[str, float]], key: str) -> np.ndarray:
-    """One figure of all texts, (prompts,)."""
+    """Return one figure of all texts, (prompts,)."""
     return np.array([row[key] for row in rows])
 
 

@@ -1,4 +1,4 @@
-"""Environment steps a second against a bare loop of the same inner training, and PPO's share.
+"""Time of an environment step against a bare loop of the same inner training, and PPO's share.
 
     python experiments/rl_speed/measure.py
 
@@ -39,19 +39,19 @@ SHORT = ("rl.base_steps=100", "rl.start_states=8", "rl.start_state_steps=40")
 
 
 def main() -> None:
-    """Measures and writes results.json."""
+    """Measure and write results.json."""
     torch.set_num_threads(1)
     run = check(["+experiment=rl_scheduler", *SHORT], conf_dir())
     with tempfile.TemporaryDirectory() as folder:
         shared = load_shared_parts(run, build_data_module(run), Path(folder))
-    environment = environment_step(run, shared)
-    bare = bare_step(run, shared)
+    environment = build_environment_step(run, shared)
+    bare = build_bare_step(run, shared)
     times: dict[str, list[float]] = {"environment": [], "bare": []}
     for _ in range(ROUNDS):
-        times["environment"].append(timed(environment, 4) / run.rl.n_envs)
-        times["bare"].append(timed(bare, 12))
+        times["environment"].append(measure_cpu_s(environment, 4) / run.rl.n_envs)
+        times["bare"].append(measure_cpu_s(bare, 12))
     result = {name: 1e3 * median(each) for name, each in times.items()}
-    rollout, ppo_share = rollout_time(run, shared)
+    rollout, ppo_share = measure_rollout(run, shared)
     report = {
         "environment_step_ms": result["environment"],
         "bare_loop_step_ms": result["bare"],
@@ -69,8 +69,8 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def environment_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
-    """A step of all environments, a third of them with each action."""
+def build_environment_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
+    """Return a step of all environments, a third of them with each action."""
     episodes = build_episodes(conf, shared, "train", conf.rl.n_envs, 0)
     episodes.restart(np.ones(conf.rl.n_envs, dtype=bool))
     actions = np.arange(conf.rl.n_envs) % len(ACTIONS)
@@ -81,8 +81,8 @@ def environment_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
     return step
 
 
-def bare_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
-    """The optimizer steps of one environment step, with each action in turn, in plain torch."""
+def build_bare_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
+    """Return the optimizer steps of one environment step, actions in turn, in plain torch."""
     model = build_language_model(conf, shared.model.config.vocab_size, None)
     optimizer = torch.optim.SGD(model.parameters(), lr=conf.rl.inner_lr, momentum=0.9)
     count, calls = conf.rl.phi_sequences, [0]
@@ -109,8 +109,8 @@ def bare_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
     return step
 
 
-def rollout_time(conf: RunConf, shared: SharedParts) -> tuple[float, float]:
-    """CPU seconds of an environment step with everything, and the share of PPO's own training."""
+def measure_rollout(conf: RunConf, shared: SharedParts) -> tuple[float, float]:
+    """Return CPU seconds of an environment step, PPO included, and PPO's own share of them."""
     training = SteppedPPO(build_ppo(conf, shared), conf.rl.total_timesteps)
     training.begin()
     own, spent = training.ppo.train, [0.0]
@@ -121,12 +121,12 @@ def rollout_time(conf: RunConf, shared: SharedParts) -> tuple[float, float]:
         spent[0] += time.thread_time() - began
 
     training.ppo.train = train  # type: ignore[method-assign]
-    whole = timed(training.run_rollout, 1)
+    whole = measure_cpu_s(training.run_rollout, 1)
     return whole / (conf.rl.n_envs * conf.rl.n_steps), spent[0] / 2 / whole
 
 
-def timed(call: Callable[[], object], times: int) -> float:
-    """CPU seconds of a call, after one that does not count."""
+def measure_cpu_s(call: Callable[[], object], times: int) -> float:
+    """Return the mean CPU seconds of a call, after one that is not measured."""
     call()
     began = time.thread_time()
     for _ in range(times):

@@ -39,7 +39,7 @@ def test_results_by_hand() -> None:
     }
 
 
-def test_a_collapse_is_told() -> None:
+def test_a_collapse_is_reported() -> None:
     shown = describe_results(Path("run"), {**SUMMARY, "collapsed": True}, 3)
     assert shown["stopped"] == "3 validations in a row were significantly below the best"
 

@@ -10,7 +10,7 @@ from infinito.config import RunConf
 
 
 def _unread_by_schedules(conf: RunConf) -> Iterable[str]:
-    """A schedule and its models train on one CPU, in float32."""
+    """Yield the trainer's settings that a schedule, which trains on one CPU in float32, ignores."""
     trainer = conf.trainer
     other_device = trainer.accelerator not in {"auto", "cpu"}
     yield from refuse_unread(

@@ -77,7 +77,7 @@ def test_an_episode_is_cut_off_not_ended(build_environments: Make) -> None:
     assert ends == [(False, False)] * 3 + [(False, True)]
 
 
-def test_the_reward_is_the_sum_of_the_terms_told(build_environments: Make) -> None:
+def test_the_reward_is_the_sum_of_the_terms_in_info(build_environments: Make) -> None:
     environment = ScheduleEnv(build_environments(1))
     environment.reset(seed=0)
     _, reward, _, _, info = environment.step(MIXED)

@@ -76,7 +76,7 @@ def test_v2_relative_moves_the_bounds_with_the_base_model() -> None:
     assert reward("v2_relative", low, low, base=20.0) == pytest.approx(0.15 - 2 * 3 / 6)
 
 
-def test_v3_adds_up_to_the_fall_of_the_loss_whatever_the_way() -> None:
+def test_v3_adds_up_to_the_fall_of_the_loss_along_any_path() -> None:
     ways = ([40.0, 20.0, 10.0], [40.0, 400.0, 15.0, 10.0])
     for way in ways:
         points = [(0.9, 9.0, each, 0.7) for each in way]
@@ -84,11 +84,11 @@ def test_v3_adds_up_to_the_fall_of_the_loss_whatever_the_way() -> None:
         assert earned == pytest.approx(10 * np.log(40 / 10))
 
 
-def test_v3_pays_nothing_for_the_meters() -> None:
+def test_v3_pays_nothing_for_phi_coherence_or_memory() -> None:
     assert reward("v3", (0.1, 1.0, 30.0, 0.9), (0.5, 5.0, 30.0, 0.1)) == 0
 
 
-def test_no_move_of_the_loss_or_the_meters_is_worth_nothing_but_the_bonuses() -> None:
+def test_without_change_only_the_bonuses_are_paid() -> None:
     point = (0.5, 4.5, 50.0, 0.0)
     assert reward("v1", point, point) == 0
     assert reward("v2", point, point) == pytest.approx(0.10 + 0.05)

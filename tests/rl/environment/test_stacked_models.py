@@ -122,7 +122,7 @@ def test_set_state_restores_the_weights_and_resets_the_optimizer(
     assert models.first_moments[0].any()
 
 
-def test_a_memory_is_written_and_its_use_is_seen(shared: SharedParts, windows: Tensor) -> None:
+def test_a_memory_is_written_and_its_use_measured(shared: SharedParts, windows: Tensor) -> None:
     """One by one, for a memory that is written into cannot be vectorised."""
     settings = replace(SGD, vectorised=False)
     model = with_memory(shared.model, MemoryConf(name="integration", slots=8, segment=8, top_k=2))

@@ -1,4 +1,4 @@
-"""An agent's eye on generation: modes, gates, and figures that are what they say."""
+"""Generation steered by an agent: pieces, modes, gates and the reported figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from infinito.rl.generation.guided_generation import (
 OPTIONS = {"do_sample": False, "max_new_tokens": 10, "pad_token_id": 0}
 
 
-def test_greedy_text_is_that_of_generate_whatever_the_pieces(shared: SharedParts) -> None:
+def test_greedy_text_equals_generate_for_pieces_of_any_length(shared: SharedParts) -> None:
     prompt = shared.windows.probe[:1, :9]
     expected = shared.model.generate(input_ids=prompt, **OPTIONS)  # type: ignore[operator]
     for every in (1, 4, 10):
@@ -41,7 +41,7 @@ def test_greedy_text_is_that_of_generate_whatever_the_pieces(shared: SharedParts
         assert text.report()["actions"] == {"TEXT": 0.0, "PHI": 0.0, "MIXED": 1.0}
 
 
-def test_before_there_is_a_phi_text_is_taken(shared: SharedParts) -> None:
+def test_a_text_too_short_for_phi_takes_the_text_action(shared: SharedParts) -> None:
     prompt = shared.windows.probe[:1, :3]
     text = generate_guided(shared.model, prompt, lambda _: 1, Calibration(), OPTIONS, 3, 12)
     assert text.actions == [0, 0, 1, 1]
@@ -55,8 +55,8 @@ def test_the_end_of_the_document_on_the_last_place_of_a_piece_ends_the_text(
     plain = shared.model.generate(input_ids=prompt, **OPTIONS)  # type: ignore[operator]
     ids = plain[0, 9:].tolist()
     place = next(i for i in range(1, 9) if ids[i] not in ids[:i])
-    for asked in (ids[place], [ids[place]]):
-        options = {**OPTIONS, "eos_token_id": asked}
+    for end in (ids[place], [ids[place]]):
+        options = {**OPTIONS, "eos_token_id": end}
         text = generate_guided(
             shared.model, prompt, lambda _: 0, Calibration(), options, place + 1, 12
         )
@@ -105,16 +105,16 @@ def test_generating_with_an_agent(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The whole way; and a run that is no schedule's is refused."""
+    """Through the command; an agent that is no schedule's run is refused."""
     program.execute(rl_configured("rl.total_timesteps=15"), tmp_path / "rl")
     model = trained()
-    asked = ["task=generate", f"checkpoint={model}", "generation.prompt=line 7 has"]
-    asked += ["generation.max_new_tokens=24", "generation.json=true", "trainer.accelerator=cpu"]
+    overrides = ["task=generate", f"checkpoint={model}", "generation.prompt=line 7 has"]
+    overrides += ["generation.max_new_tokens=24", "generation.json=true", "trainer.accelerator=cpu"]
     capsys.readouterr()
-    program.execute(check([*asked, f"agent={tmp_path / 'rl'}"], conf_dir()), tmp_path / "out")
-    told = json.loads(capsys.readouterr().out)
-    assert told["text"].startswith("line 7 has")
-    assert sum(told["actions"].values()) == pytest.approx(1)
-    assert np.isfinite(told["phi"]["mean"])
+    program.execute(check([*overrides, f"agent={tmp_path / 'rl'}"], conf_dir()), tmp_path / "out")
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["text"].startswith("line 7 has")
+    assert sum(printed["actions"].values()) == pytest.approx(1)
+    assert np.isfinite(printed["phi"]["mean"])
     with pytest.raises(CheckpointError, match="is no run of `task=rl_scheduler`"):
-        program.execute(check([*asked, f"agent={model}"], conf_dir()), tmp_path / "out")
+        program.execute(check([*overrides, f"agent={model}"], conf_dir()), tmp_path / "out")

@@ -1,4 +1,4 @@
-"""A policy that got worse is told from the luck of its episodes."""
+"""A worse policy is told apart from chance differences between episodes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from infinito.rl.ppo.collapse import CollapseMonitor, measure_gap
 
 
-def test_a_gap_is_found_where_there_is_one_and_seldom_else() -> None:
+def test_a_gap_is_found_where_there_is_one_and_seldom_where_there_is_none() -> None:
     draws = np.random.default_rng(0)
     assert measure_gap(draws.normal(1, 1, 40), draws.normal(0, 1, 40))[1] < 0.01
     alike = [measure_gap(draws.normal(size=20), draws.normal(size=20))[1] for _ in range(200)]

@@ -1,4 +1,4 @@
-"""Pruning keeps what is asked for."""
+"""Pruning keeps the checkpoints that `rl.keep` names."""
 
 from __future__ import annotations
 
