@@ -111,14 +111,14 @@ def describe_difference(first: Sequence[float], second: Sequence[float]) -> str:
 
 def _tokenizer_settings(values: Mapping[str, Any]) -> tuple[Any, ...]:
     tokenizer, data, model = (values[name] for name in ("tokenizer", "data", "model"))
-    if tokenizer["name"] == "pretrained":
+    if tokenizer.get("name") == "pretrained":
         return (tokenizer, model.get("path"))
     return (tokenizer, *(data.get(key) for key in TEXT_KEYS))
 
 
 def _print_groups(console: Console, labels: Sequence[str], groups: list[list[FinishedRun]]) -> None:
     for label, runs in zip(labels, groups, strict=True):
-        seeds = ", ".join(str(each.values["seed"]) for each in runs)
+        seeds = ", ".join(format_value(each.values.get("seed")) for each in runs)
         console.print(f"[bold]{label}[/]  seeds {seeds}", highlight=False)
         for each in runs:
             console.print(
