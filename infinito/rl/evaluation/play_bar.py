@@ -28,7 +28,7 @@ def show_steps(console: Console, purpose: str, total: int) -> Iterator[Callable[
         console.file.flush()
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=None, complete_style="cyan"),
         TaskProgressColumn(),
         TimeRemainingColumn(),
         console=console,

@@ -42,7 +42,7 @@ class RolloutBar(Callback):
         self._began_s = self._next_s = time.monotonic()
         self._bar = Progress(
             TextColumn("[bold]step {task.fields[step]}"),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=None, complete_style="cyan"),
             TaskProgressColumn(),
             TextColumn("return {task.fields[episode_return]}"),
             TimeRemainingColumn(),
