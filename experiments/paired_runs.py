@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from infinito import run as program
 from infinito.cli.composition import check
 from infinito.models.trained import open_trained
 from infinito.paths import conf_dir
+from infinito.statistics import mean_interval
 
 SAMPLES, SAMPLE_TOKENS = 16, 64
 
@@ -120,10 +120,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Mean and half-width of its 95 % t interval; NaN for a single value."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, float("nan")
-    return mean, float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
+    found = mean_interval(values)
+    return found.mean, found.half_width
 
 
 def differences(

@@ -16,7 +16,7 @@ PACKAGE = Path(infinito.__file__).parent
 PLUGINS = PACKAGE.parent / "hydra_plugins"
 
 LAYERS = (
-    {"errors", "wording", "seeding"},
+    {"errors", "wording", "seeding", "statistics"},
     {"config"},
     {"paths", "storage", "hub", "device", "process", "yaml_limits"},
     {"search", "objectives", "attention", "run_folder"},

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
 from study import ATTENTIONS, SCALES, TEXTS, results
+
+from infinito.statistics import mean_interval
 
 HERE = Path(__file__).parent
 Losses = dict[str, float]
@@ -48,8 +49,7 @@ def interval(found: Losses, control: Losses) -> str:
     gaps = np.array([found[seed] - control[seed] for seed in found if seed in control])
     if len(gaps) < 2:
         return f"{gaps.mean():+.4f}, one seed" if len(gaps) else ""
-    half = stats.sem(gaps) * stats.t.ppf(0.975, len(gaps) - 1)
-    return f"{gaps.mean():+.4f} ± {half:.4f}"
+    return f"{gaps.mean():+.4f} ± {mean_interval(gaps).half_width:.4f}"
 
 
 def mean_scale(text: str, scale: str, attention: str) -> str:

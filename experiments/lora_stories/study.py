@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from scipy import stats
 from transformers import AutoTokenizer, PreTrainedModel
 
 from infinito.data.sources.text_files import TextFiles
@@ -29,6 +28,7 @@ from infinito.models.pretrained.opening import open_base, open_weights
 from infinito.models.pretrained.replaced_attention import AttentionSettings, use_distance_attention
 from infinito.models.trained import open_trained
 from infinito.objectives.language import cross_entropy
+from infinito.statistics import mean_interval
 
 HERE = Path(__file__).parent
 TARGETS = ("q_proj", "v_proj", "up_proj", "down_proj")
@@ -192,7 +192,7 @@ def report() -> None:
         rows = [r for r in results() if r["arm"] == arm]
         values = [by_seed[seed] for seed in sorted(by_seed)]
         gaps = np.array([by_seed[seed] - losses[first][seed] for seed in sorted(by_seed)])
-        half = stats.sem(gaps) * stats.t.ppf(0.975, len(gaps) - 1) if len(gaps) > 1 else np.nan
+        half = mean_interval(gaps).half_width
         paired = "" if arm == first else f"{gaps.mean():+.4f} ± {half:.4f}"
         bos = np.mean([float(r["loss_with_bos"]) for r in rows])
         lines.append(

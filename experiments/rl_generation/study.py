@@ -1,4 +1,4 @@
-"""Text drawn with a schedule's agent against plain sampling, judged by an independent model.
+"""Text generated with a schedule's agent against plain sampling, judged by another model.
 
 python experiments/rl_generation/study.py --agent <run of rl_scheduler> --work <folder>
 """
@@ -22,19 +22,19 @@ from infinito.objectives.phi import Calibration, band_loss
 from infinito.paths import conf_dir
 from infinito.rl.environment.shared_parts import build_inner_training
 from infinito.rl.environment.spaces import ACTIONS
-from infinito.rl.environment.start_states import calibrated
-from infinito.rl.environment.windows import Text, spread_windows
-from infinito.rl.evaluation.intervals import bootstrap
+from infinito.rl.environment.start_states import fit_calibration
+from infinito.rl.environment.windows import Windows, spread_windows
 from infinito.rl.generation.guided_generation import (
     MODES,
-    Decide,
-    distinct,
-    measured,
-    repetition,
-    written,
+    ChooseAction,
+    compute_distinct_n,
+    compute_repetition,
+    generate_guided,
+    measure_text,
 )
-from infinito.rl.generation.guided_text import opened_agent
+from infinito.rl.generation.guided_text import open_agent
 from infinito.run_folder.records import write_json
+from infinito.statistics import cluster_bootstrap
 
 HERE = Path(__file__).parent
 MODEL = (
@@ -60,24 +60,25 @@ TEMPERATURE = 0.8
 
 
 def main() -> None:
-    """Trains writer and judge, draws three texts for each prompt, writes results.json."""
+    """Train writer and judge, generate three texts for each prompt, write results.json."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--agent", type=str, required=True)
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--steps", type=int, default=1200)
-    asked = arguments.parse_args()
+    options = arguments.parse_args()
     torch.set_num_threads(1)
-    writer, judge = (model(asked.work / f"seed_{seed}", seed, asked.steps) for seed in (0, 1))
-    run = check([*MODEL, f"trainer.max_steps={asked.steps}"], conf_dir())
+    writer, judge = (model(options.work / f"seed_{seed}", seed, options.steps) for seed in (0, 1))
+    run = check([*MODEL, f"trainer.max_steps={options.steps}"], conf_dir())
     data = build_data_module(run)
     probe = spread_windows(data.blocks("test"), PROMPTS)
     training = build_inner_training(check(["+experiment=rl_scheduler"], conf_dir()))
-    text = Text(data.blocks("train"), probe, probe)
-    calibration = calibrated(writer.model, text, training, 0)
-    decide, _ = opened_agent(asked.agent)
+    windows = Windows(data.blocks("train"), probe, probe)
+    calibration = fit_calibration(writer.model, windows, training, 0)
+    choose, _ = open_agent(options.agent)
     prompts = probe[:, :PROMPT_TOKENS]
     guided = [
-        drawn(writer, prompt, decide, calibration, 1.0, seed) for seed, prompt in enumerate(prompts)
+        generate(writer, prompt, choose, calibration, 1.0, seed)
+        for seed, prompt in enumerate(prompts)
     ]
     factor = float(
         np.mean([list(MODES.values())[a].temperature for _, acts in guided for a in acts])
@@ -90,11 +91,11 @@ def main() -> None:
     texts = {"agent": [ids for ids, _ in guided]}
     for name, scale in plain.items():
         texts[name] = [
-            drawn(writer, prompt, lambda _: as_text, calibration, scale, seed)[0]
+            generate(writer, prompt, lambda _: as_text, calibration, scale, seed)[0]
             for seed, prompt in enumerate(prompts)
         ]
     figures = {
-        name: [judged(ids, writer, judge, calibration) for ids in each]
+        name: [judge_text(ids, writer, judge, calibration) for ids in each]
         for name, each in texts.items()
     }
     report: dict[str, Any] = {
@@ -107,10 +108,10 @@ def main() -> None:
         },
     }
     for name, each in figures.items():
-        report[name] = {key: vars(bootstrap(column(each, key))) for key in each[0]}
+        report[name] = {key: vars(cluster_bootstrap(column(each, key))) for key in each[0]}
         if name != "agent":
             report[f"agent less {name}"] = {
-                key: vars(bootstrap(column(figures["agent"], key) - column(each, key)))
+                key: vars(cluster_bootstrap(column(figures["agent"], key) - column(each, key)))
                 for key in each[0]
             }
     write_json(HERE / "results.json", report)
@@ -119,22 +120,22 @@ def main() -> None:
 
 
 def model(folder: Path, seed: int, steps: int) -> Trained:
-    """A language model trained with a seed of its own."""
+    """Train a language model with a seed of its own, unless its run exists."""
     if not (folder / "summary.json").is_file():
         overrides = [*MODEL, f"seed={seed}", f"trainer.max_steps={steps}"]
         program.execute(check(overrides, conf_dir()), folder, overrides)
     return open_trained(str(folder))
 
 
-def drawn(
+def generate(
     writer: Trained,
     prompt: Tensor,
-    decide: Decide,
+    choose: ChooseAction,
     calibration: Calibration,
     scale: float,
     seed: int,
 ) -> tuple[Tensor, list[int]]:
-    """A continuation of TOKENS ids, and the actions taken."""
+    """Return a continuation of TOKENS ids and the actions of the agent."""
     torch.manual_seed(seed)
     options = {
         "do_sample": True,
@@ -144,30 +145,30 @@ def drawn(
         "eos_token_id": None,
         "pad_token_id": 0,
     }
-    text = written(writer.model, prompt[None], decide, calibration, options, EVERY, WINDOW)
+    text = generate_guided(writer.model, prompt[None], choose, calibration, options, EVERY, WINDOW)
     return text.ids[0], text.actions
 
 
 @torch.no_grad()
-def judged(
+def judge_text(
     ids: Tensor, writer: Trained, judge: Trained, calibration: Calibration
 ) -> dict[str, float]:
-    """Figures of one continuation; Φ is the writer's, on its last WINDOW tokens."""
+    """Return the figures of one continuation; Φ is the writer's, on its last WINDOW tokens."""
     window = ids[None, -WINDOW:]
     nats = cross_entropy(judge.model(input_ids=window[:, :-1]).logits, window[:, 1:])
     new = ids[PROMPT_TOKENS:].tolist()
-    phi = measured(writer.model, window, calibration).phi
+    phi = measure_text(writer.model, window, calibration).phi
     return {
         "judge_nats_per_token": float(nats),
-        "distinct_2": distinct(new, 2),
-        "distinct_4": distinct(new, 4),
-        "repetition_4": repetition(new, 4),
+        "distinct_2": compute_distinct_n(new, 2),
+        "distinct_4": compute_distinct_n(new, 4),
+        "repetition_4": compute_repetition(new, 4),
         "in_band": float(band_loss(torch.tensor(phi))[0] == 0),
     }
 
 
 def column(rows: list[dict[str, float]], key: str) -> np.ndarray:
-    """One figure of all texts, (prompts,)."""
+    """Return one figure of all texts, (prompts,)."""
     return np.array([row[key] for row in rows])
 
 

@@ -20,11 +20,11 @@ from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_player
-from infinito.rl.environment.shared_parts import load_ground
+from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.evaluation.against_controls import save_episodes
+from infinito.rl.evaluation.comparison import compare_policies, find_best_static
 from infinito.rl.evaluation.controls import CONTROLS
-from infinito.rl.evaluation.intervals import best_static, table
-from infinito.rl.evaluation.playing import Played
+from infinito.rl.evaluation.trajectories import Trajectories
 from infinito.rl.opening import POLICIES, open_schedule
 from infinito.run_folder.records import write_json
 
@@ -32,53 +32,53 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Plays the controls, then trains and plays one policy after another; skips what is there."""
+    """Play the controls, then train and play one policy after another; skip finished ones."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--runs", type=Path, required=True)
     arguments.add_argument("--steps", type=int, default=30_000)
     arguments.add_argument("--out", type=Path, default=HERE)
     arguments.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     arguments.add_argument("--set", dest="overrides", nargs="*", default=[], help="overrides")
-    asked = arguments.parse_args()
+    options = arguments.parse_args()
     torch.set_num_threads(1)
-    asked.runs.mkdir(parents=True, exist_ok=True)
+    options.runs.mkdir(parents=True, exist_ok=True)
     fixed = [
         "+experiment=rl_scheduler",
         "trainer.threads=1",
-        f"rl.total_timesteps={asked.steps}",
-        *asked.overrides,
+        f"rl.total_timesteps={options.steps}",
+        *options.overrides,
     ]
-    if not (asked.out / "controls.json").is_file():
-        play_controls(check(fixed, conf_dir()), asked.runs, asked.out)
-    for seed in asked.seeds:
-        if not (asked.out / f"seeds/{seed}.json").is_file():
-            learn_and_play(fixed, seed, asked.runs, asked.out)
+    if not (options.out / "controls.json").is_file():
+        play_controls(check(fixed, conf_dir()), options.runs, options.out)
+    for seed in options.seeds:
+        if not (options.out / f"seeds/{seed}.json").is_file():
+            learn_and_play(fixed, seed, options.runs, options.out)
 
 
 def play_controls(conf: RunConf, folder: Path, out: Path) -> None:
-    """The controls on validation start states, which choose, and on test ones, which report."""
-    ground = load_ground(conf, build_data_module(conf), folder)
-    valid = build_player(conf, ground, "valid", conf.rl.episodes)
+    """Play the controls on validation start states, to choose a baseline, and on test ones."""
+    shared = load_shared_parts(conf, build_data_module(conf), folder)
+    valid = build_player(conf, shared, "valid", conf.rl.episodes)
     statics = {name: valid(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
-    test = build_player(conf, ground, "test", conf.rl.episodes)
-    played = {name: test(choose) for name, choose in CONTROLS.items()}
-    baseline = best_static(statics)
+    test = build_player(conf, shared, "test", conf.rl.episodes)
+    played = {name: test(policy) for name, policy in CONTROLS.items()}
+    baseline = find_best_static(statics)
     save_episodes(folder / "controls.npz", played)
     write_json(
         out / "controls.json",
         {
             "baseline": baseline,
             "validation_returns": {name: float(p.returns.mean()) for name, p in statics.items()},
-            "base_perplexity": ground.base_perplexity,
-            "start_phi": ground.banks["test"].phi.tolist(),
-            "policies": table(played, baseline),
+            "base_perplexity": shared.base_perplexity,
+            "start_phi": shared.start_states["test"].phi.tolist(),
+            "policies": compare_policies(played, baseline),
             **{name: columns(each) for name, each in played.items()},
         },
     )
 
 
 def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
-    """Trains one policy, or goes on with it, and plays the test episodes."""
+    """Train one policy, or continue its training, and play the test episodes."""
     folder = runs / f"seed_{seed}"
     began, cpu = time.time(), time.process_time()
     overrides = [*fixed, f"seed={seed}"]
@@ -94,11 +94,11 @@ def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
     program.execute(run, folder, overrides)
     trained_s, trained_cpu_s = time.time() - began, time.process_time() - cpu
     reading = check(["task=evaluate", f"checkpoint={folder}", "trainer.threads=1"], conf_dir())
-    ground, choosers, _, timesteps = open_schedule(reading)
-    play = build_player(reading, ground, "test", reading.rl.episodes)
-    played = {name: play(choosers[name]) for name in POLICIES}
-    null = build_player(reading, ground, "test", 20, null=True)
-    lucky = null(choosers[POLICIES[0]]).returns - null(CONTROLS["random"]).returns
+    shared, policies, _, timesteps = open_schedule(reading)
+    play = build_player(reading, shared, "test", reading.rl.episodes)
+    played = {name: play(policies[name]) for name in POLICIES}
+    null = build_player(reading, shared, "test", 20, null=True)
+    differences = null(policies[POLICIES[0]]).returns - null(CONTROLS["random"]).returns
     save_episodes(folder / "episodes.npz", played)
     (out / "seeds").mkdir(exist_ok=True)
     write_json(
@@ -111,14 +111,14 @@ def learn_and_play(fixed: list[str], seed: int, runs: Path, out: Path) -> None:
             "wall_s": trained_s,
             "cpu_s": trained_cpu_s,
             "validation_return": json.loads((folder / "summary.json").read_text())["val/return"],
-            "null_difference": float(np.abs(lucky).max()),
+            "null_difference": float(np.abs(differences).max()),
             **{name: columns(each) for name, each in played.items()},
         },
     )
 
 
-def columns(played: Played) -> dict[str, Any]:
-    """What the report reads, a number for each episode."""
+def columns(played: Trajectories) -> dict[str, Any]:
+    """Return the figures of each episode that the report reads."""
     return {
         "returns": played.returns.tolist(),
         "final_loss": played.final_loss.tolist(),

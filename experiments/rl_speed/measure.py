@@ -1,4 +1,4 @@
-"""Environment steps a second against a bare loop of the same inner training, and PPO's share.
+"""Time of an environment step against a bare loop of the same inner training, and PPO's share.
 
     python experiments/rl_speed/measure.py
 
@@ -28,30 +28,30 @@ from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import band_loss, phi
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_episodes, build_ppo
-from infinito.rl.environment.shared_parts import Ground, load_ground
+from infinito.rl.environment.shared_parts import SharedParts, load_shared_parts
 from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.ppo.stepping import SteppedPPO
 
 HERE = Path(__file__).parent
 ROUNDS = 7
-SHORT = ("rl.base_steps=100", "rl.start_states=8", "rl.lead_steps=40")
-"""Ground that is made in seconds; it changes no cost of a step."""
+SHORT = ("rl.base_steps=100", "rl.start_states=8", "rl.start_state_steps=40")
+"""Shared parts that are built in seconds; it changes no cost of a step."""
 
 
 def main() -> None:
-    """Measures and writes results.json."""
+    """Measure and write results.json."""
     torch.set_num_threads(1)
     run = check(["+experiment=rl_scheduler", *SHORT], conf_dir())
     with tempfile.TemporaryDirectory() as folder:
-        ground = load_ground(run, build_data_module(run), Path(folder))
-    environment = environment_step(run, ground)
-    bare = bare_step(run, ground)
+        shared = load_shared_parts(run, build_data_module(run), Path(folder))
+    environment = build_environment_step(run, shared)
+    bare = build_bare_step(run, shared)
     times: dict[str, list[float]] = {"environment": [], "bare": []}
     for _ in range(ROUNDS):
-        times["environment"].append(timed(environment, 4) / run.rl.envs)
-        times["bare"].append(timed(bare, 12))
+        times["environment"].append(measure_cpu_s(environment, 4) / run.rl.n_envs)
+        times["bare"].append(measure_cpu_s(bare, 12))
     result = {name: 1e3 * median(each) for name, each in times.items()}
-    rollout, ppo_share = rollout_time(run, ground)
+    rollout, ppo_share = measure_rollout(run, shared)
     report = {
         "environment_step_ms": result["environment"],
         "bare_loop_step_ms": result["bare"],
@@ -59,9 +59,9 @@ def main() -> None:
         "step_ms_with_ppo": 1e3 * rollout,
         "ppo_share": ppo_share,
         "minutes_for_30000_steps_of_one_thread": 30_000 * rollout / 60,
-        "envs": run.rl.envs,
+        "envs": run.rl.n_envs,
         "inner_steps": run.rl.inner_steps,
-        "parameters": ground.model.num_parameters(),
+        "parameters": shared.model.num_parameters(),
         "machine": platform.processor() or platform.machine(),
         "torch": torch.__version__,
     }
@@ -69,11 +69,11 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def environment_step(conf: RunConf, ground: Ground) -> Callable[[], None]:
-    """A step of all environments, a third of them with each action."""
-    episodes = build_episodes(conf, ground, "train", conf.rl.envs, 0)
-    episodes.restart(np.ones(conf.rl.envs, dtype=bool))
-    actions = np.arange(conf.rl.envs) % len(ACTIONS)
+def build_environment_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
+    """Return a step of all environments, a third of them with each action."""
+    episodes = build_episodes(conf, shared, "train", conf.rl.n_envs, 0)
+    episodes.restart(np.ones(conf.rl.n_envs, dtype=bool))
+    actions = np.arange(conf.rl.n_envs) % len(ACTIONS)
 
     def step() -> None:
         episodes.step(actions)
@@ -81,9 +81,9 @@ def environment_step(conf: RunConf, ground: Ground) -> Callable[[], None]:
     return step
 
 
-def bare_step(conf: RunConf, ground: Ground) -> Callable[[], None]:
-    """The optimizer steps of one environment step, with each action in turn, in plain torch."""
-    model = build_language_model(conf, ground.model.config.vocab_size, None)
+def build_bare_step(conf: RunConf, shared: SharedParts) -> Callable[[], None]:
+    """Return the optimizer steps of one environment step, actions in turn, in plain torch."""
+    model = build_language_model(conf, shared.model.config.vocab_size, None)
     optimizer = torch.optim.SGD(model.parameters(), lr=conf.rl.inner_lr, momentum=0.9)
     count, calls = conf.rl.phi_sequences, [0]
 
@@ -91,11 +91,11 @@ def bare_step(conf: RunConf, ground: Ground) -> Callable[[], None]:
         action = list(ACTIONS.values())[calls[0] % len(ACTIONS)]
         calls[0] += 1
         inner, size = conf.rl.inner_steps, conf.data.batch_size
-        for windows in ground.text.drawn([(calls[0],)], inner, size)[:, 0]:
+        for windows in shared.windows.sample([(calls[0],)], inner, size)[:, 0]:
             if action.phi:
                 with observed(model) as seen:
                     logits = model(input_ids=windows[:, :-1], use_cache=False).logits
-                value = ground.calibration(phi(seen.components())[:count].mean())
+                value = shared.calibration(phi(seen.components())[:count].mean())
                 loss = action.text * cross_entropy(logits, windows[:, 1:])
                 loss = loss + action.phi * band_loss(value)
             else:
@@ -109,9 +109,9 @@ def bare_step(conf: RunConf, ground: Ground) -> Callable[[], None]:
     return step
 
 
-def rollout_time(conf: RunConf, ground: Ground) -> tuple[float, float]:
-    """CPU seconds of an environment step with everything, and the share of PPO's own training."""
-    training = SteppedPPO(build_ppo(conf, ground), conf.rl.total_timesteps)
+def measure_rollout(conf: RunConf, shared: SharedParts) -> tuple[float, float]:
+    """Return CPU seconds of an environment step, PPO included, and PPO's own share of them."""
+    training = SteppedPPO(build_ppo(conf, shared), conf.rl.total_timesteps)
     training.begin()
     own, spent = training.ppo.train, [0.0]
 
@@ -121,12 +121,12 @@ def rollout_time(conf: RunConf, ground: Ground) -> tuple[float, float]:
         spent[0] += time.thread_time() - began
 
     training.ppo.train = train  # type: ignore[method-assign]
-    whole = timed(training.rollout, 1)
-    return whole / (conf.rl.envs * conf.rl.n_steps), spent[0] / 2 / whole
+    whole = measure_cpu_s(training.run_rollout, 1)
+    return whole / (conf.rl.n_envs * conf.rl.n_steps), spent[0] / 2 / whole
 
 
-def timed(call: Callable[[], object], times: int) -> float:
-    """CPU seconds of a call, after one that does not count."""
+def measure_cpu_s(call: Callable[[], object], times: int) -> float:
+    """Return the mean CPU seconds of a call, after one that is not measured."""
     call()
     began = time.thread_time()
     for _ in range(times):

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
+from infinito.statistics import mean_interval
 from infinito.sweeps.record.plan import JOURNAL, reopened
 
 STRATEGIES = ("tree", "uct", "random")
@@ -91,7 +91,7 @@ def cell(found: np.ndarray, tree: np.ndarray) -> str:
     if found is tree or np.array_equal(found, tree) or len(found) < 2:
         return text
     difference = found - tree
-    half = student.ppf(0.975, len(found) - 1) * difference.std(ddof=1) / np.sqrt(len(found))
+    half = mean_interval(difference).half_width
     return f"{text} ({difference.mean():+.4f} ± {half:.4f})"
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
+
+from infinito.statistics import mean_interval
 
 HERE = Path(__file__).parent
 ATTENTIONS = ("dot", "l1", "l2", "sq_l2", "cosine", "linf", "lp")
@@ -92,7 +93,7 @@ def report() -> None:
     for name, by_seed in losses.items():
         values = [by_seed[seed] for seed in sorted(by_seed)]
         gaps = np.array([by_seed[seed] - losses["dot"][seed] for seed in sorted(by_seed)])
-        half = stats.sem(gaps) * stats.t.ppf(0.975, len(gaps) - 1)
+        half = mean_interval(gaps).half_width
         paired = "" if name == "dot" else f"{gaps.mean():+.4f} ± {half:.4f}"
         listed = ", ".join(f"{value:.4f}" for value in values)
         lines.append(f"| {name} | {np.mean(values):.4f} | {listed} | {paired} |")

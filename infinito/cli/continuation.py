@@ -17,6 +17,7 @@ from infinito.cli.read_by import (
     section_of,
 )
 from infinito.cli.rules.unread import unread_faults
+from infinito.config import is_renamed
 from infinito.errors import ResumeError
 from infinito.run_folder.folder import difference, folder_of, saved_values
 
@@ -70,6 +71,8 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     saved = saved_values(folder)
     task = str(saved["task"])
     typed = typed_keys(overrides) - {"resume", "dry_run"}
+    if renamed := set(filter(is_renamed, typed)):
+        return _with_keys(saved, values, renamed)  # for `parse` to say their present names
     if not typed & set(ADDED_GROUPS):
         asked = _with_keys(saved, values, {section_of(key) for key in typed})
     elif task == "rl_scheduler":  # an experiment that continues a schedule names what it changes

@@ -51,7 +51,18 @@ def parse(
     return run
 
 
-def _key_hint(key: str, known: Iterable[str]) -> str:
+def key_hint(prefix: str, key: str, known: Iterable[str]) -> str:
+    """Return what to use in place of an unknown key: its present name, or the nearest known keys.
+
+    Args:
+        prefix: The key's section with a dot, or "".
+        key: The unknown key.
+        known: Keys of the section.
+    """
+    if config.is_renamed(f"{prefix}{key}"):
+        return f"it is called `{prefix}{config.RENAMED_KEYS[prefix[:-1]][key]}` now"
+    if prefix == "rl." and key in config.SB3_NAMES:
+        return f"stable-baselines3's name for {config.SB3_NAMES[key]}; use that here"
     if key in config.TRL_NAMES:
         return f"what TRL calls or called so is {config.TRL_NAMES[key]} here"
     return suggest(key, known)
@@ -65,7 +76,7 @@ def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Ori
     hints = typing.get_type_hints(schema)
     fields = {entry.name: entry for entry in dataclasses.fields(schema)}
     for key in sorted(set(values) - set(fields), key=str):
-        hint = _key_hint(str(key), fields)
+        hint = key_hint(prefix, str(key), fields)
         faults.append(f"`{prefix}{key}`{origin(f'{prefix}{key}')}: there is no such key; {hint}")
     arguments = {
         name: _value(

@@ -22,6 +22,7 @@ from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
 from infinito.config.optimizer import AdamWConf
+from infinito.config.renamed import RENAMED_KEYS, SB3_NAMES, is_renamed, translate_renamed
 from infinito.config.rl import REWARDS, RewardConf, RlConf, rl_faults
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
@@ -31,7 +32,9 @@ __all__ = [
     "LOSSES",
     "METRICS",
     "OWN",
+    "RENAMED_KEYS",
     "REWARDS",
+    "SB3_NAMES",
     "SMOOTHED_LOSSES",
     "TASKS",
     "TRL_NAMES",
@@ -60,8 +63,10 @@ __all__ = [
     "TrainerConf",
     "WikiText2Conf",
     "WrittenTextConf",
+    "is_renamed",
     "limited",
     "memory_faults",
     "objective_faults",
     "rl_faults",
+    "translate_renamed",
 ]

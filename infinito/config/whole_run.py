@@ -84,7 +84,7 @@ class RunConf:
     split: str = limited("valid", choices=("train", "valid", "test"))
     """What `task=evaluate` and `task=analyze` read."""
     runs: list[str] = field(default_factory=list)
-    """Run folders that `task=compare` compares."""
+    """What `task=compare` compares: run folders, folders of sweeps, or patterns such as `a/*`."""
     dry_run: bool = False
     """Build everything, run one batch, estimate memory and time, write nothing."""
 

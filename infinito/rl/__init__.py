@@ -1,1 +1,1 @@
-"""A schedule of training learned by reinforcement: environment, rewards, PPO, controls."""
+"""A training schedule learned by PPO: environment, training, evaluation against controls."""

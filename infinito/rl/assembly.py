@@ -1,4 +1,4 @@
-"""Builds a schedule's environments, its PPO, its task and its trainer."""
+"""Builds a schedule's environments, PPO, Lightning module and trainer from the configuration."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lightning import Callback, Trainer
 from stable_baselines3 import PPO
 
 from infinito.config import RunConf
-from infinito.rl.environment.episodes import Episodes, Rules
-from infinito.rl.environment.learners import Learners
-from infinito.rl.environment.shared_parts import Ground, build_inner_training
-from infinito.rl.environment.spaces import ACTIONS, BOUNDS
+from infinito.rl.environment.episodes import Episodes, EpisodeSettings
+from infinito.rl.environment.shared_parts import SharedParts, build_inner_training
+from infinito.rl.environment.spaces import ACTIONS, OBSERVATION_BOUNDS
+from infinito.rl.environment.stacked_models import StackedModels
 from infinito.rl.environment.vector_environment import ScheduleVecEnv
-from infinito.rl.evaluation.controls import Chooser
-from infinito.rl.evaluation.playing import Played, played
+from infinito.rl.evaluation.controls import Policy
+from infinito.rl.evaluation.trajectories import Trajectories, play_episodes
 from infinito.rl.ppo.collapse import CollapseMonitor
 from infinito.rl.ppo.kept_checkpoints import KeptCheckpoints
-from infinito.rl.ppo.ppo_module import RlSchedulerTask
-from infinito.rl.ppo.stepping import SteppedPPO, new_ppo
+from infinito.rl.ppo.ppo_module import PPOModule
+from infinito.rl.ppo.stepping import SteppedPPO, create_ppo
 from infinito.seeding import child_seed
 from infinito.training.assembly import build_tensorboard_logger
 from infinito.training.callbacks.interruption import Interruption
@@ -30,68 +30,91 @@ from infinito.training.checkpoint_plugin import SafeCheckpointIO
 
 
 def build_episodes(
-    conf: RunConf, ground: Ground, bank: str, count: int, seed: int, null: bool = False
+    conf: RunConf, shared: SharedParts, split: str, count: int, seed: int, null: bool = False
 ) -> Episodes:
-    """Environments that start from a bank; in null ones, nothing changes."""
+    """Return `count` environments over the start states of a split.
+
+    Args:
+        null: Set the models' learning rate to 0, so that no action changes anything.
+    """
     training = build_inner_training(conf)
-    learners = Learners(
-        ground.model, count, replace(training, lr=0.0) if null else training, ground.calibration
+    models = StackedModels(
+        shared.model, count, replace(training, lr=0.0) if null else training, shared.calibration
     )
-    rules = Rules(
+    settings = EpisodeSettings(
         conf.rl.reward,
-        ground.base_perplexity,
+        shared.base_perplexity,
         conf.rl.inner_steps,
         conf.rl.max_steps,
         conf.data.batch_size,
     )
     seeds = [child_seed(seed, index) >> 1 for index in range(count)]
-    return Episodes(learners, ground.text, ground.banks[bank], rules, seeds)
+    return Episodes(models, shared.windows, shared.start_states[split], settings, seeds)
 
 
 def build_player(
-    conf: RunConf, ground: Ground, bank: str, count: int, null: bool = False
-) -> Callable[[Chooser], Played]:
-    """Plays `count` episodes of a policy, the same for every policy."""
-    seed = child_seed(conf.rl.ground_seed, "play", bank) % 2**31
+    conf: RunConf,
+    shared: SharedParts,
+    split: str,
+    count: int,
+    null: bool = False,
+    on_step: Callable[[int], None] | None = None,
+) -> Callable[[Policy], Trajectories]:
+    """Return a function that plays `count` episodes of a policy, the same ones for every policy.
 
-    def play(choose: Chooser) -> Played:
-        def environments(envs: int) -> Episodes:
-            return build_episodes(conf, ground, bank, envs, seed, null)
+    Args:
+        null: Play in the null environment, in which no action changes anything.
+        on_step: Called with the number of environment steps just made.
+    """
+    seed = child_seed(conf.rl.shared_seed, "play", split) % 2**31
 
-        return played(environments, choose, count, seed, conf.rl.envs)
+    def play(policy: Policy) -> Trajectories:
+        def build_environments(envs: int) -> Episodes:
+            return build_episodes(conf, shared, split, envs, seed, null)
+
+        return play_episodes(build_environments, policy, count, seed, conf.rl.n_envs, on_step)
 
     return play
 
 
 def describe_schedule(conf: RunConf) -> dict[str, Any]:
-    """What a policy was trained for, as plain values."""
+    """Return the task that a policy is trained for, as plain values."""
     return {
         "kind": "rl_scheduler",
         "reward": asdict(conf.rl.reward),
         "actions": {name: list(action) for name, action in ACTIONS.items()},
-        "observation": {name: list(bounds) for name, bounds in BOUNDS.items()},
+        "observation": {name: list(bounds) for name, bounds in OBSERVATION_BOUNDS.items()},
     }
 
 
-def build_ppo(conf: RunConf, ground: Ground) -> PPO:
-    """PPO with a new policy, over the training environments."""
+def build_ppo(conf: RunConf, shared: SharedParts) -> PPO:
+    """Return PPO with a new policy over the training environments."""
     seed = child_seed(conf.seed, "environment")
-    environment = ScheduleVecEnv(build_episodes(conf, ground, "train", conf.rl.envs, seed))
-    return new_ppo(environment, conf.rl, child_seed(conf.seed, "policy"))
+    environment = ScheduleVecEnv(build_episodes(conf, shared, "train", conf.rl.n_envs, seed))
+    return create_ppo(environment, conf.rl, child_seed(conf.seed, "policy"))
 
 
 def count_rollouts(conf: RunConf, timesteps: int) -> int:
-    """How many rollouts make at least so many environment steps."""
-    return -(-timesteps // (conf.rl.n_steps * conf.rl.envs))
+    """Return the least number of rollouts that make `timesteps` environment steps."""
+    return -(-timesteps // (conf.rl.n_steps * conf.rl.n_envs))
 
 
-def build_ppo_module(conf: RunConf, ground: Ground, agent: PPO) -> RlSchedulerTask:
-    """The Lightning module that trains the agent."""
+def build_ppo_module(
+    conf: RunConf, shared: SharedParts, ppo: PPO, on_step: Callable[[int], None] | None = None
+) -> PPOModule:
+    """Return the Lightning module that trains the policy.
+
+    Args:
+        on_step: Called, in rollouts and validations, with the environment steps just made.
+    """
     count = conf.rl.validation_episodes
-    players = {bank: build_player(conf, ground, bank, count) for bank in ("train", "valid")}
-    return RlSchedulerTask(
-        SteppedPPO(agent, conf.rl.total_timesteps),
-        lambda choose, bank: players[bank](choose),
+    players = {
+        split: build_player(conf, shared, split, count, on_step=on_step)
+        for split in ("train", "valid")
+    }
+    return PPOModule(
+        SteppedPPO(ppo, conf.rl.total_timesteps, on_step),
+        lambda policy, split: players[split](policy),
         CollapseMonitor(conf.rl.patience),
         describe_schedule(conf),
     )
@@ -104,7 +127,7 @@ def build_ppo_trainer(
     callbacks: list[Callback],
     resumed_step: int | None = None,
 ) -> Trainer:
-    """A Lightning trainer of rollouts that writes to `folder`."""
+    """Return a Lightning trainer, one rollout a step, that writes to `folder`."""
     rl, checkpoints = conf.rl, folder / "checkpoints"
     milestones = Milestones(
         checkpoints,

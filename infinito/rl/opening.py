@@ -1,4 +1,4 @@
-"""A trained schedule, opened to be evaluated."""
+"""Opens the trained policy of a run, for evaluation."""
 
 from __future__ import annotations
 
@@ -7,33 +7,43 @@ from pathlib import Path
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.rl.assembly import build_ppo, describe_schedule
-from infinito.rl.environment.shared_parts import Ground, load_ground
-from infinito.rl.evaluation.controls import Chooser, agent
-from infinito.rl.ppo.policy_files import load_policy, policy_checkpoint, policy_weights
+from infinito.rl.environment.shared_parts import SharedParts, load_shared_parts
+from infinito.rl.evaluation.controls import Policy, build_agent
+from infinito.rl.ppo.policy_files import (
+    extract_policy_weights,
+    load_policy,
+    read_policy_checkpoint,
+)
 from infinito.rl.ppo.ppo_module import check_description
 from infinito.run_folder.folder import folder_of, saved_values
 
 POLICIES = ("agent", "agent, sampled")
+"""The trained policy with its likeliest actions, and with actions drawn from its distribution."""
 
 
 def is_schedule(checkpoint: str | None) -> bool:
-    """Whether a path names a run of `task=rl_scheduler` or a checkpoint of one."""
+    """Return whether a path names a run of `task=rl_scheduler` or a checkpoint in one."""
     folder = folder_of(Path(str(checkpoint)))
     return folder is not None and saved_values(folder).get("task") == "rl_scheduler"
 
 
-def open_schedule(conf: RunConf) -> tuple[Ground, dict[str, Chooser], Path, int]:
-    """The ground of the run that `checkpoint` names, its policy in both forms, file and steps.
+def open_schedule(conf: RunConf) -> tuple[SharedParts, dict[str, Policy], Path, int]:
+    """Open the run that `checkpoint` names.
+
+    Returns:
+        The shared parts of its environments, its policy under both names of `POLICIES`, the
+        checkpoint file, and the environment steps that trained the policy.
 
     Raises:
-        CheckpointError: the policy is missing, or was trained for something else.
+        CheckpointError: the policy is missing, or was trained for another reward, action set or
+            observation.
     """
-    source, checkpoint = policy_checkpoint(Path(str(conf.checkpoint)))
+    source, checkpoint = read_policy_checkpoint(Path(str(conf.checkpoint)))
     check_description(checkpoint["infinito"], describe_schedule(conf), "this evaluation")
     folder = folder_of(source)
     assert folder is not None
-    ground = load_ground(conf, build_data_module(conf), folder)
-    ppo = build_ppo(conf, ground)
-    load_policy(ppo.policy, policy_weights(checkpoint), source)
-    choosers = {name: agent(ppo.policy, sampled=name != POLICIES[0]) for name in POLICIES}
-    return ground, choosers, source, int(checkpoint["ppo"]["num_timesteps"])
+    shared = load_shared_parts(conf, build_data_module(conf), folder)
+    ppo = build_ppo(conf, shared)
+    load_policy(ppo.policy, extract_policy_weights(checkpoint), source)
+    policies = {name: build_agent(ppo.policy, sampled=name != POLICIES[0]) for name in POLICIES}
+    return shared, policies, source, int(checkpoint["ppo"]["num_timesteps"])

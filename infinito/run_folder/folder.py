@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from infinito.config import translate_renamed
 from infinito.errors import CheckpointError, ConfigError
 from infinito.yaml_limits import refuse_large_yaml
 
@@ -20,7 +21,7 @@ GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "ge
 
 
 def saved_values(folder: Path) -> dict[str, Any]:
-    """The configuration that a run folder records.
+    """The configuration that a run folder records, keys of earlier versions under present names.
 
     Raises:
         CheckpointError: it is missing or unreadable.
@@ -38,7 +39,7 @@ def saved_values(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict) or not set(GROUPS) <= set(values):
         raise CheckpointError(f"{path} is not the configuration of a run")
-    return {str(key): value for key, value in values.items()}
+    return translate_renamed({str(key): value for key, value in values.items()})
 
 
 def folder_of(checkpoint: Path) -> Path | None:

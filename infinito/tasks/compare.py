@@ -1,4 +1,4 @@
-"""`task=compare`: what differs between runs, in configuration and in result, seeds put together."""
+"""`task=compare`: differences between runs in configuration and results, grouped over seeds."""
 
 from __future__ import annotations
 
@@ -6,86 +6,96 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 from infinito.config import RunConf
-from infinito.errors import CheckpointError
-from infinito.run_folder.folder import difference, saved_values
+from infinito.errors import ConfigError
+from infinito.run_folder.finished_runs import FinishedRun, find_runs, read_finished
+from infinito.run_folder.folder import difference
+from infinito.statistics import mean_interval, welch_test
 from infinito.wording import format_value
 
+PER_TOKEN = ("val/loss", "val/perplexity")
+"""Metrics per token, which runs with different tokenizers cannot be compared by."""
 METRICS = (
-    "val/loss",
-    "val/perplexity",
+    *PER_TOKEN,
     "val/bits_per_byte",
     "val/word_perplexity",
+    "val/return",
     "held_out/margin",
     "held_out/accuracy",
 )
 IGNORED = ("seed", "name", "resume", "dry_run", "runs_dir")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished run: its folder, configuration and results."""
-
-    folder: Path
-    values: dict[str, Any]
-    summary: dict[str, Any]
+"""Keys that may differ between the runs of one group."""
+TEXT_KEYS = ("name", "path", "parts", "max_bytes", "valid_fraction", "test_fraction")
+"""Keys of `data` that choose the text a tokenizer is trained on."""
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
-    """Prints the differences and, for each metric, mean, interval over seeds and Welch's test."""
-    console = Console()
-    groups = grouped([opened(Path(each)) for each in conf.runs])
-    labels = [chr(ord("A") + index) for index in range(len(groups))]
-    _print_groups(console, labels, groups)
-    _print_differences(console, labels, groups)
-    _print_metrics(console, labels, groups)
-
-
-def opened(folder: Path) -> Finished:
-    """A finished run.
+    """Print the differences and, for each metric, mean, interval over seeds and Welch's test.
 
     Raises:
-        CheckpointError: no run folder, or the run has not finished.
+        ConfigError: `runs` names fewer than two finished runs.
+        CheckpointError: a run has not finished, or is damaged.
     """
-    values = saved_values(folder)
-    path = folder / "summary.json"
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} holds no summary.json: the run has not finished. "
-            f"Go on with it by `resume={folder}`"
+    console = Console()
+    folders, unfinished = find_runs(conf.runs)
+    if unfinished:
+        listed = ", ".join(map(str, unfinished))
+        console.print(f"left out, as they have not finished: {listed}", soft_wrap=True)
+    if len(folders) < 2:
+        raise ConfigError(
+            f"`task=compare` needs two finished runs or more, and `runs` names {len(folders)}: "
+            "name another run, e.g. `runs=[multirun/a,multirun/b]`"
         )
-    return Finished(folder, values, json.loads(path.read_text(encoding="utf-8")))
+    groups = group_by_configuration([read_finished(each) for each in folders])
+    labels = [label_group(number) for number in range(len(groups))]
+    _print_groups(console, labels, groups)
+    _print_differences(console, labels, groups)
+    comparable = [has_same_tokenizer(groups[0][0], each[0]) for each in groups]
+    _print_metrics(console, labels, groups, comparable)
+    if not all(comparable):
+        others = ", ".join(
+            label for label, same in zip(labels, comparable, strict=True) if not same
+        )
+        console.print(
+            f"\nTokenizers differ (A from {others}): loss and perplexity are per token of each "
+            "run's own tokenizer and cannot be compared. Compare bits per byte.",
+            highlight=False,
+        )
 
 
-def grouped(runs: Sequence[Finished]) -> list[list[Finished]]:
-    """Runs put together that differ in nothing but the seed, in order of appearance."""
-    groups: dict[str, list[Finished]] = defaultdict(list)
+def group_by_configuration(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
+    """Return groups of runs that differ in nothing but the seed, in order of appearance."""
+    groups: dict[str, list[FinishedRun]] = defaultdict(list)
     for each in runs:
         kept = {key: value for key, value in each.values.items() if key not in IGNORED}
         groups[json.dumps(kept, sort_keys=True)].append(each)
     return list(groups.values())
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Mean and half-width of its t interval; the half-width is NaN for one value."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, math.nan
-    spread = stats.sem(values)
-    return mean, float(spread * stats.t.ppf((1 + level) / 2, len(values) - 1))
+def label_group(number: int) -> str:
+    """Return A to Z, then AA, AB …"""
+    first, last = divmod(number, 26)
+    return (label_group(first - 1) if first else "") + chr(ord("A") + last)
 
 
-def verdict(first: Sequence[float], second: Sequence[float]) -> str:
-    """Welch's test of the difference second − first, in words.
+def has_same_tokenizer(first: FinishedRun, other: FinishedRun) -> bool:
+    """Return whether two runs have the same tokenizer, by its file or else by its settings."""
+    files = [each.folder / "model/tokenizer.json" for each in (first, other)]
+    if all(path.is_file() for path in files):
+        one, another = (path.read_bytes() for path in files)
+        return one == another
+    return _tokenizer_settings(first.values) == _tokenizer_settings(other.values)
+
+
+def describe_difference(first: Sequence[float], second: Sequence[float]) -> str:
+    """Return second − first with the interval and p-value of Welch's test, in words.
 
     Says "identical runs" where nothing varies: a test on equal numbers proves nothing.
     """
@@ -95,22 +105,29 @@ def verdict(first: Sequence[float], second: Sequence[float]) -> str:
         return "one seed: no interval"
     if np.ptp(first) == 0 and np.ptp(second) == 0:
         return "no spread over seeds: no test"
-    test = stats.ttest_ind(second, first, equal_var=False)
-    low, high = test.confidence_interval(0.95)
-    gain = float(np.mean(second) - np.mean(first))
-    return f"{gain:.3g} [{low:.3g}, {high:.3g}], p = {test.pvalue:.2g}"
+    gain, p_value = welch_test(second, first)
+    return f"{gain.mean:.3g} [{gain.low:.3g}, {gain.high:.3g}], p = {p_value:.2g}"
 
 
-def _print_groups(console: Console, labels: Sequence[str], groups: list[list[Finished]]) -> None:
+def _tokenizer_settings(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    tokenizer, data, model = (values[name] for name in ("tokenizer", "data", "model"))
+    if tokenizer.get("name") == "pretrained":
+        return (tokenizer, model.get("path"))
+    return (tokenizer, *(data.get(key) for key in TEXT_KEYS))
+
+
+def _print_groups(console: Console, labels: Sequence[str], groups: list[list[FinishedRun]]) -> None:
     for label, runs in zip(labels, groups, strict=True):
-        seeds = ", ".join(str(each.values["seed"]) for each in runs)
+        seeds = ", ".join(format_value(each.values.get("seed")) for each in runs)
         console.print(f"[bold]{label}[/]  seeds {seeds}", highlight=False)
         for each in runs:
-            console.print(f"   {each.folder}", style="dim", highlight=False, soft_wrap=True)
+            console.print(
+                f"   {each.folder}", style="dim", highlight=False, soft_wrap=True, markup=False
+            )
 
 
 def _print_differences(
-    console: Console, labels: Sequence[str], groups: list[list[Finished]]
+    console: Console, labels: Sequence[str], groups: list[list[FinishedRun]]
 ) -> None:
     table = Table(title="\nconfiguration", title_justify="left", box=None)
     table.add_column("key", style="cyan")
@@ -124,32 +141,46 @@ def _print_differences(
         if key not in IGNORED
     }
     for key in sorted(keys):
-        table.add_row(key, *(format_value(_at(runs[0].values, key)) for runs in groups))
+        table.add_row(key, *(format_value(_select(runs[0].values, key)) for runs in groups))
     console.print(table if keys else "\nequal configurations but for the seed")
 
 
-def _print_metrics(console: Console, labels: Sequence[str], groups: list[list[Finished]]) -> None:
+def _print_metrics(
+    console: Console,
+    labels: Sequence[str],
+    groups: list[list[FinishedRun]],
+    comparable: Sequence[bool],
+) -> None:
     table = Table(title="\nresults, mean ± 95 % interval", title_justify="left", box=None)
     for column in ("metric", *labels, *(f"{label} − A" for label in labels[1:])):
         table.add_column(column, style="cyan" if column == "metric" else None)
     for metric in METRICS:
-        columns = [[_number(each.summary, metric) for each in runs] for runs in groups]
+        columns = [[_read_number(each, metric) for each in runs] for runs in groups]
         if any(math.isnan(value) for values in columns for value in values):
             continue
-        cells = [
-            f"{format_value(mean)}" + ("" if math.isnan(half) else f" ± {half:.2g}")
-            for mean, half in map(interval, columns)
+        differences = [
+            describe_difference(columns[0], column)
+            if same or metric not in PER_TOKEN
+            else "other tokens"
+            for column, same in zip(columns[1:], comparable[1:], strict=True)
         ]
-        table.add_row(metric, *cells, *(verdict(columns[0], other) for other in columns[1:]))
-    console.print(table)
+        table.add_row(metric, *map(_describe_mean, columns), *differences)
+    console.print(table if table.row_count else "\nno metric that all of these runs have")
 
 
-def _number(summary: Mapping[str, Any], metric: str) -> float:
-    value = summary.get(metric)
-    return float(value) if value is not None else math.nan
+def _describe_mean(values: Sequence[float]) -> str:
+    found = mean_interval(values)
+    half = "" if math.isnan(found.half_width) else f" ± {found.half_width:.2g}"
+    return format_value(found.mean) + half
 
 
-def _at(values: Mapping[str, Any], key: str) -> Any:
+def _read_number(each: FinishedRun, metric: str) -> float:
+    value = each.summary.get(metric)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else math.nan  # type: ignore[arg-type]
+
+
+def _select(values: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         if not isinstance(values, Mapping):
             return None

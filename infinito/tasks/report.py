@@ -1,4 +1,4 @@
-"""`task=report`: a schedule's progress, its checkpoints against the best static action, plots."""
+"""`task=report`: a schedule's progress, and its checkpoints against the best static action."""
 
 from __future__ import annotations
 
@@ -17,26 +17,36 @@ from infinito.data.assembly import build_data_module
 from infinito.errors import CheckpointError
 from infinito.objectives.phi import BAND
 from infinito.rl.assembly import build_player, build_ppo
-from infinito.rl.environment.shared_parts import load_ground
+from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.environment.spaces import ACTIONS
-from infinito.rl.evaluation.controls import CONTROLS, agent
-from infinito.rl.evaluation.figures import checkpoints_figure, schedule_figure
-from infinito.rl.evaluation.intervals import Interval, best_static, table, verdict
-from infinito.rl.evaluation.playing import Played
+from infinito.rl.evaluation.against_controls import format_interval
+from infinito.rl.evaluation.comparison import (
+    compare_policies,
+    find_best_static,
+    find_direction,
+)
+from infinito.rl.evaluation.controls import CONTROLS, build_agent
+from infinito.rl.evaluation.figures import plot_checkpoints, plot_schedule
+from infinito.rl.evaluation.play_bar import show_steps
+from infinito.rl.evaluation.trajectories import Trajectories
 from infinito.rl.opening import is_schedule
-from infinito.rl.ppo.collapse import gap_test
-from infinito.rl.ppo.kept_checkpoints import kept_steps
-from infinito.rl.ppo.policy_files import load_policy, policy_checkpoint, policy_weights
+from infinito.rl.ppo.collapse import measure_gap
+from infinito.rl.ppo.kept_checkpoints import list_kept
+from infinito.rl.ppo.policy_files import (
+    extract_policy_weights,
+    load_policy,
+    read_policy_checkpoint,
+)
 from infinito.run_folder.folder import folder_of, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
 
 SHOWN = ("return_mean", "phi", "in_band", "perplexity", "entropy_nats", "kl_nats")
-"""Of the last rollout, what the progress of a run shows."""
+"""Metrics of the last rollout that the progress table shows."""
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
-    """Prints progress and checkpoints; writes report.json and two plots in `folder`.
+    """Print progress and checkpoints; write report.json and two plots in `folder`.
 
     Raises:
         CheckpointError: `checkpoint` is no run of a schedule.
@@ -47,106 +57,121 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     if not is_schedule(conf.checkpoint):
         raise CheckpointError(
             f"`checkpoint`={conf.checkpoint} is no run of a schedule, and `task=report` reads "
-            "those only. For others, use `task=evaluate` or `task=compare`."
+            "no others. For others, use `task=evaluate` or `task=compare`."
         )
     source = folder_of(Path(str(conf.checkpoint)))
     assert source is not None
-    done = progress(source, conf.rl.total_timesteps)
-    print_table(console, f"progress of {source}", done)
-    files = checkpoint_files(source)
+    progress = read_progress(source, conf.rl.total_timesteps)
+    print_table(console, f"progress of {source}", progress)
+    files = list_checkpoints(source)
     if not files:
         console.print("\nno checkpoint yet: the table of checkpoints needs one")
         return
-    with console.status(f"playing {conf.rl.episodes} test episodes of {len(files)} checkpoints"):
-        baseline, rows, best = checkpoint_rows(conf, source, files)
+    baseline, rows, best = evaluate_checkpoints(conf, source, files, console)
     record_config(folder, asdict(conf), overrides)
-    report = {"run": str(source), "progress": done, "baseline": baseline, "checkpoints": rows}
+    report = {"run": str(source), "progress": progress, "baseline": baseline, "checkpoints": rows}
     write_json(folder / "report.json", report)
-    show(console, rows, baseline)
+    print_checkpoints(console, rows, baseline, conf.rl.episodes)
     arrays = {name: getattr(best, name) for name in ("actions", "phi", "perplexity")}
     arrays |= {f"terms/{name}": values for name, values in best.terms.items()}
     title = f"{source}, {files[0].stem} checkpoint, {conf.rl.episodes} test episodes"
-    schedule_figure(arrays, list(ACTIONS), BAND, title).savefig(folder / "schedule.png", dpi=150)
-    checkpoints_figure(rows, baseline).savefig(folder / "checkpoints.png", dpi=150)
-    console.print(f"\nwritten to {folder}: report.json, schedule.png, checkpoints.png")
+    plot_schedule(arrays, list(ACTIONS), BAND, title).savefig(folder / "schedule.png", dpi=150)
+    plot_checkpoints(rows, baseline).savefig(folder / "checkpoints.png", dpi=150)
+    console.print(
+        f"\nwritten to {folder}: report.json, schedule.png, checkpoints.png",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
-def progress(folder: Path, total: int) -> dict[str, Any]:
-    """Where a training stands, finished or running, from what it has logged."""
+def read_progress(folder: Path, total: int) -> dict[str, Any]:
+    """Return the steps, the last rollout and the last validation of a run, finished or running."""
     logged = folder / "tensorboard"
     events = EventAccumulator(str(logged))
-    there = set(events.Reload().Tags()["scalars"]) if logged.is_dir() else set()
-    if "rl/phi" not in there:
+    tags = set(events.Reload().Tags()["scalars"]) if logged.is_dir() else set()
+    if "rl/phi" not in tags:
         return {"steps": f"0 of {total:,}"}
-    last = {name: events.Scalars(f"rl/{name}")[-1] for name in SHOWN if f"rl/{name}" in there}
-    report: dict[str, Any] = {"steps": f"{last['phi'].step:,} of {total:,}"}
-    report |= {name: event.value for name, event in last.items()}
+    last = {name: events.Scalars(f"rl/{name}")[-1] for name in SHOWN if f"rl/{name}" in tags}
+    progress: dict[str, Any] = {"steps": f"{last['phi'].step:,} of {total:,}"}
+    progress |= {name: event.value for name, event in last.items()}
     for name in ("return", "gap", "gap_p", "decline_p"):
-        if f"val/{name}" in there:
+        if f"val/{name}" in tags:
             event = events.Scalars(f"val/{name}")[-1]
-            report[f"val/{name}"] = event.value
-            report["validated at step"] = event.step
-    return report
+            progress[f"val/{name}"] = event.value
+            progress["validated at step"] = event.step
+    return progress
 
 
-def checkpoint_files(folder: Path) -> list[Path]:
-    """The best checkpoint first, then the kept ones in order, then the last one."""
-    named = [folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
-    kept = [path for _, path in kept_steps(folder / "checkpoints")]
-    return [path for path in (named[0], *kept, named[1]) if path.is_file()]
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the best checkpoint, then the kept ones in order, then the last one."""
+    best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    kept = [path for _, path in list_kept(folder / "checkpoints")]
+    return [path for path in (best, *kept, last) if path.is_file()]
 
 
-def checkpoint_rows(
-    conf: RunConf, source: Path, files: Sequence[Path]
-) -> tuple[str, list[dict[str, Any]], Played]:
-    """The name of the best static action, a row for each checkpoint, and the first one's episodes.
+def evaluate_checkpoints(
+    conf: RunConf, source: Path, files: Sequence[Path], console: Console
+) -> tuple[str, list[dict[str, Any]], Trajectories]:
+    """Play the test episodes of each checkpoint and of the best static action.
 
-    The static action is chosen on validation start states; the rows are of test ones.
+    The static action is chosen on validation start states; the rows report test ones.
+
+    Returns:
+        The name of that action, a row for each checkpoint, and the first checkpoint's episodes.
     """
-    ground = load_ground(conf, build_data_module(conf), source)
-    ppo = build_ppo(conf, ground)
-    valid, test, train = (
-        build_player(conf, ground, bank, count)
-        for bank, count in (
-            ("valid", conf.rl.validation_episodes),
-            ("test", conf.rl.episodes),
-            ("train", conf.rl.episodes),
-        )
-    )
-    statics = {name: valid(CONTROLS[name]) for name in CONTROLS if name.startswith("static ")}
-    baseline = best_static(statics)
-    control = test(CONTROLS[baseline])
+    with console.status("preparing the environments"):
+        shared = load_shared_parts(conf, build_data_module(conf), source)
+        ppo = build_ppo(conf, shared)
+    statics = {name: policy for name, policy in CONTROLS.items() if name.startswith("static ")}
+    episodes = conf.rl.validation_episodes * len(statics)
+    episodes += conf.rl.episodes * (1 + 2 * len(files))
+    purpose = f"playing {episodes:,} episodes of {len(files)} checkpoints"
     rows, first = [], None
-    for path in files:
-        _, checkpoint = policy_checkpoint(path)
-        load_policy(ppo.policy, policy_weights(checkpoint), path)
-        choose = agent(ppo.policy, sampled=False)
-        played = test(choose)
-        first = first or played
-        (row, _) = table({path.stem: played, baseline: control}, baseline)
-        gap, gap_p = gap_test(train(choose).returns, played.returns)
-        steps = int(checkpoint["ppo"]["num_timesteps"])
-        rows.append({**row, "timesteps": steps, "train_gap": gap, "train_gap_p": gap_p})
+    with show_steps(console, purpose, episodes * conf.rl.max_steps) as on_step:
+        valid, test, train = (
+            build_player(conf, shared, split, count, on_step=on_step)
+            for split, count in (
+                ("valid", conf.rl.validation_episodes),
+                ("test", conf.rl.episodes),
+                ("train", conf.rl.episodes),
+            )
+        )
+        baseline = find_best_static({name: valid(policy) for name, policy in statics.items()})
+        control = test(CONTROLS[baseline])
+        for path in files:
+            _, checkpoint = read_policy_checkpoint(path)
+            load_policy(ppo.policy, extract_policy_weights(checkpoint), path)
+            policy = build_agent(ppo.policy, sampled=False)
+            played = test(policy)
+            first = first or played
+            (row, _) = compare_policies({path.stem: played, baseline: control}, baseline)
+            gap, gap_p = measure_gap(train(policy).returns, played.returns)
+            steps = int(checkpoint["ppo"]["num_timesteps"])
+            rows.append({**row, "timesteps": steps, "train_gap": gap, "train_gap_p": gap_p})
     assert first is not None
     return baseline, rows, first
 
 
-def show(console: Console, rows: Sequence[dict[str, Any]], baseline: str) -> None:
-    """Prints a row for each checkpoint."""
-    shown = Table(box=None, header_style="bold")
-    for heading in ("checkpoint", "steps", "return", "spread", f"excess over {baseline}"):
-        shown.add_column(heading)
-    for heading in ("train/test gap", "verdict"):
-        shown.add_column(heading)
+def print_checkpoints(
+    console: Console, rows: Sequence[dict[str, Any]], baseline: str, episodes: int
+) -> None:
+    """Print a row for each checkpoint, within 80 columns."""
+    console.print(
+        f"\n{episodes} test episodes. Excess: return minus that of {baseline} in the same episode, "
+        "95 %\ninterval. Gap: return on training start states minus that on test ones.\n",
+        highlight=False,
+    )
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("file")
+    for heading in ("steps", "return", "excess", "gap", ""):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows:
-        shown.add_row(
-            row["policy"],
+        table.add_row(
+            row["policy"] if row["policy"] in {"best", "last"} else "kept",
             f"{row['timesteps']:,}",
-            str(Interval(**row["return"])),
-            f"{row['spread']:.3f}",
-            str(Interval(**row["excess"])),
-            f"{row['train_gap']:+.3f} (p {row['train_gap_p']:.2f})",
-            verdict(row["excess"], baseline),
+            f"{row['return']['mean']:.2f}",
+            format_interval(row["excess"]),
+            f"{row['train_gap']:+.2f} (p {row['train_gap_p']:.2f})",
+            find_direction(row["excess"]),
         )
-    console.print()
-    console.print(shown)
+    console.print(table)

@@ -1,4 +1,4 @@
-"""`task=rl_scheduler`: learns a schedule of training by PPO, or goes on with learning one."""
+"""`task=rl_scheduler`: learn a training schedule by PPO, or continue to learn one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from logging import Logger
 from pathlib import Path
 from typing import Any
 
-from lightning import Callback
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -20,11 +19,12 @@ from infinito.data.record import data_record
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.rl.assembly import build_ppo, build_ppo_module, build_ppo_trainer, count_rollouts
-from infinito.rl.environment.shared_parts import Ground, load_ground
-from infinito.rl.ppo.kept_checkpoints import kept_steps
-from infinito.rl.ppo.policy_files import exported, imported
-from infinito.rl.ppo.ppo_module import RlSchedulerTask, Ticks
-from infinito.rl.ppo.rollout_lines import RolloutLines
+from infinito.rl.environment.shared_parts import SharedParts, load_shared_parts
+from infinito.rl.environment.spaces import ACTIONS
+from infinito.rl.ppo.kept_checkpoints import list_kept
+from infinito.rl.ppo.policy_files import export_zip, import_zip
+from infinito.rl.ppo.ppo_module import PPOModule, RolloutSteps
+from infinito.rl.ppo.rollout_bar import RolloutBar
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import difference, saved_values
 from infinito.run_folder.records import provenance, score_of, write_json
@@ -36,10 +36,10 @@ from infinito.training.recording import recorded, use_threads
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
-    """Learns in `folder` and returns the score.
+    """Learn a schedule in `folder` and return the score.
 
     Raises:
-        InfinitoError: anything that the user can mend; what was saved before stays.
+        InfinitoError: a fault that the user can correct; the files saved before it stay.
     """
     console = Console()
     use_threads(conf)
@@ -53,61 +53,73 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
     path = folder / "checkpoints/last.ckpt"
     last = read_checkpoint(path) if conf.resume is not None else None
-    done = _checked_continuation(conf, folder, last, log) if last else 0
+    done = _check_continuation(conf, folder, last, log) if last else 0
     with console.status("preparing text, base model and start states"):
         data = build_data_module(conf)
-        ground = load_ground(conf, data, folder)
-    agent = build_ppo(conf, ground)
+        shared = load_shared_parts(conf, data, folder)
+    ppo = build_ppo(conf, shared)
     if conf.rl.policy_zip is not None and last is None:
-        imported(agent, Path(conf.rl.policy_zip), conf.rl.allow_pickle)
-    task = build_ppo_module(conf, ground, agent)
-    print_table(console, f"{conf.name}  →  {folder}", headline(conf, ground, done))
+        import_zip(ppo, Path(conf.rl.policy_zip), conf.rl.allow_pickle)
+    bar = build_bar(conf, done, console) if conf.trainer.progress_bar else None
+    module = build_ppo_module(conf, shared, ppo, bar.advance if bar else None)
+    print_table(console, f"{conf.name}  →  {folder}", describe_run(conf, shared, done))
     if last is None:
         write_json(folder / "provenance.json", provenance(data_record(data)))
     interruption = Interruption()
-    lines: list[Callback] = [RolloutLines(console)] if conf.trainer.progress_bar else []
-    trainer = build_ppo_trainer(conf, folder, interruption, lines, done or None)
+    trainer = build_ppo_trainer(conf, folder, interruption, [bar] if bar else [], done or None)
     total = count_rollouts(conf, conf.rl.total_timesteps)
     with interruption.listening():
         trainer.fit(
-            task,
-            train_dataloaders=Ticks(total, count_rollouts(conf, done)),
-            val_dataloaders=Ticks(1),
+            module,
+            train_dataloaders=RolloutSteps(total, count_rollouts(conf, done)),
+            val_dataloaders=RolloutSteps(1),
             ckpt_path=path if last else None,
             weights_only=True,
         )
-    return _finish(conf, folder, console, task)
+    return _finish(conf, folder, console, module)
+
+
+def build_bar(conf: RunConf, done: int, console: Console) -> RolloutBar:
+    """Return the progress bar of a training that has done some environment steps."""
+    rollout = conf.rl.n_steps * conf.rl.n_envs
+    total, first = count_rollouts(conf, conf.rl.total_timesteps), count_rollouts(conf, done)
+    every = count_rollouts(conf, conf.rl.validate_every)
+    due = {number for number in range(first + 1, total + 1) if number % every == 0}
+    if first < total:
+        due.add(total)
+    steps = 2 * conf.rl.validation_episodes * conf.rl.max_steps  # held-out and training states
+    return RolloutBar(total * rollout, steps, len(due), done, console)
 
 
 def _estimate(conf: RunConf, console: Console) -> None:
-    """Builds everything from a bank that is made in a moment, plays a rollout, tells the time."""
-    brief = replace(conf, rl=replace(conf.rl, base_steps=8, lead_steps=8, start_states=2))
+    """Build everything on short-lived start states, run one rollout, and print the time it took."""
+    brief = replace(conf, rl=replace(conf.rl, base_steps=8, start_state_steps=8, start_states=2))
     with tempfile.TemporaryDirectory() as folder:
-        ground = load_ground(brief, build_data_module(conf), Path(folder))
-    agent = build_ppo(brief, ground)
-    stepped = SteppedPPO(agent, conf.rl.total_timesteps)
+        shared = load_shared_parts(brief, build_data_module(conf), Path(folder))
+    ppo = build_ppo(brief, shared)
+    stepped = SteppedPPO(ppo, conf.rl.total_timesteps)
     stepped.begin()
     began = time.perf_counter()
-    stepped.rollout()
+    stepped.run_rollout()
     took_s = time.perf_counter() - began
     rollouts = count_rollouts(conf, conf.rl.total_timesteps)
     print_table(
         console,
         f"{conf.name}: dry run, nothing is written",
         {
-            "language model": f"{ground.model.num_parameters():,} parameters",
-            "policy": f"{sum(each.numel() for each in agent.policy.parameters()):,} parameters",
-            "a rollout": f"{agent.num_timesteps:,} steps in {took_s:.3g} s",
+            "language model": f"{shared.model.num_parameters():,} parameters",
+            "policy": f"{sum(each.numel() for each in ppo.policy.parameters()):,} parameters",
+            "a rollout": f"{ppo.num_timesteps:,} steps in {took_s:.3g} s",
             "whole training": f"{rollouts:,} rollouts, about {rollouts * took_s / 60:.3g} minutes",
         },
     )
 
 
-def _checked_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log: Logger) -> int:
-    """How many environment steps are done; the configuration of a changed run is recorded.
+def _check_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log: Logger) -> int:
+    """Return the environment steps that a run has done; record the changes of its configuration.
 
     Raises:
-        ResumeError: more steps are done than the whole training is to have.
+        ResumeError: the run has done more steps than `rl.total_timesteps`.
     """
     done = int(last["ppo"]["num_timesteps"])
     if count_rollouts(conf, conf.rl.total_timesteps) < count_rollouts(conf, done):
@@ -125,16 +137,16 @@ def _checked_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log
     return done
 
 
-def _finish(conf: RunConf, folder: Path, console: Console, task: RlSchedulerTask) -> float:
-    """Writes summary and, where asked for, the zip; prints the results."""
+def _finish(conf: RunConf, folder: Path, console: Console, module: PPOModule) -> float:
+    """Write the summary and, if configured, the zip; print the results; return the score."""
     checkpoints = folder / "checkpoints"
-    summary = summarize(folder, task)
+    summary = summarize(folder, module)
     write_json(folder / "summary.json", summary)
     if conf.rl.export_zip:
-        exported(task.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
+        export_zip(module.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
     for name in {"best", "last"} - set(conf.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
-    print_table(console, "\nresults (val: best validation; rl: last rollout)", summary)
+    print_table(console, "\nresults", describe_results(folder, summary, module.monitor.declined))
     name = "python -m infinito.run"
     print_next(
         console,
@@ -147,32 +159,52 @@ def _finish(conf: RunConf, folder: Path, console: Console, task: RlSchedulerTask
     return score_of(summary, conf.score)
 
 
-def summarize(folder: Path, task: RlSchedulerTask) -> dict[str, Any]:
-    """The results of a training: its best validation, and what its last rollout reported."""
+def summarize(folder: Path, module: PPOModule) -> dict[str, Any]:
+    """Return the best validation of a training, and the metrics of its last rollout."""
     last = read_checkpoint(folder / "checkpoints/last.ckpt")
-    best, ppo = last["callbacks"][Milestones.KEY], task.stepped.ppo
+    best, ppo = last["callbacks"][Milestones.KEY], module.stepped.ppo
     cost = best["best_score"]
     return {
         "run": str(folder),
         "val/cost": cost,
         "val/return": -cost,
         "best_timesteps": best["best_batch"] * ppo.n_steps * ppo.n_envs,
-        "timesteps": task.timesteps,
-        "kept": [steps for steps, _ in kept_steps(folder / "checkpoints")],
-        "collapsed": task.monitor.collapsed,
-        **task.last_report,
+        "timesteps": module.timesteps,
+        "kept": [steps for steps, _ in list_kept(folder / "checkpoints")],
+        "collapsed": module.monitor.collapsed,
+        **module.last_report,
     }
 
 
-def headline(conf: RunConf, ground: Ground, done: int) -> dict[str, Any]:
-    """What a run is, for the top of its output."""
-    rl, bank = conf.rl, ground.banks["train"]
+def describe_results(folder: Path, summary: dict[str, Any], declined: int) -> dict[str, Any]:
+    """Return the few figures that matter, for the end of the output."""
+    shown = {
+        "best validation": f"return {summary['val/return']:.4g} "
+        f"at step {summary['best_timesteps']:,} of {summary['timesteps']:,}",
+    }
+    if "rl/phi" in summary:  # absent where a resumed run had nothing left to do
+        actions = ", ".join(f"{name} {summary[f'rl/action/{name}']:.0%}" for name in ACTIONS)
+        spread = f" ± {summary['rl/return_spread']:.2g}" if "rl/return_spread" in summary else ""
+        mean = f"return {summary['rl/return_mean']:.4g}{spread}, " if spread else ""
+        shown["last rollout"] = f"{mean}{actions}"
+        shown["its models"] = (
+            f"Φ {summary['rl/phi']:.3g}, {summary['rl/in_band']:.0%} in the band, "
+            f"perplexity {summary['rl/perplexity']:.4g}"
+        )
+    if summary["collapsed"]:
+        shown["stopped"] = f"{declined} validations in a row were significantly below the best"
+    return {**shown, "all figures": folder / "summary.json"}
+
+
+def describe_run(conf: RunConf, shared: SharedParts, done: int) -> dict[str, Any]:
+    """Return the main settings of a run, for the top of its output."""
+    rl, states = conf.rl, shared.start_states["train"]
     return {
         "schedule": f"{rl.total_timesteps:,} steps of {rl.inner_steps} optimizer steps, "
-        f"{rl.envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
+        f"{rl.n_envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
         "reward": rl.reward.name,
-        "language model": f"{ground.model.num_parameters():,} parameters, "
-        f"perplexity {ground.base_perplexity:.4g} at the base",
-        "start states": f"{len(bank)}, Φ {bank.phi.min():.2g} to {bank.phi.max():.2g}",
+        "language model": f"{shared.model.num_parameters():,} parameters, "
+        f"perplexity {shared.base_perplexity:.4g} at the base",
+        "start states": f"{len(states)}, Φ {states.phi.min():.2g} to {states.phi.max():.2g}",
         "seed": conf.seed,
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor
-from torchmetrics import MeanMetric
 from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
@@ -15,6 +15,7 @@ from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.units import TextUnits, loss_report
+from infinito.training.metric_means import MetricMeans
 from infinito.training.optimizer.adamw_module import AdamWTask
 from infinito.training.phi_term import PhiObjective
 
@@ -51,9 +52,7 @@ class LanguageModelTask(AdamWTask):
         self.units = units
         self.phi = phi
         self.chunked_loss = chunked_loss
-        self.validation_loss = MeanMetric()
-        self.validation_phi = MeanMetric()
-        self.validation_in_band = MeanMetric()
+        self.validation_means = MetricMeans(torch.float32)
         self.last_language_loss: Tensor | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -98,27 +97,24 @@ class LanguageModelTask(AdamWTask):
         """Adds a batch to the validation loss, and to that of Φ."""
         with observed(self.model) if self.phi else nullcontext() as seen:
             nats = self.language_loss(batch)
-        self.validation_loss.update(nats, batch[:, 1:].numel())
+        self.validation_means.add({"loss": nats}, batch[:, 1:].numel())
         if self.phi is not None and seen is not None:
             measured = self.phi.measure(self.model, seen)
-            self.validation_phi.update(measured.value, len(batch))
-            self.validation_in_band.update(measured.loss == 0, len(batch))
+            in_band = measured.loss == 0
+            self.validation_means.add({"phi": measured.value, "in_band": in_band}, len(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Reports the validation loss in all its units and lets the plateau schedule judge it."""
-        nats = float(self.validation_loss.compute())
-        self.validation_loss.reset()
+        means = self.validation_means.take(self.trainer.strategy)
+        nats = means["loss"]
         self.judge_validation(nats)
         report = loss_report(nats, self.units, "val")
         if self.phi is not None:
-            share = float(self.validation_in_band.compute())
             self.phi.validation = {
-                "val/phi": float(self.validation_phi.compute()),
-                "val/phi_share_in_band": share,
+                "val/phi": means["phi"],
+                "val/phi_share_in_band": means["in_band"],
             }
             report |= self.phi.validation
-            self.validation_phi.reset()
-            self.validation_in_band.reset()
         self.log_dict(report, logger=False, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Means of named figures over the pairs of several batches and processes."""
+"""Weighted means of named metrics over batches and processes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,33 @@ from torch import Tensor
 
 
 class MetricMeans:
-    """Adds up figures; one that some batches lack is the mean over those that have it."""
+    """Adds up metrics; one that some batches lack is the mean over the batches that have it.
 
-    def __init__(self) -> None:
+    Unlike torchmetrics' MeanMetric, it keeps NaN instead of dropping it with a warning, copies
+    nothing back from a device before the end, and its sums can go into a checkpoint.
+
+    Args:
+        dtype: Precision of the sums.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.float64) -> None:
+        self.dtype = dtype
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
-    def add(self, metrics: Mapping[str, Tensor], pairs: int) -> None:
-        """Adds the figures of a batch of so many pairs, each a tensor ()."""
+    def add(self, metrics: Mapping[str, Tensor], count: int) -> None:
+        """Add the means of a batch, each a tensor (), over `count` pairs, tokens or windows."""
         for name, value in metrics.items():
-            product = value.detach().double() * pairs
+            product = value.detach().to(self.dtype) * count
             self._sums[name] = self._sums[name] + product if name in self._sums else product
-            self._counts[name] = self._counts.get(name, 0) + pairs
+            self._counts[name] = self._counts.get(name, 0) + count
 
     def take(self, strategy: Any | None = None) -> dict[str, float]:
-        """Returns the means by name, and begins anew.
+        """Return the means by name and reset the sums.
 
         Args:
-            strategy: Lightning's, to add up over its processes; all must have the same names.
+            strategy: Lightning's strategy, to add up over its processes, which must all have the
+                same names.
         """
         if not self._sums:
             return {}
@@ -40,9 +49,9 @@ class MetricMeans:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what was added so far."""
+        """Return the sums so far."""
         return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes it back."""
+        """Restore saved sums."""
         self._sums, self._counts = state["sums"], state["counts"]

@@ -72,7 +72,7 @@ def test_all_faults_come_together() -> None:
         ("trainer.max_steps=5 optimizer.warmup_steps=9", "does not end before"),
         ("trainer.chunked_loss=true trainer.compile=true", "Use `trainer.chunked_loss=false`"),
         ("task=evaluate", "needs `checkpoint="),
-        ("task=compare runs=[a]", "needs two run folders"),
+        ("task=compare", "needs run folders or the folder of a sweep"),
         (
             "task=generate checkpoint=x generation.prompt=a generation.prompts_file=b",
             "give one of them",

@@ -1,4 +1,4 @@
-"""A tiny ground and environments on it, made once."""
+"""Shared parts of a tiny schedule and environments on it, made once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infinito.data.assembly import build_data_module
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_episodes
 from infinito.rl.environment.episodes import Episodes
-from infinito.rl.environment.shared_parts import Ground, load_ground
+from infinito.rl.environment.shared_parts import SharedParts, load_shared_parts
 
 TINY_RL = (
     "+experiment=rl_quick",
@@ -27,16 +27,16 @@ TINY_RL = (
     "rl.base_steps=5",
     "rl.base_batch_size=4",
     "rl.start_states=4",
-    "rl.lead_steps=8",
+    "rl.start_state_steps=8",
     "rl.inner_steps=2",
     "rl.probe_windows=3",
     "rl.phi_sequences=2",
     "rl.max_steps=4",
-    "rl.envs=3",
+    "rl.n_envs=3",
     "rl.n_steps=5",
     "rl.batch_size=5",
     "rl.n_epochs=2",
-    "rl.hidden=[8]",
+    "rl.net_arch=[8]",
     "rl.total_timesteps=45",
     "rl.validate_every=15",
     "rl.validation_episodes=4",
@@ -62,19 +62,21 @@ def rl_configured(
 
 
 @pytest.fixture(scope="session")
-def ground(
+def shared(
     rl_configured: Callable[..., RunConf], tmp_path_factory: pytest.TempPathFactory
-) -> Ground:
+) -> SharedParts:
     """Text, base model and banks of the tiny schedule."""
     run = rl_configured()
-    return load_ground(run, build_data_module(run), tmp_path_factory.mktemp("ground"))
+    return load_shared_parts(run, build_data_module(run), tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
-def new_episodes(rl_configured: Callable[..., RunConf], ground: Ground) -> Callable[..., Episodes]:
-    """Makes environments on the tiny ground."""
+def build_environments(
+    rl_configured: Callable[..., RunConf], shared: SharedParts
+) -> Callable[..., Episodes]:
+    """Makes environments on the tiny shared parts."""
 
     def make(count: int, *overrides: str, null: bool = False, seed: int = 0) -> Episodes:
-        return build_episodes(rl_configured(*overrides), ground, "train", count, seed, null)
+        return build_episodes(rl_configured(*overrides), shared, "train", count, seed, null)
 
     return make

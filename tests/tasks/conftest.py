@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.rl.conftest import ground, rl_configured
+from tests.rl.conftest import rl_configured, shared
 
-__all__ = ["ground", "rl_configured"]
+__all__ = ["rl_configured", "shared"]

@@ -34,8 +34,11 @@ def task_faults(conf: RunConf) -> Iterable[str]:
             "`resume` goes on with a run and `checkpoint` starts a new one from its weights: "
             "give one of them"
         )
-    if conf.task == "compare" and len(conf.runs) < 2:
-        yield "`task=compare` needs two run folders or more, e.g. `runs=[multirun/a,multirun/b]`"
+    if conf.task == "compare" and not conf.runs:
+        yield (
+            "`task=compare` needs run folders or the folder of a sweep, e.g. "
+            "`runs=[multirun/a,multirun/b]`"
+        )
     if conf.task == "search_report" and not conf.runs:
         yield "`task=search_report` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
     if conf.generation.prompt is not None and conf.generation.prompts_file is not None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-LEVEL = 0.95
+from infinito import statistics
 
 TIE_NATS = 1e-4
 """Margins that rounding alone may make: sums in other batches differ by less."""
@@ -130,11 +128,7 @@ def displacement(chosen_change: np.ndarray, rejected_change: np.ndarray) -> dict
 
 def mean_interval(values: np.ndarray) -> dict[str, float]:
     """Mean and its 95 % t interval; the bounds are NaN for one value."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return {"mean": mean, "low": math.nan, "high": math.nan}
-    half = float(stats.sem(values) * stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
-    return {"mean": mean, "low": mean - half, "high": mean + half}
+    return vars(statistics.mean_interval(values))
 
 
 def share_interval(wins: np.ndarray) -> dict[str, float]:
@@ -142,12 +136,6 @@ def share_interval(wins: np.ndarray) -> dict[str, float]:
 
     Args:
         wins: (trials,) of 1 and 0, or of truth; a half is half a win.
-
-    Source: Wilson 1927, J. Am. Stat. Assoc. 22, 209–212.
     """
-    share, count = float(wins.mean()), len(wins)
-    z = float(stats.norm.ppf((1 + LEVEL) / 2))
-    centre = share + z * z / (2 * count)
-    half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    low, high = ((centre + each) / (1 + z * z / count) for each in (-half, half))
-    return {"share": share, "low": max(0.0, low), "high": min(1.0, high)}
+    found = statistics.wilson_interval(wins)
+    return {"share": found.mean, "low": found.low, "high": found.high}

@@ -1,4 +1,4 @@
-"""Builds what the environments of a schedule share: text, base model, calibration, start states."""
+"""Builds and saves what a run's environments share: text, base model, calibration, start states."""
 
 from __future__ import annotations
 
@@ -16,82 +16,106 @@ from infinito.models.assembly import build_language_model
 from infinito.models.checkpoint_file import FORMAT, read_checkpoint, write_checkpoint
 from infinito.models.trained import description_of, load_weights, open_trained
 from infinito.objectives.phi import Calibration
-from infinito.rl.environment.learners import InnerTraining, Learners
-from infinito.rl.environment.start_states import Recipe, StartStates, calibrated, made, trained_base
-from infinito.rl.environment.windows import Text, spread_windows
+from infinito.rl.environment.stacked_models import InnerTraining, StackedModels
+from infinito.rl.environment.start_states import (
+    StartStates,
+    StartStateSettings,
+    build_start_states,
+    fit_calibration,
+    train_base_model,
+)
+from infinito.rl.environment.windows import Windows, spread_windows
 from infinito.seeding import child_seed
 
-UNSEEN_WINDOWS = 256
-"""Windows of the test split by which the final model of an episode is measured."""
-BANKS = ("train", "valid", "test")
+TEST_WINDOWS = 256
+"""Windows of the test split on which the final model of an episode is measured."""
+SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What the environments of a run share."""
+class SharedParts:
+    """What all environments of a run have in common."""
 
-    text: Text
+    windows: Windows
     model: PreTrainedModel
     """The base model."""
     tokenizer: PreTrainedTokenizerBase
     calibration: Calibration
     base_perplexity: float
-    banks: dict[str, StartStates]
+    """Perplexity of the base model on the probe batch."""
+    start_states: dict[str, StartStates]
+    """Start states of each of `SPLITS`."""
 
 
-def load_ground(conf: RunConf, data: LanguageDataModule, folder: Path) -> Ground:
-    """The ground of the run in `folder`, made and saved there when it is not there yet."""
-    seeded = replace(conf, seed=conf.rl.ground_seed)
+def load_shared_parts(conf: RunConf, data: LanguageDataModule, folder: Path) -> SharedParts:
+    """Load the shared parts of the run in `folder`; build and save them there first if missing.
+
+    Raises:
+        CheckpointError: `rl.base_checkpoint` is missing or has another tokenizer.
+        NonFiniteError: the training of a start state diverged.
+    """
+    seeded = replace(conf, seed=conf.rl.shared_seed)
     model = build_language_model(seeded, data.vocab_size, data.tokenizer.eos_token_id)
-    text = Text(
+    windows = Windows(
         data.blocks("train"),
         spread_windows(data.blocks("valid"), conf.rl.probe_windows),
-        spread_windows(data.blocks("test"), UNSEEN_WINDOWS),
+        spread_windows(data.blocks("test"), TEST_WINDOWS),
     )
     path = folder / "start_states.ckpt"
     if not path.is_file():
-        write_checkpoint(_new_ground(conf, model, data.tokenizer, text), path)
+        write_checkpoint(_build(conf, model, data.tokenizer, windows), path)
     saved = read_checkpoint(path)
     load_weights(model, saved["base"], path)
-    banks = {
-        name: StartStates(_unstacked(bank["states"]), bank["phi"].numpy())
-        for name, bank in saved["banks"].items()
+    start_states = {
+        split: StartStates(_unstack(each["states"]), each["phi"].numpy())
+        for split, each in saved["banks"].items()  # the key of all files written so far
     }
-    calibration = Calibration(*saved["calibration"])
-    return Ground(text, model, data.tokenizer, calibration, saved["base_perplexity"], banks)
+    return SharedParts(
+        windows,
+        model,
+        data.tokenizer,
+        Calibration(*saved["calibration"]),
+        saved["base_perplexity"],
+        start_states,
+    )
 
 
-def _new_ground(
-    conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Text
+def _build(
+    conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, windows: Windows
 ) -> dict[str, Any]:
+    """Return the content of start_states.ckpt; the model becomes the base model."""
     rl, training = conf.rl, build_inner_training(conf)
     if rl.base_checkpoint is not None:
-        _start_from(model, tokenizer, rl.base_checkpoint)
+        _load_base_checkpoint(model, tokenizer, rl.base_checkpoint)
     else:
-        seed = child_seed(rl.ground_seed, "base")
-        trained_base(model, text, training, rl.base_steps, rl.base_batch_size, seed)
-    calibration = calibrated(model, text, training, child_seed(rl.ground_seed, "calibration"))
-    base = Learners(model, 1, training, calibration).measure(text.probe)
-    banks = {}
-    for name in BANKS:
-        recipe = Recipe(
-            child_seed(rl.ground_seed, "bank", name),
+        seed = child_seed(rl.shared_seed, "base")
+        train_base_model(model, windows, training, rl.base_steps, rl.base_batch_size, seed)
+    calibration = fit_calibration(
+        model, windows, training, child_seed(rl.shared_seed, "calibration")
+    )
+    base = StackedModels(model, 1, training, calibration).measure(windows.probe)
+    saved = {}
+    for split in SPLITS:
+        settings = StartStateSettings(
+            child_seed(rl.shared_seed, "bank", split),  # another path would give other states
             rl.start_states,
-            most_steps=rl.lead_steps,
+            max_steps=rl.start_state_steps,
             batch_size=conf.data.batch_size,
         )
-        bank = made(model, text, training, calibration, recipe)
-        banks[name] = {"states": _stacked(bank.states), "phi": torch.from_numpy(bank.phi)}
+        built = build_start_states(model, windows, training, calibration, settings)
+        saved[split] = {"states": _stack(built.states), "phi": torch.from_numpy(built.phi)}
     return {
         "infinito": {"format": FORMAT, "kind": "start_states", **description_of(model, tokenizer)},
         "base": model.state_dict(),
         "base_perplexity": float(base.perplexity[0]),
         "calibration": list(calibration),
-        "banks": banks,
+        "banks": saved,
     }
 
 
-def _start_from(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base: str) -> None:
+def _load_base_checkpoint(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base: str
+) -> None:
     try:
         trained = open_trained(base)
     except CheckpointError as error:
@@ -107,7 +131,7 @@ def _start_from(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base
 
 
 def build_inner_training(conf: RunConf) -> InnerTraining:
-    """How the language models of the environments train."""
+    """Return the settings by which the environments' language models train."""
     rl = conf.rl
     return InnerTraining(
         lr=rl.inner_lr,
@@ -118,10 +142,10 @@ def build_inner_training(conf: RunConf) -> InnerTraining:
     )
 
 
-def _stacked(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def _stack(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return {name: torch.stack([state[name] for state in states]) for name in states[0]}
 
 
-def _unstacked(stacked: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+def _unstack(stacked: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
     count = len(next(iter(stacked.values())))
     return [{name: value[index] for name, value in stacked.items()} for index in range(count)]

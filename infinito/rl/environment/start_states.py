@@ -1,7 +1,7 @@
-"""The bank of models that episodes start from: the base model, and it led off to other Φ.
+"""The states that episodes start from: copies of the base model trained to various values of Φ.
 
-A schedule can be worth something only where the best action depends on the state, so the bank
-reaches from far below the band of Φ to far above it.
+A schedule can earn more than a single action only where the best action depends on the state, so
+the start states range from far below the band of Φ to far above it.
 """
 
 from __future__ import annotations
@@ -16,33 +16,32 @@ from transformers import PreTrainedModel
 
 from infinito.errors import NonFiniteError
 from infinito.objectives.phi import Calibration
-from infinito.rl.environment.learners import InnerTraining, Learners, State
-from infinito.rl.environment.windows import Text
+from infinito.rl.environment.stacked_models import InnerTraining, StackedModels, State
+from infinito.rl.environment.windows import Windows
 
 PHI_RANGE = (1.0, 8.0)
-"""Of the Φ that states are led to."""
+"""Range of the target values of Φ."""
 CALIBRATION_BATCHES = 64
-PURSUIT_RATE = 3e-3
-"""Learning rate (Adam) of the training that makes base and bank."""
+START_STATE_LR = 3e-3
+"""Adam's learning rate for the base model and the start states."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a bank is made of a base model."""
+class StartStateSettings:
+    """How start states are trained from a base model."""
 
     seed: int
-    states: int
-    """States to make."""
-    text_share: float = 0.25
-    """Share of states after text-only steps; the others are led to a Φ of their own."""
-    most_steps: int = 200
-    """Steps that lead to a state at most."""
+    count: int
+    text_fraction: float = 0.25
+    """Fraction of the states trained on text alone; each of the others has a target value of Φ."""
+    max_steps: int = 200
+    """Largest number of training steps of a state."""
     batch_size: int = 4
 
 
 @dataclass(frozen=True)
 class StartStates:
-    """States of one model with their Φ when they were taken, float64 (states,)."""
+    """States of one model, with the Φ that each was saved at, float64 (states,)."""
 
     states: list[State]
     phi: np.ndarray
@@ -51,69 +50,81 @@ class StartStates:
         return len(self.states)
 
 
-def trained_base(
-    model: PreTrainedModel, text: Text, training: InnerTraining, steps: int, batch: int, seed: int
+def train_base_model(
+    model: PreTrainedModel,
+    windows: Windows,
+    training: InnerTraining,
+    steps: int,
+    batch: int,
+    seed: int,
 ) -> None:
-    """Trains a model on text alone, in place."""
-    one = Learners(model, 1, pursuing(training))
+    """Train a model on text alone, in place."""
+    stacked = StackedModels(model, 1, use_start_state_optimizer(training))
     weight = torch.ones(1)
     for step in range(steps):
-        windows = text.drawn([(seed, step)], 1, batch)[0]
-        one.train(windows, weight, 0 * weight)
+        stacked.train(windows.sample([(seed, step)], 1, batch)[0], weight, 0 * weight)
     with torch.no_grad():
         own = dict(model.named_parameters())
-        for name, value in one.named(0).items():
+        for name, value in stacked.get_parameters(0).items():
             own[name].copy_(value)
 
 
-def calibrated(
-    model: PreTrainedModel, text: Text, training: InnerTraining, seed: int
+def fit_calibration(
+    model: PreTrainedModel, windows: Windows, training: InnerTraining, seed: int
 ) -> Calibration:
-    """The calibration by which Φ of the model's training batches fills the band."""
-    one = Learners(model, 1, training)
-    batches = text.drawn([(seed, 0)], CALIBRATION_BATCHES, training.phi_sequences)[:, 0]
-    raw = [one.measure(batch).phi[0] for batch in batches]
+    """Return the calibration that maps Φ of the model's training batches onto the band."""
+    stacked = StackedModels(model, 1, training)
+    batches = windows.sample([(seed, 0)], CALIBRATION_BATCHES, training.phi_sequences)[:, 0]
+    raw = [stacked.measure(batch).phi[0] for batch in batches]
     return Calibration.fitted(torch.tensor(raw))
 
 
-def made(
+def build_start_states(
     model: PreTrainedModel,
-    text: Text,
+    windows: Windows,
     training: InnerTraining,
     calibration: Calibration,
-    recipe: Recipe,
+    settings: StartStateSettings,
 ) -> StartStates:
-    """States at Φ from `PHI_RANGE`, or as near as their steps lead.
+    """Return start states whose Φ is spread over `PHI_RANGE`, as far as their training reaches.
 
-    Each is trained for a number of steps of its own, drawn up to the recipe's most: on the distance
-    of Φ from a target alone, which in time spoils the language model, or on text alone.
+    Each state is trained for a random number of steps, either on text alone or on nothing but the
+    distance of Φ from a target, which in time spoils the language model.
+
+    Raises:
+        NonFiniteError: Φ of a state is NaN or infinite.
     """
-    count = recipe.states
-    draws = np.random.default_rng([recipe.seed, 0])
-    targets = torch.from_numpy(draws.permutation(np.linspace(*PHI_RANGE, count))).float()
-    by_text = torch.arange(count) < round(count * recipe.text_share)
-    lengths = draws.integers(recipe.most_steps // 8, recipe.most_steps, size=count, endpoint=True)
-    learners = Learners(model, count, pursuing(training), calibration)
+    count = settings.count
+    generator = np.random.default_rng([settings.seed, 0])
+    targets = torch.from_numpy(generator.permutation(np.linspace(*PHI_RANGE, count))).float()
+    on_text = torch.arange(count) < round(count * settings.text_fraction)
+    lengths = generator.integers(
+        settings.max_steps // 8, settings.max_steps, size=count, endpoint=True
+    )
+    models = StackedModels(model, count, use_start_state_optimizer(training), calibration)
     states: list[State] = [{}] * count
     phi = np.zeros(count)
-    for step in range(recipe.most_steps + 1):
-        if (due := np.flatnonzero(lengths == step)).size:
-            measured = learners.measure(text.probe).phi
-            for index in due:
-                states[index], phi[index] = learners.taken(int(index)), measured[index]
-        seeds = [(recipe.seed, 1, index, step) for index in range(count)]
-        windows = text.drawn(seeds, 1, recipe.batch_size)[0]
-        learners.train(windows, by_text.float(), (~by_text).float(), pursuit(targets))
+    for step in range(settings.max_steps + 1):
+        if (finished := np.flatnonzero(lengths == step)).size:
+            measured = models.measure(windows.probe).phi
+            for index in finished:
+                states[index], phi[index] = models.get_state(int(index)), measured[index]
+        seeds = [(settings.seed, 1, index, step) for index in range(count)]
+        batch = windows.sample(seeds, 1, settings.batch_size)[0]
+        models.train(batch, on_text.float(), (~on_text).float(), build_target_loss(targets))
     if not np.isfinite(phi).all():
-        raise NonFiniteError(f"the start states have Φ {phi}: their training fell apart")
+        raise NonFiniteError(
+            f"the training of the start states diverged: their Φ is {phi}. "
+            "Try fewer steps, e.g. `rl.start_state_steps=100`"
+        )
     return StartStates(states, phi)
 
 
-def pursuit(targets: Tensor) -> Callable[[Tensor], Tensor]:
-    """A loss that leads Φ to targets, both (models,)."""
+def build_target_loss(targets: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the loss |Φ − target|, a function of Φ (models,)."""
     return lambda phi: (phi - targets).abs()
 
 
-def pursuing(training: InnerTraining) -> InnerTraining:
-    """The optimizer that makes base and bank, whatever that of the episodes is."""
-    return replace(training, lr=PURSUIT_RATE, optimizer="adam")
+def use_start_state_optimizer(training: InnerTraining) -> InnerTraining:
+    """Return the settings with the optimizer of base model and start states, always Adam."""
+    return replace(training, lr=START_STATE_LR, optimizer="adam")

@@ -1,4 +1,4 @@
-"""Which windows of text a language model of an environment trains on and is measured by."""
+"""The windows of text that an environment's language models train on and are measured on."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from infinito.data.token_blocks import TokenBlocks
 
 
 @dataclass(frozen=True)
-class Text:
-    """Training windows and two fixed batches of held-out ones, each of token ids int64."""
+class Windows:
+    """Training windows and two fixed batches of held-out windows, all int64 token ids."""
 
     train: TokenBlocks
     probe: Tensor
-    """From the validation split, (windows, block + 1): observations and rewards."""
-    unseen: Tensor
-    """From the test split, (windows, block + 1): the final perplexity, which chooses nothing."""
+    """From the validation split, (windows, block + 1): source of observations and rewards."""
+    test: Tensor
+    """From the test split, (windows, block + 1): measures the final perplexity, chooses nothing."""
 
-    def drawn(self, seeds: Sequence[tuple[int, ...]], steps: int, batch: int) -> Tensor:
-        """Return training windows, (steps, models, batch, block + 1).
+    def sample(self, seeds: Sequence[tuple[int, ...]], steps: int, batch: int) -> Tensor:
+        """Return random training windows, (steps, models, batch, block + 1).
 
         Args:
-            seeds: What fixes the draw of each model.
+            seeds: The seed of each model's windows.
             steps: Optimizer steps.
             batch: Windows of one model in one step.
         """
@@ -35,12 +35,12 @@ class Text:
                 for seed in seeds
             ],
             axis=1,
-        )
+        )  # (steps, models, batch)
         return self.train.__getitems__(numbers.ravel()).view(*numbers.shape, -1)
 
 
 def spread_windows(blocks: TokenBlocks, count: int) -> Tensor:
-    """Return `count` windows, or all where there are fewer, evenly spread over a split."""
+    """Return `count` windows spread evenly over a split, or all where there are fewer."""
     return blocks.__getitems__(
         np.linspace(0, len(blocks) - 1, min(count, len(blocks))).round().astype(np.int64)
     )

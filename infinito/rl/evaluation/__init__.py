@@ -1,1 +1,1 @@
-"""A schedule next to its controls."""
+"""Evaluation of a schedule against its controls."""

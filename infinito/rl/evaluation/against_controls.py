@@ -14,91 +14,132 @@ from rich.table import Table
 
 from infinito.config import RunConf
 from infinito.rl.assembly import build_player
-from infinito.rl.environment.shared_parts import Ground
-from infinito.rl.evaluation.controls import CONTROLS, Chooser
-from infinito.rl.evaluation.intervals import Interval, best_static, bootstrap, table, verdict
-from infinito.rl.evaluation.playing import ARRAYS, Played
+from infinito.rl.environment.shared_parts import SharedParts
+from infinito.rl.evaluation.comparison import (
+    compare_policies,
+    describe_difference,
+    find_best_static,
+)
+from infinito.rl.evaluation.controls import CONTROLS, Policy
+from infinito.rl.evaluation.play_bar import show_steps
+from infinito.rl.evaluation.trajectories import ARRAYS, Trajectories
 from infinito.rl.opening import POLICIES, open_schedule
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import provenance, write_json
+from infinito.statistics import Interval, cluster_bootstrap
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
-    """Writes evaluation.json and episodes.npz in `folder`; returns the excess return."""
+    """Write evaluation.json and episodes.npz in `folder`; return the agent's excess return."""
     console = Console()
     if conf.trainer.threads is not None:
         torch.set_num_threads(conf.trainer.threads)
     with console.status("preparing the environments"):
-        ground, choosers, source, timesteps = open_schedule(conf)
-    with console.status("playing the static actions from validation start states"):
-        play = build_player(conf, ground, "valid", conf.rl.validation_episodes)
-        statics = {name: play(CONTROLS[name]) for name in CONTROLS if name.startswith("static")}
-    baseline = best_static(statics)
-    play = build_player(conf, ground, "test", conf.rl.episodes)
-    played = {}
-    for name, choose in {**choosers, **CONTROLS}.items():
-        with console.status(f"playing {conf.rl.episodes} test episodes: {name}"):
-            played[name] = play(choose)
+        shared, policies, source, timesteps = open_schedule(conf)
+    baseline, trajectories, null = _play_all(conf, shared, policies, console)
     report: dict[str, Any] = {
         "checkpoint": str(source),
         "timesteps": timesteps,
         "episodes": conf.rl.episodes,
         "baseline": baseline,
-        "policies": table(played, baseline),
-        "null_environment": null_check(conf, ground, choosers) if conf.rl.null_control else None,
+        "policies": compare_policies(trajectories, baseline),
+        "null_environment": null,
     }
     excess = report["policies"][0]["excess"]
-    report["verdict"] = verdict(excess, baseline)
+    report["verdict"] = describe_difference(excess, baseline)
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
-    save_episodes(folder / "episodes.npz", played)
-    show(console, report)
+    save_episodes(folder / "episodes.npz", trajectories)
+    print_report(console, report)
     console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
     return float(excess["mean"])
 
 
-def null_check(conf: RunConf, ground: Ground, choosers: dict[str, Chooser]) -> dict[str, Any]:
-    """Policy less random where no step changes a model: an interval that must contain 0."""
-    play = build_player(conf, ground, "test", conf.rl.episodes, null=True)
-    agent, random = play(choosers[POLICIES[0]]), play(CONTROLS["random"])
-    interval = bootstrap(agent.returns - random.returns, agent.starts)
+def _play_all(
+    conf: RunConf, shared: SharedParts, policies: dict[str, Policy], console: Console
+) -> tuple[str, dict[str, Trajectories], dict[str, Any] | None]:
+    """Play the static actions on validation start states, then all policies on test ones.
+
+    Returns:
+        The static action that validation chose, every policy's test episodes, and the result in
+        the null environment.
+    """
+    statics = {name: policy for name, policy in CONTROLS.items() if name.startswith("static ")}
+    compared = {**policies, **CONTROLS}
+    episodes = conf.rl.validation_episodes * len(statics)
+    episodes += conf.rl.episodes * (len(compared) + 2 * conf.rl.null_control)
+    purpose = f"playing {episodes:,} episodes"
+    with show_steps(console, purpose, episodes * conf.rl.max_steps) as on_step:
+        count = conf.rl.validation_episodes
+        play = build_player(conf, shared, "valid", count, on_step=on_step)
+        baseline = find_best_static({name: play(policy) for name, policy in statics.items()})
+        play = build_player(conf, shared, "test", conf.rl.episodes, on_step=on_step)
+        trajectories = {name: play(policy) for name, policy in compared.items()}
+        if not conf.rl.null_control:
+            return baseline, trajectories, None
+        play = build_player(conf, shared, "test", conf.rl.episodes, null=True, on_step=on_step)
+        agent, random = play(policies[POLICIES[0]]), play(CONTROLS["random"])
+    return baseline, trajectories, check_null_environment(agent, random)
+
+
+def check_null_environment(agent: Trajectories, random: Trajectories) -> dict[str, Any]:
+    """Compare the agent with the random policy where no action changes a model.
+
+    Returns:
+        The mean difference in return with its interval, which must contain 0.
+    """
+    interval = cluster_bootstrap(agent.returns - random.returns, agent.starts)
     return {**vars(interval), "contains_zero": interval.low <= 0 <= interval.high}
 
 
-def save_episodes(path: Path, played: dict[str, Played]) -> None:
-    """Writes the trajectories of every policy, for plots and tests."""
+def save_episodes(path: Path, trajectories: dict[str, Trajectories]) -> None:
+    """Write the trajectories of every policy, for plots and tests."""
     arrays = {
         f"{policy}/{name}": getattr(each, name)
-        for policy, each in played.items()
+        for policy, each in trajectories.items()
         for name in ARRAYS
     }
-    for policy, each in played.items():
+    for policy, each in trajectories.items():
         arrays |= {f"{policy}/terms/{name}": value for name, value in each.terms.items()}
     np.savez_compressed(path, **arrays)
 
 
-def show(console: Console, report: dict[str, Any]) -> None:
-    """Prints the table and the verdict."""
-    shown = Table(box=None, header_style="bold", title_justify="left")
-    for heading in ("policy", "return", "spread", f"excess over {report['baseline']}"):
-        shown.add_column(heading)
-    for heading in ("test perplexity", "in band", "TEXT/PHI/MIXED"):
-        shown.add_column(heading, justify="right")
+def print_report(console: Console, report: dict[str, Any]) -> None:
+    """Print the table, which fits 80 columns, and the verdict."""
+    baseline = report["baseline"]
+    console.print(
+        f"{report['episodes']} test episodes. Excess: return minus that of {baseline} in the same\n"
+        "episode, 95 % interval. Perplexity: final models on the test split. T/P/M: TEXT,\n"
+        "PHI and MIXED.\n",
+        highlight=False,
+    )
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("policy")
+    for heading in ("return", "excess", "perplexity", "Φ in band", "T/P/M %"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in report["policies"]:
-        shown.add_row(
+        table.add_row(
             row["policy"],
-            str(Interval(**row["return"])),
-            f"{row['spread']:.3f}",
-            str(Interval(**row["excess"])),
-            f"{row['final_perplexity']:.3f}",
-            f"{row['in_band']:.1%}",
-            "/".join(f"{share:.0%}" for share in row["actions"].values()),
+            f"{row['return']['mean']:.2f}",
+            format_interval(row["excess"]),
+            f"{row['final_perplexity']:.2f}",
+            f"{row['in_band']:.0%}",
+            "/".join(f"{100 * share:.0f}" for share in row["actions"].values()),
         )
-    console.print(shown)
+    console.print(table)
     console.print(f"\nthe agent: {report['verdict']}", highlight=False)
     if (null := report["null_environment"]) is not None:
         inside = (
             "contains 0, as it must" if null["contains_zero"] else "does not contain 0: a fault"
         )
         interval = Interval(null["mean"], null["low"], null["high"])
-        console.print(f"null environment, agent less random: {interval} {inside}", highlight=False)
+        console.print(
+            f"null environment: agent minus random {interval} {inside}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def format_interval(interval: dict[str, float]) -> str:
+    """Return a mean and its bounds to two digits, narrow enough for a table."""
+    return f"{interval['mean']:+.2f} [{interval['low']:+.2f}, {interval['high']:+.2f}]"

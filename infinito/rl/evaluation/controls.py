@@ -1,4 +1,4 @@
-"""Who chooses actions: the learned policy, and the controls that it has to beat."""
+"""Policies that choose the actions of episodes: the trained agent and the controls it must beat."""
 
 from __future__ import annotations
 
@@ -11,62 +11,71 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from infinito.rl.environment.episodes import Episodes
 from infinito.rl.environment.spaces import ACTIONS
 
-Chooser = Callable[[Episodes], np.ndarray]
-"""Tells the actions (envs,) of a step, a function of the episodes as they stand."""
+Policy = Callable[[Episodes], np.ndarray]
+"""Returns the actions (envs,) of a step, a function of the running episodes."""
 
 TEXT, PHI, MIXED = range(len(ACTIONS))
 
 
-def static(action: int) -> Chooser:
-    """Always the same action."""
+def build_static(action: int) -> Policy:
+    """Return the policy that always takes the same action."""
     return lambda episodes: np.full(len(episodes), action)
 
 
-def uniform(episodes: Episodes) -> np.ndarray:
-    """An action by lot, fixed by the episode's seed and step."""
-    return np.array([draws.integers(len(ACTIONS)) for draws in _draws(episodes, 2)])
+def choose_at_random(episodes: Episodes) -> np.ndarray:
+    """Return random actions, each a function of the episode's seed and step."""
+    generators = _build_generators(episodes, 2)
+    return np.array([generator.integers(len(ACTIONS)) for generator in generators])
 
 
-def alternating(episodes: Episodes) -> np.ndarray:
-    """TEXT, PHI, MIXED, TEXT …"""
+def alternate(episodes: Episodes) -> np.ndarray:
+    """Return TEXT, PHI and MIXED in turn."""
     return episodes.steps % len(ACTIONS)
 
 
-def band_heuristic(episodes: Episodes) -> np.ndarray:
-    """PHI outside the band, TEXT inside it."""
+def follow_band(episodes: Episodes) -> np.ndarray:
+    """Return PHI where Φ is outside its band, TEXT where it is inside."""
     return np.where(episodes.metrics.loss_phi > 0, PHI, TEXT)
 
 
-def agent(policy: ActorCriticPolicy, sampled: bool) -> Chooser:
-    """A learned policy: its likeliest action, or one drawn by the episode's seed and step."""
+def build_agent(network: ActorCriticPolicy, sampled: bool) -> Policy:
+    """Return the policy that a trained network defines.
+
+    Args:
+        sampled: Draw actions from the network's distribution, each a function of the episode's
+            seed and step; otherwise take the likeliest.
+    """
 
     def choose(episodes: Episodes) -> np.ndarray:
-        chances = probabilities(policy, episodes.observations)
+        probabilities = compute_action_probabilities(network, episodes.observations)
         if not sampled:
-            return chances.argmax(1)
-        lots = np.array([draws.random() for draws in _draws(episodes, 3)])
-        return (chances.cumsum(1) < lots[:, None]).sum(1).clip(max=len(ACTIONS) - 1)
+            return probabilities.argmax(1)
+        uniform = np.array([each.random() for each in _build_generators(episodes, 3)])
+        numbers = (probabilities.cumsum(1) < uniform[:, None]).sum(1)
+        return numbers.clip(max=len(ACTIONS) - 1)  # where rounding leaves the sum below 1
 
     return choose
 
 
 @torch.no_grad()
-def probabilities(policy: ActorCriticPolicy, observations: np.ndarray) -> np.ndarray:
-    """The policy's probabilities of the actions, (envs, actions), drawing on no generator."""
-    seen = torch.as_tensor(observations)
-    return policy.get_distribution(seen).distribution.probs.double().numpy()  # type: ignore[union-attr]
+def compute_action_probabilities(
+    network: ActorCriticPolicy, observations: np.ndarray
+) -> np.ndarray:
+    """Return the network's action probabilities, (envs, actions); no generator is used."""
+    distribution = network.get_distribution(torch.as_tensor(observations)).distribution
+    return distribution.probs.double().numpy()  # type: ignore[union-attr]
 
 
-CONTROLS: dict[str, Chooser] = {
-    **{f"static {name}": static(number) for number, name in enumerate(ACTIONS)},
-    "random": uniform,
-    "alternating": alternating,
-    "band heuristic": band_heuristic,
+CONTROLS: dict[str, Policy] = {
+    **{f"static {name}": build_static(number) for number, name in enumerate(ACTIONS)},
+    "random": choose_at_random,
+    "alternating": alternate,
+    "band heuristic": follow_band,
 }
-"""By name."""
+"""Control policies by name."""
 
 
-def _draws(episodes: Episodes, purpose: int) -> list[np.random.Generator]:
+def _build_generators(episodes: Episodes, purpose: int) -> list[np.random.Generator]:
     return [
         np.random.default_rng([int(seed), int(number), purpose, int(step)])
         for seed, number, step in zip(episodes.seeds, episodes.numbers, episodes.steps, strict=True)

@@ -1,4 +1,4 @@
-"""Pictures of a schedule: what it did, where Φ and perplexity went, what it was paid for."""
+"""Draws a schedule's episodes and the progress of its checkpoints."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = ("tab:blue", "tab:red", "tab:green")
-"""Of the actions, in order."""
+"""Colour of each action, by number."""
 
 
-def schedule_figure(
+def plot_schedule(
     episodes: Mapping[str, np.ndarray],
     actions: Sequence[str],
     band: tuple[float, float],
     title: str = "",
 ) -> Figure:
-    """Four panels: actions by step, trajectories of Φ and perplexity, reward terms stacked.
+    """Return four panels: share of actions, Φ and perplexity by step, stacked reward terms.
 
     Args:
-        episodes: "actions", "phi" and "perplexity", each (episodes, steps), and "terms/<name>".
-        actions: Their names.
-        band: Of Φ.
-        title: Printed on top.
+        episodes: "actions", "phi", "perplexity" and each "terms/<name>", all (episodes, steps).
+        actions: Names of the actions, by number.
+        band: Lower and upper end of the band of Φ.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     (timeline, phi), (perplexity, terms) = figure.subplots(2, 2)
-    _actions(timeline, episodes["actions"], actions)
-    _trajectories(phi, episodes["phi"], "Φ")
+    _plot_actions(timeline, episodes["actions"], actions)
+    _plot_trajectories(phi, episodes["phi"], "Φ")
     phi.axhspan(*band, color="tab:green", alpha=0.1)
-    _trajectories(perplexity, episodes["perplexity"], "perplexity (probe batch)")
+    _plot_trajectories(perplexity, episodes["perplexity"], "perplexity (probe batch)")
     perplexity.set_yscale("log")
-    _terms(terms, {name: each for name, each in episodes.items() if name.startswith("terms/")})
+    _plot_terms(terms, {name: each for name, each in episodes.items() if name.startswith("terms/")})
     for axis in (timeline, phi, perplexity, terms):
         axis.set_xlabel("step of the episode")
     if title:
@@ -41,12 +41,12 @@ def schedule_figure(
     return figure
 
 
-def checkpoints_figure(rows: Sequence[Mapping[str, object]], baseline: str) -> Figure:
-    """Excess return over the baseline at each checkpoint, with its interval.
+def plot_checkpoints(rows: Sequence[Mapping[str, object]], baseline: str) -> Figure:
+    """Return the excess return over the baseline at each checkpoint, with its interval.
 
     Args:
-        rows: Each with "timesteps" and "excess": mean, low and high.
-        baseline: Its name.
+        rows: "timesteps" and "excess" (mean, low and high) of each checkpoint.
+        baseline: Name of the baseline.
     """
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axis = figure.subplots()
@@ -59,27 +59,27 @@ def checkpoints_figure(rows: Sequence[Mapping[str, object]], baseline: str) -> F
     axis.errorbar(steps, mean, yerr=[mean - low, high - mean], marker="o", capsize=3)  # type: ignore[arg-type]
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xlabel("environment steps")
-    axis.set_ylabel(f"return less that of {baseline}")
+    axis.set_ylabel(f"return minus that of {baseline}")
     return figure
 
 
-def _actions(axis: Axes, taken: np.ndarray, names: Sequence[str]) -> None:
-    shares = [(taken == number).mean(0) for number in range(len(names))]
-    steps = np.arange(1, taken.shape[1] + 1)
+def _plot_actions(axis: Axes, actions: np.ndarray, names: Sequence[str]) -> None:
+    shares = [(actions == number).mean(0) for number in range(len(names))]
+    steps = np.arange(1, actions.shape[1] + 1)
     axis.stackplot(steps, shares, labels=names, colors=COLOURS, alpha=0.8)
     axis.set_ylim(0, 1)
     axis.set_ylabel("share of actions")
     axis.legend(loc="lower right", fontsize=7)
 
 
-def _trajectories(axis: Axes, values: np.ndarray, name: str) -> None:
+def _plot_trajectories(axis: Axes, values: np.ndarray, name: str) -> None:
     steps = np.arange(1, values.shape[1] + 1)
     axis.plot(steps, values.T, color="grey", linewidth=0.4, alpha=0.5)
     axis.plot(steps, np.median(values, axis=0), color="black")
     axis.set_ylabel(name)
 
 
-def _terms(axis: Axes, terms: Mapping[str, np.ndarray]) -> None:
+def _plot_terms(axis: Axes, terms: Mapping[str, np.ndarray]) -> None:
     means = {name.rpartition("/")[2]: each.mean(0) for name, each in terms.items()}
     above = below = np.zeros(next(iter(means.values())).shape)
     steps = np.arange(1, len(above) + 1)

@@ -1,1 +1,1 @@
-"""Text written under a schedule."""
+"""Text generation steered by a schedule's agent."""

@@ -1,4 +1,4 @@
-"""Text drawn under an agent's eye: every few tokens it chooses how the next ones are decoded."""
+"""Generates text while an agent chooses, every few tokens, how the next ones are decoded."""
 
 from __future__ import annotations
 
@@ -15,43 +15,47 @@ from transformers import PreTrainedModel
 from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import MIN_TIME, Calibration, band_loss, phi
-from infinito.rl.environment.spaces import ACTIONS
-from infinito.rl.environment.spaces import observed as observation
-from infinito.rl.evaluation.metrics import COHERENT, Metrics
+from infinito.rl.environment.metrics import COHERENCE_THRESHOLD, Metrics
+from infinito.rl.environment.spaces import ACTIONS, observe
 
 
-class Mode(NamedTuple):
+class DecodingMode(NamedTuple):
     """How tokens are decoded."""
 
     temperature: float
-    """Factor of the asked temperature."""
+    """Factor of the configured temperature."""
     gate: float
     """Share of `GATE_LIFT` added to the logit of the memory's gate."""
 
 
-MODES = {"TEXT": Mode(0.8, 0.0), "PHI": Mode(1.0, 1.0), "MIXED": Mode(0.9, 0.5)}
-"""By action; TEXT leaves the memory as trained and draws with less spread."""
+MODES = {
+    "TEXT": DecodingMode(0.8, 0.0),
+    "PHI": DecodingMode(1.0, 1.0),
+    "MIXED": DecodingMode(0.9, 0.5),
+}
+"""Decoding mode of each action; TEXT leaves the memory gate as trained and samples colder."""
 GATE_LIFT = 5.0
-"""Brings a gate that starts at sigmoid(−5) to ½. Nothing to lift without a memory."""
+"""Raises a gate from its initial sigmoid(−5) to ½; has no effect without a memory."""
 
-Decide = Callable[[np.ndarray], int]
-"""Tells the number of the action for one observation (1, 6)."""
+ChooseAction = Callable[[np.ndarray], int]
+"""Returns the number of the action for one observation (1, 6)."""
 
 
 @dataclass
-class Written:
-    """A text and how it came about."""
+class GuidedText:
+    """A generated text, with the actions and metrics of its pieces."""
 
     ids: Tensor
     """Prompt and continuation, (1, time)."""
     actions: list[int] = field(default_factory=list)
-    """One for each piece."""
+    """Number of the action of each piece."""
     phi: list[float] = field(default_factory=list)
-    """Of the prefix, at each decision."""
+    """Φ of the preceding text, at each decision of the agent."""
     perplexity: list[float] = field(default_factory=list)
+    """Perplexity of the preceding text, at each decision of the agent."""
 
     def report(self) -> dict[str, Any]:
-        """Action shares, and statistics of Φ and perplexity over the decisions."""
+        """Return action shares, and statistics of Φ and perplexity at the decisions."""
         count = max(1, len(self.actions))
         report: dict[str, Any] = {
             "actions": {
@@ -71,75 +75,76 @@ class Written:
         return report
 
 
-def written(
+def generate_guided(
     model: PreTrainedModel,
     prompt: Tensor,
-    decide: Decide,
+    choose: ChooseAction,
     calibration: Calibration,
     options: dict[str, Any],
     every: int,
     window: int,
-) -> Written:
-    """Continues a prompt; the model is put in evaluation mode, and a lifted gate is put back.
+) -> GuidedText:
+    """Continue a prompt; the model is left in evaluation mode, its memory gate as before.
 
     Args:
         prompt: Token ids (1, time).
-        decide: The agent. Before `MIN_TIME` + 1 tokens there is no Φ to see, and TEXT is taken.
-        calibration: Of Φ.
-        options: Of transformers' `generate`, with `max_new_tokens`; only `temperature` is changed.
+        choose: The agent. A text of at most `MIN_TIME` tokens has no Φ and takes the action TEXT.
+        calibration: Calibration of Φ.
+        options: Arguments of transformers' `generate`, with `max_new_tokens`; `temperature` is
+            multiplied by that of the decoding mode.
         every: Tokens between decisions.
-        window: Last tokens that the agent observes.
+        window: Number of last tokens that the agent observes.
     """
     model.eval()
-    text, clock = Written(prompt), Clock()
-    left = int(options["max_new_tokens"])
-    while left > 0:
+    text, clock = GuidedText(prompt), Clock()
+    remaining = int(options["max_new_tokens"])
+    while remaining > 0:
         action = 0
         if text.ids.shape[1] > MIN_TIME:
-            metrics = measured(model, text.ids[:, -window:], calibration)
-            action = decide(observation(metrics, clock.seen(metrics, options, every)))
+            metrics = measure_text(model, text.ids[:, -window:], calibration)
+            action = choose(observe(metrics, clock.advance(metrics, options, every)))
             text.phi.append(float(metrics.phi[0]))
             text.perplexity.append(float(metrics.perplexity[0]))
         mode = list(MODES.values())[action]
-        asked = {**options, "max_new_tokens": min(every, left)}
+        piece = {**options, "max_new_tokens": min(every, remaining)}
         if options.get("do_sample"):
-            asked["temperature"] = options["temperature"] * mode.temperature
+            piece["temperature"] = options["temperature"] * mode.temperature
         before = text.ids.shape[1]
-        with lifted_gate(model, mode.gate * GATE_LIFT):
+        with lift_gate(model, mode.gate * GATE_LIFT):
             text.ids = model.generate(  # type: ignore[operator]
-                input_ids=text.ids, attention_mask=torch.ones_like(text.ids), **asked
+                input_ids=text.ids, attention_mask=torch.ones_like(text.ids), **piece
             )
         text.actions.append(action)
-        left -= every
-        if text.ids.shape[1] < before + asked["max_new_tokens"] or _is_end(model, text.ids, asked):
+        remaining -= every
+        if text.ids.shape[1] < before + piece["max_new_tokens"] or _is_end(model, text.ids, piece):
             break
     return text
 
 
 def _is_end(model: PreTrainedModel, ids: Tensor, options: dict[str, Any]) -> bool:
-    """Whether the last token ends the document, as `generate` sees it."""
+    """Return whether `generate` takes the last token for the end of the document."""
     end = options.get("eos_token_id", model.generation_config.eos_token_id)
     return int(ids[0, -1]) in (end if isinstance(end, list) else [end])
 
 
 @dataclass
 class Clock:
-    """Decisions since C was last high, over the decisions there will be.
+    """Counts the decisions since C was last high, as a fraction of all decisions.
 
-    The first decision is at 0, as the first of an episode is.
+    The first decision is at 0, as the first step of an episode is.
     """
 
     since: int = -1
 
-    def seen(self, metrics: Metrics, options: dict[str, Any], every: int) -> np.ndarray:
-        """Counts a decision, and returns the observation's last number, (1,)."""
-        self.since = 0 if metrics.coherence[0] > COHERENT else self.since + 1
+    def advance(self, metrics: Metrics, options: dict[str, Any], every: int) -> np.ndarray:
+        """Count a decision and return the last number of its observation, (1,)."""
+        self.since = 0 if metrics.coherence[0] > COHERENCE_THRESHOLD else self.since + 1
         return np.array([self.since * every / options["max_new_tokens"]])
 
 
 @torch.no_grad()
-def measured(model: PreTrainedModel, ids: Tensor, calibration: Calibration) -> Metrics:
-    """The metrics of a model on a running text (1, time), time above `MIN_TIME`."""
+def measure_text(model: PreTrainedModel, ids: Tensor, calibration: Calibration) -> Metrics:
+    """Return the metrics of a model on a text (1, time) of more than `MIN_TIME` tokens."""
     with observed(model) as seen:
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     value = calibration(phi(seen.components()))
@@ -150,8 +155,8 @@ def measured(model: PreTrainedModel, ids: Tensor, calibration: Calibration) -> M
 
 
 @contextmanager
-def lifted_gate(model: PreTrainedModel, lift: float) -> Iterator[None]:
-    """Raises the logit of every memory gate for the block."""
+def lift_gate(model: PreTrainedModel, lift: float) -> Iterator[None]:
+    """Raise the logit of every memory gate by `lift` within the block."""
     gates = [value for name, value in model.named_parameters() if name.endswith("memory.gate_bias")]
     kept = [gate.detach().clone() for gate in gates]
     with torch.no_grad():
@@ -165,8 +170,8 @@ def lifted_gate(model: PreTrainedModel, lift: float) -> Iterator[None]:
                 gate.copy_(value)
 
 
-def distinct(ids: Sequence[int], n: int) -> float:
-    """Share of n-grams that differ, 1 where none is repeated.
+def compute_distinct_n(ids: Sequence[int], n: int) -> float:
+    """Return the number of different n-grams over the number of n-grams.
 
     Source: Li et al. 2016, A diversity-promoting objective function, section 4.
     """
@@ -174,6 +179,6 @@ def distinct(ids: Sequence[int], n: int) -> float:
     return len(set(grams)) / max(1, len(grams))
 
 
-def repetition(ids: Sequence[int], n: int = 4) -> float:
-    """Share of n-grams that stood earlier in the text."""
-    return 1 - distinct(ids, n)
+def compute_repetition(ids: Sequence[int], n: int = 4) -> float:
+    """Return the share of n-grams that occurred earlier in the text."""
+    return 1 - compute_distinct_n(ids, n)

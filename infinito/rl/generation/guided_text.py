@@ -1,4 +1,4 @@
-"""`task=generate agent=…`: a schedule's agent chooses how text is decoded, piece by piece."""
+"""`task=generate agent=…`: a schedule's agent chooses how each piece of text is decoded."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import Trained
 from infinito.objectives.phi import Calibration
 from infinito.rl.assembly import describe_schedule
-from infinito.rl.evaluation.controls import probabilities
-from infinito.rl.generation.guided_generation import Decide, written
+from infinito.rl.evaluation.controls import compute_action_probabilities
+from infinito.rl.generation.guided_generation import ChooseAction, generate_guided
 from infinito.rl.opening import is_schedule
 from infinito.rl.ppo.policy_files import (
+    build_policy,
+    extract_policy_weights,
     load_policy,
-    policy_checkpoint,
-    policy_weights,
-    unbound_policy,
+    read_policy_checkpoint,
 )
 from infinito.rl.ppo.ppo_module import check_description
 from infinito.run_folder.folder import folder_of, saved_values
@@ -37,26 +37,26 @@ Options = Callable[[GenerationConf, Trained], dict[str, Any]]
 
 
 def run(
-    conf: RunConf, prompts: Sequence[str], encoded: Encode, sampling: Options, console: Console
+    conf: RunConf, prompts: Sequence[str], encode: Encode, build_options: Options, console: Console
 ) -> None:
-    """Prints each prompt with its continuation and what the agent did; JSON if asked for.
+    """Print each prompt with its continuation and the agent's actions, as text or as JSON.
 
     Args:
-        prompts: What to continue.
-        encoded: Makes token ids of a prompt.
-        sampling: Makes the options of `generate`.
+        prompts: The texts to continue.
+        encode: Returns the token ids of a prompt.
+        build_options: Returns the arguments of transformers' `generate`.
     """
     settings = conf.generation
     trained = open_trained_model(conf)
-    decide, calibration = opened_agent(str(conf.agent))
+    choose, calibration = open_agent(str(conf.agent))
     for number, prompt in enumerate(prompts):
         torch.manual_seed(child_seed(conf.seed, "generate", number))
-        text = written(
+        text = generate_guided(
             trained.model,
-            encoded(prompt, trained, settings),
-            decide,
+            encode(prompt, trained, settings),
+            choose,
             calibration,
-            sampling(settings, trained),
+            build_options(settings, trained),
             settings.agent_every,
             conf.data.block_size,
         )
@@ -65,34 +65,38 @@ def run(
             print(json.dumps({"prompt": prompt, "text": words, **text.report()}))
             continue
         print(words)
-        print_table(console, "\nagent", flat(text.report()))
+        print_table(console, "\nagent", flatten_report(text.report()))
 
 
-def opened_agent(agent: str) -> tuple[Decide, Calibration]:
-    """What an agent decides, its likeliest action, and the calibration of Φ in its run.
+def open_agent(agent: str) -> tuple[ChooseAction, Calibration]:
+    """Return an agent, which chooses its likeliest action, and the calibration of Φ in its run.
 
     Raises:
-        CheckpointError: it is no schedule's agent, or was trained on other observations or actions.
+        CheckpointError: the path holds no schedule's agent, or one trained on other observations
+            or actions.
     """
     if not is_schedule(agent):
         raise CheckpointError(f"`agent`={agent} is no run of `task=rl_scheduler`")
-    path, checkpoint = policy_checkpoint(Path(agent))
+    path, checkpoint = read_policy_checkpoint(Path(agent))
     folder = folder_of(path)
     assert folder is not None
     conf = parse(saved_values(folder), combinations=False)
     check_description(checkpoint["infinito"], describe_schedule(conf), f"the run {folder}")
-    policy = unbound_policy(conf.rl.hidden)
-    load_policy(policy, policy_weights(checkpoint), path)
+    policy = build_policy(conf.rl.net_arch)
+    load_policy(policy, extract_policy_weights(checkpoint), path)
     calibration = Calibration(*read_checkpoint(folder / "start_states.ckpt")["calibration"])
-    return lambda seen: int(probabilities(policy, seen)[0].argmax()), calibration
+    return (
+        lambda observation: int(compute_action_probabilities(policy, observation)[0].argmax()),
+        calibration,
+    )
 
 
-def flat(report: dict[str, Any]) -> dict[str, Any]:
-    """Nested figures by joined names."""
-    found: dict[str, Any] = {}
+def flatten_report(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the nested figures under joined names."""
+    flat: dict[str, Any] = {}
     for name, value in report.items():
         if isinstance(value, dict):
-            found |= {f"{name} {key}": each for key, each in value.items()}
+            flat |= {f"{name} {key}": each for key, each in value.items()}
         else:
-            found[name] = value
-    return found
+            flat[name] = value
+    return flat

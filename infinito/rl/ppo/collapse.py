@@ -1,4 +1,4 @@
-"""Tells a policy that got worse from the luck of its episodes."""
+"""Tells a policy that became worse from chance differences between its episodes."""
 
 from __future__ import annotations
 
@@ -7,38 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import stats
+
+from infinito.statistics import paired_difference, welch_test
 
 SIGNIFICANT = 0.01
-"""Probability of the luck that a verdict is allowed to rest on."""
+"""Significance level of the tests."""
 
 
-def gap_test(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
-    """How much more the policy earns from start states of its training than from others.
+def measure_gap(train: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
+    """Return how much more the policy earns from training start states than from held-out ones.
 
     Returns:
-        The difference of the means, and Welch's one-sided p-value that it is not above 0.
+        The difference of the mean returns, and Welch's one-sided p-value of "no difference".
     """
-    gap = float(train.mean() - held_out.mean())
-    if np.ptp(train) == 0 and np.ptp(held_out) == 0:
-        return gap, 1.0 if gap <= 0 else 0.0
-    return gap, float(stats.ttest_ind(train, held_out, equal_var=False, alternative="greater")[1])
-
-
-def decline_test(now: np.ndarray, best: np.ndarray) -> float:
-    """Return the paired one-sided p-value that returns (episodes,) are not below the best ones."""
-    difference = now - best
-    if np.ptp(difference) == 0:
-        return 1.0 if difference[0] >= 0 else 0.0
-    return float(stats.ttest_1samp(difference, 0.0, alternative="less")[1])
+    found = welch_test(train, held_out, "greater")
+    return found.difference.mean, found.p_value
 
 
 @dataclass
 class CollapseMonitor:
-    """Counts validations in a row that are significantly below the best one.
+    """Counts consecutive validations that are significantly below the best one.
 
     Args:
-        patience: How many of them mean collapse; None for never.
+        patience: Number of them that ends the training; None never ends it.
     """
 
     patience: int | None
@@ -52,19 +43,19 @@ class CollapseMonitor:
         return self.patience is not None and self.declined >= self.patience
 
     def judge(self, returns: np.ndarray) -> float:
-        """Takes the returns of a validation (episodes,), and returns the p-value of no decline."""
+        """Count a validation with these returns (episodes,) and return its decline p-value."""
         mean = float(returns.mean())
         if not math.isfinite(mean) or not self.best or mean > np.mean(self.best):
             self.best, self.declined = returns.tolist(), 0
             return 1.0
-        p_value = decline_test(returns, np.array(self.best))
+        p_value = paired_difference(returns, self.best, "less").p_value
         self.declined = self.declined + 1 if p_value < SIGNIFICANT else 0
         return p_value
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state that a checkpoint keeps."""
         return {"best": self.best, "declined": self.declined}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a saved state."""
+        """Restore a saved state."""
         self.best, self.declined = list(state["best"]), state["declined"]

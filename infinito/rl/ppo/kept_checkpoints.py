@@ -1,4 +1,4 @@
-"""Checkpoints kept on the way, and the pruning of those that nobody asked to keep."""
+"""Saves checkpoints on the way of a training and deletes those that `rl.keep` does not name."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _NAME = re.compile(r"step_(\d+)\.ckpt")
 
 
 class KeptCheckpoints(Checkpoint):
-    """Writes `step_<environment steps>.ckpt` every `save_freq` steps and prunes.
+    """Writes `step_<environment steps>.ckpt` every `save_freq` steps, then prunes.
 
     Args:
-        folder: Where checkpoints lie.
-        save_freq: Environment steps.
-        keep: "every:<steps>" keeps the first checkpoint at or after each multiple; "best" and
-            "last" are files of their own, deleted when training ends unless they are named.
+        folder: Folder of the checkpoints.
+        save_freq: Environment steps between checkpoints.
+        keep: "every:<steps>" keeps the first checkpoint at or after each multiple of <steps>.
+            "best" and "last" name files that are always written during training, and deleted at
+            its end unless they are named here.
     """
 
     def __init__(self, folder: Path, save_freq: int, keep: Sequence[str]) -> None:
@@ -29,35 +30,35 @@ class KeptCheckpoints(Checkpoint):
         self.before = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Counts from the steps that are done."""
+        """Count from the environment steps that a resumed run has done."""
         self.before = int(pl_module.timesteps)  # type: ignore[arg-type]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when a multiple of `save_freq` has been passed."""
+        """Save if the rollout passed a multiple of `save_freq`."""
         done = int(pl_module.timesteps)  # type: ignore[arg-type]
         if done // self.save_freq > self.before // self.save_freq:
             trainer.save_checkpoint(self.folder / f"step_{done:09d}.ckpt")
-            for path in prunable(self.folder, self.keep):
+            for path in find_prunable(self.folder, self.keep):
                 path.unlink()
         self.before = done
 
 
-def kept_steps(folder: Path) -> list[tuple[int, Path]]:
-    """The kept checkpoints of a folder with their environment steps, in order."""
+def list_kept(folder: Path) -> list[tuple[int, Path]]:
+    """Return the environment steps and paths of a folder's step checkpoints, in order."""
     found = [(match, path) for path in folder.glob("*.ckpt") if (match := _NAME.match(path.name))]
     return sorted((int(match[1]), path) for match, path in found)
 
 
-def prunable(folder: Path, keep: Sequence[str]) -> list[Path]:
-    """The step checkpoints that `keep` does not name."""
-    steps = [int(rule.partition(":")[2]) for rule in keep if rule.startswith("every:")]
+def find_prunable(folder: Path, keep: Sequence[str]) -> list[Path]:
+    """Return the step checkpoints that no "every:<steps>" of `keep` asks for."""
+    intervals = [int(rule.partition(":")[2]) for rule in keep if rule.startswith("every:")]
     kept: set[Path] = set()
-    for every in steps:
+    for interval in intervals:
         before = 0
-        for done, path in kept_steps(folder):
-            if done // every > before // every:
+        for done, path in list_kept(folder):
+            if done // interval > before // interval:
                 kept.add(path)
             before = done
-    return [path for _, path in kept_steps(folder) if path not in kept]
+    return [path for _, path in list_kept(folder) if path not in kept]

@@ -10,49 +10,50 @@ from lightning import LightningModule
 
 from infinito.errors import CheckpointError, NonFiniteError
 from infinito.models.checkpoint_file import FORMAT
-from infinito.rl.evaluation.controls import agent
-from infinito.rl.evaluation.playing import Played
-from infinito.rl.ppo.collapse import CollapseMonitor, gap_test
+from infinito.rl.evaluation.controls import Policy, build_agent
+from infinito.rl.evaluation.trajectories import Trajectories
+from infinito.rl.ppo.collapse import CollapseMonitor, measure_gap
 from infinito.rl.ppo.stepping import SteppedPPO
 
-Play = Callable[[Any, str], Played]
+Play = Callable[[Policy, str], Trajectories]
 """Plays validation episodes of a policy from the start states of a split, "train" or "valid"."""
 
 
-class Ticks:
-    """The numbers of the rollouts that are left: a loader that draws on no generator.
+class RolloutSteps:
+    """The numbers of the remaining rollouts: a data loader that uses no random generator.
 
     Args:
         total: Rollouts of the whole training.
-        start: Those that are already done.
+        start: Rollouts that are done.
     """
 
     def __init__(self, total: int, start: int = 0) -> None:
         self.total, self.start = total, start
 
     def __len__(self) -> int:
-        """Returns the rollouts of the whole training, wherever this begins."""
+        """Return the rollouts of the whole training, including those that are done."""
         return self.total
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.start, self.total))
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns nothing; Lightning asks for it as the sign of a loader that can be resumed."""
+        """Return an empty state: Lightning takes a loader with this method for resumable."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Does nothing, as `state_dict` has nothing."""
+        """Do nothing: the state is empty."""
 
 
-class RlSchedulerTask(LightningModule):
-    """PPO as Lightning trains it: optimizer, checkpoints and loggers are the ordinary ones.
+class PPOModule(LightningModule):
+    """PPO as a Lightning module, with Lightning's own optimizer, checkpoint and logger handling.
 
     Args:
-        stepped: The training, not yet begun.
+        stepped: The training, before its first rollout.
         play: Plays validation episodes.
-        monitor: Judges them.
-        description: Plain values that a checkpoint is checked by: reward, actions, observation.
+        monitor: Judges their returns.
+        description: Reward, actions and observation as plain values; a checkpoint with others is
+            refused.
     """
 
     def __init__(
@@ -67,44 +68,48 @@ class RlSchedulerTask(LightningModule):
         self.stepped, self.play, self.monitor = stepped, play, monitor
         self.description = description
         self.policy = stepped.ppo.policy
-        self.saved: dict[str, Any] | None = None
-        self.played: tuple[Played, Played] | None = None
+        self.loaded: dict[str, Any] | None = None
+        self.validated: tuple[Trajectories, Trajectories] | None = None
         self.last_report: dict[str, float] = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """PPO's own optimizer, so that Lightning saves it."""
+        """Return PPO's own optimizer, so that Lightning saves it."""
         return self.stepped.ppo.policy.optimizer
 
     def on_fit_start(self) -> None:
-        """Resets the environments, or takes them up where a checkpoint left them."""
+        """Reset the environments, or restore the state that a checkpoint holds."""
         self.stepped.begin()
-        if self.saved is not None:
-            self.stepped.load_state_dict(self.saved)
-            self.saved = None
+        if self.loaded is not None:
+            self.stepped.load_state_dict(self.loaded)
+            self.loaded = None
 
     def on_train_start(self) -> None:
-        """Lets the policy step Lightning's wrapper of its optimizer: else `global_step` stays 0."""
+        """Let the policy step Lightning's wrapper of its optimizer, which counts `global_step`."""
         wrapper = self.optimizers()
         self.stepped.ppo.policy.optimizer = wrapper  # type: ignore[assignment]
         self.trainer.should_stop |= self.monitor.collapsed
 
     def training_step(self, batch: int, batch_idx: int) -> None:
-        """Plays a rollout and trains on it."""
-        self.last_report = self.stepped.rollout()
+        """Collect a rollout and train on it."""
+        self.last_report = self.stepped.run_rollout()
         self._log(self.last_report)
 
     def validation_step(self, batch: int, batch_idx: int) -> None:
-        """Plays the likeliest actions from held-out start states, and from those of training."""
-        choose = agent(self.policy, sampled=False)
+        """Play the likeliest actions from held-out start states, and from training ones."""
+        policy = build_agent(self.policy, sampled=False)
         with torch.inference_mode(False), torch.enable_grad():  # episodes train language models
-            self.played = self.play(choose, "valid"), self.play(choose, "train")
+            self.validated = self.play(policy, "valid"), self.play(policy, "train")
 
     def on_validation_epoch_end(self) -> None:
-        """Judges what was played: once, as a signal may leave a validation before its end."""
-        assert self.played is not None
-        held_out, train = self.played
+        """Judge the validation episodes.
+
+        This hook, not `validation_step`, does it: a signal may end a validation between the two,
+        and the resumed run validates again, so that the episodes would be judged twice.
+        """
+        assert self.validated is not None
+        held_out, train = self.validated
         returns = held_out.returns
-        gap, gap_p = gap_test(train.returns, returns)
+        gap, gap_p = measure_gap(train.returns, returns)
         decline_p = self.monitor.judge(returns)
         report = {
             "val/return": float(returns.mean()),
@@ -131,19 +136,19 @@ class RlSchedulerTask(LightningModule):
         return self.stepped.ppo.num_timesteps
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what makes the checkpoint resumable, and what it is of."""
+        """Save PPO's state and the description of the environment."""
         checkpoint["infinito"] = {"format": FORMAT, **self.description}
         checkpoint["ppo"] = self.stepped.state_dict()
         checkpoint["collapse"] = self.monitor.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the state back, of which the environments are set when training starts.
+        """Load the saved state; `on_fit_start` restores it once the environments are reset.
 
         Raises:
-            CheckpointError: the checkpoint is of another reward, action set or observation.
+            CheckpointError: the checkpoint has another reward, action set or observation.
         """
         check_description(checkpoint["infinito"], self.description, "this run")
-        self.saved = checkpoint["ppo"]
+        self.loaded = checkpoint["ppo"]
         self.monitor.load_state_dict(checkpoint["collapse"])
 
     def _log(self, report: dict[str, float]) -> None:
@@ -151,25 +156,31 @@ class RlSchedulerTask(LightningModule):
             self.logger.log_metrics(report, step=self.timesteps)
 
 
-def check_description(of_checkpoint: dict[str, Any], expected: dict[str, Any], place: str) -> None:
-    """Refuses a policy where it does not belong.
+def check_description(found: dict[str, Any], expected: dict[str, Any], place: str) -> None:
+    """Refuse a policy that was trained for another task.
+
+    Args:
+        found: The checkpoint's description.
+        expected: The description that `place` requires.
+        place: Name of the run or task that reads the checkpoint, for the message.
 
     Raises:
-        CheckpointError: it is of no schedule, or of another reward, action set or observation.
+        CheckpointError: the checkpoint holds no schedule's policy, or one for another reward,
+            action set or observation.
     """
-    if of_checkpoint.get("kind") != "rl_scheduler":
+    if found.get("kind") != "rl_scheduler":
         raise CheckpointError(
             "the checkpoint holds no schedule's policy: expected one of a `task=rl_scheduler` run"
         )
     faults = [
-        f"  {name}: the agent has {of_checkpoint.get(name)}, {place} has {value}"
+        f"  {name}: the agent has {found.get(name)}, {place} has {value}"
         for name, value in expected.items()
-        if of_checkpoint.get(name) != value
+        if found.get(name) != value
     ]
     if faults:
         raise CheckpointError(
-            f"the agent was trained for something else than {place}:\n"
+            f"the agent was not trained for {place}:\n"
             + "\n".join(faults)
-            + "\nTrain an agent for it, or set `rl/reward` and the environment as its run had them "
-            "(they stand in its config.yaml)."
+            + "\nTrain an agent for it, or set `rl/reward` and the environment to the values in "
+            "the config.yaml of the agent's run."
         )

@@ -1,13 +1,13 @@
-"""PPO of stable-baselines3 one rollout at a time, bit-equal to its `learn`.
+"""Runs PPO of stable-baselines3 one rollout at a time, bit-equal to its `learn`.
 
-`learn(chunk)` in a loop would not do: each call sets the progress of schedules back to that chunk.
-Here learning is set up once for the whole training, and progress is counted over all of it.
+Calling `learn(chunk)` in a loop would differ: each call restarts learning rate schedules over that
+chunk. Here learning is set up once, and progress counts over the whole training.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,25 +22,25 @@ from infinito.rl.environment.spaces import ACTIONS
 from infinito.rl.environment.vector_environment import ScheduleVecEnv
 
 AVERAGED = ("phi", "coherence", "perplexity", "in_band", "memory_use")
-"""Of the information of each step, means over a rollout are reported."""
+"""Entries of a step's `info` that are averaged over a rollout."""
 
 
-def new_ppo(environment: ScheduleVecEnv, settings: RlConf, seed: int) -> PPO:
-    """PPO with the configured numbers; seeds the global generators, which it draws from."""
+def create_ppo(environment: ScheduleVecEnv, settings: RlConf, seed: int) -> PPO:
+    """Return PPO with the configured arguments; this seeds the global generators, which it uses."""
     ppo = PPO(
         "MlpPolicy",
         environment,
-        learning_rate=rate(settings),
+        learning_rate=build_learning_rate(settings),
         n_steps=settings.n_steps,
         batch_size=settings.batch_size,
         n_epochs=settings.n_epochs,
         gamma=settings.gamma,
         gae_lambda=settings.gae_lambda,
         clip_range=settings.clip_range,
-        ent_coef=settings.entropy,
-        vf_coef=settings.value,
+        ent_coef=settings.ent_coef,
+        vf_coef=settings.vf_coef,
         max_grad_norm=settings.max_grad_norm,
-        policy_kwargs={"net_arch": list(settings.hidden), "activation_fn": nn.Tanh},
+        policy_kwargs={"net_arch": list(settings.net_arch), "activation_fn": nn.Tanh},
         seed=seed % 2**32,
         device="cpu",
     )
@@ -48,42 +48,45 @@ def new_ppo(environment: ScheduleVecEnv, settings: RlConf, seed: int) -> PPO:
     return ppo
 
 
-def rate(settings: RlConf) -> Any:
-    """The learning rate, or its function of the progress that remains, from 1 to 0."""
-    if settings.schedule == "linear":
+def build_learning_rate(settings: RlConf) -> float | Callable[[float], float]:
+    """Return the learning rate, constant or a function of the remaining progress, from 1 to 0."""
+    if settings.lr_schedule == "linear":
         return lambda remaining: remaining * settings.learning_rate
     return settings.learning_rate
 
 
 class SteppedPPO:
-    """A training by PPO that can stop and go on after each rollout.
+    """A training by PPO that can stop and continue after each rollout.
 
     Args:
-        ppo: Not yet trained.
+        ppo: PPO with a new policy.
         total_timesteps: Environment steps of the whole training.
+        on_step: Called during a rollout with the number of environment steps just made.
     """
 
-    def __init__(self, ppo: PPO, total_timesteps: int) -> None:
+    def __init__(
+        self, ppo: PPO, total_timesteps: int, on_step: Callable[[int], None] | None = None
+    ) -> None:
         self.ppo, self.total_timesteps = ppo, total_timesteps
         self.callback: BaseCallback | None = None
-        self.seen = RolloutSums()
+        self.means = RolloutMeans(on_step)
 
     def begin(self) -> None:
-        """Resets the environments and the counters, as `learn` does when it begins."""
-        _, self.callback = self.ppo._setup_learn(self.total_timesteps, self.seen)
+        """Reset the environments and the counters, as `learn` does at its start."""
+        _, self.callback = self.ppo._setup_learn(self.total_timesteps, self.means)
 
-    def rollout(self) -> dict[str, float]:
-        """Plays a rollout, trains on it, and returns what there is to report."""
+    def run_rollout(self) -> dict[str, float]:
+        """Collect a rollout, train on it, and return its metrics."""
         ppo = self.ppo
         assert ppo.env is not None
         assert self.callback is not None
         ppo.collect_rollouts(ppo.env, self.callback, ppo.rollout_buffer, ppo.n_steps)
         ppo._update_current_progress_remaining(ppo.num_timesteps, self.total_timesteps)
         ppo.train()
-        return {**self.seen.report(), **_training_report(ppo)}
+        return {**self.means.report(), **_training_report(ppo)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything beyond policy and optimizer that changes, as a checkpoint takes it."""
+        """Return what changes besides policy and optimizer, in a form fit for a checkpoint."""
         ppo = self.ppo
         kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
         return {
@@ -98,7 +101,7 @@ class SteppedPPO:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a saved state; call after `begin`."""
+        """Restore a saved state; call after `begin`."""
         ppo = self.ppo
         ppo.num_timesteps, ppo._n_updates = state["num_timesteps"], state["updates"]
         ppo._last_obs = state["last_observations"].numpy().copy()
@@ -111,18 +114,23 @@ class SteppedPPO:
         torch.set_rng_state(state["torch_generator"])
 
 
-class RolloutSums(BaseCallback):
-    """Adds up what the environments tell during a rollout."""
+class RolloutMeans(BaseCallback):
+    """Averages the `info` of the environments over a rollout.
 
-    def __init__(self) -> None:
+    Args:
+        on_step: Called with the number of environment steps just made.
+    """
+
+    def __init__(self, on_step: Callable[[int], None] | None = None) -> None:
         super().__init__()
+        self.on_step_done = on_step
         self.sums: defaultdict[str, float] = defaultdict(float)
         self.returns: list[float] = []
         self.steps = 0
 
     def _on_rollout_start(self) -> None:
         self.sums.clear()
-        self.sums |= {f"rl/action/{name}": 0.0 for name in ACTIONS}  # 0 for one never taken
+        self.sums |= {f"rl/action/{name}": 0.0 for name in ACTIONS}  # 0 for an action never taken
         self.returns, self.steps = [], 0
 
     def _on_step(self) -> bool:
@@ -134,10 +142,12 @@ class RolloutSums(BaseCallback):
             if "episode" in info:
                 self.returns.append(info["episode"]["r"])
             self.steps += 1
+        if self.on_step_done is not None:
+            self.on_step_done(len(self.locals["infos"]))
         return True
 
     def report(self) -> dict[str, float]:
-        """Means over the steps of the rollout, and of the returns of its finished episodes."""
+        """Return means over the steps of the rollout, and mean and spread of finished returns."""
         means = {name: value / self.steps for name, value in self.sums.items()}
         if self.returns:
             means["rl/return_mean"] = float(np.mean(self.returns))

@@ -11,8 +11,8 @@ from infinito.cli.composition import check
 from infinito.config import RewardConf
 from infinito.errors import NonFiniteError
 from infinito.paths import conf_dir
-from infinito.rl.environment.rewards import reward_terms, total
-from infinito.rl.evaluation.metrics import Metrics
+from infinito.rl.environment.metrics import Metrics
+from infinito.rl.environment.rewards import compute_reward_terms, sum_terms
 
 Point = tuple[float, float, float, float]
 
@@ -51,7 +51,9 @@ def metrics(point: Point) -> Metrics:
 
 
 def reward(name: str, before: Point, after: Point, base: float = 50.0) -> float:
-    return float(total(reward_terms(metrics(before), metrics(after), weights(name), base))[0])
+    return float(
+        sum_terms(compute_reward_terms(metrics(before), metrics(after), weights(name), base))[0]
+    )
 
 
 @pytest.mark.parametrize(("before", "after", "expected"), GOLDEN)
@@ -74,7 +76,7 @@ def test_v2_relative_moves_the_bounds_with_the_base_model() -> None:
     assert reward("v2_relative", low, low, base=20.0) == pytest.approx(0.15 - 2 * 3 / 6)
 
 
-def test_v3_adds_up_to_the_fall_of_the_loss_whatever_the_way() -> None:
+def test_v3_adds_up_to_the_fall_of_the_loss_along_any_path() -> None:
     ways = ([40.0, 20.0, 10.0], [40.0, 400.0, 15.0, 10.0])
     for way in ways:
         points = [(0.9, 9.0, each, 0.7) for each in way]
@@ -82,11 +84,11 @@ def test_v3_adds_up_to_the_fall_of_the_loss_whatever_the_way() -> None:
         assert earned == pytest.approx(10 * np.log(40 / 10))
 
 
-def test_v3_pays_nothing_for_the_meters() -> None:
+def test_v3_pays_nothing_for_phi_coherence_or_memory() -> None:
     assert reward("v3", (0.1, 1.0, 30.0, 0.9), (0.5, 5.0, 30.0, 0.1)) == 0
 
 
-def test_no_move_of_the_loss_or_the_meters_is_worth_nothing_but_the_bonuses() -> None:
+def test_without_change_only_the_bonuses_are_paid() -> None:
     point = (0.5, 4.5, 50.0, 0.0)
     assert reward("v1", point, point) == 0
     assert reward("v2", point, point) == pytest.approx(0.10 + 0.05)
@@ -100,7 +102,9 @@ def test_a_term_that_is_not_a_number_is_named() -> None:
 
 def test_several_environments_are_independent() -> None:
     columns = [np.array(column) for column in ((1.0, 2.0), (2.0, 7.0), (1.0, 1.0), (0.1, 0.2))]
-    both = total(reward_terms(Metrics(*columns), Metrics(*columns), weights("v2"), 50.0))
+    both = sum_terms(
+        compute_reward_terms(Metrics(*columns), Metrics(*columns), weights("v2"), 50.0)
+    )
     for index in range(2):
         one = Metrics(*(column[index : index + 1] for column in columns))
-        assert total(reward_terms(one, one, weights("v2"), 50.0))[0] == both[index]
+        assert sum_terms(compute_reward_terms(one, one, weights("v2"), 50.0))[0] == both[index]

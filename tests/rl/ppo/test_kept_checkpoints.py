@@ -1,10 +1,10 @@
-"""Pruning keeps what is asked for."""
+"""Pruning keeps the checkpoints that `rl.keep` names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from infinito.rl.ppo.kept_checkpoints import prunable
+from infinito.rl.ppo.kept_checkpoints import find_prunable
 
 
 def test_pruning_by_hand(tmp_path: Path) -> None:
@@ -12,5 +12,5 @@ def test_pruning_by_hand(tmp_path: Path) -> None:
     for steps in (10, 25, 30, 40, 55):
         (tmp_path / f"step_{steps:09d}.ckpt").touch()
     (tmp_path / "best.ckpt").touch()
-    gone = [int(path.stem.removeprefix("step_")) for path in prunable(tmp_path, ["every:20"])]
+    gone = [int(path.stem.removeprefix("step_")) for path in find_prunable(tmp_path, ["every:20"])]
     assert gone == [10, 30, 55]

@@ -21,16 +21,16 @@ from infinito import run as program
 from infinito.cli.composition import check
 from infinito.cli.continuation import effective_values
 from infinito.cli.typed_values import parse
-from infinito.config import RunConf
+from infinito.config import RENAMED_KEYS, RunConf
 from infinito.data.assembly import build_data_module
 from infinito.errors import CheckpointError, ConfigError, NonFiniteError, ResumeError
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.paths import conf_dir
 from infinito.rl.assembly import build_ppo
-from infinito.rl.environment.learners import Learners
-from infinito.rl.environment.shared_parts import Ground, load_ground
-from infinito.rl.ppo.policy_files import imported
-from infinito.rl.ppo.ppo_module import RlSchedulerTask
+from infinito.rl.environment.shared_parts import SharedParts, load_shared_parts
+from infinito.rl.environment.stacked_models import StackedModels
+from infinito.rl.ppo.policy_files import import_zip
+from infinito.rl.ppo.ppo_module import PPOModule
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.interruption import Interrupted
@@ -79,7 +79,7 @@ def same(one: Any, other: Any) -> bool:
 def test_lightning_steps_what_learn_would(finished: Path, rl_configured: Make) -> None:
     """The policy that Lightning trained is that of `PPO.learn`, and its steps were counted."""
     run = rl_configured()
-    shared = load_ground(run, build_data_module(run), finished)
+    shared = load_shared_parts(run, build_data_module(run), finished)
     reference = build_ppo(run, shared)
     reference.learn(run.rl.total_timesteps)
     last = read_checkpoint(finished / "checkpoints/last.ckpt")
@@ -111,16 +111,16 @@ def test_metrics_are_logged_once_against_environment_steps(finished: Path) -> No
 def test_a_validation_left_on_a_signal_is_judged_once(
     rl_configured: Make, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = RlSchedulerTask.validation_step, []
+    original, calls = PPOModule.validation_step, []
 
-    def hooked(self: RlSchedulerTask, batch: int, batch_idx: int) -> None:
+    def hooked(self: PPOModule, batch: int, batch_idx: int) -> None:
         calls.append(1)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         original(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RlSchedulerTask, "validation_step", hooked)
+        patch.setattr(PPOModule, "validation_step", hooked)
         with pytest.raises(Interrupted, match="resume="):
             program.execute(rl_configured("rl.export_zip=true"), tmp_path / "stopped")
     resumed(tmp_path / "stopped")
@@ -137,7 +137,7 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
     call: int,
 ) -> None:
-    original, calls = SteppedPPO.rollout, []
+    original, calls = SteppedPPO.run_rollout, []
 
     def hooked(self: SteppedPPO) -> dict[str, float]:
         calls.append(1)
@@ -146,7 +146,7 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
         return original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SteppedPPO, "rollout", hooked)
+        patch.setattr(SteppedPPO, "run_rollout", hooked)
         with pytest.raises(Interrupted, match="resume="):
             program.execute(rl_configured("rl.export_zip=true"), tmp_path / "stopped")
     resumed(tmp_path / "stopped")
@@ -160,7 +160,7 @@ def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> 
     folder = tmp_path / "run"
     program.execute(rl_configured("rl.total_timesteps=15"), folder)
     seen = {}
-    original = SteppedPPO.rollout
+    original = SteppedPPO.run_rollout
 
     def spying(self: SteppedPPO) -> dict[str, float]:
         report = original(self)
@@ -175,12 +175,12 @@ def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> 
         return report
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SteppedPPO, "rollout", spying)
+        patch.setattr(SteppedPPO, "run_rollout", spying)
         changes = {
             "total_timesteps": 30,
             "learning_rate": 1e-4,
             "clip_range": 0.1,
-            "entropy": 0.003,
+            "ent_coef": 0.003,
             "max_grad_norm": 0.25,
         }
         resumed(folder, *(f"rl.{key}={value}" for key, value in changes.items()), **changes)
@@ -201,6 +201,24 @@ def test_a_run_whose_best_checkpoint_was_pruned_goes_on(
     assert [path.name for path in (tmp_path / "run/checkpoints").glob("*.ckpt")] == ["last.ckpt"]
 
 
+def test_a_run_of_an_earlier_version_goes_on(
+    rl_configured: Make, finished: Path, tmp_path: Path
+) -> None:
+    """Its config.yaml has earlier names of keys: the run resumes to the same bits."""
+    folder = tmp_path / "run"
+    program.execute(rl_configured("rl.export_zip=true", "rl.total_timesteps=30"), folder)
+    text = (folder / "config.yaml").read_text()
+    for old, new in RENAMED_KEYS["rl"].items():
+        assert f"  {new}: " in text
+        text = text.replace(f"  {new}: ", f"  {old}: ")
+    (folder / "config.yaml").write_text(text)
+    overrides = [f"resume={folder}", "rl.total_timesteps=45"]
+    program.execute(check(overrides, conf_dir()), folder)
+    assert_same_run(finished, folder)
+    with pytest.raises(ConfigError, match=r"`rl\.entropy`.*is called `rl\.ent_coef` now"):
+        check([f"resume={folder}", "rl.entropy=0.3"], conf_dir())
+
+
 def test_what_cannot_be_changed_is_refused(finished: Path) -> None:
     with pytest.raises(
         ResumeError, match=r"(?s)rl\.inner_steps: the run has 2, .* asks for 7.*suffices\)\.$"
@@ -216,12 +234,12 @@ def test_fewer_steps_than_are_done_are_refused(finished: Path) -> None:
 def test_the_zip_opens_in_stable_baselines3_and_here(
     finished: Path,
     rl_configured: Make,
-    ground: Ground,
+    shared: SharedParts,
 ) -> None:
     best = read_checkpoint(finished / "checkpoints/best.ckpt")["state_dict"]
     theirs = PPO.load(finished / "agent.zip", device="cpu")
-    ours = build_ppo(rl_configured(), ground)
-    imported(ours, finished / "agent.zip")
+    ours = build_ppo(rl_configured(), shared)
+    import_zip(ours, finished / "agent.zip")
     for ppo in (theirs, ours):
         for name, value in ppo.policy.state_dict().items():
             assert torch.equal(best[f"policy.{name}"], value)
@@ -231,15 +249,15 @@ def test_bad_zips_are_refused(
     finished: Path,
     tmp_path: Path,
     rl_configured: Make,
-    ground: Ground,
+    shared: SharedParts,
 ) -> None:
-    ppo = build_ppo(rl_configured(), ground)
+    ppo = build_ppo(rl_configured(), shared)
     with pytest.raises(CheckpointError, match="there is no such file"):
-        imported(ppo, tmp_path / "absent.zip")
+        import_zip(ppo, tmp_path / "absent.zip")
     data = (finished / "agent.zip").read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointError, match="damaged"):
-        imported(ppo, tmp_path / "cut.zip")
+        import_zip(ppo, tmp_path / "cut.zip")
     with zipfile.ZipFile(finished / "agent.zip") as source:
         content = {name: source.read(name) for name in source.namelist()}
     with zipfile.ZipFile(tmp_path / "foreign.zip", "w") as target:
@@ -251,13 +269,13 @@ def test_bad_zips_are_refused(
     packed[60:100] = b"\xff" * 40
     (tmp_path / "packed.zip").write_bytes(packed)
     with pytest.raises(CheckpointError, match="is no zip, or a damaged one"):
-        imported(ppo, tmp_path / "packed.zip")
+        import_zip(ppo, tmp_path / "packed.zip")
     with pytest.raises(CheckpointError, match=r"not written by infinito.*can run any code"):
-        imported(ppo, tmp_path / "foreign.zip")
-    imported(ppo, tmp_path / "foreign.zip", allow_pickle=True)
-    wide = build_ppo(rl_configured("rl.hidden=[16]"), ground)
+        import_zip(ppo, tmp_path / "foreign.zip")
+    import_zip(ppo, tmp_path / "foreign.zip", allow_pickle=True)
+    wide = build_ppo(rl_configured("rl.net_arch=[16]"), shared)
     with pytest.raises(CheckpointError, match="does not fit this run's policy"):
-        imported(wide, finished / "agent.zip")
+        import_zip(wide, finished / "agent.zip")
 
 
 @pytest.mark.parametrize(
@@ -287,14 +305,14 @@ def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = Learners.measure
+    original = StackedModels.measure
 
-    def spoiled(self: Learners, windows: torch.Tensor) -> Any:
+    def spoiled(self: StackedModels, windows: torch.Tensor) -> Any:
         metrics = original(self, windows)
         spoil = self.count == 3 and (tmp_path / "run/checkpoints/last.ckpt").exists()
         return metrics._replace(phi=metrics.phi * np.nan) if spoil else metrics
 
-    monkeypatch.setattr(Learners, "measure", spoiled)
+    monkeypatch.setattr(StackedModels, "measure", spoiled)
     with pytest.raises(NonFiniteError, match="the reward's term `coherence`"):
         program.execute(rl_configured(), tmp_path / "run")
     kept = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
@@ -304,7 +322,7 @@ def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("rl.n_steps=1", "rl.envs=1"), "rollouts of one step"),
+        (("rl.n_steps=1", "rl.n_envs=1"), "rollouts of one step"),
         (("rl.inner_steps=0",), r"`rl.inner_steps`=0.*at least 1"),
         (("rl.max_steps=-1",), r"`rl.max_steps`=-1.*at least 1"),
         (("rl.phi_sequences=3",), r"`rl.phi_sequences`=3 is more than `data.batch_size`=2"),
@@ -351,7 +369,7 @@ def test_a_base_checkpoint_is_where_episodes_start(
 ) -> None:
     base = trained("model.max_positions=16", "tokenizer.unknown=true")
     run = rl_configured(f"rl.base_checkpoint={base}", "model.max_positions=16")
-    made = load_ground(run, build_data_module(run), tmp_path)
+    made = load_shared_parts(run, build_data_module(run), tmp_path)
     expected = read_checkpoint(base / "checkpoints/best.ckpt")["state_dict"]
     for name, value in made.model.state_dict().items():
         assert torch.equal(value, expected[f"model.{name}"]), name
