@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from infinito.errors import ConfigError
-from infinito.search.planner import Planner
+from infinito.search.evidence import Evidence, rewards
 from infinito.search.space.parameters import Array
 from infinito.search.space.sampling import Sampler, without
 from infinito.search.space.space import Space
-from infinito.search.surrogate.evidence import Evidence, rewards
+from infinito.search.strategies.tree import describe, grow
+from infinito.search.strategies.tree_search import Planner
+from infinito.search.strategies.uct import UCT
 from infinito.search.threads import one_thread
-from infinito.search.tree import describe, grow
 from infinito.search.trials import Trial, losses
-from infinito.search.uct import UCT
 
 STRATEGIES = ("tree", "uct", "random")
 SELECTIONS = ("ucb1_tuned", "ucb1", "puct")

@@ -8,7 +8,7 @@ import numpy as np
 
 from infinito.search.search import TreeSearch
 from infinito.search.space.space import Categorical, Float, Space
-from infinito.search.uct import STEPS, UCT
+from infinito.search.strategies.uct import STEPS, UCT
 
 SPACE = Space([Categorical("c", ["a", "b", "d"]), Float("x", 0, 1)])
 

@@ -10,7 +10,15 @@ import pytest
 from infinito.search.regions import Region
 from infinito.search.scores import ranks
 from infinito.search.space.space import Categorical, Float, Int, Space
-from infinito.search.tree import CAPACITY, SMALLEST, Node, best_split, describe, grow, path
+from infinito.search.strategies.tree import (
+    CAPACITY,
+    SMALLEST,
+    Node,
+    best_split,
+    describe,
+    grow,
+    path,
+)
 
 SPACE = Space([Float("x", 0, 1), Categorical("c", ["a", "b", "d"]), Int("n", 1, 4)])
 

@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
+from infinito.search.evidence import Evidence, rewards
 from infinito.search.regions import Region
 from infinito.search.scores import normalised
 from infinito.search.space.parameters import Array
 from infinito.search.space.sampling import Sampler
-from infinito.search.surrogate.evidence import Evidence, rewards
+from infinito.search.strategies.tree import Node, grow, path
 from infinito.search.surrogate.hyperparameters import default_theta, fit
 from infinito.search.surrogate.playout import Playout
 from infinito.search.surrogate.surrogate import Surrogate
-from infinito.search.tree import Node, grow, path
 
 LEADERS = 5
 """Best trials whose neighbourhoods a play-out looks at closely."""

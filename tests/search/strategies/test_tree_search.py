@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from infinito.search.planner import FANTASIES, Planner, _mark, patience
+from infinito.search.evidence import Evidence
 from infinito.search.regions import Region
 from infinito.search.scores import normalised
 from infinito.search.space.parameters import Array
 from infinito.search.space.sampling import Sampler
 from infinito.search.space.space import Categorical, Float, Int, Space
-from infinito.search.surrogate.evidence import Evidence
+from infinito.search.strategies.tree_search import FANTASIES, Planner, _mark, patience
 from infinito.search.surrogate.playout import Playout
 from infinito.search.trials import Trial
 
