@@ -8,9 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from infinito.search.scores import ranks, scalarised
+from infinito.search.scores import rank, scalarise
 from infinito.search.space.parameters import Array
-from infinito.search.trials import Trial, losses
+from infinito.search.trials import Trial, tabulate_losses
+
+EARLIER_SEARCH = -1
+"""Stands in the place of a number for trials of earlier searches."""
+
+VIRTUAL_REWARD = 0.0
+"""Reward of a trial that is still running: a virtual loss, which turns the next walk elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +25,9 @@ class Evidence:
 
     Attributes:
         rows: (trials, parameters).
-        table: (trials, objectives): less is better; a failed trial has the worst losses seen, one
-            that is running has NaN.
-        numbers: (trials,): their numbers, −1 for trials of earlier searches.
+        table: (trials, objectives): less is better; a failed trial has the worst losses so far, a
+            running one NaN.
+        numbers: (trials,): their numbers, `EARLIER_SEARCH` for trials of earlier searches.
     """
 
     rows: Array
@@ -29,17 +35,24 @@ class Evidence:
     numbers: NDArray[np.int64]
 
     @classmethod
-    def of(
+    def collect(
         cls, rows: Array, prior: Sequence[Trial], trials: Sequence[Trial], signs: Sequence[float]
     ) -> Evidence:
-        """What these trials, which lie at these points, say."""
+        """Turn trials into arrays.
+
+        Args:
+            rows: (trials, parameters): the points of the earlier and then of the own trials.
+            prior: Trials of earlier searches.
+            trials: The search's own.
+            signs: See `tabulate_losses`.
+        """
         every = [*prior, *trials]
-        table = losses(every, signs)
+        table = tabulate_losses(every, signs)
         ended = np.array([trial.state != "running" for trial in every], dtype=bool)
         failed = ended & np.isnan(table[:, 0])
         if not np.isnan(table).all():
             table[failed] = np.nanmax(table, axis=0)
-        numbers = [-1] * len(prior) + [trial.number for trial in trials]
+        numbers = [EARLIER_SEARCH] * len(prior) + [trial.number for trial in trials]
         return cls(rows, table, np.array(numbers, dtype=int))
 
     @property
@@ -47,18 +60,18 @@ class Evidence:
         """(trials,): which have a loss."""
         return ~np.isnan(self.table[:, 0])
 
-    def first(self, count: int) -> Evidence:
-        """The evidence of the first trials."""
+    def take_first(self, count: int) -> Evidence:
+        """Return the evidence of the first trials."""
         return Evidence(self.rows[:count], self.table[:count], self.numbers[:count])
 
-    def losses(self, rng: np.random.Generator | None = None) -> Array:
-        """(trials,): one loss for each; several objectives are weighed at random, or equally."""
-        return scalarised(self.table, rng)
+    def scalarise(self, rng: np.random.Generator | None = None) -> Array:
+        """(trials,): one loss for each; several objectives have random weights, or equal ones."""
+        return scalarise(self.table, rng)
 
 
-def rewards(losses: Array) -> Array:
-    """(trials,) in [0, 1], more is better; 0, a virtual loss, while a trial is running."""
+def compute_rewards(losses: Array) -> Array:
+    """(trials,) in [0, 1], more is better; `VIRTUAL_REWARD` where the loss is NaN."""
     known = ~np.isnan(losses)
-    found = np.zeros(len(losses))
-    found[known] = ranks(losses[known])
-    return found
+    rewards = np.full(len(losses), VIRTUAL_REWARD)
+    rewards[known] = rank(losses[known])
+    return rewards

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infinito.errors import SweepError
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.search.trials import Trial
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
@@ -60,7 +60,7 @@ class Sweep:
 
     def __init__(
         self,
-        search: TreeSearch,
+        search: Search,
         journal: Journal,
         launcher: Launcher,
         limits: Limits,

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from infinito.errors import ConfigError, ResumeError
 from infinito.run_folder.folder import difference, quoted
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.search.space.space import Space
 from infinito.search.trials import Trial
 from infinito.sweeps.grammar import Grammar
@@ -180,7 +180,7 @@ def warm_start(
 
 def begun_or_resumed(
     journal: Journal, plan: dict[str, Any], prior: list[Trial], settings: MctsSweeperConf
-) -> TreeSearch:
+) -> Search:
     """The search as far as the journal tells it, the plan journaled where it is new.
 
     Raises:
@@ -233,7 +233,7 @@ def launching(launcher: Launcher, grammar: Grammar) -> Callable[[Sequence[Launch
     return launch
 
 
-def leave_results(folder: Path, search: TreeSearch, seconds: dict[int, float]) -> None:
+def leave_results(folder: Path, search: Search, seconds: dict[int, float]) -> None:
     """Writes optimization_results.yaml and trials.csv."""
     objectives = len(search.directions)
     found = results(search.trials, search.best(), search.pareto_front(), objectives)
@@ -241,7 +241,7 @@ def leave_results(folder: Path, search: TreeSearch, seconds: dict[int, float]) -
     write_csv(folder / "trials.csv", search.trials, search.space, objectives, seconds)
 
 
-def scored(search: TreeSearch) -> Any:
+def scored(search: Search) -> Any:
     """What Hydra's own caller gets."""
     if len(search.directions) > 1:
         return [list(trial.values or ()) for trial in search.pareto_front()]

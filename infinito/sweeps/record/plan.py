@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infinito.errors import ResumeError
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.search.space.space import Space
 from infinito.search.trials import Trial
 from infinito.sweeps.record import history
@@ -22,7 +22,7 @@ SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
 
 def searching(
     plan: Mapping[str, Any], prior: Sequence[Trial] = (), trials: Sequence[Trial] = ()
-) -> TreeSearch:
+) -> Search:
     """The search that a plan describes.
 
     Args:
@@ -30,7 +30,7 @@ def searching(
         prior: Trials of earlier sweeps.
         trials: Its own so far.
     """
-    return TreeSearch(
+    return Search(
         Space.from_dict(plan["space"]),
         directions=plan["directions"],
         defaults=plan["defaults"],
@@ -40,7 +40,7 @@ def searching(
     )
 
 
-def reopened(folder: Path) -> tuple[TreeSearch, dict[int, float]]:
+def reopened(folder: Path) -> tuple[Search, dict[int, float]]:
     """A sweep's search as far as it came, and the seconds each trial took; to look at only.
 
     Raises:

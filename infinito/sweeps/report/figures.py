@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from infinito.search.importance import importances
-from infinito.search.scores import ranks
+from infinito.search.importance import estimate_importances
+from infinito.search.scores import rank
 from infinito.search.space.parameters import Array
 from infinito.search.space.space import Categorical, Parameter, Space
-from infinito.search.trials import Trial, losses
+from infinito.search.trials import Trial, tabulate_losses
 from infinito.wording import format_value
 
 COLOURS = colormaps["viridis_r"]
@@ -46,7 +46,7 @@ def best_so_far(trials: Sequence[Trial], sign: float) -> Figure:
 
 
 def tree_figure(root: Mapping[str, Any]) -> Figure:
-    """The tree of `TreeSearch.tree()`: size tells visits, colour the mean reward."""
+    """The tree of `Search.tree()`: size tells visits, colour the mean reward."""
     places: list[tuple[float, Mapping[str, Any], list[float]]] = []
     leaves = _laid_out(root, 0, places)
     depth = max(node["depth"] for _, node, _ in places)
@@ -101,7 +101,7 @@ def importance_figure(space: Space, rows: Array, values: Array) -> Figure:
         rows: (trials, parameters).
         values: (trials,): losses.
     """
-    found = importances(rows, values)
+    found = estimate_importances(rows, values)
     order = np.argsort([each.share for each in found])
     figure = Figure(figsize=(6, 0.8 + 0.35 * len(found)), layout="constrained")
     axis = figure.subplots()
@@ -160,7 +160,7 @@ def figures(search: Any) -> dict[str, Figure]:
     """All pictures that a search has the trials for, by name.
 
     Args:
-        search: A `TreeSearch`.
+        search: A `Search`.
     """
     finished = [trial for trial in search.trials if trial.state == "finished"]
     found = {"tree": tree_figure(search.tree())}
@@ -168,13 +168,13 @@ def figures(search: Any) -> dict[str, Figure]:
         return found
     space, sign = search.space, search.signs[0]
     rows = np.array([space.encode(trial.params) for trial in finished])
-    values = losses(finished, search.signs)[:, 0]
+    values = tabulate_losses(finished, search.signs)[:, 0]
     return {
         "best_so_far": best_so_far(search.trials, sign),
         **found,
         "importances": importance_figure(space, rows, values),
         "slices": slices(space, rows, sign * values),
-        "parallel_coordinates": parallel_coordinates(space, rows, 1 - ranks(values)),
+        "parallel_coordinates": parallel_coordinates(space, rows, 1 - rank(values)),
         **(
             {"pareto_front": pareto_figure(finished, search.pareto_front())}
             if len(search.signs) > 1
@@ -187,7 +187,7 @@ def ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Coordinates and values to mark on a parameter's axis."""
     if isinstance(parameter, Categorical):
         return [(parameter.encode(choice), format_value(choice)) for choice in parameter.choices]
-    units = parameter.snapped(np.array([0.0, 0.5, 1.0]))
+    units = parameter.snap(np.array([0.0, 0.5, 1.0]))
     values = [value.item() for value in parameter.decode(units)]
     return [(float(unit), format_value(value)) for unit, value in zip(units, values, strict=True)]
 

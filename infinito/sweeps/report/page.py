@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.sweeps.record.export import value_columns
 from infinito.sweeps.record.plan import reopened
 from infinito.sweeps.report.figures import figures
@@ -58,7 +58,7 @@ def write_report(folder: Path) -> Path:
 
 
 def rendered(
-    name: str, search: TreeSearch, drawn: Mapping[str, Figure], seconds: Mapping[int, float]
+    name: str, search: Search, drawn: Mapping[str, Figure], seconds: Mapping[int, float]
 ) -> str:
     """The page as text."""
     template = Environment(autoescape=True, trim_blocks=True).from_string(
@@ -88,7 +88,7 @@ def rendered(
     )
 
 
-def summary(search: TreeSearch) -> str:
+def summary(search: Search) -> str:
     """Counts and the best trial, as a sentence."""
     states = [trial.state for trial in search.trials]
     counts = f"{states.count('finished')} of {len(states)} trials finished"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.search.space.space import Float, Space
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.report.live_table import SweepTable, heading, time_left_s, typed
@@ -21,7 +21,7 @@ SPACE = Space([Float("x", 0.0, 1.0)])
 @pytest.fixture
 def sweep(tmp_path: Path) -> Sweep:
     """Four trials of ten: 1.5, failed, 0.5, running; 2 s each, two at once."""
-    search = TreeSearch(SPACE)
+    search = Search(SPACE)
     search.ask(4)
     search.tell(0, 1.5)
     search.tell(1, error="[boom]")
