@@ -44,7 +44,7 @@ class Machine:
 
 def swept(folder: Path, launcher: Launcher, limits: Limits) -> Search:
     with Journal(folder / "journal.jsonl") as journal:
-        search = Search(SPACE, trials=history.trials_in(journal.events))
+        search = Search(SPACE, trials=history.read_trials(journal.events))
         Sweep(search, journal, launcher, limits).run()
     return search
 

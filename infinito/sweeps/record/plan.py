@@ -20,7 +20,7 @@ SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
 """Settings that decide what is proposed; a resumed sweep has them unchanged."""
 
 
-def searching(
+def make_search(
     plan: Mapping[str, Any], prior: Sequence[Trial] = (), trials: Sequence[Trial] = ()
 ) -> Search:
     """The search that a plan describes.
@@ -40,15 +40,15 @@ def searching(
     )
 
 
-def reopened(folder: Path) -> tuple[Search, dict[int, float]]:
+def reopen(folder: Path) -> tuple[Search, dict[int, float]]:
     """A sweep's search as far as it came, and the seconds each trial took; to look at only.
 
     Raises:
         ResumeError: The folder holds no sweep, or its journal is damaged or of a newer version.
     """
     events = read(folder / JOURNAL)
-    plan = history.plan_in(events)
+    plan = history.read_plan(events)
     if plan is None:
         raise ResumeError(f"{folder / JOURNAL} ends before the sweep began")
-    search = searching(plan, history.prior_in(events), history.trials_in(events))
-    return search, history.seconds_in(events)
+    search = make_search(plan, history.read_prior(events), history.read_trials(events))
+    return search, history.read_seconds(events)
