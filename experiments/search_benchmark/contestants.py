@@ -77,9 +77,9 @@ def _space(task: Task):
 
 def infinito(task: Task, seed: int, in_flight: int = 1, **options) -> Run:
     """Batches of `in_flight` trials: none of a batch knows the others' scores."""
-    from infinito.search.search import TreeSearch
+    from infinito.search.search import Search
 
-    search = TreeSearch(_space(task), seed=seed, **options)
+    search = Search(_space(task), seed=seed, **options)
     while True:
         start = time.thread_time()
         trials = search.ask(in_flight)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from infinito.run import main as infinito
-from infinito.sweeps.record.history import seconds_in
+from infinito.sweeps.record.history import read_seconds
 from infinito.sweeps.record.journal import read
 from infinito.sweeps.sweep import Sweep
 
@@ -57,7 +57,7 @@ def main() -> None:
             *arguments.overrides,
         ]
         infinito()
-        seconds = seconds_in(read(Path(folder) / "journal.jsonl"))
+        seconds = read_seconds(read(Path(folder) / "journal.jsonl"))
     in_process = arguments.launcher == "basic"
     figures = {
         "trials": len(seconds),

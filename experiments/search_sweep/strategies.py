@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from infinito.statistics import mean_interval
-from infinito.sweeps.record.plan import JOURNAL, reopened
+from infinito.sweeps.record.plan import JOURNAL, reopen
 
 STRATEGIES = ("tree", "uct", "random")
 AT = (10, 25, 50)
@@ -45,7 +45,7 @@ def main() -> None:
 def sweep(folder: Path, strategy: str, seed: int, trials: int, overrides: list[str]) -> None:
     """Runs or resumes one sweep; does nothing where it is complete."""
     resume = [f"hydra.sweeper.resume={folder}"] if (folder / JOURNAL).is_file() else []
-    if resume and len(reopened(folder)[0].trials) >= trials:
+    if resume and len(reopen(folder)[0].trials) >= trials:
         return
     settings = [f"strategy={strategy}", f"seed={seed}", f"n_trials={trials}", "report=false"]
     command = [sys.executable, "-m", "infinito.run", "-m", "search=mcts_attention", *overrides]
@@ -55,7 +55,7 @@ def sweep(folder: Path, strategy: str, seed: int, trials: int, overrides: list[s
 
 def curve(folder: Path, trials: int) -> np.ndarray:
     """(trials,): the best validation loss after each trial."""
-    search, _ = reopened(folder)
+    search, _ = reopen(folder)
     losses = [each.values[0] if each.values else np.inf for each in search.trials[:trials]]
     return np.minimum.accumulate(losses)
 

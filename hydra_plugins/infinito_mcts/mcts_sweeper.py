@@ -40,18 +40,19 @@ class MctsSweeper(Sweeper):
         from hydra.core.plugins import Plugins
 
         from infinito.sweeps.composing import QuickLoader
-        from infinito.sweeps.sweeping import check, resumed_in
+        from infinito.sweeps.record.resuming import resume_in_folder
+        from infinito.sweeps.settings import check
         from infinito.sweeps.trial import TrialTask
 
         check(self.settings)
         self.hydra_context = hydra_context
-        self.config = resumed_in(config, self.settings.resume)
+        self.config = resume_in_folder(config, self.settings.resume)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(
                 config_loader=QuickLoader(hydra_context.config_loader),  # type: ignore[arg-type]
                 callbacks=hydra_context.callbacks,
             ),
-            task_function=TrialTask.of(task_function, self.config, self.settings),
+            task_function=TrialTask.wrap(task_function, self.config, self.settings),
             config=self.config,
         )
 

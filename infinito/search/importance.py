@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from infinito.search.scores import ranks
+from infinito.search.scores import rank
 from infinito.search.space.parameters import Array
 
 BINS = 5
@@ -25,7 +25,7 @@ class Importance:
     high: float
 
 
-def importances(rows: Array, losses: Array, seed: int = 0) -> list[Importance]:
+def estimate_importances(rows: Array, losses: Array, seed: int = 0) -> list[Importance]:
     """For each parameter, the share of the variance of the trials' ranks that it explains alone.
 
     The correlation ratio over its values, or over five bins of equally many trials where it has
@@ -39,20 +39,20 @@ def importances(rows: Array, losses: Array, seed: int = 0) -> list[Importance]:
 
     Source: Kelley, An Unbiased Correlation Ratio Measure (1935): epsilon squared.
     """
-    ranked = ranks(losses)
-    binned = [_bins(column) for column in rows.T]
-    shares = [_explained(bins, ranked) for bins in binned]
+    ranked = rank(losses)
+    binned = [_bin(column) for column in rows.T]
+    shares = [_explain_share(bins, ranked) for bins in binned]
     rng = np.random.default_rng(seed)
     draws = rng.integers(len(rows), size=(RESAMPLES, len(rows)))
     found = []
     for bins, share in zip(binned, shares, strict=True):
-        again = [_explained(bins[draw], ranked[draw]) for draw in draws]
+        again = [_explain_share(bins[draw], ranked[draw]) for draw in draws]
         low, high = np.percentile(again, INTERVAL)
         found.append(Importance(share, float(low), float(high)))
     return found
 
 
-def _bins(column: Array) -> NDArray[np.int64]:
+def _bin(column: Array) -> NDArray[np.int64]:
     values, index = np.unique(column, return_inverse=True)
     if len(values) <= BINS:
         return index
@@ -60,7 +60,7 @@ def _bins(column: Array) -> NDArray[np.int64]:
     return np.searchsorted(edges, column, side="right")
 
 
-def _explained(bins: NDArray[np.int64], ranked: Array) -> float:
+def _explain_share(bins: NDArray[np.int64], ranked: Array) -> float:
     """Epsilon squared, 0 where chance alone would explain as much."""
     counts = np.bincount(bins)
     kinds = int((counts > 0).sum())

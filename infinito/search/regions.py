@@ -44,7 +44,7 @@ class Region:
                 inside &= subset[index_of(rows[:, i], len(subset))]
         return inside
 
-    def draw(self, units: Array) -> Array:
+    def stretch(self, units: Array) -> Array:
         """Stretches points of the unit cube over the region."""
         rows = self.low + (self.high - self.low) * units
         for i, subset in enumerate(self.subsets):
@@ -60,7 +60,7 @@ class Region:
         high[i] = low[i] = at
         return replace(self, high=high), replace(self, low=low)
 
-    def parted(self, i: int, inside: NDArray[np.bool_]) -> tuple[Region, Region]:
+    def cut_values(self, i: int, inside: NDArray[np.bool_]) -> tuple[Region, Region]:
         """The parts with some values of one unordered parameter and with its others."""
         subset = self.subsets[i]
         assert subset is not None

@@ -17,7 +17,7 @@ FAR = 1e6
 _POWERS = np.linspace(-4.0, 2.0, 25)[:, None]
 
 
-def scalarised(losses: Array, rng: np.random.Generator | None) -> Array:
+def scalarise(losses: Array, rng: np.random.Generator | None) -> Array:
     """(trials,): one loss of several objectives, by augmented Chebyshev with random weights.
 
     Each draw of weights aims at another part of the Pareto front.
@@ -40,7 +40,7 @@ def scalarised(losses: Array, rng: np.random.Generator | None) -> Array:
     return weighted.max(axis=1) + 0.05 * weighted.sum(axis=1)
 
 
-def ranks(losses: Array) -> Array:
+def rank(losses: Array) -> Array:
     """(trials,): rewards from 0, the worst, to 1, the best; equal losses have equal rewards."""
     if len(losses) < 2:
         return np.full(len(losses), 0.5)
@@ -51,7 +51,7 @@ def ranks(losses: Array) -> Array:
     return 1 - (before + (counts - 1) / 2)[inverse] / (len(losses) - 1)
 
 
-def normalised(losses: Array) -> Array:
+def normalise(losses: Array) -> Array:
     """(trials,): losses bent towards a normal distribution, of mean 0 and variance 1.
 
     The order is kept, but for diverged losses, which are cut first. The power is the most likely
@@ -59,20 +59,20 @@ def normalised(losses: Array) -> Array:
 
     Source: Yeo and Johnson, A New Family of Power Transformations (2000).
     """
-    losses = _cut(losses)
+    losses = _clip_diverged(losses)
     spread = losses.std()
     if not spread > 1e-12 * max(1.0, float(np.abs(losses).max())):
         return np.zeros(len(losses))
     z = (losses - losses.mean()) / spread
     logs = np.log1p(np.abs(z))
-    bent = np.where(z >= 0, _bent(logs, _POWERS), -_bent(logs, 2 - _POWERS))
+    bent = np.where(z >= 0, _bend(logs, _POWERS), -_bend(logs, 2 - _POWERS))
     likelihood = (_POWERS - 1) @ (np.sign(z) * logs)[None]
     fits = likelihood.sum(axis=1) - 0.5 * len(z) * np.log(bent.var(axis=1) + 1e-12)
     chosen = bent[int(np.argmax(fits))]
     return (chosen - chosen.mean()) / max(float(chosen.std()), math.sqrt(1e-12))
 
 
-def _cut(losses: Array) -> Array:
+def _clip_diverged(losses: Array) -> Array:
     """Losses as far beyond the first ones as only a diverged trial gets are no farther than that.
 
     One loss of 1e30 would otherwise leave no difference between all others.
@@ -88,7 +88,7 @@ def _cut(losses: Array) -> Array:
     return np.minimum(losses, min(limit, sound.max()))
 
 
-def _bent(logs: Array, powers: Array) -> Array:
+def _bend(logs: Array, powers: Array) -> Array:
     """((1 + |z|)^power − 1) / power, for power 0 its limit."""
     flat = np.abs(powers) < 1e-9
     return np.where(flat, logs, np.expm1(powers * logs) / np.where(flat, 1.0, powers))

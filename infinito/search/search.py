@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from infinito.errors import ConfigError
-from infinito.search.planner import Planner
+from infinito.search.evidence import EARLIER_SEARCH, Evidence, compute_rewards
 from infinito.search.space.parameters import Array
-from infinito.search.space.sampling import Sampler, without
+from infinito.search.space.sampling import Sampler, exclude
 from infinito.search.space.space import Space
-from infinito.search.surrogate.evidence import Evidence, rewards
-from infinito.search.threads import one_thread
-from infinito.search.tree import describe, grow
-from infinito.search.trials import Trial, losses
-from infinito.search.uct import UCT
+from infinito.search.strategies.random_search import RandomSearch
+from infinito.search.strategies.strategy import Strategy
+from infinito.search.strategies.tree import Node, describe
+from infinito.search.strategies.tree_search import SELECTIONS, TreeSearch, grow
+from infinito.search.strategies.uct import UCT
+from infinito.search.threads import use_one_thread
+from infinito.search.trials import Trial, tabulate_losses
 
 STRATEGIES = ("tree", "uct", "random")
-SELECTIONS = ("ucb1_tuned", "ucb1", "puct")
-START = 8
-"""Trials of the Sobol sequence before the surrogate is asked, the defaults not counted."""
 
 DIRECTIONS = {"minimize": 1.0, "maximize": -1.0}
+"""Signs that turn a score into a loss."""
 
 
-class TreeSearch:
+class Search:
     """A search whose proposals depend on the seed, the trial's number and the trials before it.
 
     Args:
@@ -35,7 +35,7 @@ class TreeSearch:
         directions: "minimize" or "maximize" for each objective.
         seed: Another seed, another search.
         strategy: "tree", "uct" (plain UCT over values cut into steps) or "random".
-        exploration: The factor c of UCB, for scores scaled to [0, 1].
+        exploration: The factor c of the confidence bound, for scores scaled to [0, 1].
         selection: "ucb1_tuned", "ucb1" or "puct".
         max_depth: The tree is not split below this depth.
         defaults: Points that are tried first; parameters that one leaves out are drawn.
@@ -61,26 +61,27 @@ class TreeSearch:
         prior_trials: Sequence[Trial] = (),
         trials: Sequence[Trial] = (),
     ) -> None:
-        _check_words(directions, strategy, selection)
-        _check_numbers(exploration, max_depth)
+        faults = [
+            *direction_faults(directions, "directions"),
+            *strategy_faults(strategy, selection, exploration, max_depth),
+        ]
+        if faults:
+            raise ConfigError(faults)
         self.space = space
         self.directions = tuple(directions)
         self.signs = [DIRECTIONS[direction] for direction in directions]
-        self.seed = seed
-        self.strategy = strategy
         self.max_depth = max_depth
         self.sampler = Sampler(space, seed, defaults)
-        self._planner = Planner(self.sampler, selection, exploration, max_depth)
-        self._uct = UCT(space, exploration, max_depth)
+        self.strategy = make_strategy(strategy, self.sampler, selection, exploration, max_depth)
         self.prior_trials = list(prior_trials)
         self.trials = list(trials)
         self._rows: list[Array] = []
-        self._evidence()
+        self._collect_evidence()  # raises where a trial is not of this space
 
     def ask(self, n: int = 1) -> list[Trial]:
-        """Up to n new running trials; fewer once every point of the space has been tried."""
+        """Return up to n new running trials; fewer once every point of the space has been tried."""
         asked: list[Trial] = []
-        with one_thread():
+        with use_one_thread():
             while len(asked) < n and (row := self._propose()) is not None:
                 asked.append(Trial(len(self.trials), self.sampler.decode(row)))
                 self.trials.append(asked[-1])
@@ -92,7 +93,7 @@ class TreeSearch:
         values: float | Sequence[float] | None = None,
         error: str | None = None,
     ) -> Trial:
-        """Records a trial's scores, or that it failed.
+        """Record a trial's scores, or that it failed.
 
         A score that is NaN or infinite counts as a failure.
 
@@ -117,16 +118,16 @@ class TreeSearch:
         return trial
 
     def best(self) -> Trial | None:
-        """The finished trial with the best first score; the earliest of equals."""
+        """Return the finished trial with the best first score; the earliest of equals."""
         finished = [trial for trial in self.trials if trial.state == "finished"]
         if not finished:
             return None
-        return finished[int(np.argmin(losses(finished, self.signs)[:, 0]))]
+        return finished[int(np.argmin(tabulate_losses(finished, self.signs)[:, 0]))]
 
     def pareto_front(self) -> list[Trial]:
-        """The finished trials that no other beats in one objective without losing in another."""
+        """Return the finished trials that no other beats in one objective at no loss in another."""
         finished = [trial for trial in self.trials if trial.state == "finished"]
-        table = losses(finished, self.signs)
+        table = tabulate_losses(finished, self.signs)
         return [
             trial
             for trial, row in zip(finished, table, strict=True)
@@ -134,80 +135,90 @@ class TreeSearch:
         ]
 
     def tree(self) -> dict[str, Any]:
-        """The tree over the trials so far, as nested plain values.
+        """Return the tree over the trials so far, whatever the strategy, as nested plain values.
 
         Every node has `visits`, `value` (mean reward of its trials: 1 − rank of the loss, in
         [0, 1]), `depth`, `best` (number of its best trial, or None), `split` (text, or None in a
         leaf), `lies_in` (how it differs from its sibling, as text) and `children`.
         """
-        evidence = self._evidence()
-        losses = evidence.losses()
-        root = grow(self.space, evidence.rows, rewards(losses), self.max_depth)
-        return describe(self.space, root, evidence.numbers, losses)
+        evidence = self._collect_evidence()
+        root = self._grow(evidence)
+        return describe(self.space, root, evidence.numbers, evidence.scalarise())
 
     def regions_of(self, number: int) -> list[set[int]]:
-        """The other trials in each region of the tree that holds a trial, its leaf first."""
-        evidence = self._evidence()
-        root = grow(self.space, evidence.rows, rewards(evidence.losses()), self.max_depth)
-        row, walk = self.space.encode(self.trials[number].params)[None], [root]
+        """Return the other trials in each region of the tree that holds a trial, its leaf first.
+
+        Trials of earlier searches are not among them.
+        """
+        evidence = self._collect_evidence()
+        row, walk = self.space.encode(self.trials[number].params)[None], [self._grow(evidence)]
         while inside := [child for child in walk[-1].children if child.region.holds(row)[0]]:
             walk.append(inside[0])
-        members = [{int(evidence.numbers[index]) for index in node.members} for node in walk]
-        return [each - {number} for each in reversed(members)]
+        numbers = [set(map(int, evidence.numbers[node.members])) for node in reversed(walk)]
+        return [each - {number, EARLIER_SEARCH} for each in numbers]
 
     def _propose(self) -> Array | None:
-        number, evidence = len(self.trials), self._evidence()
-        if number < self._planned:
-            for row in without(self.sampler.design(number + 1), evidence.rows):
+        number, evidence = len(self.trials), self._collect_evidence()
+        if number < self._design_size:
+            for row in exclude(self.sampler.design(number + 1), evidence.rows):
                 return row
-        rng = self.sampler.random(number)
-        row = self._chosen(evidence, rng) if evidence.is_known.any() else None
+        rng = self.sampler.make_generator(number)
+        row = self.strategy.propose(evidence, rng) if evidence.is_known.any() else None
         if row is not None:
             return row
-        left = self.sampler.untried(rng, 1, evidence.rows)
-        return left[0] if len(left) else None
-
-    def _chosen(self, evidence: Evidence, rng: np.random.Generator) -> Array | None:
-        """What the strategy proposes, if it has something new to propose."""
-        if self.strategy == "tree":
-            return self._planner.propose(evidence, rng)
-        if self.strategy == "uct":
-            row = self._uct.propose(evidence.rows, rewards(evidence.losses(rng)), rng)
-            return row if row is not None and len(without(row[None], evidence.rows)) else None
-        return None
+        drawn = self.sampler.draw_untried(rng, 1, evidence.rows)
+        return drawn[0] if len(drawn) else None
 
     @property
-    def _planned(self) -> int:
-        """How many trials come from the design: the defaults, then a start for the surrogate."""
-        defaults = len(self.sampler.defaults)
-        if self.strategy != "tree":
-            return defaults
-        return defaults + max(0, START - len(self.prior_trials))
+    def _design_size(self) -> int:
+        """How many trials need no scores: the defaults, then the strategy's initial points."""
+        initial_points = max(0, self.strategy.initial_points - len(self.prior_trials))
+        return len(self.sampler.defaults) + initial_points
 
-    def _evidence(self) -> Evidence:
+    def _grow(self, evidence: Evidence) -> Node:
+        rewards = compute_rewards(evidence.scalarise())
+        return grow(self.space, evidence.rows, rewards, self.max_depth)
+
+    def _collect_evidence(self) -> Evidence:
         every = [*self.prior_trials, *self.trials]
         self._rows += [self.space.encode(trial.params) for trial in every[len(self._rows) :]]
         rows = np.reshape(self._rows, (len(every), len(self.space.names)))
-        return Evidence.of(rows, self.prior_trials, self.trials, self.signs)
+        return Evidence.collect(rows, self.prior_trials, self.trials, self.signs)
 
 
-def _check_words(directions: Sequence[str], strategy: str, selection: str) -> None:
-    faults = []
+def make_strategy(
+    name: str, sampler: Sampler, selection: str, exploration: float, max_depth: int
+) -> Strategy:
+    """Make the strategy of this name; see `Search` for the arguments."""
+    match name:
+        case "tree":
+            return TreeSearch(sampler, selection, exploration, max_depth)
+        case "uct":
+            return UCT(sampler, exploration, max_depth)
+        case "random":
+            return RandomSearch(sampler)
+    raise AssertionError(f"strategy {name!r} has no class")
+
+
+def direction_faults(directions: Sequence[str], key: str) -> Iterator[str]:
+    """Yield what is wrong with the directions, which are given under this key."""
     if not directions:
-        faults.append("`directions` is empty; expected `minimize` or `maximize` for each objective")
+        yield f"`{key}` is empty; expected `minimize` or `maximize` for each objective"
     for direction in directions:
         if direction not in DIRECTIONS:
-            faults.append(f"`directions` has {direction!r}; expected `minimize` or `maximize`")
-    if strategy not in STRATEGIES:
-        faults.append(f"`strategy`={strategy!r}; expected one of {', '.join(STRATEGIES)}")
-    if selection not in SELECTIONS:
-        faults.append(f"`selection`={selection!r}; expected one of {', '.join(SELECTIONS)}")
-    if faults:
-        raise ConfigError(faults)
+            yield f"`{key}` has {direction!r}; expected `minimize` or `maximize`"
 
 
-def _check_numbers(exploration: float, max_depth: int) -> None:
-    numbers = {"exploration": exploration, "max_depth": max_depth}
-    faults = [f"`{k}`={v}; expected 0 or more" for k, v in numbers.items() if not v >= 0]
-    if faults:
-        raise ConfigError(faults)
+def strategy_faults(
+    strategy: str, selection: str, exploration: float, max_depth: int, prefix: str = ""
+) -> Iterator[str]:
+    """Yield what is wrong with a strategy's settings, whose keys begin with a prefix."""
+    for key, word, known in (
+        ("strategy", strategy, STRATEGIES),
+        ("selection", selection, SELECTIONS),
+    ):
+        if word not in known:
+            yield f"`{prefix}{key}`={word!r}; expected one of {', '.join(known)}"
+    for key, number in (("exploration", exploration), ("max_depth", max_depth)):
+        if not number >= 0:
+            yield f"`{prefix}{key}`={number}; expected 0 or more"

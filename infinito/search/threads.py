@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 
-def one_thread() -> AbstractContextManager[Any]:
+def use_one_thread() -> AbstractContextManager[Any]:
     """While this is entered, numpy's and scipy's BLAS use the calling thread alone.
 
     On a busy machine their threads wait for each other: a suggestion can take ten times as long.

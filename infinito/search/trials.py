@@ -34,7 +34,7 @@ class Trial:
     intermediate: dict[int, float] = field(default_factory=dict)
 
 
-def losses(trials: Sequence[Trial], signs: Sequence[float]) -> Array:
+def tabulate_losses(trials: Sequence[Trial], signs: Sequence[float]) -> Array:
     """(trials, objectives): scores of which less is better; NaN where a trial has none.
 
     Args:

@@ -1,6 +1,7 @@
-"""Composes the trials of a sweep quickly: each choice of groups once, values on a copy of it.
+"""Composes the configurations of a sweep.
 
-Hydra reads and merges every file anew for every job, a tenth of a second each.
+Hydra reads and merges every file anew for every job, a tenth of a second each. Here each choice of
+groups is composed once, and values are set on a copy of it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ import copy
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 
 class QuickLoader:
-    """Hydra's own config loader but for `load_sweep_config`, which gives the same faster.
+    """Hydra's config loader with a faster `load_sweep_config` that gives the same.
 
     Hydra sets values after it has merged the files that the groups choose, so setting them on a
-    copy of what was merged before is the same.
+    copy of an earlier merge is the same.
     """
 
     def __init__(self, loader: ConfigLoaderImpl) -> None:
@@ -29,7 +32,7 @@ class QuickLoader:
         return getattr(self.__dict__["_loader"], name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is composed: another process composes for itself."""
+        """Leave out what is composed; another process composes for itself."""
         return {"_loader": self._loader, "_composed": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -38,11 +41,11 @@ class QuickLoader:
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """The configuration of one job.
+        """Return the configuration of one job.
 
         Args:
-            master_config: Of the sweep.
-            sweep_overrides: Of the job.
+            master_config: The sweep's configuration.
+            sweep_overrides: The job's overrides.
         """
         overrides = OverridesParser.create(self._loader).parse_overrides(sweep_overrides)
         values = [each for each in overrides if self._is_value(each)]
@@ -61,7 +64,7 @@ class QuickLoader:
 
 
 def _record(config: DictConfig, master: DictConfig, overrides: list[Override]) -> None:
-    """Writes down what was overridden, as Hydra does."""
+    """Record the overrides in the configuration, as Hydra does."""
     task = [each for each in overrides if not each.is_hydra_override()]
     hydra = [each.input_line for each in overrides if each.is_hydra_override()]
     config.hydra.overrides.task = [each.input_line for each in task]
@@ -73,3 +76,22 @@ def _record(config: DictConfig, master: DictConfig, overrides: list[Override]) -
         item_sep=names.item_sep,
         exclude_keys=names.exclude_keys,
     )
+
+
+def compose_fixed(loader: ConfigLoader, master: DictConfig, fixed: list[str]) -> DictConfig:
+    """Return the configuration that the jobs of a sweep have in common.
+
+    A group that must be chosen (`???`) may have no option in it: the sweep chooses one.
+
+    Args:
+        loader: Hydra's.
+        master: The sweep's configuration.
+        fixed: Overrides that every job has.
+    """
+    config = loader.load_configuration(
+        config_name=master.hydra.job.config_name,
+        overrides=[*master.hydra.overrides.hydra, *fixed],
+        run_mode=RunMode.MULTIRUN,
+    )
+    OmegaConf.copy_cache(from_config=master, to_config=config)
+    return config

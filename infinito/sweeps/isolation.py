@@ -68,13 +68,15 @@ class Child:
         Raises:
             TrialFailed: It raised, its process ended, or it was killed at its limit.
         """
-        from infinito.sweeps.trial_faults import TrialFailed, over
+        from infinito.sweeps.trial_faults import TrialFailed, describe_limit
 
         try:
             sent = (BaseContainer._resolvers, os.getcwd(), task, config, whole)
             self._pipe.send_bytes(cloudpickle.dumps(sent))
             if not self._pipe.poll(None if limit_s is None else limit_s + GRACE_S):
-                raise TrialFailed(f"{over(limit_s or 0)}; it did not answer and was killed")
+                raise TrialFailed(
+                    f"{describe_limit(limit_s or 0)}; it did not answer and was killed"
+                )
             fault, returned = self._pipe.recv()
         except (EOFError, ConnectionError):
             code = self._process.wait()
@@ -102,7 +104,7 @@ class Child:
 _child: Child | None = None
 
 
-def called(task: TrialTask, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
+def run_in_child(task: TrialTask, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
     """What the task returns for `config`, run in this process's child.
 
     Raises:
@@ -115,7 +117,7 @@ def called(task: TrialTask, config: DictConfig, whole: Any, limit_s: float | Non
 
 
 def _serve(handle: int, alive: int) -> None:
-    from infinito.sweeps.trial_faults import TrialTimeout, described
+    from infinito.sweeps.trial_faults import TrialTimeout, describe_fault
 
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     setup_globals()
@@ -133,7 +135,7 @@ def _serve(handle: int, alive: int) -> None:
             with env_override(whole.hydra.job.env_set):
                 answer: tuple[str | None, Any] = (None, task.run(config))
         except (Exception, SystemExit, TrialTimeout) as error:
-            answer = (described(error), traceback.format_exc())
+            answer = (describe_fault(error), traceback.format_exc())
         pipe.send(answer)
 
 

@@ -48,3 +48,53 @@ class MctsSweeperConf:
     """The folder of a sweep to go on with."""
     report: bool = True
     """Write trials to TensorBoard while they end, and report.html with its pictures at last."""
+
+
+def list_directions(settings: MctsSweeperConf) -> list[Any]:
+    """Return the direction of each objective."""
+    direction = settings.direction
+    return direction if isinstance(direction, list) else [direction]
+
+
+def check(settings: MctsSweeperConf) -> None:
+    """Check the settings that only the sweeper reads.
+
+    Raises:
+        ConfigError: Lists all that are out of their limits.
+    """
+    from infinito.errors import ConfigError
+    from infinito.search.search import direction_faults, strategy_faults
+
+    directions = list_directions(settings)
+    limits = {
+        "n_trials": (settings.n_trials >= 1, "at least 1"),
+        "n_jobs": (settings.n_jobs >= 1, "at least 1"),
+        "max_failure_rate": (0 <= settings.max_failure_rate <= 1, "a share from 0 to 1"),
+        "timeout_s": (_is_limit(settings.timeout_s), "above 0, or null"),
+        "trial_timeout_s": (_is_limit(settings.trial_timeout_s), "above 0, or null"),
+    }
+    faults = [
+        f"`hydra.sweeper.{name}`={getattr(settings, name)}: expected {expected}"
+        for name, (holds, expected) in limits.items()
+        if not holds
+    ]
+    if all(isinstance(each, str) for each in directions):
+        faults += direction_faults(directions, "hydra.sweeper.direction")
+    else:
+        faults.append(
+            f"`hydra.sweeper.direction`={settings.direction}: expected `minimize` or `maximize`, "
+            "or a list of them"
+        )
+    faults += strategy_faults(
+        settings.strategy,
+        settings.selection,
+        settings.exploration,
+        settings.max_depth,
+        prefix="hydra.sweeper.",
+    )
+    if faults:
+        raise ConfigError(faults)
+
+
+def _is_limit(seconds: float | None) -> bool:
+    return seconds is None or seconds > 0

@@ -1,4 +1,4 @@
-"""Runs a search: asks for trials, has them launched, journals every event before acting on it."""
+"""A search at work: trials are proposed, launched and settled; every event is journaled first."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infinito.errors import SweepError
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.search.trials import Trial
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, read_outcome
+from infinito.sweeps.record.resuming import list_launches
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a sweep ends. They may change when it is resumed."""
+    """When a sweep ends. A resumed sweep may have others."""
 
     n_trials: int
     n_jobs: int = 1
     """Trials in flight at once."""
     timeout_s: float | None = None
-    """No trial is started after so long."""
+    """No trial is started later than this."""
     max_failure_rate: float = 0.3
     """The sweep stops once more than this share of `n_trials` has failed."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch of one trial; a trial that was in flight when a sweep was killed has another."""
+    """One launch of one trial; a trial that was in flight when a sweep was killed has several."""
 
     trial: Trial
     attempt: int
 
     @property
     def label(self) -> str:
-        """Names it in the sweep's folder."""
+        """Its name in the sweep's folder."""
         number = self.trial.number
         return f"{number}" if self.attempt == 1 else f"{number}.{self.attempt}"
 
@@ -55,25 +56,34 @@ class Sweep:
         journal: Open for writing.
         launcher: Runs a batch.
         limits: When to end.
-        watch: Told after every event.
+        hints: What may be wrong with the space, to be added where too many trials fail.
+
+    Attributes:
+        watch: Called after every event.
+        attempts: How often each trial was launched, by number.
+        seconds: How long each trial took, by number.
+        launched: Trials that are running now.
     """
 
     def __init__(
         self,
-        search: TreeSearch,
+        search: Search,
         journal: Journal,
         launcher: Launcher,
         limits: Limits,
-        watch: Callable[[Sweep], object] = lambda _: None,
+        hints: Sequence[str] = (),
     ) -> None:
         self.search = search
         self.journal = journal
         self.launcher = launcher
         self.limits = limits
-        self.watch = watch
+        self.hints = hints
+        self.watch: Callable[[], object] = lambda: None
         self.started_s = time.monotonic()
-        self.attempts = history.attempts_in(journal.events)
-        self.seconds = history.seconds_in(journal.events)
+        self.attempts = history.count_attempts(journal.events)
+        for number, attempt in list_launches(self.folder):  # more where a journal was rolled back
+            self.attempts[number] = max(self.attempts[number], attempt)
+        self.seconds = history.read_seconds(journal.events)
         self.launched: list[Trial] = []
 
     @property
@@ -83,11 +93,11 @@ class Sweep:
 
     @property
     def elapsed_s(self) -> float:
-        """Since this process began to sweep."""
+        """Seconds since this process began to sweep."""
         return time.monotonic() - self.started_s
 
     def run(self) -> str:
-        """Runs trials until a limit is reached.
+        """Run trials until a limit is reached.
 
         Returns:
             Why it ended.
@@ -96,13 +106,13 @@ class Sweep:
             SweepError: More trials failed than allowed.
             SaveError: The journal could not be written.
         """
-        self._take_over()
+        self._settle_ended()
         while True:
             self._check_failures()
             running = [trial for trial in self.search.trials if trial.state == "running"]
-            if not running and (reason := self._end()):
+            if not running and (reason := self._find_end()):
                 return reason
-            batch = running or self._asked()
+            batch = running or self._ask()
             if not batch:
                 count = len(self.search.trials)
                 return f"every point of the space has been tried, in {count} trials"
@@ -110,7 +120,7 @@ class Sweep:
             for start in range(0, len(batch), size):
                 self._run(batch[start : start + size])
 
-    def _end(self) -> str | None:
+    def _find_end(self) -> str | None:
         limits = self.limits
         if len(self.search.trials) >= limits.n_trials:
             return f"{len(self.search.trials)} trials are done"
@@ -118,31 +128,34 @@ class Sweep:
             return f"the {limits.timeout_s:g} s of `hydra.sweeper.timeout_s` are over"
         return None
 
-    def _asked(self) -> list[Trial]:
+    def _ask(self) -> list[Trial]:
         left = self.limits.n_trials - len(self.search.trials)
         batch = self.search.ask(min(self.limits.n_jobs, left))
         if batch:
-            self.journal.append(history.asked(batch))
+            self.journal.append(history.make_ask_event(batch))
         return batch
 
-    def _take_over(self) -> None:
-        """Settles trials that ended while nobody watched."""
+    def _settle_ended(self) -> None:
+        """Settle trials that ended after an earlier process of this sweep was killed."""
         for trial in self.search.trials:
             if trial.state != "running":
                 continue
             for attempt in range(self.attempts[trial.number], 0, -1):
-                outcome = read_outcome(self.folder, Launch(trial, attempt).label)
+                outcome = self._read_outcome(Launch(trial, attempt))
                 if outcome is not None:
                     self._settle(trial, outcome)
                     break
 
+    def _read_outcome(self, launch: Launch) -> Outcome | None:
+        return read_outcome(self.folder, launch.label, len(self.search.directions))
+
     def _run(self, batch: Sequence[Trial]) -> None:
-        """Launches a batch; a launcher's own failure is repeated trial by trial to find whose."""
+        """Launch a batch; where the launcher itself fails, trial by trial, to find the cause."""
         numbers = [trial.number for trial in batch]
         self.journal.append({"event": "start", "numbers": numbers})
         self.attempts.update(numbers)
         self.launched = list(batch)
-        self.watch(self)
+        self.watch()
         launches = [Launch(trial, self.attempts[trial.number]) for trial in batch]
         fault = "the trial ended without an outcome"
         try:
@@ -151,7 +164,7 @@ class Sweep:
             fault = f"the launcher failed: {type(error).__name__}: {error}"
         lost = []
         for launch in launches:
-            outcome = read_outcome(self.folder, launch.label)
+            outcome = self._read_outcome(launch)
             if outcome is None and len(batch) > 1:
                 lost.append(launch.trial)
             else:
@@ -169,7 +182,7 @@ class Sweep:
             self.seconds[trial.number] = outcome.seconds
         self.search.tell(trial.number, outcome.values, outcome.error)
         self.launched = [each for each in self.launched if each is not trial]
-        self.watch(self)
+        self.watch()
 
     def _check_failures(self) -> None:
         failed = [trial for trial in self.search.trials if trial.state == "failed"]
@@ -178,10 +191,11 @@ class Sweep:
             return
         errors = Counter(str(trial.error) for trial in failed).most_common(3)
         listed = "\n".join(f"  {count} × {error}" for error, count in errors)
+        hints = "".join(f"\n{hint}" for hint in self.hints)
         raise SweepError(
             f"{len(failed)} of {len(self.search.trials)} trials failed, more than "
             f"`hydra.sweeper.max_failure_rate`={limits.max_failure_rate:g} of "
-            f"{limits.n_trials} allows:\n{listed}\n"
+            f"{limits.n_trials} allows:\n{listed}{hints}\n"
             "Mend the cause, or raise the rate, and go on with the same command and "
             f"`hydra.sweeper.resume={self.folder}`"
         )

@@ -19,9 +19,15 @@ from omegaconf import DictConfig
 
 from infinito.errors import ConfigError
 from infinito.sweeps import isolation
-from infinito.sweeps.record.outcomes import Outcome, scores, write_outcome
+from infinito.sweeps.record.outcomes import Outcome, read_scores, write_outcome
 from infinito.sweeps.settings import MctsSweeperConf
-from infinito.sweeps.trial_faults import LABEL, TrialFailed, TrialTimeout, described, over
+from infinito.sweeps.trial_faults import (
+    LABEL,
+    TrialFailed,
+    TrialTimeout,
+    describe_fault,
+    describe_limit,
+)
 
 SIGNALLED = 128
 """Exit codes above tell the signal that asked a trial, and so the sweep, to stop."""
@@ -48,7 +54,7 @@ class TrialTask:
     quiet: bool
 
     @classmethod
-    def of(cls, task: TaskFunction, config: DictConfig, settings: MctsSweeperConf) -> TrialTask:
+    def wrap(cls, task: TaskFunction, config: DictConfig, settings: MctsSweeperConf) -> TrialTask:
         """The task function with the sweeper's settings."""
         direction = settings.direction
         return cls(
@@ -72,14 +78,14 @@ class TrialTask:
         try:
             if self.isolate:
                 whole = HydraConfig.instance().cfg
-                returned = isolation.called(self, config, whole, self.limit_s)
+                returned = isolation.run_in_child(self, config, whole, self.limit_s)
             else:
                 returned = self.run(config)
-            values = scores(returned, self.objectives)
+            values = read_scores(returned, self.objectives)
         except (Exception, SystemExit, TrialTimeout) as fault:
             if getattr(fault, "exit_code", 0) > SIGNALLED or _is_interrupted(fault):
                 raise KeyboardInterrupt from fault  # the sweep's to obey: the trial has not failed
-            values, error = None, described(fault)
+            values, error = None, describe_fault(fault)
             log = Path(hydra.runtime.output_dir) / "error.txt"
             log.write_text("".join(traceback.format_exception(fault)), encoding="utf-8")
         outcome = Outcome(values, error, time.perf_counter() - started_s)
@@ -91,7 +97,7 @@ class TrialTask:
     def run(self, config: DictConfig) -> Any:
         """The task's own result, in this process."""
         output = Path(HydraConfig.get().runtime.output_dir) / "output.log"
-        with written_to(output) if self.quiet else nullcontext(), limited(self.limit_s):
+        with redirect_output(output) if self.quiet else nullcontext(), limit_time(self.limit_s):
             return self.task(config)
 
 
@@ -101,7 +107,7 @@ def _is_interrupted(fault: BaseException) -> bool:
 
 
 @contextmanager
-def written_to(path: Path) -> Iterator[None]:
+def redirect_output(path: Path) -> Iterator[None]:
     """Sends what this process prints to a file."""
     with (
         path.open("a", encoding="utf-8", buffering=1) as file,
@@ -112,7 +118,7 @@ def written_to(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def limited(limit_s: float | None) -> Iterator[None]:
+def limit_time(limit_s: float | None) -> Iterator[None]:
     """Raises `TrialTimeout` in the block after so long, at the next step of Python code.
 
     Raises:
@@ -128,7 +134,7 @@ def limited(limit_s: float | None) -> Iterator[None]:
         )
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        raise TrialTimeout(over(limit_s))
+        raise TrialTimeout(describe_limit(limit_s))
 
     previous = signal.signal(signal.SIGALRM, stop)
     left_s, _ = signal.setitimer(signal.ITIMER_REAL, limit_s)

@@ -16,7 +16,7 @@ class TrialFailed(Exception):
     """A trial that gave no score, in one line."""
 
 
-def described(fault: BaseException) -> str:
+def describe_fault(fault: BaseException) -> str:
     """What went wrong, in one line."""
     if isinstance(fault, TrialTimeout | TrialFailed):
         return str(fault)
@@ -28,6 +28,6 @@ def described(fault: BaseException) -> str:
     return f"{type(fault).__name__}: {' '.join(lines)}"[:500]
 
 
-def over(limit_s: float) -> str:
+def describe_limit(limit_s: float) -> str:
     """What is recorded of a trial that took too long."""
     return f"stopped after {limit_s:g} s, the limit of `hydra.sweeper.trial_timeout_s`"

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from scipy.stats import skew, yeojohnson
 
-from infinito.search.scores import normalised, ranks, scalarised
+from infinito.search.scores import normalise, rank, scalarise
 
 
 def test_ranks_by_hand() -> None:
     """Best 1, worst 0; the two 5s share ranks 1 and 2 of 0…3: 1 − 1.5 / 3."""
-    assert ranks(np.array([5.0, 1.0, 9.0, 5.0])) == pytest.approx([0.5, 1.0, 0.0, 0.5])
-    assert ranks(np.array([3.0, 3.0])).tolist() == [0.5, 0.5]
-    assert ranks(np.array([3.0])).tolist() == [0.5]
-    assert ranks(np.empty(0)).tolist() == []
+    assert rank(np.array([5.0, 1.0, 9.0, 5.0])) == pytest.approx([0.5, 1.0, 0.0, 0.5])
+    assert rank(np.array([3.0, 3.0])).tolist() == [0.5, 0.5]
+    assert rank(np.array([3.0])).tolist() == [0.5]
+    assert rank(np.empty(0)).tolist() == []
 
 
 def test_normalised_keeps_the_order_and_straightens() -> None:
     losses = np.exp(2 * np.random.default_rng(0).standard_normal(200))
-    bent = normalised(losses)
+    bent = normalise(losses)
     assert (np.argsort(bent) == np.argsort(losses)).all()
     assert bent.mean() == pytest.approx(0, abs=1e-9)
     assert bent.std() == pytest.approx(1)
@@ -34,47 +34,47 @@ def test_normalised_is_yeo_and_johnsons() -> None:
     z = (losses - losses.mean()) / losses.std()
     reference = yeojohnson(z)[0]
     reference = (reference - reference.mean()) / reference.std()
-    assert normalised(losses) == pytest.approx(reference, abs=0.1)
+    assert normalise(losses) == pytest.approx(reference, abs=0.1)
 
 
 def test_equal_losses_have_no_shape() -> None:
-    assert normalised(np.full(5, 1e9)).tolist() == [0.0] * 5
+    assert normalise(np.full(5, 1e9)).tolist() == [0.0] * 5
 
 
 def test_several_objectives_by_hand() -> None:
     """Scaled to [0, 1]: (0, 1), (1, 0), (0.5, 0.5); halves: maxima .5 .5 .25, plus 5 % of sums."""
     table = np.array([[0.0, 30.0], [4.0, 10.0], [2.0, 20.0]])
-    assert scalarised(table, None) == pytest.approx([0.525, 0.525, 0.275])
+    assert scalarise(table, None) == pytest.approx([0.525, 0.525, 0.275])
 
 
 def test_random_weights_reach_both_ends() -> None:
     table = np.array([[0.0, 1.0], [1.0, 0.0], [0.4, 0.4]])
-    winners = {int(np.argmin(scalarised(table, np.random.default_rng(seed)))) for seed in range(50)}
+    winners = {int(np.argmin(scalarise(table, np.random.default_rng(seed)))) for seed in range(50)}
     assert winners == {0, 1, 2}
 
 
 def test_unknown_losses_stay_unknown() -> None:
     table = np.array([[0.0, 1.0], [np.nan, np.nan], [1.0, 0.0]])
-    assert np.isnan(scalarised(table, None)).tolist() == [False, True, False]
+    assert np.isnan(scalarise(table, None)).tolist() == [False, True, False]
 
 
 def test_a_diverged_loss_leaves_the_others_apart() -> None:
     """The first 8 losses are 1…8, quartile range 3.5: 1e30 counts as 4.5 + 3500."""
     losses = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 1e30, math.pi])
-    bent = normalised(losses)
-    assert bent == pytest.approx(normalised(np.where(losses > 100, 3504.5, losses)))
+    bent = normalise(losses)
+    assert bent == pytest.approx(normalise(np.where(losses > 100, 3504.5, losses)))
     assert np.ptp(bent[:8]) > 0.05
 
 
 def test_diverged_losses_among_the_first_leave_the_others_apart() -> None:
     """They count as the worst of the others."""
     losses = np.array([1.0, 2, 1e30, 1e30, 1e30, 1e29, 1e30, 1e30, 3, 4, 5, 6, 7, 8, 90])
-    bent = normalised(losses)
-    assert bent == pytest.approx(normalised(np.where(losses > 100, 90, losses)))
+    bent = normalise(losses)
+    assert bent == pytest.approx(normalise(np.where(losses > 100, 90, losses)))
     assert np.ptp(bent[losses < 10]) > 0.1
 
 
 def test_heavy_tails_are_not_cut() -> None:
     """Each is far from the one before, but none a million times as far: as in a steep valley."""
     losses = np.array([0.0, 1.0, 1.0, 40.0, 9e3, 2e4, 3e5, 4e5])
-    assert (np.argsort(normalised(losses), kind="stable") == np.arange(8)).all()
+    assert (np.argsort(normalise(losses), kind="stable") == np.arange(8)).all()

@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from infinito.errors import ConfigError
-from infinito.search.search import SELECTIONS, STRATEGIES, TreeSearch
-from infinito.search.space.space import Categorical, Float, Int, Space
+from infinito.search.search import STRATEGIES, Search
+from infinito.search.space.space import Float, Int, Space
+from infinito.search.strategies.tree_search import SELECTIONS
 from infinito.search.trials import Trial
-
-MIXED = Space(
-    [
-        Int("dim", 16, 128, step=16),
-        Categorical("heads", [1, 2, 4, 8]),
-        Float("lr", 1e-4, 1e-1, log=True),
-        Categorical("metric", ["l1", "dot", "cosine"]),
-    ],
-    ["dim % heads == 0"],
-)
-
-
-def loss(p: dict[str, Any]) -> float:
-    """0 at lr = 10^-2.5, dim = 64 and cosine."""
-    return (math.log10(p["lr"]) + 2.5) ** 2 + (p["metric"] != "cosine") + abs(p["dim"] - 64) / 64
-
-
-def play(search: TreeSearch, count: int, score: Callable[[dict], float] = loss, n: int = 1) -> None:
-    while len(search.trials) < count:
-        for trial in search.ask(n):
-            search.tell(trial.number, score(trial.params))
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_search_rebuilt_from_its_trials_goes_on_the_same(strategy: str) -> None:
-    search = TreeSearch(MIXED, seed=3, strategy=strategy, defaults=[{"heads": 4}])
-    for number in range(30):
-        trial = search.ask()[0]
-        if number % 7 == 6:
-            search.tell(number, error="out of memory")
-        else:
-            search.tell(number, loss(trial.params))
-    search.ask(2)
-    trials = copy.deepcopy(search.trials)
-    again = TreeSearch(MIXED, seed=3, strategy=strategy, defaults=[{"heads": 4}], trials=trials)
-    assert [t.params for t in again.ask(2)] == [t.params for t in search.ask(2)]
-
-
-def test_the_seed_decides() -> None:
-    first, second, other = (TreeSearch(MIXED, seed=seed) for seed in (1, 1, 2))
-    for search in (first, second, other):
-        play(search, 14)
-    assert [t.params for t in first.trials] == [t.params for t in second.trials]
-    assert [t.params for t in first.trials] != [t.params for t in other.trials]
+from tests.search.strategies.strategy_contract import MIXED, loss, play
 
 
 def test_the_tree_beats_chance_and_plain_uct() -> None:
@@ -67,7 +23,7 @@ def test_the_tree_beats_chance_and_plain_uct() -> None:
     sums = dict.fromkeys(STRATEGIES, 0.0)
     for strategy in STRATEGIES:
         for seed in range(3):
-            search = TreeSearch(MIXED, seed=seed, strategy=strategy)
+            search = Search(MIXED, seed=seed, strategy=strategy)
             play(search, 40)
             best = search.best()
             assert best is not None
@@ -79,7 +35,7 @@ def test_the_tree_beats_chance_and_plain_uct() -> None:
 
 @pytest.mark.parametrize("selection", SELECTIONS)
 def test_each_selection_proposes_from_a_grown_tree(selection: str) -> None:
-    search = TreeSearch(MIXED, seed=0, selection=selection)
+    search = Search(MIXED, seed=0, selection=selection)
     play(search, 40)
     assert search.tree()["children"]
     best = search.best()
@@ -87,17 +43,17 @@ def test_each_selection_proposes_from_a_grown_tree(selection: str) -> None:
     assert best.params["metric"] == "cosine"
 
 
-def test_defaults_come_first_and_are_completed() -> None:
-    search = TreeSearch(MIXED, defaults=[{"dim": 96, "heads": 2, "lr": 0.01, "metric": "dot"}, {}])
+def test_defaults_come_first_and_are_complete() -> None:
+    search = Search(MIXED, defaults=[{"dim": 96, "heads": 2, "lr": 0.01, "metric": "dot"}, {}])
     first, second = search.ask(2)
     assert first.params == {"dim": 96, "heads": 2, "lr": pytest.approx(0.01), "metric": "dot"}
     assert MIXED.contains(second.params)
-    partly = TreeSearch(MIXED, defaults=[{"heads": 8}], strategy="random")
+    partly = Search(MIXED, defaults=[{"heads": 8}], strategy="random")
     assert partly.ask()[0].params["heads"] == 8
 
 
 def test_a_batch_differs_and_keeps_conditions() -> None:
-    search = TreeSearch(MIXED, seed=0)
+    search = Search(MIXED, seed=0)
     play(search, 10)
     batch = search.ask(8)
     assert len({tuple(trial.params.values()) for trial in batch}) == 8
@@ -105,24 +61,10 @@ def test_a_batch_differs_and_keeps_conditions() -> None:
     assert np.ptp([math.log10(trial.params["lr"]) for trial in batch]) > 0.1
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_small_space_is_used_up_without_repeats(strategy: str) -> None:
-    space = Space(
-        [Categorical("a", [1, 2, 3]), Categorical("b", ["x", "y"])], ["a < 3 or b == 'x'"]
-    )
-    search = TreeSearch(space, strategy=strategy)
-    seen = []
-    while batch := search.ask(4):
-        for trial in batch:
-            seen.append(tuple(trial.params.values()))
-            search.tell(trial.number, trial.params["a"])
-    assert len(seen) == len(set(seen)) == space.count() == 5
-
-
 def test_failures_steer_away_and_never_win() -> None:
     """A tenth of the space scores best but crashes: the search leaves it."""
     space = Space([Float("x", 0, 1), Float("y", 0, 1)])
-    search = TreeSearch(space, seed=0)
+    search = Search(space, seed=0)
     for _ in range(40):
         trial = search.ask()[0]
         x, y = trial.params["x"], trial.params["y"]
@@ -138,27 +80,10 @@ def test_failures_steer_away_and_never_win() -> None:
     assert best.params["x"] == pytest.approx(0.1, abs=0.05)
 
 
-def test_only_failures_so_far() -> None:
-    search = TreeSearch(MIXED, seed=0)
-    for number in range(20):
-        search.ask()
-        search.tell(number, error="crash")
-    assert search.best() is None
-    assert search.pareto_front() == []
-    assert MIXED.contains(search.ask()[0].params)
-
-
-def test_maximising_is_minimising_the_negative() -> None:
-    down, up = TreeSearch(MIXED, seed=5), TreeSearch(MIXED, seed=5, directions=("maximize",))
-    play(down, 25)
-    play(up, 25, lambda p: -loss(p))
-    assert [t.params for t in down.trials] == [t.params for t in up.trials]
-
-
 def test_two_objectives_reach_the_front() -> None:
     """x² against (x − 1)² with y in both: the front is y = 0, x from 0 to 1."""
     space = Space([Float("x", -1, 2), Float("y", 0, 1)])
-    search = TreeSearch(space, directions=("minimize", "maximize"), seed=0)
+    search = Search(space, directions=("minimize", "maximize"), seed=0)
     while len(search.trials) < 45:
         trial = search.ask()[0]
         x, y = trial.params["x"], trial.params["y"]
@@ -171,7 +96,7 @@ def test_two_objectives_reach_the_front() -> None:
 
 def test_pareto_front_by_hand() -> None:
     """(1, 3) and (2, 2) stand; (2, 3) loses to both, (3, 3) to all."""
-    search = TreeSearch(MIXED, directions=("minimize", "minimize"))
+    search = Search(MIXED, directions=("minimize", "minimize"))
     for trial, values in zip(search.ask(4), [(1, 3), (2, 2), (2, 3), (3, 3)], strict=True):
         search.tell(trial.number, values)
     assert [trial.number for trial in search.pareto_front()] == [0, 1]
@@ -179,9 +104,9 @@ def test_pareto_front_by_hand() -> None:
 
 def test_earlier_trials_warm_the_start() -> None:
     """With 20 earlier trials the first proposal is near the best, and they are not counted."""
-    earlier = TreeSearch(MIXED, seed=1)
+    earlier = Search(MIXED, seed=1)
     play(earlier, 20)
-    search = TreeSearch(MIXED, seed=2, prior_trials=earlier.trials)
+    search = Search(MIXED, seed=2, prior_trials=earlier.trials)
     play(search, 6)
     best = search.best()
     assert best is not None
@@ -204,17 +129,17 @@ def test_earlier_trials_warm_the_start() -> None:
 )
 def test_faults(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        TreeSearch(MIXED, **arguments)
+        Search(MIXED, **arguments)
 
 
 def test_a_default_that_breaks_a_condition() -> None:
     space = Space([Int("dim", 1, 64), Int("heads", 1, 64)], ["dim % heads == 0"])
     with pytest.raises(ConfigError, match="breaks a condition"):
-        TreeSearch(space, defaults=[{"dim": 7, "heads": 2}])
+        Search(space, defaults=[{"dim": 7, "heads": 2}])
 
 
 def test_telling_what_was_not_asked() -> None:
-    search = TreeSearch(MIXED)
+    search = Search(MIXED)
     with pytest.raises(ConfigError, match="trial 0 is not running"):
         search.tell(0, 1.0)
     search.ask()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threadpoolctl import threadpool_info
 
-from infinito.search.threads import one_thread
+from infinito.search.threads import use_one_thread
 
 
 def blas_threads() -> list[int]:
@@ -12,8 +12,8 @@ def blas_threads() -> list[int]:
 
 
 def test_one_thread_inside_as_many_as_before_outside() -> None:
-    one_thread()
+    use_one_thread()
     before = blas_threads()
-    with one_thread():
+    with use_one_thread():
         assert set(blas_threads()) == {1}
     assert blas_threads() == before

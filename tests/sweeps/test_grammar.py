@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from infinito.cli.composition import searching
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.search.space.space import Categorical, Float, Int, Parameter, Space
 from infinito.sweeps.grammar import Grammar
 
@@ -110,7 +110,7 @@ def test_defaults_without_those_out_of_range(loader: ConfigLoader) -> None:
     space = Space(list(grammar.parameters.values()))
     (found,) = grammar.defaults(OmegaConf.create(own), space, 0)
     assert found == {"a": "[sigmoid]", "lr": 0.001}
-    (trial,) = TreeSearch(space, defaults=[found]).ask()
+    (trial,) = Search(space, defaults=[found]).ask()
     assert (trial.params["a"], trial.params["lr"]) == ("[sigmoid]", 0.001)
     never = Space(space.parameters, ["lr > 0.01"])
     assert grammar.defaults(OmegaConf.create(own), never, 0) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from omegaconf import OmegaConf
 
 from infinito.errors import ConfigError, ResumeError, SaveError, SweepError
 from infinito.search.trials import Trial
-from infinito.sweeps.record.history import attempts_in, plan_in, prior_in, trials_in
+from infinito.sweeps.record.history import count_attempts, read_plan, read_prior, read_trials
 from infinito.sweeps.record.journal import VERSION, Journal, read
 from tests.sweeps import tiny_app
 
@@ -58,7 +59,7 @@ def tiny(tmp_path: Path, environment: dict[str, str]) -> Tiny:
 
 
 def trials_of(folder: Path) -> list[Trial]:
-    return trials_in(read(folder / "journal.jsonl"))
+    return read_trials(read(folder / "journal.jsonl"))
 
 
 def proposals(folder: Path) -> list[dict[str, Any]]:
@@ -160,14 +161,14 @@ def test_five_kills_lose_and_repeat_nothing(
     assert ends == dict.fromkeys(range(20), 1)
     done = Counter(map(int, (folder / "done").read_text().split()))
     assert max(done.values()) == 1
-    assert sum(attempts_in(events).values()) <= 20 + 5
+    assert sum(count_attempts(events).values()) <= 20 + 5
 
 
 def wait_for_trial(folder: Path, number: int) -> None:
     """Returns once a trial has been started."""
     journal = folder / "journal.jsonl"
     for _ in range(2000):
-        if journal.is_file() and attempts_in(read(journal))[number]:
+        if journal.is_file() and count_attempts(read(journal))[number]:
             return
         time.sleep(0.01)
     raise AssertionError(f"trial {number} never started")
@@ -238,7 +239,7 @@ def test_params_of_the_configuration_and_the_command_line(swept: Swept) -> None:
     trials = proposals(folder)
     assert all(set(params) == {"x", "n"} for params in trials)
     assert all(params["n"] in (1, 2) for params in trials)
-    plan = plan_in(read(folder / "journal.jsonl"))
+    plan = read_plan(read(folder / "journal.jsonl"))
     assert plan is not None
     assert plan["overrides"] == ["kind=bad", "lr=0.5"]
 
@@ -406,6 +407,66 @@ def test_what_cannot_be_resumed(swept: Swept, monkeypatch: pytest.MonkeyPatch) -
         swept("hydra.sweeper.resume=sweep")
 
 
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_a_journal_that_was_emptied_is_not_begun_anew(swept: Swept, lines: int) -> None:
+    """Lines: version, earlier trials, plan, then trials."""
+    journal = swept() / "journal.jsonl"
+    whole = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(whole[:lines]))
+    with pytest.raises(ResumeError, match=r"is empty or cut off .*warm_start=\[sweep/trials.csv\]"):
+        swept("hydra.sweeper.resume=sweep")
+    assert len((journal.parent / "trials.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("lines", range(1, 7))
+def test_a_journal_rolled_back_goes_on(swept: Swept, lines: int) -> None:
+    """A trial that the journal has asked for is taken over; others run again, in new folders."""
+    calm = swept("claim=true", folder="calm")
+    journal = swept("claim=true") / "journal.jsonl"
+    whole = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(whole[:-lines]))
+    folder = swept("claim=true", "hydra.sweeper.resume=sweep")
+    assert states(folder) == {"finished": [0, 1, 2], "failed": [], "running": []}
+    assert proposals(folder) == proposals(calm)
+    run_again = {1: 0, 2: 0, 3: 1, 4: 1, 5: 1, 6: 2}[lines]
+    assert len((folder / "done").read_text().split()) == 3 + run_again
+
+
+def test_a_trial_with_a_torn_outcome_runs_again(swept: Swept) -> None:
+    folder = swept("claim=true")
+    journal = folder / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    outcome = folder / "outcomes/2.json"
+    outcome.write_bytes(outcome.read_bytes()[:20])
+    swept("claim=true", "hydra.sweeper.resume=sweep")
+    assert states(folder) == {"finished": [0, 1, 2], "failed": [], "running": []}
+    assert (folder / "outcomes/2.2.json").is_file()
+
+
+def test_a_range_replaces_a_presets_choice(swept: Swept) -> None:
+    """And a choice a range, a fixed value either, whatever prefix the keys have."""
+    params = "+hydra.sweeper.params={lr:'0.001,0.01',n:'range(1,9)',x:'0.5',kind:'good,bad'}"
+    space = ("lr=tag(log,interval(1e-4,1e-1))", "n=2,4", "++x=0.25,0.75", "++kind=good")
+    folder = swept(params, space=space)
+    assert {each["n"] for each in proposals(folder)} <= {2, 4}
+    assert {each["x"] for each in proposals(folder)} <= {0.25, 0.75}
+    plan = read_plan(read(folder / "journal.jsonl"))
+    assert plan is not None
+    assert plan["overrides"] == ["++kind=good"]
+
+
+def test_fractions_for_a_whole_number_are_explained(swept: Swept) -> None:
+    with pytest.raises(SweepError, match=r"`n=int\(interval\(1,4\)\)`"):
+        swept("n=interval(1,4)", "returns=whole")
+    with pytest.raises(SweepError, match=r"`n=tag\(log,int\(interval\(1,4\)\)\)`"):
+        swept("n=tag(log,interval(1,4))", "returns=whole", folder="logs")
+
+
+def test_hydras_own_settings_are_not_searched(swept: Swept) -> None:
+    with pytest.raises(ConfigError, match="Sweeping over Hydra's configuration is not supported"):
+        swept("+hydra.sweeper.params={hydra.verbose:'true,false'}")
+
+
 def test_a_read_only_folder_is_refused(swept: Swept, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match="Cannot write"):
@@ -417,7 +478,7 @@ def test_a_sweep_learns_from_earlier_ones(swept: Swept, tmp_path: Path) -> None:
     warm = swept("hydra.sweeper.warm_start=[earlier]", "hydra.sweeper.n_trials=10", folder="warm")
     table = "hydra.sweeper.warm_start=[earlier/trials.csv]"
     from_csv = swept(table, "hydra.sweeper.n_trials=10", folder="csv")
-    assert prior_in(read(warm / "journal.jsonl")) == trials_of(earlier)
+    assert read_prior(read(warm / "journal.jsonl")) == trials_of(earlier)
     assert proposals(warm) == proposals(from_csv)
     (tmp_path / "short.csv").write_text("x,lr,n,value\n1,2,3,4\n")
     with pytest.raises(ConfigError, match="has no column `kind`; expected one for each of x, lr"):
@@ -440,9 +501,11 @@ def test_a_kill_before_the_sweep_began_loses_no_earlier_trial(swept: Swept) -> N
     journal = swept(*warm) / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     for left in range(1, 4):
+        shutil.rmtree(journal.parent)
+        journal.parent.mkdir()
         journal.write_bytes(b"".join(lines[:left])[:-1])
         swept(*warm, "hydra.sweeper.resume=sweep")
-        assert len(prior_in(read(journal))) == 3
+        assert len(read_prior(read(journal))) == 3
         assert proposals(journal.parent) == proposals(swept(*warm, folder=f"calm{left}"))
 
 
@@ -468,8 +531,8 @@ def test_conditions_and_defaults_see_what_the_parameters_fix(swept: Swept) -> No
     ("override", "fault"),
     [
         ("direction=3", "`hydra.sweeper.direction`=3: expected `minimize` or `maximize`, or a"),
-        ("exploration=-1", "`exploration`=-1.0; expected 0 or more"),
-        ("max_depth=-3", "`max_depth`=-3; expected 0 or more"),
+        ("exploration=-1", "`hydra.sweeper.exploration`=-1.0; expected 0 or more"),
+        ("max_depth=-3", "`hydra.sweeper.max_depth`=-3; expected 0 or more"),
     ],
 )
 def test_settings_that_make_no_sense(swept: Swept, override: str, fault: str) -> None:

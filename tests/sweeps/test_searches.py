@@ -14,7 +14,7 @@ from infinito.cli.composition import check
 from infinito.config import RunConf
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
-from infinito.sweeps.record.plan import reopened
+from infinito.sweeps.record.plan import reopen
 
 SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
 
@@ -49,7 +49,7 @@ def test_an_attention_search_from_the_command_line(
     few = ("hydra.sweeper.n_trials=3", "hydra.sweep.dir=sweep")
     finished = command("-m", "search=mcts_attention", *text, *small, *sizes, *few)
     assert finished.returncode == 0, finished.stderr  # type: ignore[attr-defined]
-    search, _ = reopened(tmp_path / "sweep")
+    search, _ = reopen(tmp_path / "sweep")
     assert len(search.space.names) == 6  # the batch size was given
     assert [trial.state for trial in search.trials] == ["finished"] * 3
     for trial in search.trials:

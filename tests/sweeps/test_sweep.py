@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infinito.errors import SweepError
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.search.space.space import Categorical, Float, Space
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
@@ -42,9 +42,9 @@ class Machine:
             write_outcome(self.folder, launch.label, Outcome([score], None, 1.0))
 
 
-def swept(folder: Path, launcher: Launcher, limits: Limits) -> TreeSearch:
+def swept(folder: Path, launcher: Launcher, limits: Limits) -> Search:
     with Journal(folder / "journal.jsonl") as journal:
-        search = TreeSearch(SPACE, trials=history.trials_in(journal.events))
+        search = Search(SPACE, trials=history.read_trials(journal.events))
         Sweep(search, journal, launcher, limits).run()
     return search
 

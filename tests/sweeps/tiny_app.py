@@ -38,6 +38,7 @@ CONFIG = {
     "signalled": [],
     "interrupted": [],
     "returns": "score",
+    "claim": False,
     "hydra": {"output_subdir": None},
 }
 ConfigStore.instance().store(name="tiny", node=CONFIG)
@@ -48,6 +49,10 @@ def main(config: DictConfig) -> Any:
     """A bowl with its minimum at x=0.7, lr=0.003, n=6, kind=good."""
     number = int(os.environ["INFINITO_TRIAL"].split(".")[0])
     print("a trial's own output")
+    if config.claim:  # as a run of infinito does with its folder
+        (Path(HydraConfig.get().runtime.output_dir) / "config.yaml").touch(exist_ok=False)
+    if config.returns == "whole" and not isinstance(config.n, int):
+        raise TypeError("n is no whole number")
     if number in config.crash:
         raise RuntimeError("boom")
     if number in config.signalled:
@@ -74,7 +79,13 @@ def main(config: DictConfig) -> Any:
     done = Path(HydraConfig.get().sweep.dir) / "done"
     with done.open("a") as file:
         file.write(f"{number}\n")
-    returned = {"score": score, "none": None, "text": "good", "two": [score, config.n]}
+    returned = {
+        "score": score,
+        "whole": score,
+        "none": None,
+        "text": "good",
+        "two": [score, config.n],
+    }
     return returned[config.returns]
 
 

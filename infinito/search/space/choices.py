@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infinito.errors import ConfigError
-from infinito.search.space.parameters import Array, is_number, outside
+from infinito.search.space.parameters import Array, format_range_fault, is_number
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ class Categorical:
         """
         keys = [_key(choice) for choice in self.choices]
         if _key(value) not in keys:
-            raise ConfigError(outside(self.name, value, f"one of {list(self.choices)}"))
+            raise ConfigError(format_range_fault(self.name, value, f"one of {list(self.choices)}"))
         return (keys.index(_key(value)) + 0.5) / self.count
 
-    def snapped(self, units: Array) -> Array:
+    def snap(self, units: Array) -> Array:
         """The coordinates of the values nearest to these."""
         return (self._index(units) + 0.5) / self.count
 

@@ -55,7 +55,7 @@ class Condition:
         except (SyntaxError, ValueError) as error:
             raise ConfigError(f"condition `{self.text}` is not an expression: {error}") from error
         names: set[str] = set()
-        object.__setattr__(self, "_term", self._compiled(tree, names))
+        object.__setattr__(self, "_term", self._compile(tree, names))
         object.__setattr__(self, "names", frozenset(names))
 
     names: frozenset[str] = frozenset()
@@ -74,7 +74,7 @@ class Condition:
                 f"condition `{self.text}` cannot be computed on this space: {error}"
             ) from error
 
-    def _compiled(self, node: ast.expr, names: set[str]) -> _Term:
+    def _compile(self, node: ast.expr, names: set[str]) -> _Term:
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
                 return lambda _: value
@@ -83,24 +83,24 @@ class Condition:
                 names.add(name)
                 return lambda columns: columns[name]
             case ast.BinOp(left, op, right) if type(op) in _BINARY:
-                return self._joined(_BINARY[type(op)], left, right, names)
+                return self._combine(_BINARY[type(op)], left, right, names)
             case ast.UnaryOp(ast.USub(), operand):
-                inner = self._compiled(operand, names)
+                inner = self._compile(operand, names)
                 return lambda columns: -inner(columns)
             case ast.UnaryOp(ast.Not(), operand):
-                inner = self._compiled(operand, names)
+                inner = self._compile(operand, names)
                 return lambda columns: np.logical_not(inner(columns))
             case ast.BoolOp(op, values):
-                terms = [self._compiled(value, names) for value in values]
+                terms = [self._compile(value, names) for value in values]
                 join = np.logical_and if isinstance(op, ast.And) else np.logical_or
-                return lambda columns: _reduced(join, [term(columns) for term in terms])
+                return lambda columns: _reduce(join, [term(columns) for term in terms])
             case ast.Compare(left, ops, comparators):
                 sides = [left, *comparators]
                 links = [
                     self._link(op, a, b, names)
                     for op, a, b in zip(ops, sides[:-1], sides[1:], strict=True)
                 ]
-                return lambda columns: _reduced(np.logical_and, [link(columns) for link in links])
+                return lambda columns: _reduce(np.logical_and, [link(columns) for link in links])
         raise ConfigError(
             f"condition `{self.text}`: `{ast.unparse(node)}` is not allowed; expected arithmetic, "
             "comparisons, and/or/not, dotted names and constants"
@@ -108,19 +108,19 @@ class Condition:
 
     def _link(self, op: ast.cmpop, left: ast.expr, right: ast.expr, names: set[str]) -> _Term:
         if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.Tuple | ast.List):
-            same = [self._joined(operator.eq, left, item, names) for item in right.elts]
+            same = [self._combine(operator.eq, left, item, names) for item in right.elts]
             wanted = isinstance(op, ast.In)
             return lambda columns: (
-                _reduced(np.logical_or, [False, *(s(columns) for s in same)]) == wanted
+                _reduce(np.logical_or, [False, *(s(columns) for s in same)]) == wanted
             )
         if type(op) in _COMPARISON:
-            return self._joined(_COMPARISON[type(op)], left, right, names)
+            return self._combine(_COMPARISON[type(op)], left, right, names)
         raise ConfigError(f"condition `{self.text}`: this comparison is not allowed")
 
-    def _joined(
+    def _combine(
         self, op: Callable[[Any, Any], Any], left: ast.expr, right: ast.expr, names: set[str]
     ) -> _Term:
-        first, second = self._compiled(left, names), self._compiled(right, names)
+        first, second = self._compile(left, names), self._compile(right, names)
         return lambda columns: op(first(columns), second(columns))
 
     def _dotted(self, node: ast.expr) -> str:
@@ -132,7 +132,7 @@ class Condition:
         raise ConfigError(f"condition `{self.text}`: `{ast.unparse(node)}` is not a dotted name")
 
 
-def _reduced(join: Callable[[Any, Any], Any], parts: list[Any]) -> Any:
+def _reduce(join: Callable[[Any, Any], Any], parts: list[Any]) -> Any:
     whole = parts[0]
     for part in parts[1:]:
         whole = join(whole, part)

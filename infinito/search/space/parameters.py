@@ -48,12 +48,14 @@ class Float:
             ConfigError: The value is not of this range.
         """
         if not is_number(value) or not self.low <= value <= self.high:
-            raise ConfigError(outside(self.name, value, f"a number of [{self.low}, {self.high}]"))
+            raise ConfigError(
+                format_range_fault(self.name, value, f"a number of [{self.low}, {self.high}]")
+            )
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
-    def snapped(self, units: Array) -> Array:
+    def snap(self, units: Array) -> Array:
         """The coordinates of the values nearest to these."""
         return np.clip(units, 0.0, 1.0)
 
@@ -116,10 +118,10 @@ class Int:
             or (value - self.low) % self.step
         ):
             expected = f"one of {self.low}, {self.low + self.step} … {self.high}"
-            raise ConfigError(outside(self.name, value, expected))
+            raise ConfigError(format_range_fault(self.name, value, expected))
         return float(self._coordinates(np.array([float(value)]))[0])
 
-    def snapped(self, units: Array) -> Array:
+    def snap(self, units: Array) -> Array:
         """The coordinates of the values nearest to these."""
         return self._coordinates(self.decode(units).astype(np.float64))
 
@@ -137,7 +139,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def outside(name: str, value: Any, expected: str) -> str:
+def format_range_fault(name: str, value: Any, expected: str) -> str:
     """The fault of a value that its parameter does not have."""
     return f"`{name}`={value!r} is not in the space; expected {expected}"
 

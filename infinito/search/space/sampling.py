@@ -34,25 +34,25 @@ class Sampler:
         self.seed = seed
         self._sequence: Array | None = None
         self._given: dict[bytes, dict[str, float]] = {}
-        self.defaults = [self._completed(dict(given), i) for i, given in enumerate(defaults)]
+        self.defaults = [self._complete(dict(given), i) for i, given in enumerate(defaults)]
 
     def decode(self, row: Array) -> dict[str, Any]:
         """The values of a point; those of a default as they were given, to the last digit."""
         return {**self.space.decode(row), **self._given.get(row.tobytes(), {})}
 
-    def random(self, number: int) -> np.random.Generator:
+    def make_generator(self, number: int) -> np.random.Generator:
         """The generator of one trial."""
         return np.random.default_rng(child_seed(self.seed, "trial", number))
 
-    def uniform(self, rng: np.random.Generator, count: int) -> Array:
+    def draw_uniform(self, rng: np.random.Generator, count: int) -> Array:
         """(at most count, parameters): feasible snapped points, uniformly drawn."""
         table = self.space.table
         if table is not None:
             return table[rng.integers(len(table), size=count)]
         found: list[Array] = []
         for _ in range(_CHUNKS):
-            rows = self.space.snapped(rng.random((max(count, _CHUNK), len(self.space.names))))
-            found.append(rows[self.space.feasible(rows)])
+            rows = self.space.snap(rng.random((max(count, _CHUNK), len(self.space.names))))
+            found.append(rows[self.space.is_feasible(rows)])
             if sum(map(len, found)) >= count:
                 break
         return np.concatenate(found)[:count]
@@ -62,41 +62,41 @@ class Sampler:
 
         Snapped, feasible, no point twice.
         """
-        rows = np.concatenate([*(row[None] for row in self.defaults), self._sobol()])
+        rows = np.concatenate([*(row[None] for row in self.defaults), self._draw_sobol()])
         _, first = np.unique(rows, axis=0, return_index=True)
         return rows[np.sort(first)][:count]
 
-    def untried(self, rng: np.random.Generator, count: int, tried: Array) -> Array:
+    def draw_untried(self, rng: np.random.Generator, count: int, tried: Array) -> Array:
         """(at most count, parameters): uniform draws without those of `tried`.
 
         Where the space is small enough to be listed, none is left out by chance: the answer is
         empty only if every point has been tried.
         """
         if self.space.table is None:
-            return without(self.uniform(rng, count), tried)
-        left = without(self.space.table, tried)
+            return exclude(self.draw_uniform(rng, count), tried)
+        left = exclude(self.space.table, tried)
         return left if len(left) <= count else left[rng.choice(len(left), count, replace=False)]
 
-    def _sobol(self) -> Array:
+    def _draw_sobol(self) -> Array:
         if self._sequence is None:
             from scipy.stats import qmc
 
             rng = np.random.default_rng(child_seed(self.seed, "sobol"))
-            rows = self.space.snapped(qmc.Sobol(len(self.space.names), rng=rng).random(_CHUNK))
-            self._sequence = rows[self.space.feasible(rows)]
+            rows = self.space.snap(qmc.Sobol(len(self.space.names), rng=rng).random(_CHUNK))
+            self._sequence = rows[self.space.is_feasible(rows)]
         return self._sequence
 
-    def _completed(self, given: dict[str, Any], index: int) -> Array:
+    def _complete(self, given: dict[str, Any], index: int) -> Array:
         space = self.space
         unknown = sorted(set(given) - set(space.names) - set(space.fixed))
         if unknown:
             raise ConfigError(f"a default gives `{unknown[0]}`, which is not searched")
         rng = np.random.default_rng(child_seed(self.seed, "default", index))
-        rows = space.snapped(rng.random((_CHUNK, len(space.names))))
+        rows = space.snap(rng.random((_CHUNK, len(space.names))))
         for i, parameter in enumerate(space.parameters):
             if parameter.name in given:
                 rows[:, i] = parameter.encode(given[parameter.name])
-        rows = rows[space.feasible(rows)]
+        rows = rows[space.is_feasible(rows)]
         if not len(rows):
             raise ConfigError(f"the default {given} breaks a condition of the space")
         numbers = [each.name for each in space.parameters if isinstance(each, Float)]
@@ -105,7 +105,7 @@ class Sampler:
         return rows[0]
 
 
-def without(rows: Array, tried: Array) -> Array:
+def exclude(rows: Array, tried: Array) -> Array:
     """The rows that are not among those tried, to nine digits."""
     seen = {row.tobytes() for row in tried.round(9)}
     return rows[[row.tobytes() not in seen for row in rows.round(9)]]

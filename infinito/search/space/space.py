@@ -81,13 +81,13 @@ class Space:
             row = self.encode(values)
         except ConfigError:
             return False
-        return bool(self.feasible(row[None])[0])
+        return bool(self.is_feasible(row[None])[0])
 
-    def snapped(self, rows: Array) -> Array:
+    def snap(self, rows: Array) -> Array:
         """(points, parameters): the nearest coordinates that stand for a value."""
-        return np.stack([p.snapped(rows[:, i]) for i, p in enumerate(self.parameters)], axis=1)
+        return np.stack([p.snap(rows[:, i]) for i, p in enumerate(self.parameters)], axis=1)
 
-    def feasible(self, rows: Array) -> NDArray[np.bool_]:
+    def is_feasible(self, rows: Array) -> NDArray[np.bool_]:
         """(points,): which of these snapped points satisfy every condition."""
         holds = np.ones(len(rows), dtype=bool)
         if not self.conditions:
@@ -162,7 +162,7 @@ class Space:
             tried = f"of its {int(self.size)} points none"
         else:
             draws = np.random.default_rng(0).random((_DRAWS, len(self.parameters)))
-            found = int(self.feasible(self.snapped(draws)).sum())
+            found = int(self.is_feasible(self.snap(draws)).sum())
             tried = f"of {_DRAWS} random points none"
         if not found:
             texts = " and ".join(f"`{condition.text}`" for condition in self.conditions)
@@ -174,4 +174,4 @@ class Space:
             return None
         axes = [p.grid() for p in self.parameters if not isinstance(p, Float)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-        return grid[self.feasible(grid)]
+        return grid[self.is_feasible(grid)]

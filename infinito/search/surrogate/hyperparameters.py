@@ -11,7 +11,13 @@ from scipy.linalg.lapack import dpotri
 from scipy.special import expit
 
 from infinito.search.space.parameters import Array
-from infinito.search.surrogate.kernel import AMPLITUDE_WEIGHT, CONSTANT, cholesky, matern, reach_of
+from infinito.search.surrogate.kernel import (
+    AMPLITUDE_WEIGHT,
+    CONSTANT,
+    cholesky,
+    matern,
+    scale_distance,
+)
 
 LENGTH_MEDIAN, LENGTH_SPREAD = 0.6, 1.0
 """Prior of a length scale: the logarithm's mean (as a length) and standard deviation."""
@@ -27,7 +33,7 @@ _BOUNDS_JOINT = (-4.0, 4.0)
 _BOUNDS_NOISE = (math.log(1e-6), math.log(0.5))
 
 
-def fit(
+def fit_theta(
     rows: Array, scores: Array, ordered: NDArray[np.bool_], start: Array, steps: int = 20
 ) -> Array:
     """The most probable hyper-parameters near a start (see `Surrogate` for their order)."""
@@ -45,7 +51,7 @@ def fit(
     return found.x if math.isfinite(found.fun) else start
 
 
-def default_theta(size: int) -> Array:
+def make_default_theta(size: int) -> Array:
     """The prior's median for so many parameters."""
     return np.array([math.log(LENGTH_MEDIAN)] * size + [JOINT_MEDIAN, math.log(NOISE_MEDIAN)])
 
@@ -62,7 +68,7 @@ class _Posterior:
         self.pairs = np.tril_indices(len(rows), -1)
         self.apart = np.empty((rows.shape[1], len(self.pairs[0])))
         for i, column in enumerate(rows.T * math.sqrt(5.0)):
-            self.apart[i] = reach_of(column[:, None], column, math.sqrt(5.0), ordered[i])[
+            self.apart[i] = scale_distance(column[:, None], column, math.sqrt(5.0), ordered[i])[
                 self.pairs
             ]
         self.squares = np.square(self.apart)
@@ -92,7 +98,7 @@ class _Posterior:
         pulls = self.squares @ (joint * pull * (1 + whole) * np.exp(-whole))
         pulls += (1 - joint) / size * np.einsum("pk,pk,k->p", self.steep, self.squares, pull)
         slope[:-2] = np.square(inverses) / 3 * pulls
-        away = (theta - default_theta(size)) / _spread(size)
+        away = (theta - make_default_theta(size)) / _spread(size)
         return value + 0.5 * away @ away, slope + away / _spread(size)
 
     def _alone(self, inverses: Array) -> Array:

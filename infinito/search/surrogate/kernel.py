@@ -16,7 +16,7 @@ CONSTANT = 1.0
 """Variance of the constant part, as a share of the amplitude."""
 
 
-def reach_of(first: Array, second: Array, scale: float, is_ordered: bool) -> Array:
+def scale_distance(first: Array, second: Array, scale: float, is_ordered: bool) -> Array:
     """How far values of one parameter lie apart: √5 × distance / length scale.
 
     Args:

@@ -1,4 +1,4 @@
-"""Simulation: which point of a region the surrogate would try next.
+"""Play-outs: which point of a region the surrogate would try next.
 
 Many points of the region are judged by log-expected improvement; the best few climb its gradient
 in the parameters that vary smoothly and step through the values of the others.
@@ -7,26 +7,57 @@ in the parameters that vary smoothly and step through the values of the others.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from infinito.search.regions import Region
 from infinito.search.space.parameters import Array
-from infinito.search.space.sampling import Sampler, without
+from infinito.search.space.sampling import Sampler, exclude
 from infinito.search.surrogate.acquisition import log_expected_improvement
 from infinito.search.surrogate.surrogate import Surrogate
 
-UNIFORM, NEAR, CLIMBERS, CLIMB_STEPS = 160, 128, 3, 12
+UNIFORM, NEAR = 160, 128
+"""Candidates drawn all over a region, and near its best trials."""
+
+LEADERS = 5
+"""Best trials of a region, near which candidates are drawn."""
+
+CLIMBERS, CLIMB_STEPS = 3, 12
+"""Candidates that climb the gradient, and for how many steps of L-BFGS."""
+
+COARSE_STEPS = 4
+"""How often the best point may move to a neighbour in the coarse parameters."""
+
 MARGIN = 0.01
-"""By how many standard deviations of the scores a point has to be better than the best to count:
-else the last digits of one valley take all trials. Brochu, Cora and de Freitas (2010), 2.3.1."""
+"""Standard deviations of the scores by which a point has to beat the best to count as better;
+without it the search keeps refining one optimum. Brochu, Cora and de Freitas (2010), 2.3.1."""
 
 SMOOTH_COUNT = 24
-"""Parameters with at least so many ordered values are climbed as if they were continuous."""
+"""Fewest ordered values that make a parameter as good as continuous, so that it climbs."""
+
+
+class Candidates(NamedTuple):
+    """Untried points of a region.
+
+    Attributes:
+        region: Where they lie.
+        rows: (points, parameters).
+        gains: (points,): logarithms of the improvements expected of them.
+    """
+
+    region: Region
+    rows: Array
+    gains: Array
+
+    @property
+    def promise(self) -> float:
+        """The greatest gain; −inf without candidates."""
+        return float(self.gains.max(initial=-math.inf))
 
 
 class Playout:
-    """Plays the surrogate out in regions of a space.
+    """Play the surrogate out in regions of a space.
 
     Args:
         surrogate: The posterior. Its trials are not proposed again, and their best score, less a
@@ -37,74 +68,79 @@ class Playout:
     def __init__(self, surrogate: Surrogate, sampler: Sampler) -> None:
         self.surrogate = surrogate
         self.target = np.atleast_1d(surrogate.scores.min(axis=0))[:, None] - MARGIN
-        self.sampler = sampler
         self.space = sampler.space
         self.tried = surrogate.rows
         self.smooth = np.array(
             [p.is_ordered and p.count >= SMOOTH_COUNT for p in self.space.parameters]
         )
 
-    def candidates(
-        self, region: Region, leaders: Array, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
-        """Untried points of a region, (points, parameters), and what each promises, (points,).
+    def draw_candidates(self, region: Region, rng: np.random.Generator) -> Candidates:
+        """Return untried points of a region with what each promises."""
+        rows = self._draw(region, rng)
+        return Candidates(region, rows, self.compute_gains(rows))
 
-        Args:
-            region: Where to look.
-            leaders: (points, parameters): good points, whose neighbourhoods are looked at closely.
-            rng: For the candidates.
-        """
-        rows = self._drawn(region, leaders, rng)
-        return rows, self.gains(rows)
-
-    def best(self, region: Region, rows: Array, gains: Array) -> Array:
-        """The best point that the search finds from these candidates, of which there is one."""
+    def refine(self, candidates: Candidates) -> Array:
+        """Return the best point (parameters,) that starts from these candidates, one or more."""
+        region, rows, gains = candidates
         chosen = rows[np.argsort(-gains, kind="stable")[:CLIMBERS]]
         if self.smooth.any():
-            rows, gains = self._with(rows, gains, self._climbed(chosen, region), region)
+            candidates = self._add(candidates, self._climb(chosen, region))
         if not self.smooth.all():
-            rows, gains = self._stepped(rows, gains, region)
-        return rows[int(np.argmax(gains))]
+            candidates = self._step(candidates)
+        return candidates.rows[int(np.argmax(candidates.gains))]
 
-    def gains(self, rows: Array) -> Array:
+    def compute_gains(self, rows: Array) -> Array:
         """(points,): logarithm of the improvement expected, on average over the fantasies."""
         if not len(rows):
             return np.empty(0)
         mean, deviation = self.surrogate.predict(rows)
-        return _averaged(log_expected_improvement(mean, deviation, self.target)[0])[0]
+        return _average_logs(log_expected_improvement(mean, deviation, self.target)[0])[0]
 
-    def _drawn(self, region: Region, leaders: Array, rng: np.random.Generator) -> Array:
+    def _draw(self, region: Region, rng: np.random.Generator) -> Array:
         table = self.space.table
         if table is not None and len(table) <= UNIFORM + NEAR:
-            return without(table[region.holds(table)], self.tried)
-        rows = region.draw(rng.random((UNIFORM, len(self.space.names))))
+            return exclude(table[region.holds(table)], self.tried)
+        rows = region.stretch(rng.random((UNIFORM, len(self.space.names))))
+        leaders = self._find_leaders(region)
         if len(leaders):
-            rows = np.concatenate([rows, self._near(region, leaders, rng)])
-        return self._allowed(rows, region)
+            rows = np.concatenate([rows, self._draw_near(region, leaders, rng)])
+        return self._keep_allowed(rows, region)
 
-    def _near(self, region: Region, leaders: Array, rng: np.random.Generator) -> Array:
+    def _find_leaders(self, region: Region) -> Array:
+        """(points, parameters): the best trials of a region, by their mean scores."""
+        inside = np.flatnonzero(region.holds(self.tried))
+        scores = self.surrogate.scores.reshape(len(self.tried), -1)[inside].mean(axis=1)
+        return self.tried[inside[np.argsort(scores, kind="stable")[:LEADERS]]]
+
+    def _draw_near(self, region: Region, leaders: Array, rng: np.random.Generator) -> Array:
         count, size = NEAR, leaders.shape[1]
         centre = leaders[rng.integers(len(leaders), size=count)]
         reach = np.exp(rng.uniform(math.log(0.005), math.log(0.5), (count, 1)))
         moved = centre + reach * (region.high - region.low) * rng.standard_normal((count, size))
         moved = np.clip(moved, region.low, region.high)
-        fresh = region.draw(rng.random((count, size)))
+        fresh = region.stretch(rng.random((count, size)))
         moved = np.where(region.ordered, moved, fresh)
         changed = rng.random((count, size)) < np.maximum(rng.random((count, 1)), 1.5 / size)
         return np.where(changed, moved, centre)
 
-    def _allowed(self, rows: Array, region: Region) -> Array:
-        rows = self.space.snapped(rows)
-        rows = rows[region.holds(rows) & self.space.feasible(rows)]
-        return without(rows, self.tried)
+    def _keep_allowed(self, rows: Array, region: Region) -> Array:
+        rows = self.space.snap(rows)
+        rows = rows[region.holds(rows) & self.space.is_feasible(rows)]
+        return exclude(rows, self.tried)
 
-    def _with(self, rows: Array, gains: Array, more: Array, region: Region) -> tuple[Array, Array]:
-        more = self._allowed(more, region)
+    def _add(self, candidates: Candidates, more: Array) -> Candidates:
+        region, rows, gains = candidates
+        more = self._keep_allowed(more, region)
         if not len(more):
-            return rows, gains
-        return np.concatenate([rows, more]), np.concatenate([gains, self.gains(more)])
+            return candidates
+        return Candidates(
+            region,
+            np.concatenate([rows, more]),
+            np.concatenate([gains, self.compute_gains(more)]),
+        )
 
-    def _climbed(self, rows: Array, region: Region) -> Array:
+    def _climb(self, rows: Array, region: Region) -> Array:
+        """Move points (points, parameters) up the gradient of the gain in the smooth parameters."""
         from scipy.optimize import minimize
 
         smooth = np.flatnonzero(self.smooth)
@@ -112,10 +148,10 @@ class Playout:
 
         def loss(flat: Array) -> tuple[float, Array]:
             points[:, smooth] = flat.reshape(len(rows), -1)
-            mean, deviation, mean_slope, deviation_slope = self.surrogate.slopes(points)
+            mean, deviation, mean_slope, deviation_slope = self.surrogate.predict_slopes(points)
             gain, ratio = log_expected_improvement(mean, deviation, self.target)
             z = np.maximum((self.target - mean) / deviation, -1e4)
-            gain, share = _averaged(gain)
+            gain, share = _average_logs(gain)
             along = (share * (1 - z * ratio)).sum(axis=0)[:, None] * deviation_slope
             along -= ((share * ratio)[:, :, None] * mean_slope).sum(axis=0)
             return -gain.sum(), -(along / deviation[:, None])[:, smooth].ravel()
@@ -132,17 +168,18 @@ class Playout:
         loss(found.x)
         return points
 
-    def _stepped(self, rows: Array, gains: Array, region: Region) -> tuple[Array, Array]:
-        """Adds the neighbours of the best point in each coarse parameter while that helps."""
-        for _ in range(4):
-            top = int(np.argmax(gains))
-            before = gains[top]
-            rows, gains = self._with(rows, gains, self._neighbours(rows[top]), region)
-            if gains.max() <= before + 1e-9:
+    def _step(self, candidates: Candidates) -> Candidates:
+        """Add the neighbours of the best point in each coarse parameter while that helps."""
+        for _ in range(COARSE_STEPS):
+            top = int(np.argmax(candidates.gains))
+            before = candidates.gains[top]
+            candidates = self._add(candidates, self._list_neighbours(candidates.rows[top]))
+            if candidates.gains.max() <= before + 1e-9:
                 break
-        return rows, gains
+        return candidates
 
-    def _neighbours(self, row: Array) -> Array:
+    def _list_neighbours(self, row: Array) -> Array:
+        """(points, parameters): points that differ from this one in one coarse parameter."""
         found = []
         for i in np.flatnonzero(~self.smooth):
             parameter = self.space.parameters[i]
@@ -155,8 +192,8 @@ class Playout:
         return np.array(found)
 
 
-def _averaged(gains: Array) -> tuple[Array, Array]:
-    """The logarithm of a mean over the first axis of logarithms, and each one's share in it."""
+def _average_logs(gains: Array) -> tuple[Array, Array]:
+    """Return the logarithm of a mean over the first axis of logarithms, and each one's share."""
     best = gains.max(axis=0)
     shares = np.exp(gains - best)
     total = shares.sum(axis=0)

@@ -17,7 +17,13 @@ from scipy.linalg.lapack import dtrtri
 from scipy.special import expit
 
 from infinito.search.space.parameters import Array
-from infinito.search.surrogate.kernel import AMPLITUDE_WEIGHT, CONSTANT, cholesky, matern, reach_of
+from infinito.search.surrogate.kernel import (
+    AMPLITUDE_WEIGHT,
+    CONSTANT,
+    cholesky,
+    matern,
+    scale_distance,
+)
 
 _CACHED = 12_000
 """Kernel entries that are computed together: few enough to stay in the cache."""
@@ -45,7 +51,7 @@ class Surrogate:
         freedom = AMPLITUDE_WEIGHT
         self.amplitude = (freedom + whitened @ whitened) / (freedom + len(scores))
 
-    def fantasised(self, rows: Array, count: int, rng: np.random.Generator) -> Surrogate:
+    def fantasise(self, rows: Array, count: int, rng: np.random.Generator) -> Surrogate:
         """The posterior given scores for `rows` too, drawn from this one `count` times.
 
         Its scores are (trials, count), `rows` last, and its means (count, points). They tell apart
@@ -82,12 +88,12 @@ class Surrogate:
         variance = 1 + CONSTANT - np.einsum("tr,tr->r", half, half)
         return self.weights @ kernel, np.sqrt(self.amplitude * np.maximum(variance, 1e-10))
 
-    def slopes(self, rows: Array) -> tuple[Array, Array, Array, Array]:
+    def predict_slopes(self, rows: Array) -> tuple[Array, Array, Array, Array]:
         """Mean, deviation (points,), and their gradients (points, parameters).
 
         Where scores are fantasised, means and their gradients have an axis (count,) before these.
         """
-        reach = _reaches(self.rows, rows, self.scales, self.ordered)
+        reach = _scale_distances(self.rows, rows, self.scales, self.ordered)
         whole = np.sqrt(np.square(reach).sum(axis=0))
         falloffs = np.exp(-reach)
         steep = (1 + reach) * falloffs
@@ -95,7 +101,7 @@ class Surrogate:
         factors = (1 - self.joint) / len(reach) * steep
         factors += self.joint * ((1 + whole) * np.exp(-whole))
         factors *= self.rows.T[:, :, None] - rows.T[:, None, :]
-        kernel = self._mixed(whole, alone)
+        kernel = self._mix(whole, alone)
         half = self.root @ kernel
         variance = np.maximum(1 + CONSTANT - np.square(half).sum(axis=0), 1e-10)
         deviation = np.sqrt(self.amplitude * variance)
@@ -118,17 +124,19 @@ class Surrogate:
             part = slice(start, start + step)
             squares = alone = np.zeros((len(first), 1))
             for i, scale in enumerate(self.scales):
-                reach = reach_of(first[:, i, None], second[part, i], scale, self.ordered[i])
+                reach = scale_distance(first[:, i, None], second[part, i], scale, self.ordered[i])
                 alone = alone + matern(reach)
                 squares = squares + np.square(reach, out=reach)
-            kernel[:, part] = self._mixed(np.sqrt(squares), alone / len(self.scales))
+            kernel[:, part] = self._mix(np.sqrt(squares), alone / len(self.scales))
         return kernel
 
-    def _mixed(self, whole: Array, alone: Array) -> Array:
+    def _mix(self, whole: Array, alone: Array) -> Array:
         return CONSTANT + self.joint * matern(whole) + (1 - self.joint) * alone
 
 
-def _reaches(first: Array, second: Array, scales: Array, ordered: NDArray[np.bool_]) -> Array:
+def _scale_distances(
+    first: Array, second: Array, scales: Array, ordered: NDArray[np.bool_]
+) -> Array:
     """(parameters, first, second): scaled distances in each parameter."""
     columns = zip((first * scales).T, (second * scales).T, scales, ordered, strict=True)
-    return np.stack([reach_of(a[:, None], b, scale, known) for a, b, scale, known in columns])
+    return np.stack([scale_distance(a[:, None], b, scale, known) for a, b, scale, known in columns])

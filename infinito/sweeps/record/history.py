@@ -14,12 +14,12 @@ from infinito.search.trials import Trial
 from infinito.sweeps.record.journal import Event
 
 
-def plan_in(events: Iterable[Event]) -> dict[str, Any] | None:
+def read_plan(events: Iterable[Event]) -> dict[str, Any] | None:
     """What the sweep set out to do, or None where it did not begin."""
     return next((event["plan"] for event in events if event["event"] == "begin"), None)
 
 
-def prior_in(events: Iterable[Event]) -> list[Trial]:
+def read_prior(events: Iterable[Event]) -> list[Trial]:
     """The trials of earlier sweeps that this one learns from; the last list counts."""
     lists = [event["trials"] for event in events if event["event"] == "prior"]
     listed = lists[-1] if lists else []
@@ -29,7 +29,7 @@ def prior_in(events: Iterable[Event]) -> list[Trial]:
     ]
 
 
-def trials_in(events: Iterable[Event]) -> list[Trial]:
+def read_trials(events: Iterable[Event]) -> list[Trial]:
     """All trials that were asked for, as far as they came; those in flight are "running"."""
     trials: list[Trial] = []
     for event in events:
@@ -45,30 +45,30 @@ def trials_in(events: Iterable[Event]) -> list[Trial]:
     return trials
 
 
-def attempts_in(events: Iterable[Event]) -> Counter[int]:
+def count_attempts(events: Iterable[Event]) -> Counter[int]:
     """How often each trial was launched; more than once only where a sweep was killed."""
     starts = (event["numbers"] for event in events if event["event"] == "start")
     return Counter(number for numbers in starts for number in numbers)
 
 
-def seconds_in(events: Iterable[Event]) -> dict[int, float]:
+def read_seconds(events: Iterable[Event]) -> dict[int, float]:
     """How long each trial took that ended, where that is known."""
     ended = (event for event in events if event["event"] in ("finish", "fail"))
     return {event["number"]: event["seconds"] for event in ended if event["seconds"] is not None}
 
 
-def asked(trials: Sequence[Trial]) -> Event:
+def make_ask_event(trials: Sequence[Trial]) -> Event:
     """The event that a batch was asked for."""
     listed = [{"number": trial.number, "params": trial.params} for trial in trials]
     return {"event": "ask", "trials": listed}
 
 
-def prior(trials: Sequence[Trial]) -> Event:
+def make_prior_event(trials: Sequence[Trial]) -> Event:
     """The event that names the earlier trials the search learns from."""
     listed = [{"params": trial.params, "values": list(trial.values or ())} for trial in trials]
     return {"event": "prior", "trials": listed}
 
 
-def begun(plan: Mapping[str, Any]) -> Event:
+def make_begin_event(plan: Mapping[str, Any]) -> Event:
     """The event that says what the sweep sets out to do."""
     return {"event": "begin", "plan": dict(plan)}

@@ -54,9 +54,9 @@ class Journal:
             ) from None
         except OSError as error:
             self._lock.release()
-            raise _not_written(path, error) from error
+            raise _save_error(path, error) from error
         try:
-            self.events = self._repaired()
+            self.events = self._repair()
         except BaseException:
             self.close()
             raise
@@ -77,7 +77,7 @@ class Journal:
             self._file.write(lines)
             _sync(self._file)
         except OSError as error:
-            raise _not_written(self.path, error) from error
+            raise _save_error(self.path, error) from error
         self._checksum = checksum
         self.events.extend(map(dict, events))
 
@@ -97,9 +97,9 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _repaired(self) -> list[Event]:
+    def _repair(self) -> list[Event]:
         content = self.path.read_bytes()
-        events, sound, self._checksum = _parsed(content, self.path)
+        events, sound, self._checksum = _parse(content, self.path)
         if sound < len(content):
             self._file.truncate(sound)
             _sync(self._file)
@@ -116,10 +116,10 @@ def read(path: Path) -> list[Event]:
         content = path.read_bytes()
     except OSError as error:
         raise ResumeError(f"{path} cannot be read: {error.strerror}") from error
-    return _parsed(content, path)[0]
+    return _parse(content, path)[0]
 
 
-def _parsed(content: bytes, path: Path) -> tuple[list[Event], int, int]:
+def _parse(content: bytes, path: Path) -> tuple[list[Event], int, int]:
     """Events, the bytes they take, and the checksum of the last one."""
     events: list[Event] = []
     sound = checksum = 0
@@ -170,7 +170,7 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _not_written(path: Path, error: OSError) -> SaveError:
+def _save_error(path: Path, error: OSError) -> SaveError:
     return SaveError(
         f"Cannot write {path}: {error.strerror or error}. Choose a folder that can be written, "
         "e.g. `hydra.sweep.dir=/path/with/space`."

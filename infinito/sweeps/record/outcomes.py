@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from infinito.search.space.parameters import is_number
 from infinito.storage import written_whole
 
 FOLDER = "outcomes"
-"""Of a sweep's folder."""
+"""In a sweep's folder."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Outcome:
 
 
 def write_outcome(sweep: Path, label: str, outcome: Outcome) -> None:
-    """Leaves an outcome in a sweep's folder.
+    """Leave an outcome in a sweep's folder.
 
     Raises:
-        SaveError: the file could not be written.
+        SaveError: The file could not be written.
     """
     target = sweep / FOLDER / f"{label}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,19 +42,39 @@ def write_outcome(sweep: Path, label: str, outcome: Outcome) -> None:
         file.write(json.dumps(asdict(outcome), ensure_ascii=False).encode())
 
 
-def read_outcome(sweep: Path, label: str) -> Outcome | None:
-    """The outcome of a launch, or None where it left none."""
+def read_outcome(sweep: Path, label: str, objectives: int) -> Outcome | None:
+    """Return the outcome of a launch, or None where it left none that can be read.
+
+    A damaged file counts as none: the trial is run again, which loses time and no result.
+    """
     try:
-        return Outcome(**json.loads((sweep / FOLDER / f"{label}.json").read_bytes()))
-    except FileNotFoundError:
+        fields = json.loads((sweep / FOLDER / f"{label}.json").read_bytes())
+    except (OSError, ValueError):
         return None
+    return Outcome(**fields) if _is_outcome(fields, objectives) else None
 
 
-def scores(returned: Any, objectives: int) -> list[float]:
-    """What a task returned, as one finite number for each objective.
+def _is_outcome(fields: Any, objectives: int) -> bool:
+    if not isinstance(fields, dict) or set(fields) != {"values", "error", "seconds"}:
+        return False
+    values, error, seconds = fields["values"], fields["error"], fields["seconds"]
+    has_values = (
+        isinstance(values, list)
+        and len(values) == objectives
+        and all(is_number(value) and math.isfinite(value) for value in values)
+    )
+    return (
+        has_values != isinstance(error, str)  # one of both
+        and (has_values or values is None)
+        and (seconds is None or is_number(seconds))
+    )
+
+
+def read_scores(returned: Any, objectives: int) -> list[float]:
+    """Return what a task returned as one finite number for each objective.
 
     Raises:
-        ValueError: it is missing, no number, not finite or of another length.
+        ValueError: It is missing, no number, not finite or of another length.
     """
     expected = "a number" if objectives == 1 else f"a list of {objectives} numbers"
     if returned is None:

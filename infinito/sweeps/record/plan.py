@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infinito.errors import ResumeError
-from infinito.search.search import TreeSearch
+from infinito.search.search import Search
 from infinito.search.space.space import Space
 from infinito.search.trials import Trial
 from infinito.sweeps.record import history
@@ -20,9 +20,9 @@ SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
 """Settings that decide what is proposed; a resumed sweep has them unchanged."""
 
 
-def searching(
+def make_search(
     plan: Mapping[str, Any], prior: Sequence[Trial] = (), trials: Sequence[Trial] = ()
-) -> TreeSearch:
+) -> Search:
     """The search that a plan describes.
 
     Args:
@@ -30,7 +30,7 @@ def searching(
         prior: Trials of earlier sweeps.
         trials: Its own so far.
     """
-    return TreeSearch(
+    return Search(
         Space.from_dict(plan["space"]),
         directions=plan["directions"],
         defaults=plan["defaults"],
@@ -40,15 +40,15 @@ def searching(
     )
 
 
-def reopened(folder: Path) -> tuple[TreeSearch, dict[int, float]]:
+def reopen(folder: Path) -> tuple[Search, dict[int, float]]:
     """A sweep's search as far as it came, and the seconds each trial took; to look at only.
 
     Raises:
         ResumeError: The folder holds no sweep, or its journal is damaged or of a newer version.
     """
     events = read(folder / JOURNAL)
-    plan = history.plan_in(events)
+    plan = history.read_plan(events)
     if plan is None:
         raise ResumeError(f"{folder / JOURNAL} ends before the sweep began")
-    search = searching(plan, history.prior_in(events), history.trials_in(events))
-    return search, history.seconds_in(events)
+    search = make_search(plan, history.read_prior(events), history.read_trials(events))
+    return search, history.read_seconds(events)

@@ -1,4 +1,8 @@
-"""Trials in TensorBoard's HPARAMS tab, one session each, written while the sweep runs."""
+"""Trials in TensorBoard's HPARAMS tab, one session each, written while the sweep runs.
+
+Torch's `SummaryWriter.add_hparams` is not used: it imports torch into a process that may only
+launch trials on other machines, adds a second, empty run beside each trial, and cannot name a row.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infinito.search.trials import Trial
-from infinito.sweeps.record.export import value_columns
+from infinito.sweeps.record.tables import name_value_columns
+
+TENSORBOARD = "tensorboard"
+"""In the folder of a sweep, and of a trial that writes its own."""
 
 
 class TrialBoard:
-    """Writes each trial that has finished once.
+    """Writes each trial that has finished, once.
 
     Args:
-        folder: Of the sweep; sessions lie in its `tensorboard/`.
+        folder: The sweep's; sessions lie in its `tensorboard/`.
         objectives: Scores of a trial.
     """
 
     def __init__(self, folder: Path, objectives: int) -> None:
-        self.folder = folder / "tensorboard"
-        self.columns = value_columns(objectives)
+        self.folder = folder
+        self.columns = name_value_columns(objectives)
 
     def show(self, trials: Sequence[Trial]) -> None:
-        """Writes those that are not there yet."""
+        """Write the trials that are not there yet, but those that keep a board of their own."""
         for trial in trials:
-            session = self.folder / str(trial.number)
-            if trial.state == "finished" and not session.exists():
+            session = self.folder / TENSORBOARD / str(trial.number)
+            if trial.state == "finished" and not session.exists() and not self._has_own(trial):
                 self._write(session, trial)
+
+    def _has_own(self, trial: Trial) -> bool:
+        """Tell whether a trial, such as a `task=train`, appears in HPARAMS by itself."""
+        own = self.folder.glob(f"{trial.number}*/{TENSORBOARD}")
+        return any(path.parent.name.partition(".")[0] == str(trial.number) for path in own)
 
     def _write(self, session: Path, trial: Trial) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -43,13 +55,15 @@ class TrialBoard:
             Summary.Value(tag=column, simple_value=value)
             for column, value in zip(self.columns, trial.values or (), strict=True)
         ]
+        # the row's key: trials of equal number, or of equal parameters, are told apart by the sweep
+        row = "/".join((*self.folder.resolve().parts[-2:], str(trial.number)))
         writer = EventFileWriter(str(session))
         for written in (
             summary_v2.hparams_config_pb(
                 [summary_v2.HParam(name) for name in params],
                 [summary_v2.Metric(column) for column in self.columns],
             ),
-            summary_v2.hparams_pb(params, trial_id=str(trial.number)),
+            summary_v2.hparams_pb(params, trial_id=row),
             Summary(value=scores),
         ):
             writer.add_event(Event(wall_time=time.time(), step=0, summary=written))

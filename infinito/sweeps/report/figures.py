@@ -9,18 +9,18 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from infinito.search.importance import importances
-from infinito.search.scores import ranks
+from infinito.search.importance import estimate_importances
+from infinito.search.scores import rank
 from infinito.search.space.parameters import Array
 from infinito.search.space.space import Categorical, Parameter, Space
-from infinito.search.trials import Trial, losses
+from infinito.search.trials import Trial, tabulate_losses
 from infinito.wording import format_value
 
 COLOURS = colormaps["viridis_r"]
 """Dark is good."""
 
 
-def best_so_far(trials: Sequence[Trial], sign: float) -> Figure:
+def plot_best_so_far(trials: Sequence[Trial], sign: float) -> Figure:
     """Every trial's first score, and the best one up to each trial.
 
     Args:
@@ -45,10 +45,10 @@ def best_so_far(trials: Sequence[Trial], sign: float) -> Figure:
     return figure
 
 
-def tree_figure(root: Mapping[str, Any]) -> Figure:
-    """The tree of `TreeSearch.tree()`: size tells visits, colour the mean reward."""
+def plot_tree(root: Mapping[str, Any]) -> Figure:
+    """The tree of `Search.tree()`: size tells visits, colour the mean reward."""
     places: list[tuple[float, Mapping[str, Any], list[float]]] = []
-    leaves = _laid_out(root, 0, places)
+    leaves = _lay_out(root, 0, places)
     depth = max(node["depth"] for _, node, _ in places)
     width, height = max(5.0, 1.1 * leaves), 2.4 + 1.0 * depth
     figure = Figure(figsize=(min(width, 24), height), layout="constrained")
@@ -70,7 +70,7 @@ def tree_figure(root: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def parallel_coordinates(space: Space, rows: Array, ranks: Array) -> Figure:
+def plot_parallel_coordinates(space: Space, rows: Array, ranks: Array) -> Figure:
     """A line a trial over all parameters; dark lines scored well.
 
     Args:
@@ -84,7 +84,7 @@ def parallel_coordinates(space: Space, rows: Array, ranks: Array) -> Figure:
         axis.plot(rows[index], color=COLOURS(1 - ranks[index]), alpha=0.75, linewidth=1)
     for place, parameter in enumerate(space.parameters):
         axis.axvline(place, color="0.8", linewidth=1, zorder=0)
-        for unit, text in ticks(parameter):
+        for unit, text in list_ticks(parameter):
             axis.text(place + 0.02, unit, text, fontsize=7, va="center")
     axis.set_xticks(range(len(space.names)), space.names, rotation=20, ha="right", fontsize=8)
     axis.set_yticks([])
@@ -93,7 +93,7 @@ def parallel_coordinates(space: Space, rows: Array, ranks: Array) -> Figure:
     return figure
 
 
-def importance_figure(space: Space, rows: Array, values: Array) -> Figure:
+def plot_importances(space: Space, rows: Array, values: Array) -> Figure:
     """What each parameter alone explains, with 90 % intervals.
 
     Args:
@@ -101,7 +101,7 @@ def importance_figure(space: Space, rows: Array, values: Array) -> Figure:
         rows: (trials, parameters).
         values: (trials,): losses.
     """
-    found = importances(rows, values)
+    found = estimate_importances(rows, values)
     order = np.argsort([each.share for each in found])
     figure = Figure(figsize=(6, 0.8 + 0.35 * len(found)), layout="constrained")
     axis = figure.subplots()
@@ -115,7 +115,7 @@ def importance_figure(space: Space, rows: Array, values: Array) -> Figure:
     return figure
 
 
-def slices(space: Space, rows: Array, scores: Array) -> Figure:
+def plot_slices(space: Space, rows: Array, scores: Array) -> Figure:
     """Scores over each parameter, shaded by trial: late trials are dark.
 
     Args:
@@ -135,7 +135,7 @@ def slices(space: Space, rows: Array, scores: Array) -> Figure:
         panel.scatter(
             rows[:, index], scores, c=np.arange(len(scores)), cmap="viridis_r", s=12, alpha=0.8
         )
-        marks = ticks(parameter)
+        marks = list_ticks(parameter)
         panel.set_xticks([unit for unit, _ in marks], [text for _, text in marks], fontsize=7)
         panel.set_title(parameter.name, fontsize=8)
         panel.set_xlim(-0.05, 1.05)
@@ -143,7 +143,7 @@ def slices(space: Space, rows: Array, scores: Array) -> Figure:
     return figure
 
 
-def pareto_figure(trials: Sequence[Trial], front: Sequence[Trial]) -> Figure:
+def plot_pareto_front(trials: Sequence[Trial], front: Sequence[Trial]) -> Figure:
     """The first two objectives of all trials, the front in red."""
     figure = Figure(figsize=(5, 4), layout="constrained")
     axis = figure.subplots()
@@ -156,43 +156,43 @@ def pareto_figure(trials: Sequence[Trial], front: Sequence[Trial]) -> Figure:
     return figure
 
 
-def figures(search: Any) -> dict[str, Figure]:
+def plot_all(search: Any) -> dict[str, Figure]:
     """All pictures that a search has the trials for, by name.
 
     Args:
-        search: A `TreeSearch`.
+        search: A `Search`.
     """
     finished = [trial for trial in search.trials if trial.state == "finished"]
-    found = {"tree": tree_figure(search.tree())}
+    found = {"tree": plot_tree(search.tree())}
     if not finished:
         return found
     space, sign = search.space, search.signs[0]
     rows = np.array([space.encode(trial.params) for trial in finished])
-    values = losses(finished, search.signs)[:, 0]
+    values = tabulate_losses(finished, search.signs)[:, 0]
     return {
-        "best_so_far": best_so_far(search.trials, sign),
+        "best_so_far": plot_best_so_far(search.trials, sign),
         **found,
-        "importances": importance_figure(space, rows, values),
-        "slices": slices(space, rows, sign * values),
-        "parallel_coordinates": parallel_coordinates(space, rows, 1 - ranks(values)),
+        "importances": plot_importances(space, rows, values),
+        "slices": plot_slices(space, rows, sign * values),
+        "parallel_coordinates": plot_parallel_coordinates(space, rows, 1 - rank(values)),
         **(
-            {"pareto_front": pareto_figure(finished, search.pareto_front())}
+            {"pareto_front": plot_pareto_front(finished, search.pareto_front())}
             if len(search.signs) > 1
             else {}
         ),
     }
 
 
-def ticks(parameter: Parameter) -> list[tuple[float, str]]:
+def list_ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Coordinates and values to mark on a parameter's axis."""
     if isinstance(parameter, Categorical):
         return [(parameter.encode(choice), format_value(choice)) for choice in parameter.choices]
-    units = parameter.snapped(np.array([0.0, 0.5, 1.0]))
+    units = parameter.snap(np.array([0.0, 0.5, 1.0]))
     values = [value.item() for value in parameter.decode(units)]
     return [(float(unit), format_value(value)) for unit, value in zip(units, values, strict=True)]
 
 
-def _laid_out(
+def _lay_out(
     node: Mapping[str, Any],
     start: float,
     places: list[tuple[float, Mapping[str, Any], list[float]]],
@@ -200,7 +200,7 @@ def _laid_out(
     """Puts a node above the middle of its leaves; returns how many they are."""
     leaves, below = 0, []
     for child in node["children"]:
-        leaves += _laid_out(child, start + leaves, places)
+        leaves += _lay_out(child, start + leaves, places)
         below.append(places[-1][0])
     x = sum(below) / len(below) if below else start
     places.append((x, node, below))

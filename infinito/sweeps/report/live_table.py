@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -12,45 +12,43 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from infinito.search.space.space import Space
+from infinito.run_folder.tables import print_next
 from infinito.search.trials import Trial
-from infinito.sweeps.sweep import Limits, Sweep
+from infinito.sweeps.sweep import Sweep
 from infinito.wording import format_override_value, format_value
 
 RECENT = 8
-"""Trials listed besides the best."""
+"""Ended trials in the table, besides the best."""
+
+_STYLES = {"finished": "", "failed": "red", "running": "dim"}
 
 
 class SweepTable:
-    """Shows best so far, running, failed and time left.
+    """Shows the best trial, recent, running and failed ones, and the time left.
 
     Args:
-        limits: When the sweep ends.
-        space: Names the columns.
-        folder: Where the sweep writes.
+        sweep: What is shown.
     """
 
-    def __init__(self, limits: Limits, space: Space, folder: Path) -> None:
-        self.limits = limits
-        self.space = space
-        self.folder = folder
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
         # trials redirect sys.stdout while they run: keep the one there is now
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self._sweep: Sweep | None = None
         live = Live(
             console=self.console,
-            get_renderable=lambda: "" if self._sweep is None else self.drawn(self._sweep),
+            get_renderable=self.draw,
             refresh_per_second=1,
             redirect_stdout=False,
             redirect_stderr=False,
         )
         self._live = live if self.console.is_terminal else None
-        self._told: set[int] = set()
+        self._said: set[int] = set()
 
     def __enter__(self) -> SweepTable:
         if self._live is None:
-            self.say(f"sweep of {self.limits.n_trials} trials → {self.folder}")
+            self.say(f"sweep of {self.sweep.limits.n_trials} trials → {self.sweep.folder}")
         else:
             self._live.start()
         return self
@@ -65,67 +63,84 @@ class SweepTable:
             self._live.stop()
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self.say(
-                f"stopped; go on with the same command and `hydra.sweeper.resume={self.folder}`"
+                "stopped; go on with the same command and "
+                f"`hydra.sweeper.resume={self.sweep.folder}`"
             )
 
-    def show(self, sweep: Sweep) -> None:
-        """Draws the sweep as it stands."""
-        self._sweep = sweep
+    def show(self) -> None:
+        """Draw the sweep as it stands; without a terminal, print a line for each new result."""
         if self._live is not None:
             self._live.refresh()
             return
-        for trial in sweep.search.trials:
-            if trial.state != "running" and trial.number not in self._told:
-                self._told.add(trial.number)
-                self.say(f"trial {trial.number}: {result(trial)}  {described(trial.params)}")
-
-    def end(self, reason: str) -> None:
-        """Says why the sweep ended."""
-        self.say(reason)
+        for trial in self.sweep.search.trials:
+            if trial.state != "running" and trial.number not in self._said:
+                self._said.add(trial.number)
+                result, params = format_result(trial), format_params(trial.params)
+                self.say(
+                    f"trial {trial.number}: {result}  {params}  ({format_progress(self.sweep)})"
+                )
 
     def say(self, text: str) -> None:
-        """Prints a line."""
+        """Print a line."""
         self.console.print(escape(text))
 
-    def drawn(self, sweep: Sweep) -> RenderableType:
-        """Heading and table."""
-        trials, best = sweep.search.trials, sweep.search.best()
+    def say_next(self) -> None:
+        """Print the best trial as overrides, and what can be done with the sweep now."""
+        folder, limits = self.sweep.folder, self.sweep.limits
+        best = self.sweep.search.best()
+        if best is not None and len(self.sweep.search.directions) == 1:
+            self.say(f"best: trial {best.number} with {format_result(best)}")
+            self.say(f"  {format_command(best.params)}")
+        goes_on = (
+            f"<the same command> hydra.sweeper.resume={shlex.quote(str(folder))} "
+            f"hydra.sweeper.n_trials={2 * limits.n_trials}"
+        )
+        board = f"tensorboard --logdir {shlex.quote(str(folder))}"
+        print_next(self.console, [(goes_on, "more trials"), (board, "all trials, in HPARAMS")])
+
+    def draw(self) -> RenderableType:
+        """Return heading and table."""
+        sweep = self.sweep
+        search, names = sweep.search, sweep.search.space.names
+        best = search.best()
         table = Table(box=None, pad_edge=False)
-        for column in ("trial", "score", *self.space.names, "seconds"):
-            table.add_column(column)
-        ended = [trial for trial in trials if trial.state != "running"]
+        for column in ("trial", "score", *shorten_names(names), "seconds"):
+            table.add_column(column, overflow="fold")
+        ended = [trial for trial in search.trials if trial.state != "running"]
         rows = [*([best] if best else []), *ended[-RECENT:], *sweep.launched]
         for index, trial in enumerate(rows):
-            style = "bold green" if index == 0 and trial is best else _STYLES[trial.state]
+            is_best = index == 0 and trial is best
             seconds = sweep.seconds.get(trial.number)
             table.add_row(
-                f"{trial.number}{' best' if index == 0 and trial is best else ''}",
-                escape(result(trial)),
-                *(escape(format_value(trial.params[name])) for name in self.space.names),
+                f"{trial.number}{' best' if is_best else ''}",
+                escape(format_result(trial)),
+                *(escape(format_value(trial.params[name])) for name in names),
                 "" if seconds is None else f"{seconds:.1f}",
-                style=style,
+                style="bold green" if is_best else _STYLES[trial.state],
             )
-        return Group(f"[bold]{escape(str(self.folder))}[/]  {heading(sweep)}", table)
+        folder = Text(str(sweep.folder), style="dim", overflow="fold")
+        return Group(Text(format_heading(sweep), style="bold"), folder, table)
 
 
-_STYLES = {"finished": "", "failed": "red", "running": "dim"}
-
-
-def heading(sweep: Sweep) -> str:
-    """Counts and the time left, as text."""
-    trials = sweep.search.trials
-    counts = {state: sum(t.state == state for t in trials) for state in _STYLES}
-    left_s = time_left_s(sweep)
-    left = "" if left_s is None else f", about {_clock(left_s)} left"
-    done = counts["finished"] + counts["failed"]
+def format_heading(sweep: Sweep) -> str:
+    """Return counts and the time left."""
+    failed = sum(trial.state == "failed" for trial in sweep.search.trials)
     return (
-        f"{done} of {sweep.limits.n_trials} trials, {len(sweep.launched)} running, "
-        f"{counts['failed']} failed, {_clock(sweep.elapsed_s)} gone{left}"
+        f"trial {format_progress(sweep)}; {len(sweep.launched)} running, {failed} failed, "
+        f"{format_clock(sweep.elapsed_s)} gone"
     )
 
 
-def time_left_s(sweep: Sweep) -> float | None:
-    """Seconds until the last trial, if the others take as long as those before; None at first."""
+def format_progress(sweep: Sweep) -> str:
+    """Return how many trials have ended, and the time left."""
+    done = sum(trial.state != "running" for trial in sweep.search.trials)
+    left_s = estimate_time_left_s(sweep)
+    left = "" if left_s is None else f", about {format_clock(left_s)} left"
+    return f"{done} of {sweep.limits.n_trials}{left}"
+
+
+def estimate_time_left_s(sweep: Sweep) -> float | None:
+    """Return the seconds left if other trials take as long as those before; None at first."""
     if not sweep.seconds:
         return None
     mean_s = sum(sweep.seconds.values()) / len(sweep.seconds)
@@ -136,26 +151,41 @@ def time_left_s(sweep: Sweep) -> float | None:
     return max(left_s, 0.0)
 
 
-def result(trial: Trial) -> str:
-    """A trial's scores or its error, in a few words."""
+def shorten_names(names: Sequence[str]) -> list[str]:
+    """Return the last part of each dotted name, or more parts where that is not unique."""
+
+    def shorten(name: str) -> str:
+        parts = name.split(".")
+        for count in range(1, len(parts)):
+            ending = ".".join(parts[-count:])
+            if sum(f".{other}".endswith(f".{ending}") for other in names) == 1:
+                return ending
+        return name
+
+    return [shorten(name) for name in names]
+
+
+def format_result(trial: Trial) -> str:
+    """Return a trial's scores or its error, in a few words."""
     if trial.values is not None:
         return ", ".join(f"{value:.5g}" for value in trial.values)
     return f"failed: {trial.error}"[:120] if trial.state == "failed" else "…"
 
 
-def described(params: dict[str, Any]) -> str:
-    """Parameters to look at, rounded."""
+def format_params(params: dict[str, Any]) -> str:
+    """Return parameters to look at, rounded."""
     return " ".join(f"{name}={format_value(value)}" for name, value in params.items())
 
 
-def typed(params: dict[str, Any]) -> str:
-    """Parameters to type in a shell, to the last digit."""
+def format_command(params: dict[str, Any]) -> str:
+    """Return parameters to type in a shell, to the last digit."""
     return " ".join(
         shlex.quote(f"{name}={format_override_value(value)}") for name, value in params.items()
     )
 
 
-def _clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
+    """Return seconds as 1:02 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -10,11 +10,11 @@ from pathlib import Path
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from infinito.search.search import TreeSearch
-from infinito.sweeps.record.export import value_columns
-from infinito.sweeps.record.plan import reopened
-from infinito.sweeps.report.figures import figures
-from infinito.sweeps.report.live_table import result, typed
+from infinito.search.search import Search
+from infinito.sweeps.record.plan import reopen
+from infinito.sweeps.record.tables import name_value_columns
+from infinito.sweeps.report.figures import plot_all
+from infinito.sweeps.report.live_table import format_command, format_result
 from infinito.wording import format_value
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -46,19 +46,19 @@ def write_report(folder: Path) -> Path:
     Raises:
         ResumeError: The folder holds no sweep, or its journal is damaged.
     """
-    search, seconds = reopened(folder)
-    drawn = figures(search)
+    search, seconds = reopen(folder)
+    drawn = plot_all(search)
     for name, figure in drawn.items():
         for suffix in ("png", "svg"):
             (folder / "pictures").mkdir(exist_ok=True)
             figure.savefig(folder / "pictures" / f"{name}.{suffix}", dpi=130)
     page = folder / "report.html"
-    page.write_text(rendered(folder.name, search, drawn, seconds), encoding="utf-8")
+    page.write_text(render(folder.name, search, drawn, seconds), encoding="utf-8")
     return page
 
 
-def rendered(
-    name: str, search: TreeSearch, drawn: Mapping[str, Figure], seconds: Mapping[int, float]
+def render(
+    name: str, search: Search, drawn: Mapping[str, Figure], seconds: Mapping[int, float]
 ) -> str:
     """The page as text."""
     template = Environment(autoescape=True, trim_blocks=True).from_string(
@@ -68,10 +68,10 @@ def rendered(
     objectives = len(search.directions)
     return template.render(
         title=f"Search {name}",
-        summary=summary(search),
-        command=typed(best.params) if best is not None and objectives == 1 else None,
+        summary=summarise(search),
+        command=format_command(best.params) if best is not None and objectives == 1 else None,
         pictures=[(*HEADINGS[key], _inline(figure)) for key, figure in drawn.items()],
-        columns=["trial", *value_columns(objectives), *search.space.names, "seconds", "error"],
+        columns=["trial", *name_value_columns(objectives), *search.space.names, "seconds", "error"],
         rows=[
             (
                 "best" if trial is best else trial.state,
@@ -88,7 +88,7 @@ def rendered(
     )
 
 
-def summary(search: TreeSearch) -> str:
+def summarise(search: Search) -> str:
     """Counts and the best trial, as a sentence."""
     states = [trial.state for trial in search.trials]
     counts = f"{states.count('finished')} of {len(states)} trials finished"
@@ -99,7 +99,8 @@ def summary(search: TreeSearch) -> str:
         return f"{text}; {len(search.pareto_front())} are on the Pareto front."
     if best is None:
         return f"{text}."
-    return f"{text}; the best is trial {best.number} with {result(best)} ({search.directions[0]})."
+    score = f"{format_result(best)} ({search.directions[0]})"
+    return f"{text}; the best is trial {best.number} with {score}."
 
 
 def _inline(figure: Figure) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from infinito.sweeps.record.plan import JOURNAL, reopened
+from infinito.sweeps.record.plan import JOURNAL, reopen
 
 FILE = "validations.txt"
 """In a trial's folder: a line `<batches> <loss>` for each validation."""
@@ -62,7 +62,7 @@ class TrialStopping(Callback):
         """Those in the smallest region of the sweep's tree where enough have come so far."""
         if not (self.folder.parent / JOURNAL).is_file():
             return others
-        search, _ = reopened(self.folder.parent)
+        search, _ = reopen(self.folder.parent)
         for region in search.regions_of(int(self._name)):
             near = {name: others[name] for name in map(str, region) if name in others}
             if sum(done in losses for losses in near.values()) >= ENOUGH:

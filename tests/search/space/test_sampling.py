@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infinito.search.space.sampling import Sampler, without
+from infinito.search.space.sampling import Sampler, exclude
 from infinito.search.space.space import Categorical, Float, Int, Space
 
 SQUARE = Space([Float("x", 0, 1), Float("y", 0, 1)])
@@ -29,26 +29,26 @@ def test_the_start_holds_defaults_first_and_nothing_twice() -> None:
 
 def test_draws_keep_conditions() -> None:
     sampler = Sampler(BOUND, 0)
-    rows = sampler.uniform(np.random.default_rng(0), 50)
+    rows = sampler.draw_uniform(np.random.default_rng(0), 50)
     assert {BOUND.decode(row)["dim"] for row in rows} == {3, 6}
-    assert BOUND.feasible(sampler.design(20)).all()
+    assert BOUND.is_feasible(sampler.design(20)).all()
 
 
 def test_what_is_left_of_a_small_space() -> None:
     space = Space([Int("n", 1, 5)])
     tried = np.array([space.encode({"n": n}) for n in (1, 2, 4)])
-    left = Sampler(space, 0).untried(np.random.default_rng(0), 10, tried)
+    left = Sampler(space, 0).draw_untried(np.random.default_rng(0), 10, tried)
     assert sorted(space.decode(row)["n"] for row in left) == [3, 5]
 
 
 def test_without_forgives_rounding() -> None:
     rows = np.array([[0.1, 0.2], [0.3, 0.4]])
-    assert without(rows, rows[:1] + 1e-13).tolist() == [[0.3, 0.4]]
-    assert len(without(rows, np.empty((0, 2)))) == 2
+    assert exclude(rows, rows[:1] + 1e-13).tolist() == [[0.3, 0.4]]
+    assert len(exclude(rows, np.empty((0, 2)))) == 2
 
 
 def test_each_trial_has_its_own_generator() -> None:
     sampler = Sampler(SQUARE, 0)
-    first = sampler.random(3).random()
-    assert sampler.random(3).random() == first
-    assert sampler.random(4).random() != pytest.approx(first)
+    first = sampler.make_generator(3).random()
+    assert sampler.make_generator(3).random() == first
+    assert sampler.make_generator(4).random() != pytest.approx(first)

@@ -29,7 +29,7 @@ MIXED = Space(
 
 @given(st.lists(st.floats(0, 1), min_size=6, max_size=6))
 def test_every_point_decodes_and_encodes_to_itself(units: list[float]) -> None:
-    row = MIXED.snapped(np.array([units]))[0]
+    row = MIXED.snap(np.array([units]))[0]
     values = MIXED.decode(row)
     assert np.allclose(MIXED.encode(values), row, atol=1e-12)
     again = MIXED.decode(MIXED.encode(values))
@@ -117,11 +117,11 @@ def test_faults_name_the_parameter(build: object, message: str) -> None:
 
 
 def test_feasible_agrees_with_a_loop() -> None:
-    rows = MIXED.snapped(np.random.default_rng(0).random((200, 6)))
+    rows = MIXED.snap(np.random.default_rng(0).random((200, 6)))
     expected = [
         p["model.dim"] % p["heads"] == 0 and p["batch"] * 16 <= 512 for p in map(MIXED.decode, rows)
     ]
-    assert MIXED.feasible(rows).tolist() == expected
+    assert MIXED.is_feasible(rows).tolist() == expected
     assert any(expected)
     assert not all(expected)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from infinito.search.surrogate.hyperparameters import _Posterior, default_theta, fit
+from infinito.search.surrogate.hyperparameters import _Posterior, fit_theta, make_default_theta
 from infinito.search.surrogate.surrogate import Surrogate
 
 ORDERED = np.array([True, True, False])
@@ -56,7 +56,7 @@ def test_posterior_equals_the_textbook() -> None:
 def test_slopes_equal_differences() -> None:
     rows, others = points(12), points(4, seed=1)
     surrogate = Surrogate(rows, scores(rows), ORDERED, THETA)
-    mean, deviation, mean_slope, deviation_slope = surrogate.slopes(others)
+    mean, deviation, mean_slope, deviation_slope = surrogate.predict_slopes(others)
     assert np.allclose((mean, deviation), surrogate.predict(others))
     for i, row in enumerate(others):
         for k, slope in enumerate((mean_slope, deviation_slope)):
@@ -71,7 +71,7 @@ def test_fantasies_have_the_posterior_s_mean_and_covariance() -> None:
     cross = np.array([[slow_kernel(a, b) for b in running] for a in rows])
     between = np.array([[slow_kernel(a, b) for b in running] for a in running])
     surrogate = Surrogate(rows, scores(rows), ORDERED, THETA)
-    found = surrogate.fantasised(running, 4000, np.random.default_rng(0))
+    found = surrogate.fantasise(running, 4000, np.random.default_rng(0))
     assert (found.scores[:12] == scores(rows)[:, None]).all()
     expected = surrogate.amplitude * (between - cross.T @ np.linalg.solve(kernel, cross))
     spread = np.sqrt(np.diag(expected))
@@ -84,13 +84,13 @@ def test_fantasies_have_the_posterior_s_mean_and_covariance() -> None:
 def test_a_fantasy_is_the_posterior_of_its_scores() -> None:
     rows, running, others = points(12), points(3, seed=1), points(5, seed=2)
     surrogate = Surrogate(rows, scores(rows), ORDERED, THETA)
-    found = surrogate.fantasised(running, 4, np.random.default_rng(0))
-    means, deviation, slopes, _ = found.slopes(others)
+    found = surrogate.fantasise(running, 4, np.random.default_rng(0))
+    means, deviation, slopes, _ = found.predict_slopes(others)
     assert means.shape == (4, 5)
     assert slopes.shape == (4, 5, 3)
     for each in range(4):
         alone = Surrogate(found.rows, found.scores[:, each], ORDERED, THETA)
-        mean, spread, slope, _ = alone.slopes(others)
+        mean, spread, slope, _ = alone.predict_slopes(others)
         assert means[each] == pytest.approx(mean, abs=1e-9)
         assert slopes[each] == pytest.approx(slope, abs=1e-9)
         assert deviation / math.sqrt(surrogate.amplitude) == pytest.approx(
@@ -109,7 +109,7 @@ def test_fit_finds_what_matters() -> None:
     """One parameter does all the work; the others end with longer length scales than it."""
     rows = points(40)
     raw = np.sin(9 * rows[:, 0])
-    theta = fit(rows, (raw - raw.mean()) / raw.std(), ORDERED, default_theta(3))
+    theta = fit_theta(rows, (raw - raw.mean()) / raw.std(), ORDERED, make_default_theta(3))
     assert theta[0] < min(theta[1:3]) - 0.5
     assert theta[-1] < math.log(1e-2)
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infinito.sweeps.record.outcomes import Outcome, read_outcome, scores, write_outcome
+from infinito.sweeps.record.outcomes import Outcome, read_outcome, read_scores, write_outcome
 
 
 @pytest.mark.parametrize("returned", [2, 2.0, np.float32(2), "2", [2]])
 def test_what_is_a_number_is_a_score(returned: Any) -> None:
-    assert scores(returned, 1) == [2.0]
+    assert read_scores(returned, 1) == [2.0]
 
 
 def test_several_scores() -> None:
-    assert scores((1, 2.5), 2) == [1.0, 2.5]
+    assert read_scores((1, 2.5), 2) == [1.0, 2.5]
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,33 @@ def test_several_scores() -> None:
 )
 def test_what_is_no_score(returned: Any, objectives: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        scores(returned, objectives)
+        read_scores(returned, objectives)
 
 
 def test_outcomes_are_read_back_and_missing_ones_are_none(tmp_path: Path) -> None:
-    outcome = Outcome([0.1 + 0.2, -1e-300], None, 3.5)
-    write_outcome(tmp_path, "7.2", outcome)
-    assert read_outcome(tmp_path, "7.2") == outcome
-    assert read_outcome(tmp_path, "7") is None
+    for outcome in (Outcome([0.1 + 0.2, -1e-300], None, 3.5), Outcome(None, "boom")):
+        write_outcome(tmp_path, "7.2", outcome)
+        assert read_outcome(tmp_path, "7.2", 2) == outcome
+    assert read_outcome(tmp_path, "7", 2) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"values": [1.0], "err',
+        b"[1.0]",
+        b'{"values": [1.0]}',
+        b'{"values": ["x"], "error": null, "seconds": 1.0}',
+        b'{"values": [NaN], "error": null, "seconds": 1.0}',
+        b'{"values": [1.0, 2.0], "error": null, "seconds": 1.0}',
+        b'{"values": null, "error": null, "seconds": 1.0}',
+        b'{"values": [1.0], "error": "boom", "seconds": 1.0}',
+        b'{"values": [1.0], "error": null, "seconds": "long"}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_damaged_outcome_counts_as_none(tmp_path: Path, content: bytes) -> None:
+    write_outcome(tmp_path, "3", Outcome([1.0]))
+    (tmp_path / "outcomes/3.json").write_bytes(content)
+    assert read_outcome(tmp_path, "3", 1) is None

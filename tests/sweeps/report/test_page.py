@@ -13,9 +13,9 @@ from infinito.errors import ResumeError
 from infinito.search.space.space import Categorical, Float, Int, Space
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
-from infinito.sweeps.record.plan import reopened, searching
+from infinito.sweeps.record.plan import make_search, reopen
 from infinito.sweeps.report.board import TrialBoard
-from infinito.sweeps.report.figures import ticks, tree_figure
+from infinito.sweeps.report.figures import list_ticks, plot_tree
 from infinito.sweeps.report.page import write_report
 
 SPACE = Space(
@@ -35,13 +35,13 @@ def sweep(folder: Path, trials: int, directions: tuple[str, ...] = ("minimize",)
         "exploration": 1.0,
         "max_depth": 15,
     }
-    search = searching(plan)
+    search = make_search(plan)
     with Journal(folder / "journal.jsonl") as journal:
-        journal.append(history.begun(plan))
+        journal.append(history.make_begin_event(plan))
         for trial in search.ask(trials):
             number, params = trial.number, trial.params
             values = [params["n"] + params["lr"], -params["n"]][: len(directions)]
-            journal.append(history.asked([trial]))
+            journal.append(history.make_ask_event([trial]))
             end = {"number": number, "seconds": 0.5}
             if number == 1:
                 journal.append({"event": "fail", **end, "error": "<script>alert(1)</script>"})
@@ -85,7 +85,7 @@ def test_the_better_region_is_darker() -> None:
     leaf = {"visits": 9, "depth": 1, "split": None, "children": []}
     leaves = [{**leaf, "value": 0.9}, {**leaf, "value": 0.1}]
     root = {"visits": 18, "value": 0.5, "depth": 0, "split": "lr", "children": leaves}
-    axis = tree_figure(root).axes[0]
+    axis = plot_tree(root).axes[0]
     good, bad, _ = (dots.get_facecolor()[0, :3].sum() for dots in axis.collections)
     assert good < bad
     assert [text.get_color() for text in axis.texts[:2]] == ["w", "k"]
@@ -94,7 +94,7 @@ def test_the_better_region_is_darker() -> None:
 
 def test_a_value_is_marked_where_its_trials_are_drawn() -> None:
     for parameter in SPACE.parameters[:2]:
-        places, values = zip(*ticks(parameter), strict=True)
+        places, values = zip(*list_ticks(parameter), strict=True)
         own = [parameter.encode(json.loads(value)) for value in values]
         assert places == pytest.approx(own, abs=1e-4)
 
@@ -111,7 +111,7 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
 def test_tensorboard_gets_a_session_for_each_finished_trial(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    search, _ = reopened(sweep(tmp_path / "sweep", 4))
+    search, _ = reopen(sweep(tmp_path / "sweep", 4))
     board = TrialBoard(tmp_path, 1)
     board.show(search.trials)
     board.show(search.trials)

@@ -14,7 +14,7 @@ from infinito.config import RunConf
 from infinito.search.space.space import Float, Space
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
-from infinito.sweeps.record.plan import searching
+from infinito.sweeps.record.plan import make_search
 from infinito.training.callbacks.trial_stopping import FILE, TrialStopping, is_bad, losses_of
 
 OTHERS = {number: {10: float(number), 20: number / 2} for number in range(1, 6)}
@@ -82,15 +82,15 @@ def test_a_trial_is_compared_with_its_region_of_the_tree(tmp_path: Path) -> None
         "exploration": 1.0,
         "max_depth": 1,
     }
-    search = searching(plan)
+    search = make_search(plan)
     with Journal(tmp_path / "journal.jsonl") as journal:
-        journal.append(history.begun(plan))
+        journal.append(history.make_begin_event(plan))
         for trial in search.ask(40):
-            journal.append(history.asked([trial]))
+            journal.append(history.make_ask_event([trial]))
             value = float(trial.params["x"] < 0.5) + 0.1 * trial.params["x"]
             event = {"event": "finish", "number": trial.number, "seconds": 0.1, "values": [value]}
             journal.append(event)
-        journal.append(history.asked(search.ask(1)))
+        journal.append(history.make_ask_event(search.ask(1)))
         last = search.trials[-1]
     others = {str(number): {2: 1.0} for number in range(40)}
     stopping = TrialStopping(tmp_path / "40", "median", 2, 10)

@@ -6,20 +6,25 @@ import math
 
 import numpy as np
 
-from infinito.search.search import TreeSearch
+from infinito.search.space.sampling import Sampler
 from infinito.search.space.space import Categorical, Float, Space
-from infinito.search.uct import STEPS, UCT
+from infinito.search.strategies.uct import STEPS, UCT
+from tests.search.strategies.strategy_contract import StrategyContract
 
 SPACE = Space([Categorical("c", ["a", "b", "d"]), Float("x", 0, 1)])
 
 
+class TestUCT(StrategyContract):
+    name = "uct"
+
+
 def played(count: int, seed: int = 0) -> list[dict]:
     """UCT on the reward 1 for c = b and x near 0.7, less elsewhere."""
-    search = UCT(SPACE, math.sqrt(2), 15)
+    search = UCT(Sampler(SPACE, 0), math.sqrt(2), 15)
     rng = np.random.default_rng(seed)
     rows, rewards = np.empty((0, 2)), []
     for _ in range(count):
-        row = search.propose(rows, np.array(rewards), rng)
+        row = search.search(rows, np.array(rewards), rng)
         values = SPACE.decode(row)
         rows = np.concatenate([rows, row[None]])
         rewards.append((values["c"] == "b") * (1 - abs(values["x"] - 0.7)))
@@ -42,26 +47,17 @@ def test_it_learns_where_to_look() -> None:
 
 def test_conditions_are_kept() -> None:
     space = Space(SPACE.parameters, ["x > 0.6 or c == 'a'"])
-    search = UCT(space, math.sqrt(2), 15)
+    search = UCT(Sampler(space, 0), math.sqrt(2), 15)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        assert space.contains(space.decode(search.propose(np.empty((0, 2)), np.empty(0), rng)))
+        assert space.contains(space.decode(search.search(np.empty((0, 2)), np.empty(0), rng)))
 
 
 def test_conditions_that_few_points_keep_are_kept() -> None:
     """One in 125 does: where no walk leads to it, nothing is proposed."""
     space = Space([Categorical(name, list("abcde")) for name in "xyz"], ["x == y == z == 'c'"])
-    search, rng = UCT(space, math.sqrt(2), 15), np.random.default_rng(0)
+    search, rng = UCT(Sampler(space, 0), math.sqrt(2), 15), np.random.default_rng(0)
     rows, rewards = space.table.repeat(3, axis=0), np.full(3, 0.5)
-    found = [search.propose(rows, rewards, rng) for _ in range(30)]
+    found = [search.search(rows, rewards, rng) for _ in range(30)]
     assert any(row is None for row in found)
-    assert all(space.feasible(row[None])[0] for row in found if row is not None)
-
-
-def test_where_no_walk_keeps_a_condition_the_search_goes_on() -> None:
-    space = Space([Float("x", 0, 1), Float("y", 0, 1)], ["0.301 < x < 0.31"])
-    search = TreeSearch(space, strategy="uct")
-    for _ in range(5):
-        (trial,) = search.ask()
-        assert 0.301 < trial.params["x"] < 0.31
-        search.tell(trial.number, trial.params["y"])
+    assert all(space.is_feasible(row[None])[0] for row in found if row is not None)

@@ -1,0 +1,77 @@
+"""All trials of a search as arrays: where they lie, what they cost, which are still running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infinito.search.scores import rank, scalarise
+from infinito.search.space.parameters import Array
+from infinito.search.trials import Trial, tabulate_losses
+
+EARLIER_SEARCH = -1
+"""Stands in the place of a number for trials of earlier searches."""
+
+VIRTUAL_REWARD = 0.0
+"""Reward of a trial that is still running: a virtual loss, which turns the next walk elsewhere."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Trials in their order.
+
+    Attributes:
+        rows: (trials, parameters).
+        table: (trials, objectives): less is better; a failed trial has the worst losses so far, a
+            running one NaN.
+        numbers: (trials,): their numbers, `EARLIER_SEARCH` for trials of earlier searches.
+    """
+
+    rows: Array
+    table: Array
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def collect(
+        cls, rows: Array, prior: Sequence[Trial], trials: Sequence[Trial], signs: Sequence[float]
+    ) -> Evidence:
+        """Turn trials into arrays.
+
+        Args:
+            rows: (trials, parameters): the points of the earlier and then of the own trials.
+            prior: Trials of earlier searches.
+            trials: The search's own.
+            signs: See `tabulate_losses`.
+        """
+        every = [*prior, *trials]
+        table = tabulate_losses(every, signs)
+        ended = np.array([trial.state != "running" for trial in every], dtype=bool)
+        failed = ended & np.isnan(table[:, 0])
+        if not np.isnan(table).all():
+            table[failed] = np.nanmax(table, axis=0)
+        numbers = [EARLIER_SEARCH] * len(prior) + [trial.number for trial in trials]
+        return cls(rows, table, np.array(numbers, dtype=int))
+
+    @property
+    def is_known(self) -> NDArray[np.bool_]:
+        """(trials,): which have a loss."""
+        return ~np.isnan(self.table[:, 0])
+
+    def take_first(self, count: int) -> Evidence:
+        """Return the evidence of the first trials."""
+        return Evidence(self.rows[:count], self.table[:count], self.numbers[:count])
+
+    def scalarise(self, rng: np.random.Generator | None = None) -> Array:
+        """(trials,): one loss for each; several objectives have random weights, or equal ones."""
+        return scalarise(self.table, rng)
+
+
+def compute_rewards(losses: Array) -> Array:
+    """(trials,) in [0, 1], more is better; `VIRTUAL_REWARD` where the loss is NaN."""
+    known = ~np.isnan(losses)
+    rewards = np.full(len(losses), VIRTUAL_REWARD)
+    rewards[known] = rank(losses[known])
+    return rewards
