@@ -28,7 +28,7 @@ from infinito.cli.command_line import ADDED_GROUPS
 from infinito.cli.continuation import command_faults, effective_values
 from infinito.cli.read_by import ALL
 from infinito.cli.read_by import unread as unread_keys
-from infinito.cli.typed_values import Origin, key_hint, parse
+from infinito.cli.typed_values import Origin, name_elsewhere, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
@@ -213,7 +213,7 @@ def _sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[st
         elif key.partition(".")[0] not in searched and not _holds(composed, key):
             known = [name for name in leaves(composed) if not name.startswith("hydra.")]
             section, dot, name = key.rpartition(".")
-            hint = key_hint(section + dot, name, known) if dot else suggest(key, known)
+            hint = name_elsewhere(section + dot, name) or suggest(key, known)
             yield f"`{key}` ({place}): there is no such key; {hint}"
     direction = OmegaConf.select(composed, "hydra.sweeper.direction")
     directions = [direction] if isinstance(direction, str) else list(direction or ())

@@ -59,13 +59,18 @@ def key_hint(prefix: str, key: str, known: Iterable[str]) -> str:
         key: The unknown key.
         known: Keys of the section.
     """
+    return name_elsewhere(prefix, key) or suggest(key, known)
+
+
+def name_elsewhere(prefix: str, key: str) -> str | None:
+    """Return the present name of a key that had another one, or that another library names so."""
     if config.is_renamed(f"{prefix}{key}"):
         return f"it is called `{prefix}{config.RENAMED_KEYS[prefix[:-1]][key]}` now"
     if prefix == "rl." and key in config.SB3_NAMES:
         return f"stable-baselines3's name for {config.SB3_NAMES[key]}; use that here"
     if key in config.TRL_NAMES:
-        return f"what TRL calls or called so is {config.TRL_NAMES[key]} here"
-    return suggest(key, known)
+        return f"TRL's name for {config.TRL_NAMES[key]}; use that here"
+    return None
 
 
 def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Origin) -> Any:

@@ -62,7 +62,7 @@ def test_a_resume_with_another_value_is_refused(
         parsed(f"resume={run_folder()}", override)
 
 
-@pytest.mark.parametrize("override", ["dpo.beta=2", "trainer.stop_bad=median", "rl.envs=3"])
+@pytest.mark.parametrize("override", ["dpo.beta=2", "trainer.stop_bad=median", "rl.n_envs=3"])
 def test_a_resume_refuses_what_the_run_never_read(
     run_folder: Callable[..., Path], override: str
 ) -> None:
