@@ -73,7 +73,7 @@ LEARNED = "model=pretrained model.path=x attention=l1 attention.learned_scale=tr
         ("data=python_docs", "`data=pairs`"),
         ("task=train", "is for `task=dpo`"),
         ("data.held_out_path=x", "without `data.path`"),
-        ("data.workers=1", "`data.workers=0`"),
+        ("data.workers=1", "`data.workers` is not read by"),
         ("task=score_pairs", "needs `checkpoint="),
         ("data.block_size=99 model.max_positions=9", "is longer than `model.max_positions`=9"),
     ],
