@@ -33,9 +33,9 @@ from infinito.training.assembly import (
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.dry_run import estimate
-from infinito.training.headline import attention_choice, describe_training, known_floor
-from infinito.training.phi_assembly import build_phi_term
+from infinito.training.phi.assembly import build_phi_term
 from infinito.training.recording import is_first_process, recorded, use_threads
+from infinito.training.report.headline import attention_choice, describe_training, known_floor
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:

@@ -25,7 +25,7 @@ from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.checkpoint_plugin import SafeCheckpointIO
 from infinito.training.language_model import LanguageModelTask
-from infinito.training.phi_term import PhiObjective
+from infinito.training.phi.term import PhiObjective
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from infinito.device import choose_device
 from infinito.models.assembly import build_language_model
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_module, count_text_units, plan_length
-from infinito.training.phi_assembly import build_phi_term
+from infinito.training.phi.assembly import build_phi_term
 
 TIMED_STEPS = 3
 
