@@ -44,7 +44,7 @@ def test_equal_to_the_training_it_stands_for(configured: Configured, tmp_path: P
             "memory=integration",
             "model.memory.segment=8",
         ),
-        ("trainer.patience=1", "trainer.validate_every=1", "optimizer.lr=3"),
+        ("trainer.patience=1", "trainer.validate_every=1", "optimizer.lr=1e-30"),
         ("optimizer.schedule=plateau", "optimizer.plateau_patience=0", "optimizer.lr=3"),
     ],
     ids=["phi and memory", "patience", "plateau"],
