@@ -21,7 +21,7 @@ from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.models.memory.model import with_memory
 from infinito.models.watching import observed
 from infinito.objectives.phi import Calibration
-from infinito.training.phi_term import PhiObjective
+from infinito.training.phi.term import PhiObjective
 
 HERE = Path(__file__).parent
 BATCH, TIME, DIM, LAYERS, VOCAB = 4, 256, 256, 4, 2048

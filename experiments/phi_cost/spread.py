@@ -23,8 +23,8 @@ from infinito.models.watching import observed
 from infinito.objectives.phi import PhiComponents, phi, phi_components, sampled_rows
 from infinito.paths import conf_dir
 from infinito.run_folder.folder import saved_values
-from infinito.training.phi_assembly import spread_windows
-from infinito.training.phi_term import measured_components
+from infinito.training.phi.assembly import spread_windows
+from infinito.training.phi.term import measured_components
 
 HERE = Path(__file__).parent
 WINDOWS, BATCH = 256, 32

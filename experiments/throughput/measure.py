@@ -17,6 +17,7 @@ import platform
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,9 @@ from infinito.objectives.language import cross_entropy
 from infinito.paths import conf_dir
 from infinito.run import job  # noqa: F401  (registers what the configuration needs)
 from infinito.run_folder.console import logged_to
-from infinito.training.assembly import (
-    Length,
-    build_language_module,
-    build_training,
-    count_text_units,
-)
+from infinito.training.assembly import build_language_training, build_saving_trainer, fit
 from infinito.training.callbacks.interruption import Interruption
+from infinito.training.length import Length
 
 WARM_UP = 20
 RECIPES = {
@@ -94,20 +91,16 @@ def bare(conf: RunConf, steps: int) -> float:
 
 def infinito(conf: RunConf, steps: int, folder: Path) -> float:
     """Seconds a step of a run."""
-    data = build_data_module(conf)
-    model = build_language_model(conf, data.vocab_size, None)
-    length = Length(10**6, WARM_UP + steps + 1, WARM_UP + steps + 1, 10**6)
-    task = build_language_module(
-        conf, model, data.tokenizer, length, count_text_units(conf, data, "valid")
-    )
+    training = build_language_training(conf, build_data_module(conf))
+    batches = WARM_UP + steps + 1
+    training = replace(training, length=Length(10**6, batches, batches, 10**6))
     with (folder / "screen").open("w") as screen:
         console = Console(file=screen, force_terminal=True, width=100)
-        training = build_training(conf, folder, length, data.tokenizer, console, Interruption())
         clock = Clock(steps)
-        training.trainer.callbacks.insert(0, clock)  # type: ignore[attr-defined]
-        training.trainer.fit_loop.epoch_loop.max_steps = WARM_UP + steps
-        data.total_batches = WARM_UP + steps + 1
-        training.trainer.fit(task, datamodule=data)
+        saving = build_saving_trainer(conf, folder, training, console, Interruption())
+        saving.trainer.callbacks.insert(0, clock)  # type: ignore[attr-defined]
+        saving.trainer.fit_loop.epoch_loop.max_steps = WARM_UP + steps
+        fit(training, saving.trainer)
     return clock.step_s
 
 

@@ -26,6 +26,32 @@ from infinito.data.tokenizers import TokenizerSpec
 from infinito.errors import ConfigError
 
 
+class TrainingBatches(LightningDataModule):
+    """The batches of one training: Lightning asks its data for loaders without arguments.
+
+    Args:
+        data: the windows.
+        total: batches of the whole training.
+        start: batches of it that are already done.
+    """
+
+    def __init__(self, data: LanguageDataModule, total: int, start: int = 0) -> None:
+        super().__init__()
+        self.data, self.total, self.start = data, total, start
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Tells the windows which process they are read in."""
+        self.data.trainer = self.trainer
+
+    def train_dataloader(self) -> TrainingStream:
+        """Returns the training batches that are left."""
+        return self.data.train_dataloader(self.total, self.start)
+
+    def val_dataloader(self) -> EvaluationLoader:
+        """Returns the validation batches."""
+        return self.data.val_dataloader()
+
+
 class LanguageDataModule(LightningDataModule):
     """Batches of token windows, int64 (batch, block_size + 1), of the splits of one source.
 
@@ -41,10 +67,6 @@ class LanguageDataModule(LightningDataModule):
         seed: of the order of the training windows.
         workers: processes that fetch batches; 0 fetches in the training process.
         cache_dir: folder of tokens and tokenizers, shared between runs.
-
-    Attributes:
-        total_batches: batches of the whole training; None for one epoch.
-        start_batch: batches of it that are already done.
 
     Raises:
         ConfigError: text without a tokenizer, or a chain with one.
@@ -77,8 +99,6 @@ class LanguageDataModule(LightningDataModule):
         self.seed, self.workers = seed, workers
         self.cache = TokenCache(cache_dir)
         self._files: dict[Split, TokenFile] = {}
-        self.total_batches: int | None = None
-        self.start_batch = 0
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -117,15 +137,19 @@ class LanguageDataModule(LightningDataModule):
         name = f"{split} split of {self.source.description}"
         return TokenBlocks(self._tokens(split), self.block_size, name)
 
-    def train_dataloader(self) -> TrainingStream:
-        """Returns the batches of this process that are left, in orders fixed by (seed, epoch)."""
+    def train_dataloader(self, total: int | None = None, start: int = 0) -> TrainingStream:
+        """Returns the batches of this process that are left, in orders fixed by (seed, epoch).
+
+        Args:
+            total: batches of the whole training; None for one epoch.
+            start: batches of it that are already done.
+        """
         blocks = self.blocks("train")
         rank, world_size = self._place()
         order = TrainingOrder(
             len(blocks), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
         )
-        total = self.total_batches or len(order)
-        return TrainingStream(blocks, order, total, self.start_batch, self.workers)
+        return TrainingStream(blocks, order, total or len(order), start, self.workers)
 
     def val_dataloader(self) -> EvaluationLoader:
         """Returns the validation batches of this process."""

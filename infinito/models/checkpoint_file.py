@@ -56,6 +56,12 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     return checkpoint
 
 
+def batches_done(checkpoint: dict[str, Any]) -> int:
+    """Return how many training batches were complete when a checkpoint was saved."""
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    return int(progress["current"]["completed"])
+
+
 def read_checked_content(path: str | Path, map_location: Any) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():

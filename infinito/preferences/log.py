@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
 from infinito.preferences.objective.metrics import displacement_warning
 from infinito.preferences.reference.policies import FreeReference
+from infinito.training.callbacks.throughput import Throughput
 
 log = logging.getLogger(__name__)
 
@@ -31,44 +31,34 @@ class PreferenceLog(Callback):
     def __init__(self, every: int) -> None:
         self.every = every
         self.history: list[dict[str, float]] = []
-        self.tokens_per_s: float | None = None
-        self._tokens = 0
-        self._all_tokens, self._all_training_s = 0, 0.0
-        self._since_s = time.perf_counter()
+        self.throughput = Throughput()
         self._warned = False
 
     @property
     def state_key(self) -> str:
         return self.KEY
 
-    @property
-    def mean_tokens_per_s(self) -> float | None:
-        """Throughput of the training in this process so far, validation and saving left out."""
-        return self._all_tokens / self._all_training_s if self._all_training_s else None
-
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history, "warned": self._warned}
+        clock = self.throughput.state_dict()
+        return {"history": self.history, "warned": self._warned, "throughput": clock}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history, self._warned = state_dict["history"], state_dict["warned"]
+        if clock := state_dict.get("throughput"):  # checkpoints of old lack it
+            self.throughput.load_state_dict(clock)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         """Starts the clock again after anything that was not training."""
-        if self._tokens == 0:
-            self._since_s = time.perf_counter()
+        self.throughput.start_batch()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts the batch, and logs when a point is due."""
-        self._tokens += batch.input_tokens * trainer.world_size
+        self.throughput.count(batch.input_tokens * trainer.world_size)
         if (batch_idx + 1) % self.every and batch_idx + 1 != trainer.num_training_batches:
             return
-        elapsed_s = time.perf_counter() - self._since_s
-        self._all_tokens += self._tokens
-        self._all_training_s += elapsed_s
-        self.tokens_per_s = self._tokens / elapsed_s
-        self._tokens = 0
+        tokens_per_s = self.throughput.close_window()
         task: Any = pl_module
         values = task.training_means.take(trainer.strategy)
         values["train/loss"] = values.pop("loss")
@@ -76,11 +66,11 @@ class PreferenceLog(Callback):
         if task.last_gradient_norm is not None:
             values["train/gradient_norm"] = float(task.last_gradient_norm)
             task.last_gradient_norm = None  # an accumulating batch has none
-        self._record(trainer, values, {"train/tokens_per_s": self.tokens_per_s})
+        self._record(trainer, values, {"train/tokens_per_s": tokens_per_s})
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps validation out of the throughput: the tokens since the last point are not timed."""
-        self._tokens = 0
+        self.throughput.drop_window()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the held-out figures, and warns once if the policy is displaced."""

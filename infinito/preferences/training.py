@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from rich.console import Console
 from torch import Tensor
 
@@ -29,10 +28,16 @@ from infinito.preferences.reference.policies import (
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.log_prob_table import log_prob_table
 from infinito.seeding import child_seed
-from infinito.training.assembly import Length, build_trainer, plan_length_from
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
+from infinito.training.length import Length, plan_length_from
+from infinito.training.trainer import (
+    build_early_stopping,
+    build_tensorboard_logger,
+    build_trainer,
+    count_batches,
+)
 
 
 @dataclass(frozen=True)
@@ -150,9 +155,16 @@ def build_preference_training(
         interruption=interruption,
     )
     callbacks: list[Callback] = [log, milestones]
-    if settings.patience is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=settings.patience, check_finite=False))
-    if settings.progress_bar:
-        callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
-    trainer = build_trainer(conf, folder, length, callbacks, resumed_step)
+    callbacks += build_early_stopping(settings)
+    of_validation = count_batches(data.val_dataloader(), settings)
+    callbacks.append(
+        TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
+    )
+    trainer = build_trainer(
+        settings,
+        callbacks,
+        steps=length.steps,
+        deterministic=conf.deterministic,
+        logger=build_tensorboard_logger(folder, resumed_step),
+    )
     return PreferenceTraining(trainer, task, data, log, length)

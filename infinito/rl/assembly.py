@@ -10,7 +10,7 @@ from typing import Any
 from lightning import Callback, Trainer
 from stable_baselines3 import PPO
 
-from infinito.config import RunConf
+from infinito.config import RunConf, TrainerConf
 from infinito.rl.environment.episodes import Episodes, EpisodeSettings
 from infinito.rl.environment.shared_parts import SharedParts, build_inner_training
 from infinito.rl.environment.spaces import ACTIONS, OBSERVATION_BOUNDS
@@ -23,10 +23,9 @@ from infinito.rl.ppo.kept_checkpoints import KeptCheckpoints
 from infinito.rl.ppo.ppo_module import PPOModule
 from infinito.rl.ppo.stepping import SteppedPPO, create_ppo
 from infinito.seeding import child_seed
-from infinito.training.assembly import build_tensorboard_logger
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
-from infinito.training.checkpoint_plugin import SafeCheckpointIO
+from infinito.training.trainer import build_tensorboard_logger, build_trainer
 
 
 def build_episodes(
@@ -136,16 +135,9 @@ def build_ppo_trainer(
         interruption=interruption,
         monitor="val/cost",
     )
-    return Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        check_val_every_n_epoch=2,  # never within the one epoch: Milestones validates
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        logger=build_tensorboard_logger(folder, resumed_step),
-        callbacks=[KeptCheckpoints(checkpoints, rl.save_freq, rl.keep), milestones, *callbacks],
-        plugins=[SafeCheckpointIO()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
+    return build_trainer(
+        TrainerConf(accelerator="cpu"),
+        [KeptCheckpoints(checkpoints, rl.save_freq, rl.keep), milestones, *callbacks],
         deterministic=conf.deterministic,
+        logger=build_tensorboard_logger(folder, resumed_step),
     )

@@ -18,7 +18,7 @@ from infinito.models.assembly import open_trained_model
 from infinito.models.attention_probe import probe_attention, probe_statistics
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
-from infinito.training.heat_maps import attention_figure
+from infinito.training.report.heat_maps import attention_figure
 from infinito.wording import format_value
 
 WINDOWS = 16

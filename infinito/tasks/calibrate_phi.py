@@ -21,8 +21,8 @@ from infinito.objectives.phi import Calibration, PhiComponents, phi
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_next, print_table
-from infinito.training.phi_assembly import spread_windows
-from infinito.training.phi_term import measured_components, weights_of
+from infinito.training.phi.assembly import spread_windows
+from infinito.training.phi.term import measured_components, weights_of
 from infinito.wording import format_value
 
 QUANTILES = {"2.5 %": 0.025, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "97.5 %": 0.975}

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from infinito.config import RunConf
 from infinito.errors import NonFiniteError
-from infinito.models.checkpoint_file import read_checkpoint
+from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.preferences.pairs.pair_set import PairSet
 from infinito.preferences.preparation import Prepared
 from infinito.preferences.reference.cache import pair_digest
@@ -73,8 +73,7 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
         last["global_step"] if last else None,
     )
     if last:
-        progress = last["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        training.data.start_batch = progress["current"]["completed"]
+        training.data.start_batch = batches_done(last)
     outcome = Outcome(prepared, training, before)
     clock.training_from_s = time.perf_counter()
     try:

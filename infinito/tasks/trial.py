@@ -6,57 +6,49 @@ a process. Train the best configuration in earnest with `task=train`.
 
 from __future__ import annotations
 
-import copy
 import signal
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import lru_cache
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from infinito.config import RunConf
-from infinito.data.assembly import build_data_module
 from infinito.data.datamodule import LanguageDataModule
-from infinito.models.assembly import build_language_model
+from infinito.data.reuse import reused_data
+from infinito.device import choose_accelerator
 from infinito.models.attention_probe import PROBE_WINDOWS, probe_statistics
 from infinito.objectives.units import loss_report
 from infinito.run_folder.console import logged_to
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import score_of, write_json
-from infinito.training.assembly import (
-    build_language_module,
-    count_text_units,
-    light_trainer,
-    plan_length,
-)
+from infinito.training.assembly import build_language_training, fit
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.callbacks.step_clock import StepClock
 from infinito.training.callbacks.trial_stopping import TrialStopping
+from infinito.training.callbacks.validation import Validations
 from infinito.training.language_model import LanguageModelTask
-
-LOSS_CEILING = 10.0
-STEP_CEILING_S = 1.0
+from infinito.training.recording import use_threads
+from infinito.training.report.composite import composite
+from infinito.training.trainer import build_early_stopping, build_trainer
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[float]:
-    """Trains and validates; returns the score, or the scores where `score` names several.
+    """Train and validate; return the score, or the scores where `score` names several.
 
     Raises:
         Interrupted: SIGTERM asked it to stop.
         InfinitoError: anything that the user can mend.
     """
+    choose_accelerator(conf)
     record_config(folder, asdict(conf), overrides)
-    if conf.trainer.threads is not None:
-        torch.set_num_threads(conf.trainer.threads)
+    use_threads(conf)
     try:
         with logged_to(folder / "run.log"):
-            summary = {"run": str(folder), **trained(conf, folder)}
+            summary = {"run": str(folder), **train_and_measure(conf, folder)}
     except SIGTERMException as error:
         raise Interrupted(signal.SIGTERM, "stopped by SIGTERM") from error
     write_json(folder / "summary.json", summary)
@@ -64,96 +56,71 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[f
     return scores if len(scores) > 1 else scores[0]
 
 
-def trained(conf: RunConf, folder: Path) -> dict[str, Any]:
-    """The figures of a training, on the validation split after its last step."""
+def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
+    """Return the figures of a training.
+
+    The validation is that after the last step; with `trainer.patience` it is the best one, the
+    one that `task=train` would keep.
+    """
     started_s = time.perf_counter()
-    data = reused_data(conf)
-    length = plan_length(conf, len(data.blocks("train")))
-    data.total_batches = length.batches
-    model = build_language_model(conf, data.vocab_size, data.tokenizer.eos_token_id)
-    units = count_text_units(conf, data, "valid")
-    task = build_language_module(conf, model, data.tokenizer, length, units)
+    training = build_language_training(conf, reused_data(conf))
     clock = StepClock()
-    callbacks: list[Callback] = [clock]
+    validations = Validations(training.length, on_the_way=is_judged_on_the_way(conf))
+    callbacks = [clock, validations, *build_early_stopping(conf.trainer)]
     if conf.trainer.stop_bad is not None:
-        every = length.validate_every
-        callbacks.append(TrialStopping(folder, conf.trainer.stop_bad, every, length.batches))
-    trainer = light_trainer(conf, length, callbacks)
-    trainer.fit(task, datamodule=data)
+        every = training.length.validate_every
+        callbacks.append(TrialStopping(folder, conf.trainer.stop_bad, every))
+    trainer = build_trainer(
+        conf.trainer,
+        callbacks,
+        steps=training.length.steps,
+        deterministic=conf.deterministic,
+    )
+    fit(training, trainer)
     steps, stopped = trainer.global_step, trainer.should_stop
-    trainer.validate(task, datamodule=data, verbose=False)
+    trainer.validate(training.module, datamodule=training.data, verbose=False)
+    found = validations.reports
+    report = (
+        found[-1]
+        if conf.trainer.patience is None
+        else min(found, key=lambda each: each["val/loss"])
+    )
     figures = {
-        **loss_report(float(trainer.callback_metrics["val/loss"]), units, "val"),
+        **loss_report(report["val/loss"], training.units, "val"),
+        **phi_figures(training.module, report),
         "train/loss": clock.last_loss,
-        **attention_figures(task, data),
+        **attention_figures(training.module, training.data),
         "step_s": clock.median_s,
         "steps": steps,
         "stopped_early": stopped,
-        "parameters": model.num_parameters(),
+        "parameters": training.model.num_parameters(),
     }
     entropy = figures.get("attention/entropy", 0.0)
     terms = composite(figures["val/loss"], entropy, clock.median_s, conf.entropy_weight)
     return {**figures, **terms, "elapsed_s": time.perf_counter() - started_s}
 
 
-def composite(
-    loss: float, entropy: float, step_s: float, entropy_weight: float
-) -> dict[str, float]:
-    """max(0, 10 − loss) + entropy weight · entropy + max(0, 1 − step seconds), and its terms.
+def is_judged_on_the_way(conf: RunConf) -> bool:
+    """Return whether something judges the validations on the way of a training."""
+    settings = conf.trainer
+    stops = settings.patience is not None or settings.stop_bad is not None
+    return stops or conf.optimizer.schedule == "plateau"
 
-    Higher is "better", but it rewards attention for being spread out, whatever that does to the
-    text, and the last term is noise of the machine: compare by `val/loss`. NaN stays NaN.
 
-    Args:
-        loss: nats per token.
-        entropy: of attention, 0 to 1.
-        step_s: of one optimizer step.
-    """
-    terms = {
-        "composite/loss": max(LOSS_CEILING - loss, 0.0),
-        "composite/entropy": entropy_weight * entropy,
-        "composite/speed": max(STEP_CEILING_S - step_s, 0.0),
-    }
-    return {"composite": sum(terms.values()), **terms}
+def phi_figures(task: LanguageModelTask, report: dict[str, float]) -> dict[str, float]:
+    """Return Φ of a validation and of the training's steps, where Φ is in the objective."""
+    if task.phi is None:
+        return {}
+    of_validation = {name: value for name, value in report.items() if name.startswith("val/phi")}
+    share = float(task.phi.steps_in_band) / max(1, task.phi.steps)
+    return {**of_validation, "train/phi_share_in_band": share}
 
 
 def attention_figures(task: LanguageModelTask, data: LanguageDataModule) -> dict[str, float]:
-    """Mean entropy of attention, 0 to 1, on a few validation windows, if the model tells it."""
+    """Return the mean entropy of attention, 0 to 1, on a few validation windows, where known."""
     blocks = data.blocks("valid")
     windows = blocks.__getitems__(range(min(PROBE_WINDOWS, len(blocks))))
     layers = probe_statistics(task.model, windows[:, :-1].to(task.model.device))
     if not layers:
         return {}
     return {"attention/entropy": statistics.fmean(layer["entropy"] for layer in layers)}
-
-
-def reused_data(conf: RunConf) -> LanguageDataModule:
-    """The data of a run, text and tokens shared with earlier runs of this process."""
-    fresh = build_data_module(conf)
-    same = replace(conf.data, batch_size=1, eval_batch_size=None, workers=0)
-    data = copy.copy(_read(_Same(replace(conf, data=same))))
-    for name in ("batch_size", "eval_batch_size", "seed", "workers"):
-        setattr(data, name, getattr(fresh, name))
-    return data
-
-
-class _Same:
-    """A run that equals every other with the same text and tokenizer."""
-
-    def __init__(self, conf: RunConf) -> None:
-        self.conf = conf
-        self.key = repr((conf.data, conf.tokenizer))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
-@lru_cache(maxsize=4)
-def _read(same: _Same) -> LanguageDataModule:
-    data = build_data_module(same.conf)
-    for split in ("train", "valid"):
-        data.split_meta(split)
-    return data

@@ -1,83 +1,82 @@
-"""Builds the training of a language model: its length, its task, its trainer."""
+"""Assembles the training of a language model, for every task that trains one."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from infinito.config import RunConf
-from infinito.data.datamodule import LanguageDataModule
+from infinito.data.datamodule import LanguageDataModule, TrainingBatches
 from infinito.data.sources.source import Split
-from infinito.device import choose_accelerator
+from infinito.errors import CheckpointError
+from infinito.models.assembly import build_language_model
 from infinito.models.chunked_loss import check_head
-from infinito.models.trained import description_of
+from infinito.models.trained import description_of, open_trained, start_weights
 from infinito.objectives.units import TextUnits
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
-from infinito.training.checkpoint_plugin import SafeCheckpointIO
 from infinito.training.language_model import LanguageModelTask
-from infinito.training.phi_term import PhiObjective
+from infinito.training.length import Length, plan_length
+from infinito.training.phi.assembly import build_phi_term
+from infinito.training.trainer import (
+    build_early_stopping,
+    build_tensorboard_logger,
+    build_trainer,
+    count_batches,
+)
 
 
 @dataclass(frozen=True)
-class Length:
-    """How long a training is."""
+class LanguageTraining:
+    """A language model with all that trains it, but for the trainer."""
 
-    batches_per_epoch: int
-    batches: int
-    """Of the whole training."""
-    steps: int
-    """Optimizer steps of the whole training."""
-    validate_every: int
-    """Batches."""
+    data: LanguageDataModule
+    length: Length
+    units: TextUnits
+    """Of the validation split."""
+    model: PreTrainedModel
+    module: LanguageModelTask
 
 
-def plan_length(conf: RunConf, windows: int) -> Length:
-    """How many batches and steps the configuration asks for; the shorter of two limits rules.
+def build_language_training(
+    conf: RunConf, data: LanguageDataModule, last: dict[str, Any] | None = None
+) -> LanguageTraining:
+    """Return model, Φ term, Lightning module and length, as the configuration asks for them.
 
     Args:
-        windows: Windows of the training split.
-    """
-    return plan_length_from(conf, max(1, windows // (conf.data.batch_size * conf.trainer.devices)))
-
-
-def plan_length_from(conf: RunConf, per_epoch: int) -> Length:
-    """The same from the batches of an epoch."""
-    limits = []
-    if conf.trainer.epochs is not None:
-        limits.append(conf.trainer.epochs * per_epoch)
-    if conf.trainer.max_steps is not None:
-        limits.append(conf.trainer.max_steps * conf.trainer.accumulate)
-    batches = min(limits)
-    every = conf.trainer.validate_every or per_epoch
-    return Length(per_epoch, batches, -(-batches // conf.trainer.accumulate), min(every, batches))
-
-
-def build_language_module(
-    conf: RunConf,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    length: Length,
-    units: TextUnits,
-    phi: PhiObjective | None = None,
-) -> LanguageModelTask:
-    """The Lightning module that trains `model`; `phi` is what `phi_objective` made.
+        conf: The configuration of the run.
+        data: Its text.
+        last: The checkpoint that a resumed run goes on from. Its weights are the trainer's to
+            load; what the module must know before that is taken from it here.
 
     Raises:
+        CheckpointError: `checkpoint` does not fit the model, or has another tokenizer.
         ConfigError: `trainer.chunked_loss`, and a model whose head does not allow it.
     """
+    tokenizer = data.tokenizer
+    length = plan_length(conf, len(data.blocks("train")))
+    units = count_text_units(conf, data, "valid")
+    model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
+    if last is not None:
+        take_calibration(model, last)
+    elif conf.checkpoint is not None:
+        start_from(model, tokenizer, conf.checkpoint)
+    phi = build_phi_term(conf, model, data)
+    if conf.trainer.compile:
+        model.compile()
     if conf.trainer.chunked_loss:
         check_head(model)
-    return LanguageModelTask(
+    module = LanguageModelTask(
         model,
         conf.optimizer,
         total_steps=length.steps,
@@ -87,33 +86,42 @@ def build_language_module(
         phi=phi,
         chunked_loss=conf.trainer.chunked_loss,
     )
+    return LanguageTraining(data, length, units, model, module)
 
 
 @dataclass(frozen=True)
-class Training:
-    """A trainer and those of its callbacks that are asked for results afterwards."""
+class SavingTrainer:
+    """A trainer that writes to a run folder, and those of its callbacks that are read later."""
 
     trainer: Trainer
-    milestones: Milestones
     log: TrainingLog
     report: ValidationReport
 
 
-def build_training(
+def build_saving_trainer(
     conf: RunConf,
     folder: Path,
-    length: Length,
-    tokenizer: PreTrainedTokenizerBase,
+    training: LanguageTraining,
     console: Console,
     interruption: Interruption,
+    *,
     resumed_step: int | None = None,
-) -> Training:
-    """A trainer that writes to `folder`.
+    callbacks: Sequence[Callback] = (),
+) -> SavingTrainer:
+    """Return a trainer that validates, saves, logs and draws.
 
     Args:
-        resumed_step: The optimizer step a resumed run goes on from.
+        conf: The configuration of the run.
+        folder: The run's.
+        training: What is trained.
+        console: Where to draw.
+        interruption: Tells whether a signal asked to stop.
+        resumed_step: The optimizer step that a resumed run goes on from.
+        callbacks: Further ones.
     """
-    settings = conf.trainer
+    settings, length = conf.trainer, training.length
+    log = TrainingLog(settings.log_every)
+    report = ValidationReport(training.data.tokenizer, conf.seed, settings.sample_tokens)
     milestones = Milestones(
         folder / "checkpoints",
         length.batches,
@@ -121,65 +129,39 @@ def build_training(
         save_every_steps=settings.checkpoint_every,
         interruption=interruption,
     )
-    log = TrainingLog(settings.log_every)
-    report = ValidationReport(tokenizer, conf.seed, settings.sample_tokens)
-    callbacks: list[Callback] = [log, report, milestones]
-    if settings.patience is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=settings.patience, check_finite=False))
-    if settings.progress_bar:
-        callbacks.append(TrainingBar(length.batches, length.batches_per_epoch, log, console))
-    trainer = build_trainer(conf, folder, length, callbacks, resumed_step)
-    return Training(trainer, milestones, log, report)
-
-
-def build_trainer(
-    conf: RunConf,
-    folder: Path,
-    length: Length,
-    callbacks: list[Callback],
-    resumed_step: int | None = None,
-) -> Trainer:
-    """A Lightning trainer of one epoch over a stream of batches, with these callbacks."""
-    settings = conf.trainer
-    return Trainer(
-        accelerator=choose_accelerator(conf),
-        devices=settings.devices,
-        strategy=settings.strategy,
-        precision=settings.precision,  # type: ignore[arg-type]
-        max_steps=length.steps,
-        accumulate_grad_batches=settings.accumulate,
-        check_val_every_n_epoch=2,  # never within the one epoch: Milestones validates
-        num_sanity_val_steps=0,
-        limit_val_batches=settings.validation_batches,
-        log_every_n_steps=1,
-        logger=build_tensorboard_logger(folder, resumed_step),
-        callbacks=callbacks,
-        plugins=[SafeCheckpointIO()],
-        enable_progress_bar=settings.progress_bar,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
+    of_validation = count_batches(training.data.val_dataloader(), settings)
+    bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
+    trainer = build_trainer(
+        settings,
+        [log, report, milestones, *build_early_stopping(settings), bar, *callbacks],
+        steps=length.steps,
         deterministic=conf.deterministic,
+        logger=build_tensorboard_logger(folder, resumed_step),
     )
+    return SavingTrainer(trainer, log, report)
 
 
-def build_tensorboard_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
-    """Writes to the run's `tensorboard` folder.
+def fit(
+    training: LanguageTraining, trainer: Trainer, *, start: int = 0, checkpoint: Path | None = None
+) -> None:
+    """Train to the end, or until a callback stops it.
 
     Args:
-        folder: The run's.
-        resumed_step: What has been logged up to this step stays, what came after it is hidden.
+        training: What is trained.
+        trainer: How.
+        start: Batches that are already done.
+        checkpoint: The file that holds the state after them.
     """
-    return TensorBoardLogger(
-        folder,
-        name=None,
-        version="tensorboard",
-        default_hp_metric=False,
-        purge_step=None if resumed_step is None else resumed_step + 1,
+    trainer.fit(
+        training.module,
+        datamodule=TrainingBatches(training.data, training.length.batches, start),
+        ckpt_path=checkpoint,
+        weights_only=True,
     )
 
 
 def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:
-    """Bytes and words that a token of a split stands for."""
+    """Return the bytes and words that a token of a split stands for."""
     meta = data.split_meta(split)
     is_words = conf.tokenizer.name == "word" and conf.data.name != "markov"
     return TextUnits(
@@ -188,24 +170,24 @@ def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> T
     )
 
 
-def light_trainer(conf: RunConf, length: Length, callbacks: list[Callback]) -> Trainer:
-    """A trainer that writes nothing."""
-    trainer = conf.trainer
-    return Trainer(
-        accelerator=choose_accelerator(conf),
-        devices=trainer.devices,
-        strategy=trainer.strategy,
-        precision=trainer.precision,  # type: ignore[arg-type]
-        max_steps=length.steps,
-        accumulate_grad_batches=trainer.accumulate,
-        check_val_every_n_epoch=2,  # never within the one epoch
-        num_sanity_val_steps=0,
-        limit_val_batches=trainer.validation_batches,
-        logger=False,
-        callbacks=callbacks,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        deterministic=conf.deterministic,
-    )
+def start_from(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, checkpoint: str) -> None:
+    """Give a new run the weights of a trained model with the same tokenizer.
+
+    Raises:
+        CheckpointError: sizes or tokenizers differ.
+    """
+    trained = open_trained(checkpoint)
+    if trained.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise CheckpointError(
+            f"`checkpoint`={checkpoint} was trained with another tokenizer "
+            f"({len(trained.tokenizer)} tokens) than this run has ({len(tokenizer)}). "
+            f"Use `tokenizer=pretrained tokenizer.path={Path(checkpoint) / 'model'}`."
+        )
+    start_weights(model, trained)
+
+
+def take_calibration(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
+    """Give a resumed model the calibration of Φ that its run began with."""
+    config = json.loads(checkpoint["infinito"]["model_config"])
+    if calibration := config.get("phi_calibration"):
+        model.config.phi_calibration = calibration

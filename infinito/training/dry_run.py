@@ -14,10 +14,8 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.device import choose_device
-from infinito.models.assembly import build_language_model
 from infinito.run_folder.tables import print_next, print_table
-from infinito.training.assembly import build_language_module, count_text_units, plan_length
-from infinito.training.phi_assembly import build_phi_term
+from infinito.training.assembly import build_language_training
 
 TIMED_STEPS = 3
 
@@ -25,14 +23,9 @@ TIMED_STEPS = 3
 def estimate(conf: RunConf, console: Console) -> None:
     """Prints what the run is, what it will take, and that nothing was written."""
     device = choose_device(conf)
-    with console.status("preparing text"):
-        data = build_data_module(conf)
-        tokenizer = data.tokenizer
-        length = plan_length(conf, len(data.blocks("train")))
-    model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
-    units = count_text_units(conf, data, "valid")
-    phi = build_phi_term(conf, model, data)
-    task = build_language_module(conf, model, tokenizer, length, units, phi)
+    with console.status("preparing text and model"):
+        training = build_language_training(conf, build_data_module(conf))
+    data, task, length = training.data, training.module, training.length
     task.to(device)
     task.train()
     optimizer, _ = task.optimizer_and_schedule()
@@ -53,7 +46,7 @@ def estimate(conf: RunConf, console: Console) -> None:
         console,
         f"{conf.name}: dry run, nothing is written but the cache of tokens",
         {
-            "parameters": model.num_parameters(),
+            "parameters": training.model.num_parameters(),
             "vocabulary": data.vocab_size,
             "batch": f"{tuple(batch.shape)} token ids",
             "loss": f"{loss.item():.3f} nats (log vocabulary {math.log(data.vocab_size):.3f})",

@@ -17,7 +17,7 @@ from infinito.objectives.language import cross_entropy
 from infinito.objectives.units import TextUnits, loss_report
 from infinito.training.metric_means import MetricMeans
 from infinito.training.optimizer.adamw_module import AdamWTask
-from infinito.training.phi_term import PhiObjective
+from infinito.training.phi.term import PhiObjective
 
 
 class LanguageModelTask(AdamWTask):

@@ -34,7 +34,7 @@ from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import LayoutName, PairBatch, arrange
 from infinito.preferences.scoring.log_prob_table import log_prob_table
 from infinito.training.callbacks.milestones import Milestones
-from infinito.training.checkpoint_plugin import SafeCheckpointIO
+from infinito.training.trainer import SafeCheckpointIO
 from tests.preferences.pair_models import make, random_pairs
 
 PAIRS = random_pairs(8)

@@ -18,7 +18,7 @@ from infinito.preferences.pairs.datamodule import PreferenceDataModule
 from infinito.preferences.reference.policies import CopyReference
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.training.callbacks.milestones import Milestones
-from infinito.training.checkpoint_plugin import SafeCheckpointIO
+from infinito.training.trainer import SafeCheckpointIO
 from tests.preferences.pair_models import make, random_pairs
 
 

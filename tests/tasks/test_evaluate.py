@@ -17,7 +17,7 @@ from infinito.config import RunConf
 from infinito.errors import CheckpointError, ConfigError, DeviceError
 from infinito.models.trained import open_trained
 from infinito.run_folder.folder import saved_values
-from infinito.tasks.train import start_from
+from infinito.training.assembly import start_from
 
 Configured = Callable[..., RunConf]
 

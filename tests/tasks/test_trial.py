@@ -13,10 +13,11 @@ import pytest
 
 from infinito import run as program
 from infinito.config import RunConf
-from infinito.errors import ConfigError
-from infinito.tasks.trial import composite, reused_data
+from infinito.data.reuse import reused_data
+from infinito.errors import CheckpointError, ConfigError
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.callbacks.step_clock import StepClock
+from infinito.training.report.composite import composite
 
 Configured = Callable[..., RunConf]
 
@@ -32,6 +33,43 @@ def test_equal_to_the_training_it_stands_for(configured: Configured, tmp_path: P
     assert tried["steps"] == trained["steps"] == 6
     left = sorted(path.name for path in (tmp_path / "trial").iterdir())
     assert left == ["config.yaml", "overrides.yaml", "run.log", "summary.json"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (
+            "objective=language_phi",
+            "objective.lambda_phi=5",
+            "memory=integration",
+            "model.memory.segment=8",
+        ),
+        ("trainer.patience=1", "trainer.validate_every=1", "optimizer.lr=1e-30"),
+        ("optimizer.schedule=plateau", "optimizer.plateau_patience=0", "optimizer.lr=3"),
+    ],
+    ids=["phi and memory", "patience", "plateau"],
+)
+def test_honours_what_a_training_does(
+    configured: Configured, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    options = ("trainer.max_steps=4", "trainer.validate_every=2", *options)
+    program.execute(configured(*options), tmp_path / "train")
+    program.execute(configured("task=trial", *options), tmp_path / "trial")
+    trained, tried = (
+        json.loads((tmp_path / name / "summary.json").read_text()) for name in ("train", "trial")
+    )
+    for key in tried.keys() & trained.keys() - {"run", "elapsed_s"}:
+        assert tried[key] == pytest.approx(trained[key], rel=1e-5), key
+
+
+def test_starts_from_a_checkpoint(configured: Configured, tmp_path: Path) -> None:
+    program.execute(configured(), tmp_path / "first")
+    options = (f"checkpoint={tmp_path / 'first'}", "optimizer.lr=1e-12")
+    score = program.execute(configured("task=trial", *options), tmp_path / "trial")
+    first = json.loads((tmp_path / "first/summary.json").read_text())
+    assert score == pytest.approx(first["val/loss"], abs=1e-5)
+    with pytest.raises(CheckpointError, match="holds no model"):
+        program.execute(configured("task=trial", "checkpoint=/absent"), tmp_path / "none")
 
 
 def test_every_figure_can_be_the_score(configured: Configured, tmp_path: Path) -> None:

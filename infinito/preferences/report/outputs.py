@@ -147,7 +147,7 @@ def report_of_run(conf: RunConf, outcome: Outcome, clock: Clock) -> dict[str, An
             "duration_seconds": clock.duration_s,
             "duration_minutes": clock.duration_s / 60,
             "training_seconds": max(0.0, clock.training_to_s - clock.training_from_s),
-            "tokens_per_s": training.log.mean_tokens_per_s,
+            "tokens_per_s": training.log.throughput.mean_tokens_per_s,
             "reference_pairs_computed": clock.reference_pairs_computed,
         },
     }

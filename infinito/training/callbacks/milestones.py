@@ -17,6 +17,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from infinito.training.callbacks.interruption import Interrupted, Interruption, describe_signal
+from infinito.training.callbacks.validation import is_due, validate_now
 
 
 class Milestones(Checkpoint):
@@ -86,9 +87,10 @@ class Milestones(Checkpoint):
     ) -> None:
         """Does what is due after batch `batch_idx` (counted from 0 over the whole training)."""
         done = batch_idx + 1
-        if done % trainer.accumulate_grad_batches and done != self.total_batches:
+        accumulate = trainer.accumulate_grad_batches
+        if done % accumulate and done != self.total_batches:
             return
-        if done % self.validate_every == 0 or done == self.total_batches:
+        if is_due(done, self.validate_every, accumulate) or done == self.total_batches:
             self.validation_pending = True
             self._validate(trainer)
         elif self._is_time_to_save(trainer):
@@ -101,11 +103,7 @@ class Milestones(Checkpoint):
             self._obey_signals(trainer)
 
     def _validate(self, trainer: Trainer) -> None:
-        logging_state = trainer._logger_connector._first_loop_iter
-        trainer.validating = True
-        trainer.fit_loop.epoch_loop.val_loop.run()
-        trainer.training = True
-        trainer._logger_connector._first_loop_iter = logging_state
+        validate_now(trainer)
         self.validation_pending = False
         score = float(trainer.callback_metrics[self.monitor])
         if score < self.best_score:
@@ -141,10 +139,11 @@ class Milestones(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Says "n batches done" in Lightning's loop counters, whatever hook it is called from."""
-        settle_progress(checkpoint["loops"]["fit_loop"], trainer.fit_loop.total_batch_idx + 1)
+        loops, done = checkpoint["loops"]["fit_loop"], trainer.fit_loop.total_batch_idx + 1
+        settle_progress(loops, done, checkpoint["global_step"])
 
 
-def settle_progress(fit_loop: dict[str, Any], batches: int) -> None:
+def settle_progress(fit_loop: dict[str, Any], batches: int, steps: int) -> None:
     """Rewrites the state of Lightning's fit loop to "the first `batches` batches are complete".
 
     Lightning restarts differently from each hook a checkpoint was saved in, and skips or repeats a
@@ -156,6 +155,7 @@ def settle_progress(fit_loop: dict[str, Any], batches: int) -> None:
     ):
         counters.update(dict.fromkeys(counters, batches))
     progress["is_last_batch"] = False
+    fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] = steps
     epoch = fit_loop["epoch_progress"]
     for counters in epoch["total"], epoch["current"]:
         counters.update(ready=1, started=1, processed=0, completed=0)

@@ -10,6 +10,8 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from infinito.training.callbacks.throughput import Throughput
+
 
 class TrainingLog(Callback):
     """Writes `train/*` scalars every `every` steps.
@@ -20,12 +22,7 @@ class TrainingLog(Callback):
 
     def __init__(self, every: int) -> None:
         self.every = every
-        self.tokens_per_s: float | None = None
-        self._tokens = 0
-        self._training_s = 0.0
-        self._all_tokens = 0
-        self._all_training_s = 0.0
-        self._since_s = time.perf_counter()
+        self.throughput = Throughput()
         self._started_s = time.perf_counter()
         self._earlier_s = 0.0
 
@@ -38,44 +35,32 @@ class TrainingLog(Callback):
         """The times, so that a resumed run reports those of the whole training."""
         return {
             "elapsed_s": self.elapsed_s,
-            "tokens": self._all_tokens,
-            "training_s": self._all_training_s,
+            **self.throughput.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the times of the interrupted run."""
         self._earlier_s = state_dict["elapsed_s"]
-        self._all_tokens = state_dict["tokens"]
-        self._all_training_s = state_dict["training_s"]
-
-    @property
-    def mean_tokens_per_s(self) -> float | None:
-        """Throughput of the whole training so far, validation and saving left out."""
-        return self._all_tokens / self._all_training_s if self._all_training_s else None
+        self.throughput.load_state_dict(state_dict)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        """Starts the clock again after anything that was not training."""
-        if self._tokens == 0:
-            self._since_s = time.perf_counter()
+        """Start the clock again after anything that was not training."""
+        self.throughput.start_batch()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts the batch, and logs when a step is due."""
-        self._tokens += batch[:, 1:].numel() * trainer.world_size
+        self.throughput.count(batch[:, 1:].numel() * trainer.world_size)
         if (batch_idx + 1) % (self.every * trainer.accumulate_grad_batches):
             return
         loss = float(pl_module.last_loss)  # type: ignore[arg-type]
-        elapsed_s = time.perf_counter() - self._since_s
-        self._all_tokens += self._tokens
-        self._all_training_s += elapsed_s
-        self.tokens_per_s = self._tokens / elapsed_s
-        self._tokens = 0
+        tokens_per_s = self.throughput.close_window()
         values = {
             "train/loss": loss,
             "train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "train/gradient_norm": float(pl_module.last_gradient_norm),  # type: ignore[arg-type]
-            "train/tokens_per_s": self.tokens_per_s,
+            "train/tokens_per_s": tokens_per_s,
             **getattr(pl_module, "step_metrics", dict)(),
         }
         if trainer.logger is not None:
@@ -83,4 +68,4 @@ class TrainingLog(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps validation out of the throughput: the tokens since the last point are not timed."""
-        self._tokens = 0
+        self.throughput.drop_window()

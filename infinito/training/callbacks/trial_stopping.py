@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from infinito.sweeps.record.plan import JOURNAL, reopen
 
@@ -22,7 +23,7 @@ REDUCTION = 3
 
 
 class TrialStopping(Callback):
-    """Validates on the way and ends a training that has fallen behind its siblings.
+    """Ends a training that a validation on its way finds behind its siblings.
 
     It is compared with the trials in its region of the search's tree, the smallest in which enough
     have come as far, as what is good differs between regions. That depends on which others are
@@ -31,31 +32,25 @@ class TrialStopping(Callback):
     Args:
         folder: Of the trial; its siblings are the other folders beside it.
         rule: "median" or "halving".
-        validate_every: Batches.
-        total_batches: Of the whole training, whose last one is validated elsewhere.
+        validate_every: Batches between validations.
     """
 
-    def __init__(self, folder: Path, rule: str, validate_every: int, total_batches: int) -> None:
+    def __init__(self, folder: Path, rule: str, validate_every: int) -> None:
         self.folder = folder
         self.rule = rule
         self.validate_every = validate_every
-        self.total_batches = total_batches
-        self.stopped_at: int | None = None
         self._losses: list[float] = []
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Validates where that is due."""
-        done = batch_idx + 1
-        if done % self.validate_every or done >= self.total_batches:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write down a validation of the training, and compare it with those of the others."""
+        if trainer.state.fn != TrainerFn.FITTING:
             return
-        self._losses.append(validated(trainer))
+        done = trainer.fit_loop.total_batch_idx + 1
+        self._losses.append(float(trainer.callback_metrics["val/loss"]))
         with (self.folder / FILE).open("a", encoding="utf-8") as file:
             file.write(f"{done} {self._losses[-1]!r}\n")
         others = self._near({name: losses_of(each) for name, each in self._siblings()}, done)
         if is_bad(self.rule, done // self.validate_every, min(self._losses), done, others):
-            self.stopped_at = done
             trainer.should_stop = True
 
     def _near(self, others: dict[str, dict[int, float]], done: int) -> dict[str, dict[int, float]]:
@@ -109,17 +104,6 @@ def losses_of(folder: Path) -> dict[int, float]:
     """Losses by batches that a trial has written, without a line that is just being written."""
     lines = (folder / FILE).read_text(encoding="utf-8").split("\n")[:-1]
     return {int(done): float(loss) for done, loss in (line.split() for line in lines)}
-
-
-def validated(trainer: Trainer) -> float:
-    """The validation loss now; training goes on as if nothing had happened."""
-    connector = trainer._logger_connector
-    state = connector._first_loop_iter
-    trainer.validating = True
-    trainer.fit_loop.epoch_loop.val_loop.run()
-    trainer.training = True
-    connector._first_loop_iter = state
-    return float(trainer.callback_metrics["val/loss"])
 
 
 def _is_rung(rung: int) -> bool:

@@ -17,7 +17,7 @@ from infinito.models.attention_probe import (
 )
 from infinito.models.generation import sample_text
 from infinito.seeding import child_seed
-from infinito.training.heat_maps import attention_figure
+from infinito.training.report.heat_maps import attention_figure
 
 SHOWN_POSITIONS = 256
 """Positions of the first window that a heat map shows at most."""

@@ -66,7 +66,7 @@ def test_a_trial_that_was_launched_again_counts_once(tmp_path: Path) -> None:
     (tmp_path / "3.1" / FILE).write_text("2 1.0\n")
     os.utime(tmp_path / "3" / FILE, (0, 0))
     (tmp_path / "5.1").mkdir()
-    found = TrialStopping(tmp_path / "5.1", "median", 2, 10)._siblings()
+    found = TrialStopping(tmp_path / "5.1", "median", 2)._siblings()
     assert {path.name for _, path in found} == {"0", "1", "2", "3.1", "4"}
 
 
@@ -93,7 +93,7 @@ def test_a_trial_is_compared_with_its_region_of_the_tree(tmp_path: Path) -> None
         journal.append(history.make_ask_event(search.ask(1)))
         last = search.trials[-1]
     others = {str(number): {2: 1.0} for number in range(40)}
-    stopping = TrialStopping(tmp_path / "40", "median", 2, 10)
+    stopping = TrialStopping(tmp_path / "40", "median", 2)
     near = stopping._near(others, 2)
     low = last.params["x"] < 0.5
     region = [each for each in search.trials[:40] if (each.params["x"] < 0.5) == low]

@@ -15,22 +15,19 @@ from infinito.device import choose_autocast_dtype, choose_device
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.pretrained.lora import inside_memory
 from infinito.models.pretrained.replaced_attention import requests_of
-from infinito.training.assembly import (
-    Length,
-)
+from infinito.training.assembly import LanguageTraining
 
 
-def describe_training(
-    conf: RunConf, data: LanguageDataModule, model: Any, length: Length
-) -> dict[str, Any]:
-    """What a run is, for the top of its output."""
+def describe_training(conf: RunConf, training: LanguageTraining) -> dict[str, Any]:
+    """Return what a run is, for the top of its output."""
+    data, model, length = training.data, training.model, training.length
     train, valid = data.split_meta("train"), data.split_meta("valid")
     counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
     return {
         "model": shape_of(model),
         "attention": attention_of(conf.attention, model.config),
         "text": data.source.description,
-        "tokens": f"{counts}, {data.vocab_size:,} kinds",
+        "tokens": f"{counts}, vocabulary {data.vocab_size:,}",
         **objective_of(conf, model),
         "training": (
             f"{length.steps:,} steps of {conf.data.batch_size * conf.trainer.accumulate} × "

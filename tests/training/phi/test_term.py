@@ -26,8 +26,8 @@ from infinito.models.trained import open_trained
 from infinito.models.watching import observed
 from infinito.objectives.phi import Calibration, phi
 from infinito.training.callbacks.interruption import Interrupted
-from infinito.training.phi_assembly import build_phi_term, spread_windows
-from infinito.training.phi_term import PhiObjective, calibration_of, measured_components
+from infinito.training.phi.assembly import build_phi_term, spread_windows
+from infinito.training.phi.term import PhiObjective, calibration_of, measured_components
 from tests.models.tiny_models import CONFIGS, tokens
 from tests.training.test_resume import resumed, stop_at
 
@@ -169,7 +169,7 @@ def test_a_start_model_is_calibrated_on_its_own_text(configured: Callable[..., R
     """Of its windows 2.5 % lie below 3 and 2.5 % above 6."""
     from infinito.data.assembly import build_data_module
     from infinito.models.assembly import build_language_model
-    from infinito.training.phi_assembly import build_phi_term, spread_windows
+    from infinito.training.phi.assembly import build_phi_term, spread_windows
 
     run = configured(PHI)
     data = build_data_module(run)
@@ -313,7 +313,7 @@ def test_a_memory_that_could_do_nothing_is_refused(
 def test_the_log_tells_the_attention_inside_a_memory(
     configured: Callable[..., RunConf], memory: str
 ) -> None:
-    from infinito.training.headline import attention_choice
+    from infinito.training.report.headline import attention_choice
 
     run = configured(f"memory={memory}", "model.memory.segment=8", "attention=l1")
     model = build_language_model(run, 20, None)

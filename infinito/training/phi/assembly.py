@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from infinito.config import LanguagePhiConf, RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.objectives.phi import Calibration, phi
-from infinito.training.phi_term import (
+from infinito.training.phi.term import (
     PhiObjective,
     calibration_of,
     measured_components,

@@ -1,0 +1,108 @@
+"""The Lightning trainer of every task that trains, and how it stores and logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Sized
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, Trainer
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from infinito.config import TrainerConf
+from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
+
+
+def build_trainer(
+    settings: TrainerConf,
+    callbacks: Sequence[Callback],
+    *,
+    deterministic: bool,
+    steps: int | None = None,
+    logger: TensorBoardLogger | None = None,
+) -> Trainer:
+    """Return a trainer of one epoch over a stream of batches.
+
+    It validates, saves and draws a progress bar only where a callback does.
+
+    Args:
+        settings: Device, precision and accumulation.
+        callbacks: All that happens besides the steps.
+        deterministic: Same seed, same bits.
+        steps: Optimizer steps of the whole training; None for the whole stream.
+        logger: Where metrics go; None for nowhere.
+    """
+    return Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        strategy=settings.strategy,
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=1 if steps is None else None,
+        max_steps=-1 if steps is None else steps,
+        accumulate_grad_batches=settings.accumulate,
+        check_val_every_n_epoch=2,  # never within the one epoch: `validate_now` does it
+        num_sanity_val_steps=0,
+        limit_val_batches=settings.validation_batches,
+        log_every_n_steps=1,
+        logger=logger or False,
+        callbacks=list(callbacks),
+        plugins=[SafeCheckpointIO()],
+        enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
+        enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks),
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic=deterministic,
+    )
+
+
+def build_early_stopping(settings: TrainerConf) -> list[Callback]:
+    """Return what ends a training after `trainer.patience` validations without improvement."""
+    if settings.patience is None:
+        return []
+    return [EarlyStopping("val/loss", patience=settings.patience, check_finite=False)]
+
+
+def count_batches(validation: Sized, settings: TrainerConf) -> int:
+    """Return the batches of a validation, of which `trainer.validation_batches` may be fewer."""
+    return min(len(validation), settings.validation_batches or len(validation))
+
+
+def build_tensorboard_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
+    """Return a logger that writes to the run's `tensorboard` folder.
+
+    Args:
+        folder: The run's.
+        resumed_step: What was logged up to this step stays, what came after it is hidden.
+    """
+    return TensorBoardLogger(
+        folder,
+        name=None,
+        version="tensorboard",
+        default_hp_metric=False,
+        purge_step=None if resumed_step is None else resumed_step + 1,
+    )
+
+
+class SafeCheckpointIO(CheckpointIO):
+    """Lightning's checkpoint files by `write_checkpoint` and `read_checkpoint`."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint; see `write_checkpoint`."""
+        write_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read what `save_checkpoint` wrote, also where processes pass weights to each other."""
+        return read_checked_content(path, map_location)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint file."""
+        Path(path).unlink(missing_ok=True)
