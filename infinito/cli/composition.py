@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from infinito.cli.continuation import effective_values
+from infinito.cli.defaults import store_defaults
 from infinito.cli.typed_values import Origin, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
@@ -37,6 +38,8 @@ EXTRAS = {
     "hydra/launcher=ray": "ray",
 }
 """What installs an option that is not part of infinito."""
+
+store_defaults()
 
 
 def check(

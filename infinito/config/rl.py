@@ -11,42 +11,42 @@ REWARDS = ("v1", "v2", "v2_relative", "v3")
 
 @dataclass
 class RewardConf:
-    """What a step earns (`infinito.rl.environment.rewards`); weights that are 0 switch off."""
+    """What a step earns (`infinito.rl.environment.rewards`); 0 leaves a term out."""
 
     name: str = limited("v2_relative", choices=REWARDS)
     relative: bool = True
     """Take `perplexity_low` and `perplexity_high` as multiples of the base model's."""
     first_step_zero: bool = False
     """The first step of an episode earns nothing, as in the published formulas."""
-    coherence: float = 1.0
+    coherence: float = 0.0
     """α, of the change of C."""
-    phi: float = 0.5
+    phi: float = 0.0
     """β, of the change of Φ."""
-    perplexity: float = 0.1
+    perplexity: float = 0.0
     """γ, of the relative fall of the perplexity."""
-    memory: float = limited(0.2, at_least=0)
+    memory: float = limited(0.0, at_least=0)
     """δ, cost of the memory's use."""
-    jump: float = limited(0.8, at_least=0)
+    jump: float = limited(0.0, at_least=0)
     """Cost of each unit that Φ moves beyond 1 in a step."""
-    below_band: float = limited(0.3, at_least=0)
+    below_band: float = limited(0.0, at_least=0)
     """Cost of each unit of Φ below the band."""
-    above_band: float = limited(0.6, at_least=0)
+    above_band: float = limited(0.0, at_least=0)
     """Cost of each unit of Φ above the band."""
-    in_band: float = limited(0.1, at_least=0)
+    in_band: float = limited(0.0, at_least=0)
     """Bonus for Φ inside the band."""
     perplexity_low: float = limited(0.3, above=0)
     """Below it a model is taken to have memorised."""
     perplexity_high: float = limited(3.0, above=0)
     """Above it a model is taken to have fallen apart."""
-    too_low: float = limited(2.0, at_least=0)
+    too_low: float = limited(0.0, at_least=0)
     """Cost of a perplexity of 0, falling to none at `perplexity_low`."""
-    too_high: float = limited(0.3, at_least=0)
+    too_high: float = limited(0.0, at_least=0)
     """Cost of each half of `perplexity_high` above it."""
-    below_coherence: float = limited(0.2, at_least=0)
+    below_coherence: float = limited(0.0, at_least=0)
     """Cost of each unit of C below 0.3."""
-    above_coherence: float = limited(0.2, at_least=0)
+    above_coherence: float = limited(0.0, at_least=0)
     """Cost of each unit of C above 0.7."""
-    in_coherence: float = limited(0.05, at_least=0)
+    in_coherence: float = limited(0.0, at_least=0)
     """Bonus for C from 0.3 to 0.7."""
     potential: float = limited(0.0, at_least=0)
     """Of the fall of the held-out loss, in nats: a potential whose optimum is the best model."""
