@@ -26,6 +26,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from infinito.cli.command_line import ADDED_GROUPS
 from infinito.cli.continuation import command_faults, effective_values
+from infinito.cli.defaults import store_defaults
 from infinito.cli.read_by import ALL
 from infinito.cli.read_by import unread as unread_keys
 from infinito.cli.typed_values import Origin, name_elsewhere, parse
@@ -42,6 +43,8 @@ EXTRAS = {
     "hydra/launcher=ray": "ray",
 }
 """What installs an option that is not part of infinito."""
+
+store_defaults()
 
 
 def check(

@@ -18,35 +18,35 @@ class RewardConf:
     """Multiply `perplexity_low` and `perplexity_high` by the base model's perplexity."""
     first_step_zero: bool = False
     """Pay nothing for the first step of an episode, as the published formulas do."""
-    coherence: float = 1.0
+    coherence: float = 0.0
     """α, weight of the change of C."""
-    phi: float = 0.5
+    phi: float = 0.0
     """β, weight of the change of Φ."""
-    perplexity: float = 0.1
+    perplexity: float = 0.0
     """γ, weight of the relative fall of the perplexity."""
-    memory: float = limited(0.2, at_least=0)
+    memory: float = limited(0.0, at_least=0)
     """δ, cost of the share of memory slots in use."""
-    jump: float = limited(0.8, at_least=0)
+    jump: float = limited(0.0, at_least=0)
     """Cost of each unit by which Φ changes more than 1 in a step."""
-    below_band: float = limited(0.3, at_least=0)
+    below_band: float = limited(0.0, at_least=0)
     """Cost of each unit of Φ below the band."""
-    above_band: float = limited(0.6, at_least=0)
+    above_band: float = limited(0.0, at_least=0)
     """Cost of each unit of Φ above the band."""
-    in_band: float = limited(0.1, at_least=0)
+    in_band: float = limited(0.0, at_least=0)
     """Bonus for Φ inside the band."""
     perplexity_low: float = limited(0.3, above=0)
     """Perplexity below which a model counts as having memorised its text."""
     perplexity_high: float = limited(3.0, above=0)
     """Perplexity above which a model counts as broken."""
-    too_low: float = limited(2.0, at_least=0)
+    too_low: float = limited(0.0, at_least=0)
     """Cost of a perplexity of 0; it falls linearly to none at `perplexity_low`."""
-    too_high: float = limited(0.3, at_least=0)
+    too_high: float = limited(0.0, at_least=0)
     """Cost for each `perplexity_high`/2 of perplexity above `perplexity_high`."""
-    below_coherence: float = limited(0.2, at_least=0)
+    below_coherence: float = limited(0.0, at_least=0)
     """Cost of each unit of C below 0.3."""
-    above_coherence: float = limited(0.2, at_least=0)
+    above_coherence: float = limited(0.0, at_least=0)
     """Cost of each unit of C above 0.7."""
-    in_coherence: float = limited(0.05, at_least=0)
+    in_coherence: float = limited(0.0, at_least=0)
     """Bonus for C from 0.3 to 0.7."""
     potential: float = limited(0.0, at_least=0)
     """Weight of the fall of the held-out loss, nats; alone, it is largest for the best model."""
