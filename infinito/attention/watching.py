@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from infinito.attention.exact_distances import exact_distances
 from infinito.attention.masking import share_groups
 from infinito.attention.metrics.table import KERNELS
 from infinito.attention.reference import weigh
@@ -89,8 +90,7 @@ def _scores(queries: Tensor, keys: Tensor, call: AttentionCall) -> Tensor:
     exponent = {"l1": 1.0, "l2": 2.0}.get(call.kernel)
     if exponent is None:
         return KERNELS[call.kernel].score(queries, keys, call.p) * call.factor
-    exact = "donot_use_mm_for_euclid_dist"
-    return -call.factor * torch.cdist(queries, keys, p=exponent, compute_mode=exact)
+    return -call.factor * exact_distances(queries, keys, exponent)
 
 
 def _visible_rows(call: AttentionCall, rows: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from infinito.attention.backends.backend import Backend, Request
 from infinito.attention.backends.kernel_call import fault, run_kernel
+from infinito.attention.derivatives import second_derivative_error
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What it takes; it computes in float32."""
@@ -136,7 +137,12 @@ def _differentiate(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None
     return *grads, *[None] * 7
 
 
+def _refuse(*_: Any) -> None:
+    raise second_derivative_error()
+
+
 torch.library.register_autograd("infinito::fused_cpu", _differentiate, setup_context=_save)
+torch.library.register_autograd("infinito::fused_cpu_backward", _refuse)
 
 
 def _rows(tensor: Tensor) -> Tensor:

@@ -7,12 +7,28 @@ from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from infinito.attention.backends.backend import Backend, Request
+from infinito.attention.derivatives import differentiable_once
 from infinito.attention.masking import share_groups, visible_keys
 
 
 def _attend(
     queries: Tensor, keys: Tensor, values: Tensor, request: Request, key_padding: Tensor | None
 ) -> Tensor:
+    queries, keys, values = differentiable_once(queries, keys, values)
+    if queries.dtype == values.dtype:
+        return _attend_alike(queries, keys, values, request, key_padding)
+    if request.kernel == "dot":  # one rounding of λ·q is what half precision does to any product
+        queries, keys = queries.to(values.dtype), keys.to(values.dtype)
+        return _attend_alike(queries, keys, values, request, key_padding)
+    with torch.autocast(queries.device.type, enabled=False):
+        wide = values.to(queries.dtype)
+        return _attend_alike(queries, keys, wide, request, key_padding).to(values.dtype)
+
+
+def _attend_alike(
+    queries: Tensor, keys: Tensor, values: Tensor, request: Request, key_padding: Tensor | None
+) -> Tensor:
+    """Return attention of tensors of one dtype; a learned λ widens queries and keys alone."""
     factor, width = request.factor, request.value_dim
     if request.kernel == "sq_l2":
         queries, keys = as_dot_product(queries, keys, _compute_dtype(queries))

@@ -12,6 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from infinito.attention.functional import attend_prepared, describe, prepare
 from infinito.attention.metrics.table import find_metric
+from infinito.attention.precision import widen
 from infinito.attention.reference import attend_with_weights
 from infinito.attention.watching import AttentionCall, note
 from infinito.models.distance_lm.config import DistanceLMConfig
@@ -32,8 +33,8 @@ class LearnedScale(nn.Module):
         return start + (-torch.expm1(-start)).log()
 
     def forward(self) -> Tensor:
-        """Return λ, (count,)."""
-        return softplus(self.raw)
+        """Return λ, (count,), float32 at least: bfloat16 would round it once more."""
+        return softplus(widen(self.raw))
 
 
 class ResidualLinear(nn.Linear):
@@ -81,6 +82,7 @@ class DistanceAttention(nn.Module):
         queries, keys, values = self.project(hidden, context.rotation)
         scale = context.scale if self.scale is None else self.scale
         scale = scale() if isinstance(scale, LearnedScale) else scale
+        dtype = values.dtype
         queries, keys, values, factor = prepare(queries, keys, values, self.metric, scale, self.p)
         if past_key_values is not None:
             keys, values = past_key_values.update(keys, values, self.layer)
@@ -104,7 +106,8 @@ class DistanceAttention(nn.Module):
                 key_padding=visible,
                 backend=context.backend,
             )
-        return self.out(mixed.transpose(1, 2).flatten(2)), weights
+        # A cache holds values in the dtype of keys, which a learned λ widens.
+        return self.out(mixed.transpose(1, 2).flatten(2).to(dtype)), weights
 
     def project(self, hidden: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries (batch, heads, time, head_dim), keys and values (batch, kv_heads, …)."""
