@@ -19,7 +19,8 @@ from infinito.data.record import data_record
 from infinito.errors import CheckpointError
 from infinito.models.assembly import build_language_model
 from infinito.models.checkpoint_file import read_checkpoint
-from infinito.models.trained import export, open_trained, start_weights
+from infinito.models.model_folder import export
+from infinito.models.trained import open_trained, start_weights
 from infinito.objectives.units import loss_report
 from infinito.run_folder.records import flatten, provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
