@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from infinito.models.generation import continue_tokens
 from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import MIN_TIME, Calibration, band_loss, phi
@@ -106,9 +107,7 @@ def written(
             asked["temperature"] = options["temperature"] * mode.temperature
         before = text.ids.shape[1]
         with lifted_gate(model, mode.gate * GATE_LIFT):
-            text.ids = model.generate(  # type: ignore[operator]
-                input_ids=text.ids, attention_mask=torch.ones_like(text.ids), **asked
-            )
+            text.ids = continue_tokens(model, text.ids, **asked)
         text.actions.append(action)
         left -= every
         if text.ids.shape[1] < before + asked["max_new_tokens"] or _is_end(model, text.ids, asked):
