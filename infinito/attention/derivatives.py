@@ -50,7 +50,7 @@ class DifferentiatedOnce(torch.autograd.Function):
         """Keep nothing."""
 
     @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_: Any, gradient: Tensor) -> Tensor:
         return RefusedGradient.apply(gradient) if torch.is_grad_enabled() else gradient
 
 
@@ -68,7 +68,7 @@ class RefusedGradient(torch.autograd.Function):
         """Keep nothing."""
 
     @staticmethod
-    def backward(_: Any, __: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_: Any, __: Tensor) -> Tensor:
         raise second_derivative_error()
 
 

@@ -52,7 +52,8 @@ def reference_attention(
     check_scale(scale, queries.shape[1])
     check_dropout(dropout_p)
     if key_padding is not None:
-        check_mask(key_padding, *queries.shape[:3], keys.shape[2])
+        batch, heads, time_q, _ = queries.shape
+        check_mask(key_padding, batch, heads, time_q, keys.shape[2])
     if isinstance(scale, Tensor):
         scale = scale.view(-1, 1, 1)
     heads, dim = queries.shape[1], queries.shape[-1]

@@ -1,4 +1,4 @@
-"""What an attention backend is and what it is asked for; which backends exist is in `registry`."""
+"""The interface of an attention backend and of a request to it; `registry` lists the backends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Request(NamedTuple):
-    """One attention call without its numbers: all that decides which backend can serve it.
+    """An attention call without its numbers: everything that decides which backend can serve it.
 
-    `kernel` is the score that is left once a metric is prepared: dot (q·k), l1 (−‖q−k‖₁), l2
-    (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ). `factor` is what it is multiplied
-    with, λ and 1/√dim; a λ that is learned is folded into queries and keys beforehand.
+    `kernel` is the score that remains once a metric is prepared: dot (q·k), l1 (−‖q−k‖₁), l2
+    (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ). `factor`, λ and 1/√dim, multiplies
+    it; a learned λ is folded into queries and keys beforehand.
     `grad` says that a gradient will be computed, `free_mask` that a whole mask replaces causality
     and padding, `every_derivative` that torch.func or forward-mode differentiation is at work.
     """

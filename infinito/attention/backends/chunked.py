@@ -42,7 +42,7 @@ def in_blocks(
     request: Request,
     mask: Tensor | None,
 ) -> Tensor:
-    """Return what `block` makes of some queries at a time, side by side.
+    """Return the results of `block` for some queries at a time, concatenated.
 
     Args:
         block: takes queries (batch, heads, rows, dim), the keys and values that they may see, which
@@ -86,7 +86,7 @@ def _heads(tensor: Tensor) -> list[tuple[Tensor, ...]]:
 
 
 def _part(mask: Tensor | None, b: int, h: int) -> Tensor | None:
-    """Return what one head of one sequence needs of a padding or of a free mask."""
+    """Return the part of a padding or of a free mask that belongs to one head of one sequence."""
     if mask is None or mask.ndim == 2:
         return mask if mask is None else mask[b : b + 1]
     b, h = min(b, mask.shape[0] - 1), min(h, mask.shape[1] - 1)
