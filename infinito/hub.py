@@ -1,4 +1,4 @@
-"""Quick answers to whether a name means the hub, whether it can be reached, and what it has."""
+"""Tells hub names from folders, checks quickly that the hub answers, and downloads models."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ PROBE_TIMEOUT_S = 5.0
 
 
 def names_a_folder(name: str) -> bool:
-    """Says whether `name` is a path, present or not, rather than a hub id (`owner/name`)."""
+    """Return whether `name` is a path, present or not, rather than a hub id (`owner/name`)."""
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
     return looks_local or Path(name).exists()
 
 
 def require_hub(what: str, mend: str) -> None:
-    """Checks that the hub answers; with HF_HUB_OFFLINE=1 the libraries' own cache is used instead.
+    """Check that the hub answers; with HF_HUB_OFFLINE=1 the libraries' own cache is used instead.
 
     The libraries themselves retry for 20 to 50 seconds before they give up.
 
     Args:
-        what: what was wanted, for the message.
-        mend: the override that does without the hub.
+        what: the thing wanted of the hub, for the message.
+        mend: an override that needs no hub.
 
     Raises:
         HubError: no answer within 5 seconds.
@@ -38,7 +38,7 @@ def require_hub(what: str, mend: str) -> None:
 
 
 def unreachable(what: str, mend: str, cause: str) -> HubError:
-    """Returns the error for something wanted from the hub that did not come."""
+    """Return the error for something that the hub did not deliver."""
     from huggingface_hub import constants
 
     downloaded = ", or set HF_HUB_OFFLINE=1 if it has been downloaded before"
@@ -49,15 +49,15 @@ def unreachable(what: str, mend: str, cause: str) -> HubError:
 
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt")
-"""What a language model and its tokenizer are made of."""
+"""Files of a language model and its tokenizer; no code is among them."""
 
 
 def model_folder(name: str, mend: str = "model.path=<folder>") -> Path:
-    """Returns the folder of a model: a local one, or a copy of what the hub has under that name.
+    """Return the folder of a model: a local one, or a copy of what the hub has under that name.
 
     Args:
         name: folder or hub id.
-        mend: the override that does without the hub.
+        mend: an override that needs no hub.
 
     Raises:
         DataError: there is no such folder.

@@ -5,10 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from infinito.attention.arguments import (
+    check_dropout,
+    check_mask,
+    check_scale,
+    check_tensors,
+)
 from infinito.attention.backends.backend import Request
 from infinito.attention.backends.registry import choose_backend
+from infinito.attention.derivatives import needs_every_derivative
 from infinito.attention.masking import share_groups
 from infinito.attention.metrics.table import KERNELS, cosine, find_metric
+from infinito.attention.precision import widen
 from infinito.attention.watching import AttentionCall, note
 
 
@@ -46,8 +54,9 @@ def distance_attention(
 
     Raises:
         ConfigError: metric, p or backend unknown, or a forced backend that cannot serve.
-        ValueError: shapes that do not fit together, a scale that does not fit the heads, or a
-            dropout that is no share.
+        ValueError: shapes that do not fit together, a scale that does not fit the heads or is not
+            finite and above 0, or a dropout that is no probability below 1.
+        TypeError: queries, keys or values that are not floating point.
     """
     queries, keys, values, factor = prepare(queries, keys, values, metric, scale, p)
     return attend_prepared(
@@ -74,29 +83,29 @@ def prepare(
 ) -> tuple[Tensor, Tensor, Tensor, float]:
     """Return queries, keys, values and the factor of a kernel's score that make the metric's.
 
-    A scale with a gradient is folded into queries and keys, and the factor is 1; with one scale per
-    head and shared key heads, keys and values are then repeated for each head.
+    A scale that is a tensor is folded into queries and keys, float32 at least, and the factor is 1;
+    with one scale per head and shared key heads, keys and values are then repeated for each head.
 
     Raises:
         ConfigError: metric or p unknown.
-        ValueError: one scale per head, and it or the shapes do not fit.
+        ValueError: shapes that do not fit together, or a scale that does not fit the heads or is
+            not finite and above 0.
+        TypeError: tensors that are not floating point.
     """
     found = find_metric(metric, p)
+    check_tensors(queries, keys, values)
+    check_scale(scale, queries.shape[1])
     if found is cosine:
         queries, keys = cosine.prepare(queries, keys)
     factor = found.factor(scale, queries.shape[-1])
     if not isinstance(factor, Tensor):
         return queries, keys, values, factor
     if factor.numel() > 1:
-        check_shapes(queries, keys, values)
         heads = queries.shape[1]
-        if factor.numel() != heads:
-            raise ValueError(
-                f"a scale {tuple(factor.shape)} does not fit: expected ({heads},), one number for "
-                "each head, or (1,)."
-            )
         keys, values = share_groups(keys, heads), share_groups(values, heads)
-    by = factor.to(queries.dtype).view(-1, 1, 1)
+    # Eight bits of bfloat16 would round λ and each product: of a distance, most digits would go.
+    queries, keys = widen(queries), widen(keys)
+    by = factor.to(queries.dtype).view(-1, 1, 1)  # (1 or heads, 1, 1)
     return *KERNELS[found.KERNEL].fold(queries, keys, by), values, 1.0
 
 
@@ -131,14 +140,14 @@ def describe(
     dropout_p: float,
     key_padding: Tensor | None,
 ) -> Request:
-    """Return the request that a call with these tensors is.
+    """Return the request that a call with these tensors makes.
 
     Raises:
-        ValueError: shapes that do not fit together, or a dropout that is no share.
+        ValueError: shapes that do not fit together, or a dropout that is no probability below 1.
+        TypeError: tensors that are not floating point.
     """
-    check_shapes(queries, keys, values)
-    if not 0 <= dropout_p < 1:
-        raise ValueError(f"dropout_p={dropout_p}: expected a number at least 0 and below 1.")
+    check_tensors(queries, keys, values)
+    check_dropout(dropout_p)
     batch, heads, time_q, dim = queries.shape
     _, kv_heads, time_k, value_dim = values.shape
     free_mask = key_padding is not None and key_padding.ndim == 4
@@ -165,41 +174,5 @@ def describe(
         value_dim,
         free_mask,
         factor,
+        needs_every_derivative(),
     )
-
-
-def check_shapes(queries: Tensor, keys: Tensor, values: Tensor) -> None:
-    """Raise ValueError unless these shapes are those of one attention."""
-    if not fit(queries, keys, values):
-        raise ValueError(
-            f"queries {tuple(queries.shape)}, keys {tuple(keys.shape)} and values "
-            f"{tuple(values.shape)} do not fit: expected (batch, heads, time_q, dim), "
-            "(batch, kv_heads, time_k, dim), (batch, kv_heads, time_k, value_dim), kv_heads "
-            "dividing heads, time_k at least 1."
-        )
-
-
-def fit(queries: Tensor, keys: Tensor, values: Tensor) -> bool:
-    """Return whether these shapes are those of one attention."""
-    if not queries.ndim == keys.ndim == values.ndim == 4:
-        return False
-    batch, heads, _, dim = queries.shape
-    kv_heads, time_k = keys.shape[1:3]
-    divides = kv_heads > 0 and heads % kv_heads == 0
-    alike = keys.shape == (batch, kv_heads, time_k, dim) and values.shape[:3] == keys.shape[:3]
-    return divides and time_k > 0 and alike
-
-
-def check_mask(mask: Tensor, batch: int, heads: int, time_q: int, time_k: int) -> None:
-    """Raise ValueError unless this is a bool padding (batch, time_k) or free mask of four axes."""
-    fits = mask.shape == (batch, time_k) or (
-        mask.ndim == 4
-        and mask.shape[0] in (1, batch)
-        and mask.shape[1] in (1, heads)
-        and mask.shape[2:] == (time_q, time_k)
-    )
-    if not fits or mask.dtype != torch.bool:
-        raise ValueError(
-            f"a mask {tuple(mask.shape)} of {mask.dtype} does not fit: expected torch.bool "
-            f"{(batch, time_k)}, or {(batch, heads, time_q, time_k)} with 1 for batch or heads."
-        )

@@ -1,4 +1,4 @@
-"""Which query sees which key, and key/value heads shared by groups of query heads."""
+"""The mask of visible keys, and key/value heads shared by groups of query heads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def visible_keys(
     cache see all of it (`is_causal` of torch's SDPA is aligned top-left).
 
     Args:
-        key_padding: bool (batch, time_k), True for a real token; or a free mask, returned as it is.
+        key_padding: bool (batch, time_k), True for a real token; or a free mask, returned as it
+            came.
 
     Returns:
         (time_q, time_k), or (batch, 1, time_q or 1, time_k) with padding.
@@ -30,9 +31,9 @@ def visible_keys(
     mask = None
     if causal and time_q > 1:
         mask = torch.ones(time_q, time_k, dtype=torch.bool, device=device)
-        mask = mask.tril(time_k - time_q)
+        mask = mask.tril(time_k - time_q)  # (time_q, time_k)
     if key_padding is not None:
-        padding = key_padding[:, None, None, :]
+        padding = key_padding[:, None, None, :]  # (batch, 1, 1, time_k)
         mask = padding if mask is None else mask & padding
     return mask
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def widen(numbers: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
+    """Return half-precision numbers as float32, others unchanged."""
     return numbers if numbers.dtype.itemsize >= 4 else numbers.float()
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
+from infinito.attention.arguments import check_dropout, check_mask, check_scale, check_tensors
 from infinito.attention.backends.backend import Backend, Request
 from infinito.attention.masking import share_groups, visible_keys
 from infinito.attention.metrics.table import KERNELS, find_metric
@@ -44,8 +45,15 @@ def reference_attention(
 
     Raises:
         ConfigError: the metric is unknown, or lp has no p of at least 1.
+        ValueError, TypeError: as `distance_attention`.
     """
     found = find_metric(metric, p)
+    check_tensors(queries, keys, values)
+    check_scale(scale, queries.shape[1])
+    check_dropout(dropout_p)
+    if key_padding is not None:
+        batch, heads, time_q, _ = queries.shape
+        check_mask(key_padding, batch, heads, time_q, keys.shape[2])
     if isinstance(scale, Tensor):
         scale = scale.view(-1, 1, 1)
     heads, dim = queries.shape[1], queries.shape[-1]
@@ -87,4 +95,4 @@ def _unable(_: Request) -> str | None:
     return None
 
 
-BACKEND = Backend("reference", _attend, _unable, takes_mask=True)
+BACKEND = Backend("reference", _attend, _unable, takes_mask=True, has_every_derivative=True)

@@ -1,6 +1,6 @@
-"""How spread out each row of attention is, without the weights: memory linear in time.
+"""Statistics of each row of attention without its weights, in memory linear in time.
 
-What a single layer's weights say when they are at hand is in `statistics`.
+`weight_statistics` computes the same means from the weights of a layer.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def row_statistics(
 
 @torch.no_grad()
 def call_statistics(call: AttentionCall) -> RowStatistics:
-    """Return the statistics of every row of an attention call that was watched."""
+    """Return the statistics of every row of a recorded attention call."""
     queries, keys, kernel, factor, p, causal, visible = call
-    # A value of width 1 stands in for those that nobody asks for.
+    # Statistics need no values: one of width 1 stands in for them.
     values = keys.new_zeros(1).expand(*keys.shape[:3], 1)
     request = describe(queries, keys, values, kernel, factor, p, causal, 0.0, visible)
     if fused_cpu.BACKEND.obstacle(request) is None:

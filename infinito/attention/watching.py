@@ -1,7 +1,7 @@
-"""Watches attention calls go by, and tells how spread out some rows of a call are, with gradient.
+"""Records attention calls, and computes the entropy of some rows of a call, with gradient.
 
-Outputs are untouched and nothing is computed until a call is asked: what is kept are the queries
-and keys, which training holds for its gradient anyway.
+Recording changes no output and computes nothing: a record keeps the queries and keys, which
+training holds for its gradient anyway.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from infinito.attention.exact_distances import exact_distances
 from infinito.attention.masking import share_groups
 from infinito.attention.metrics.table import KERNELS
 from infinito.attention.reference import weigh
 
 
 class AttentionCall(NamedTuple):
-    """What weighs the keys of one attention call."""
+    """The tensors and settings that give one attention call its weights."""
 
     queries: Tensor
     """(batch, heads, time_q, dim), prepared for the kernel."""
@@ -52,7 +53,7 @@ def watched_attention(last: int | None = 1) -> Iterator[Calls]:
 
 
 def note(call: AttentionCall) -> None:
-    """Tell all that watch of a call; compiled code tells nobody."""
+    """Record a call for everyone who watches; compiled code records none."""
     if torch.compiler.is_compiling():
         return
     for calls in _watching.get():
@@ -68,19 +69,19 @@ def row_entropy(call: AttentionCall, rows: Tensor) -> Tensor:
     Returns:
         Mean over heads, float32 at least (batch, rows); 0 for a row that sees one key or none.
     """
-    rows = rows[None] if rows.ndim == 1 else rows
+    rows = rows[None] if rows.ndim == 1 else rows  # (batch or 1, rows)
     queries, keys = call.queries, share_groups(call.keys, call.queries.shape[1])
     with torch.autocast(queries.device.type, enabled=False):
         wide = torch.promote_types(queries.dtype, torch.float32)
         queries = queries.take_along_dim(rows[:, None, :, None], dim=2).to(wide)
-        scores = _scores(queries, keys.to(wide), call)
+        scores = _scores(queries, keys.to(wide), call)  # (batch, heads, rows, time_k)
         visible = _visible_rows(call, rows).expand(scores.shape)
         weights = weigh(scores, visible)
         # log Σ exp(s) − Σ w·s: the gradient of Σ w·log w is not finite where a weight is 0.
         lowest = torch.finfo(scores.dtype).min
         log_sum = scores.masked_fill(~visible, lowest).logsumexp(-1)
         nats = log_sum - (weights * scores.masked_fill(~visible, 0)).sum(-1)
-        seen = visible.sum(-1)
+        seen = visible.sum(-1)  # (batch, heads, rows)
         share = nats.clamp_min(0) / seen.clamp_min(2).log()
         return torch.where(seen > 1, share, 0.0).mean(1)
 
@@ -89,8 +90,7 @@ def _scores(queries: Tensor, keys: Tensor, call: AttentionCall) -> Tensor:
     exponent = {"l1": 1.0, "l2": 2.0}.get(call.kernel)
     if exponent is None:
         return KERNELS[call.kernel].score(queries, keys, call.p) * call.factor
-    exact = "donot_use_mm_for_euclid_dist"
-    return -call.factor * torch.cdist(queries, keys, p=exponent, compute_mode=exact)
+    return -call.factor * exact_distances(queries, keys, exponent)
 
 
 def _visible_rows(call: AttentionCall, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How spread out a layer's attention is, in four numbers."""
+"""Four numbers that say how spread out the attention weights of a layer are."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from infinito.config.limits import limited
 
 METRICS = ("dot", "l1", "l2", "sq_l2", "cosine", "linf", "lp")
 OWN = "own"
-"""Names the attention that a pretrained model has already."""
+"""The metric's name for the attention that a pretrained model has of itself."""
 
 
 @dataclass
@@ -16,7 +16,7 @@ class AttentionConf:
     """The attention mechanism (`infinito.attention`): `weights = softmax(score)`."""
 
     metric: str = limited("l1", choices=(*METRICS, OWN))
-    """The score: a similarity (dot, cosine) or a negated distance; `own` leaves a model's alone."""
+    """The score: a similarity (dot, cosine) or a negated distance; `own` keeps a model's own."""
     heads: int = limited(4, at_least=1)
     """Query heads; must divide `model.dim`. A pretrained model keeps its own."""
     kv_heads: int | None = limited(None, at_least=1)

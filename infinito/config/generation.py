@@ -9,7 +9,7 @@ from infinito.config.limits import limited
 
 @dataclass
 class GenerationConf:
-    """How text is drawn (`task=generate`)."""
+    """How text is drawn (`task=generate`); a model's own generation_config decides none of it."""
 
     prompt: str | None = None
     """What to continue; null to read `prompts_file` or standard input."""
@@ -27,4 +27,4 @@ class GenerationConf:
     agent_every: int = limited(16, at_least=1)
     """Tokens between two decisions of `agent`."""
     json: bool = False
-    """Print a line of JSON for each text, where an `agent` steers."""
+    """Print a line of JSON for each text: prompt, text, and what an `agent` did."""

@@ -13,28 +13,29 @@ class MemoryConf:
 
     name: str = limited("none", choices=("none", "integration"))
     slots: int = limited(256, at_least=1)
-    """Segments that are remembered."""
+    """Segments that the memory keeps."""
     top_k: int = limited(5, at_least=1)
-    """Of them, those that a token reads."""
+    """Slots read by each token."""
     segment: int = limited(16, at_least=8)
     """Tokens of a segment; Φ needs 8."""
     gate: str = limited("dynamic", choices=("static", "dynamic"))
     """One gate for all tokens, or one computed from each token's state."""
     priority: str = limited("phi", choices=("phi", "age", "random"))
-    """What is remembered and weighs more: 0.8·Φ/10 + 0.2·attention + 0.1·recency, the newest, or a
-    control that knows neither."""
+    """Which segments are kept and weigh more: those of the highest 0.8·Φ/10 + 0.2·attention +
+    0.1·recency (phi), the newest (age), or a fixed arbitrary choice, the control (random)."""
     evaluation: str = limited("empty", choices=("empty", "frozen"))
-    """What evaluation starts from: nothing, or what training left. It writes into neither."""
+    """What evaluation reads besides its own text: nothing, or the slots that training left. It
+    writes into neither."""
     noise: str = limited("none", choices=("none", "gaussian", "uniform", "dropout"))
-    """Exploration in training: on the scores of what is read, or dropping some of it."""
+    """Exploration in training: noise on the scores of entries, or entries dropped at random."""
     noise_level: float = limited(0.1, at_least=0)
     """Standard deviation, half-width or probability at the start."""
     noise_steps: int = limited(1000, at_least=0)
-    """Steps in which the noise fades out, 0 for never."""
+    """Steps over which the noise fades out, 0 for never."""
 
 
 def memory_faults(memory: MemoryConf) -> list[str]:
-    """What does not fit together, a sentence each."""
+    """Return the settings that do not fit together, one sentence each."""
     faults = []
     if memory.slots < memory.top_k:
         faults.append(

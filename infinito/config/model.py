@@ -10,7 +10,7 @@ from infinito.config.memory import MemoryConf
 
 @dataclass
 class ModelConf:
-    """What every language model has."""
+    """Settings of every language model."""
 
     name: str = ""
     gradient_checkpointing: bool = False
@@ -31,7 +31,7 @@ class DistanceLMConf(ModelConf):
     mlp_ratio: float = limited(4.0, above=0)
     """Width of the feed-forward layer over `dim`."""
     position: str = limited("rotary", choices=("rotary", "learned"))
-    """How a token knows its place."""
+    """How positions enter the model."""
     max_positions: int = limited(128, at_least=1)
     """Longest sequence the model is made for."""
     dropout: float = limited(0.0, at_least=0, below=1)
@@ -47,9 +47,9 @@ class LoraConf:
     rank: int = limited(8, at_least=1)
     """Width of an adapter."""
     alpha: float = limited(16.0, above=0)
-    """What adapters add is multiplied by alpha / rank."""
+    """An adapter's output is multiplied by alpha / rank."""
     dropout: float = limited(0.0, at_least=0, below=1)
-    """Dropout on what adapters read."""
+    """Dropout on the adapters' inputs."""
     target_modules: list[str] = limited(["all-linear"])
     """Last names of the layers that get one, or `all-linear`: all but the head."""
 
@@ -62,7 +62,8 @@ class PretrainedConf(ModelConf):
     path: str | None = None
     """Folder with config.json and safetensors, or a hub id."""
     dtype: str = limited("float32", choices=("float32", "bfloat16", "float16"))
-    """What its weights are held in; adapters are float32."""
+    """Dtype of its weights; adapters are float32."""
     trainable: str = limited("lora", choices=("lora", "memory", "all"))
-    """Adapters and a memory block, that block alone, or every weight; a learned λ in any case."""
+    """What trains: adapters and a memory block, that block alone, or every weight; in any case a
+    learned λ."""
     lora: LoraConf = field(default_factory=LoraConf)

@@ -1,4 +1,4 @@
-"""Builds the language model."""
+"""Builds the language model that a configuration describes."""
 
 from __future__ import annotations
 
@@ -34,10 +34,13 @@ from infinito.seeding import child_seed
 def build_language_model(
     conf: RunConf, vocab_size: int, eos_token_id: int | None
 ) -> PreTrainedModel:
-    """A language model; what is drawn of its weights, the run's seed draws.
+    """Return the configured language model; new weights are drawn from the run's seed.
 
     Args:
         vocab_size: Highest id of the tokenizer plus one.
+
+    Raises:
+        ConfigError: settings that do not fit the model, or nothing to train.
     """
     torch.manual_seed(child_seed(conf.seed, "model"))
     match conf.model:
@@ -60,7 +63,7 @@ def build_language_model(
 
 
 def add_memory(conf: RunConf, model: PreTrainedModel) -> PreTrainedModel:
-    """A model with the memory asked for; priorities weigh the components of Φ as the objective."""
+    """Return the model with a memory, whose priorities weigh components of Φ as the objective."""
     weights: tuple[float, ...] = WEIGHTS
     learned = False
     if isinstance(conf.objective, LanguagePhiConf):
@@ -72,7 +75,7 @@ def add_memory(conf: RunConf, model: PreTrainedModel) -> PreTrainedModel:
 def build_distance_lm(
     conf: RunConf, model_conf: DistanceLMConf, vocab_size: int, eos_token_id: int | None
 ) -> PreTrainedModel:
-    """A model with distance attention, its weights drawn."""
+    """Return a model with distance attention and new weights."""
     attention = conf.attention
     settings = DistanceLMConfig(
         vocab_size=vocab_size,
@@ -98,7 +101,7 @@ def build_distance_lm(
 
 
 def build_pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int) -> PreTrainedModel:
-    """The weights that `model.path` names, with the attention and the adapters asked for.
+    """Return the model at `model.path` with the configured attention and adapters.
 
     Raises:
         ConfigError: tokenizer, windows, attention or adapters do not fit the model.
@@ -108,13 +111,13 @@ def build_pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int)
     built = open_base(model_folder(path), model_conf.dtype, name)
     check_vocabulary(built, vocab_size)
     check_length(built, conf.data.block_size)
-    asked = asdict(conf.attention)
-    if asked["metric"] != OWN:
+    attention = asdict(conf.attention)
+    if attention["metric"] != OWN:
         fields = AttentionSettings.__dataclass_fields__
-        settings = {key: value for key, value in asked.items() if key in fields}
+        settings = {key: value for key, value in attention.items() if key in fields}
         use_distance_attention(built, AttentionSettings(**settings))
     if model_conf.trainable == "all":
-        del built.config.base_model  # a checkpoint holds every weight then
+        del built.config.base_model  # so that checkpoints hold every weight, not additions alone
         return built
     built.requires_grad_(False)
     if model_conf.trainable == "lora":
@@ -126,11 +129,11 @@ def build_pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int)
 
 
 def open_trained_model(conf: RunConf) -> Trained:
-    """The model on the run's device, its attention served by `attention.backend`.
+    """Return the model at `checkpoint` on the run's device, with `attention.backend`.
 
     Raises:
-        CheckpointError: It is missing, damaged, of another class, or its sizes do not fit.
-        DeviceError: The device is not there.
+        CheckpointError: as `open_trained`.
+        DeviceError: this machine has no such device.
     """
     device = choose_device(conf)
     trained = open_trained(str(conf.checkpoint)).to(device)

@@ -1,4 +1,4 @@
-"""Attention of a model on a few windows: its statistics, and its weights."""
+"""Measures the attention of a model on a few windows: statistics of its rows, or its weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROBE_WINDOWS = 4
 
 @contextmanager
 def evaluated_eagerly(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode, and no compiled code: text that grows would be compiled for each length."""
+    """Put a model in evaluation mode, uncompiled: growing text would compile for each length."""
     training, compiled = model.training, model._compiled_call_impl
     model.eval()
     model._compiled_call_impl = None
@@ -31,10 +31,10 @@ def evaluated_eagerly(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def returning_attention(model: PreTrainedModel) -> Iterator[None]:
-    """The eager attention of transformers' own models: their faster ones keep no weights."""
+    """Give transformers' own models eager attention: their faster ones return no weights."""
     own = model.config._attn_implementation
-    remembers = hasattr(model, "causal_lm")  # a memory cannot watch the eager one
-    if own != "sdpa" or remembers or not model._can_set_attn_implementation():
+    has_memory = hasattr(model, "causal_lm")  # a memory cannot watch eager attention
+    if own != "sdpa" or has_memory or not model._can_set_attn_implementation():
         yield
         return
     model.set_attn_implementation("eager")
@@ -46,9 +46,9 @@ def returning_attention(model: PreTrainedModel) -> Iterator[None]:
 
 @torch.no_grad()
 def probe_statistics(model: PreTrainedModel, inputs: Tensor) -> list[dict[str, float]]:
-    """How spread out the attention of each layer is, none if the model does not show it.
+    """Return the statistics of each layer's attention, or [] where it cannot be watched.
 
-    Memory is linear in time; the numbers are those of `attention_statistics`.
+    They are those of `attention_statistics`, computed in memory linear in time.
 
     Args:
         model: Any causal LM.
@@ -61,7 +61,7 @@ def probe_statistics(model: PreTrainedModel, inputs: Tensor) -> list[dict[str, f
 
 @torch.no_grad()
 def probe_attention(model: PreTrainedModel, inputs: Tensor) -> list[Tensor]:
-    """Attention weights (batch, heads, time, time) of each layer, none if the model keeps them.
+    """Return each layer's attention weights, (batch, heads, time, time), or [] without any.
 
     Args:
         model: Any causal LM that can return its attention.

@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole, checked and harmless: written aside, never unpickled.
+"""Checkpoint files: written aside and renamed, checked by their hash, never unpickled.
 
 A checkpoint is torch's own zip archive with its SHA-256 in the archive's comment, so `torch.load`
 and any zip tool still read it.
@@ -25,14 +25,14 @@ _COMMENT = b"infinito sha256 "
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Writes a checkpoint that replaces `path` only once it is whole and on disk.
+    """Write a checkpoint, which replaces the file at `path` only once all of it is on disk.
 
     Raises:
-        SaveError: disk full or folder unwritable; what `path` held is untouched.
+        SaveError: disk full or folder unwritable; an older file at `path` is untouched.
     """
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
-    content = buffer.getbuffer()[:-2]
+    content = buffer.getbuffer()[:-2]  # a zip archive ends with the length of its comment, here 0
     comment = _COMMENT + hashlib.sha256(content).hexdigest().encode()
     with locked(path), written_whole(path) as file:
         file.write(content)
@@ -40,7 +40,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint file, after its checksum has been found right.
+    """Return the content of a checkpoint file whose checksum is right.
 
     Raises:
         CheckpointError: missing, damaged, not infinito's, of a newer format, a URL, or holding

@@ -1,4 +1,4 @@
-"""The language loss without its logits: head and cross entropy go together, chunk by chunk."""
+"""The language loss without all logits: the head and the cross entropy run chunk by chunk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from infinito.models.token_log_probs import token_scores
 from infinito.objectives.language import cross_entropy
 
 TOLERANCE = 1e-3
-"""By which the loss may differ from that of the model's own logits in the trial, of it."""
+"""Largest relative difference allowed between the chunked loss and the loss of the model's own
+logits."""
 
 
 def chunked_cross_entropy(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean negative log-likelihood of the targets, in nats.
 
-    It is that of `cross_entropy` of the model's logits, but no tensor tokens × vocab is held.
+    It equals `cross_entropy` of the model's logits, but holds no tensor (tokens, vocab).
 
     Args:
         model: a causal LM whose head is a linear layer and nothing else (`check_head`).
@@ -27,21 +28,21 @@ def chunked_cross_entropy(model: nn.Module, inputs: Tensor, targets: Tensor) -> 
     found: list[Tensor] = []
 
     def take(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        found.append(given[0])
-        return (given[0][:, :0], *given[1:])
+        found.append(given[0])  # (batch, time, dim)
+        return (given[0][:, :0], *given[1:])  # the head itself multiplies no token
 
     handle = head.register_forward_pre_hook(take)
     try:
         model(input_ids=inputs, use_cache=False)
     finally:
         handle.remove()
-    hidden = found[0].flatten(0, 1)
+    hidden = found[0].flatten(0, 1)  # (tokens, dim)
     return -token_scores(hidden, head.weight, head.bias, targets.flatten()).log_probs.mean()
 
 
 @torch.no_grad()
 def check_head(model: nn.Module) -> None:
-    """Raise ConfigError unless the loss from the head's weight is that of the model's logits."""
+    """Raise ConfigError unless a trial gives the loss of the model's own logits."""
     head = model.get_output_embeddings()  # type: ignore[operator]
     fits = type(head) is nn.Linear
     if fits:

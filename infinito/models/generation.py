@@ -1,32 +1,46 @@
-"""Text written by a model."""
+"""Text that a model writes: within its window, by the settings of the command alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TextStreamer,
+)
+from transformers.generation.streamers import BaseStreamer
 
 from infinito.config import GenerationConf
-from infinito.errors import ConfigError
-from infinito.models.attention_probe import (
-    evaluated_eagerly,
-)
-from infinito.models.pretrained.opening import learned_positions
+from infinito.errors import NonFiniteError
+from infinito.models.attention_probe import evaluated_eagerly
 from infinito.models.trained import Trained
+
+TAKEN = ("bos_token_id", "eos_token_id", "pad_token_id")
+"""What is taken of a model's own generation config: which tokens begin, end and fill a text."""
+
+DECIDED = ("do_sample", "max_length", "max_new_tokens", "transformers_version")
+"""Entries of a generation config that say nothing beside the command's settings."""
 
 
 def sample_text(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: int, seed: int
 ) -> str:
-    """Text drawn from the model at temperature 1, without touching torch's generator."""
-    longest = getattr(model.config, "max_position_embeddings", tokens + 1)
+    """Return text drawn from the model at temperature 1; torch's generator is left untouched."""
+    longest = window_of(model) or tokens + 1
     start = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else 0
     with evaluated_eagerly(model), torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        ids = model.generate(  # type: ignore[operator]
-            input_ids=torch.tensor([[start]], device=model.device),
-            attention_mask=torch.ones(1, 1, dtype=torch.long, device=model.device),
+        ids = continue_tokens(
+            model,
+            torch.tensor([[start]], device=model.device),
             max_new_tokens=min(tokens, longest - 1),
             do_sample=True,
             top_k=0,
@@ -36,28 +50,17 @@ def sample_text(
     return str(tokenizer.decode(ids[0, 1:], skip_special_tokens=False))
 
 
-def encode_prompt(prompt: str, trained: Trained, settings: GenerationConf) -> torch.Tensor:
-    """Token ids (1, time) of a prompt; an empty one becomes the end of a document.
-
-    Raises:
-        ConfigError: prompt and continuation are longer than the model's positions.
-    """
+def encode_prompt(prompt: str, trained: Trained) -> Tensor:
+    """Return the token ids (1, time) of a prompt; an empty one becomes the end of a document."""
     ids = trained.tokenizer(prompt)["input_ids"]
     if not ids:
         end = trained.tokenizer.eos_token_id
         ids = [end if end is not None else 0]
-    longest = learned_positions(trained.model)
-    if longest is not None and len(ids) + settings.max_new_tokens > longest:
-        raise ConfigError(
-            f"a prompt of {len(ids)} tokens and `generation.max_new_tokens`="
-            f"{settings.max_new_tokens} pass the model's {longest} positions: "
-            f"use `generation.max_new_tokens={max(1, longest - len(ids))}` or a shorter prompt"
-        )
     return torch.tensor([ids], device=trained.model.device)
 
 
 def sampling_settings(settings: GenerationConf, trained: Trained) -> dict[str, Any]:
-    """The arguments of transformers' `generate`."""
+    """Return the arguments of `continue_tokens` that the command's settings stand for."""
     greedy = settings.temperature == 0
     draw: dict[str, Any] = {"do_sample": False}
     if not greedy:
@@ -74,3 +77,120 @@ def sampling_settings(settings: GenerationConf, trained: Trained) -> dict[str, A
         "repetition_penalty": settings.repetition_penalty,
         "pad_token_id": end if end is not None else 0,
     }
+
+
+def window_of(model: PreTrainedModel) -> int | None:
+    """Return the longest text that a model was made for, in tokens; None where it says nothing."""
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return longest if longest is not None and longest > 0 else None
+
+
+def continue_tokens(
+    model: PreTrainedModel,
+    ids: Tensor,
+    *,
+    max_new_tokens: int,
+    streamer: BaseStreamer | None = None,
+    **options: Any,
+) -> Tensor:
+    """Return a text with its continuation, (1, time + new).
+
+    The model never reads more than its window: a text that fills it is continued from its last
+    half-window, and so is a longer prompt.
+
+    Args:
+        ids: token ids (1, time).
+        max_new_tokens: tokens to add; fewer where the text ends before.
+        streamer: receives the tokens as they are drawn.
+        options: of transformers' `generate`. What the model's own generation config holds besides
+            is not used; see `unused_settings`.
+
+    Raises:
+        NonFiniteError: the model's logits are NaN or infinite.
+    """
+    window, left = window_of(model), max_new_tokens
+    with reset_generation_config(model):
+        end = options.get("eos_token_id", model.generation_config.eos_token_id)
+        ends = set(end) if isinstance(end, list) else {end}
+        while left > 0:
+            context, piece = ids, left
+            if window is not None:
+                if ids.shape[1] >= window:
+                    context = ids[:, -max(1, window // 2) :]  # (1, window / 2)
+                piece = max(1, min(left, window - context.shape[1]))
+            longer = model.generate(  # type: ignore[operator]
+                input_ids=context,
+                attention_mask=torch.ones_like(context),
+                max_new_tokens=piece,
+                streamer=streamer,
+                logits_processor=LogitsProcessorList([FiniteLogits()]),
+                **options,
+            )
+            new = longer[:, context.shape[1] :]
+            ids = torch.cat([ids, new], dim=1)  # (1, time + new)
+            left -= new.shape[1]
+            if new.shape[1] < piece or int(ids[0, -1]) in ends:
+                break
+    return ids
+
+
+@contextmanager
+def reset_generation_config(model: PreTrainedModel) -> Iterator[None]:
+    """Let a model's own generation config say nothing but its special tokens."""
+    own = model.generation_config
+    assert own is not None
+    model.generation_config = GenerationConfig(**{name: getattr(own, name) for name in TAKEN})
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def unused_settings(model: PreTrainedModel) -> dict[str, Any]:
+    """Return what a model's own generation config holds and `continue_tokens` does not use."""
+    own = model.generation_config
+    assert own is not None
+    return {
+        name: value
+        for name, value in own.to_diff_dict().items()
+        if name not in (*TAKEN, *DECIDED) and not name.startswith("_")
+    }
+
+
+class FiniteLogits(LogitsProcessor):
+    """Raises where a prediction is NaN or infinite; −∞, which other processors set, may stand."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if not (scores < torch.inf).all():
+            raise NonFiniteError(
+                f"the model's logits after {input_ids.shape[1]} tokens are NaN or infinite: no "
+                "token can be drawn. Use a checkpoint of an earlier step"
+            )
+        return scores
+
+
+class SlidingStreamer(TextStreamer):
+    """Prints a text that several calls of `generate` write, each prompted with what stands there.
+
+    `finish` prints what is left at the end of the text.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__(tokenizer, skip_special_tokens=True)
+        self.is_prompt, self.has_begun = True, False
+
+    def put(self, value: Tensor) -> None:
+        """Print a prompt (1, time) if it is the first, and each token after it."""
+        was_prompt, self.is_prompt = self.is_prompt, False
+        if was_prompt and self.has_begun:
+            return
+        self.has_begun = True
+        super().put(value)
+
+    def end(self) -> None:
+        """Expect the prompt of the next call."""
+        self.is_prompt = True
+
+    def finish(self) -> None:
+        """Print what is left, and end the line."""
+        super().end()

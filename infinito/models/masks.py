@@ -16,13 +16,13 @@ def visibility(
     time: int,
     device: torch.device,
 ) -> Tensor | None:
-    """Return what is to be seen beyond plain causality aligned bottom-right, or None.
+    """Return the mask needed beyond plain causal attention aligned bottom-right, or None.
 
     Args:
         attention_mask: (batch, time_k), nonzero for a real token; or a whole mask (batch, 1 or
             heads, time, time_k), bool or added to the scores.
         position_ids: (batch or 1, time); where they start anew, without a cache, rows are packed.
-        past_key_values: what was cached before these `time` tokens.
+        past_key_values: the cache of the tokens before these `time`.
 
     Returns:
         A padding (batch, time_k) or a free mask of four axes, as `distance_attention` takes them.
@@ -42,7 +42,7 @@ def visibility(
 
 
 def whole_mask(mask: Tensor) -> Tensor:
-    """Return a four-axes mask as bool, of one that is bool or is added to the scores."""
+    """Return a mask of four axes as bool; one that is added to scores hides where it is −∞."""
     return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
@@ -53,12 +53,12 @@ def static_visibility(
     time: int,
     device: torch.device,
 ) -> Tensor:
-    """Return the keys that are filled, of a cache that is allocated to its full length."""
+    """Return which keys of a cache of fixed length are filled, and visible to each token."""
     seen = past_key_values.get_seq_length()
     length, _ = past_key_values.get_mask_sizes(time, 0)
     keys = torch.arange(length, device=device)
     last = torch.arange(time, device=device) + seen
-    visible = (keys <= last[:, None]).expand(batch, 1, time, length)
+    visible = (keys <= last[:, None]).expand(batch, 1, time, length)  # (batch, 1, time, time_k)
     if attention_mask is not None:
         padding = attention_mask.bool()
         missing = length - padding.shape[-1]
@@ -68,18 +68,18 @@ def static_visibility(
 
 
 def packed_visibility(position_ids: Tensor, batch: int) -> Tensor | None:
-    """Return a mask that keeps sequences packed into one row apart, or None where nothing is."""
+    """Return a mask that separates sequences packed into one row, or None without any."""
     sequences = find_packed_sequence_indices(position_ids)
     if sequences is None:
         return None
-    same = sequences[:, None, :, None] == sequences[:, None, None, :]
+    same = sequences[:, None, :, None] == sequences[:, None, None, :]  # (batch, 1, time, time)
     return same.tril().expand(batch, 1, -1, -1)
 
 
 def default_positions(
     padding: Tensor | None, start: int | Tensor, time: int, device: torch.device
 ) -> Tensor | None:
-    """Return position ids that skip padding, or None where they just count on from `start`.
+    """Return position ids (batch or 1, time) that skip padding; None where they count from `start`.
 
     Args:
         padding: (batch, time_k at least start + time), nonzero for a real token; None without any.

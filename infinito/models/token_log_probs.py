@@ -1,4 +1,4 @@
-"""Log-probabilities of given tokens from hidden states, without holding all logits at once."""
+"""Log-probabilities of given tokens, computed from hidden states without holding all logits."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK_BYTES = 32 << 20
-"""Logits that are worked on at a time."""
+"""Bytes of logits in one chunk."""
 
 KEPT_BYTES = 128 << 20
-"""Logits that are kept for the backward pass; what is beyond is computed a second time."""
+"""Bytes of log-probabilities kept for the backward pass, which computes the rest again."""
 
 
 class TokenScores(NamedTuple):
-    """What a model says of given tokens, (tokens,) each."""
+    """What a model predicts for given tokens, each (tokens,)."""
 
     log_probs: Tensor
     """log p(token), in nats."""
@@ -31,25 +31,24 @@ class TokenScores(NamedTuple):
 def token_scores(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, statistics: bool = False
 ) -> TokenScores:
-    """The scores of tokens under softmax(hidden · weightᵀ + bias).
+    """Return the scores of tokens under softmax(hidden · weightᵀ + bias).
 
     Args:
         hidden: (tokens, dim).
         weight: (vocab, dim).
         bias: (vocab,) or None.
         targets: (tokens,) token ids.
-        statistics: compute entropy, mean logits and whether the target is the top choice, too;
-            they carry no gradient.
+        statistics: whether to compute entropy, mean logits and is_top too; they carry no gradient.
     """
     log_probs, *rest = _TokenScores.apply(hidden, weight, bias, targets, statistics)
     return TokenScores(log_probs, *rest) if statistics else TokenScores(log_probs)
 
 
 def logit_scores(logits: Tensor, targets: Tensor, statistics: bool = False) -> TokenScores:
-    """The same from logits (tokens, vocab)."""
+    """Return the scores of tokens given their logits (tokens, vocab); see `token_scores`."""
     logs = logits.float() if logits.dtype.itemsize < 4 else logits
-    logs = logs.log_softmax(-1)
-    log_probs = logs.gather(-1, targets[:, None]).squeeze(-1)
+    logs = logs.log_softmax(-1)  # (tokens, vocab)
+    log_probs = logs.gather(-1, targets[:, None]).squeeze(-1)  # (tokens,)
     if not statistics:
         return TokenScores(log_probs)
     with torch.no_grad():
@@ -59,8 +58,8 @@ def logit_scores(logits: Tensor, targets: Tensor, statistics: bool = False) -> T
 class _TokenScores(torch.autograd.Function):
     """Runs the head chunk by chunk.
 
-    The gradient of Σ gᵢ log p(targetᵢ) in the logits is gᵢ (1[target] − p): it is made in place in
-    the memory of the log-probabilities.
+    The gradient of Σ gᵢ log p(targetᵢ) with respect to the logits is gᵢ (1[target] − p), computed
+    in place in the memory of the log-probabilities.
     """
 
     @staticmethod
@@ -84,9 +83,9 @@ class _TokenScores(torch.autograd.Function):
         found: list[tuple[Tensor, ...]] = []
         for part in range(0, len(targets), ctx.rows):
             chunk = slice(part, part + ctx.rows)
-            logits = _logits(hidden[chunk], weight, bias, dtype)
+            logits = _logits(hidden[chunk], weight, bias, dtype)  # (chunk, vocab)
             logs = logits.log_softmax(-1)
-            log_probs = logs.gather(-1, targets[chunk, None]).squeeze(-1)
+            log_probs = logs.gather(-1, targets[chunk, None]).squeeze(-1)  # (chunk,)
             rest = _statistics(logits, logs, log_probs) if statistics else ()
             found.append((log_probs, *rest))
             budget -= logs.nbytes
@@ -113,7 +112,7 @@ class _TokenScores(torch.autograd.Function):
                 logs = _logits(hidden[chunk], weight, bias, ctx.dtype).log_softmax(-1)
             g = gradient[chunk, None]
             by_logits = logs.exp_().mul_(-g).scatter_add_(-1, targets[chunk, None], g)
-            by_logits = by_logits.to(ctx.dtype)
+            by_logits = by_logits.to(ctx.dtype)  # (chunk, vocab)
             if by_hidden is not None:
                 by_hidden[chunk] = by_logits @ cast
             if by_weight is not None:

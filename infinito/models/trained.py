@@ -29,8 +29,16 @@ from infinito.models.pretrained.base_weights import (
     check_same_base,
     rests_on_base,
 )
-from infinito.models.pretrained.lora import inside_memory, merge_adapters
-from infinito.models.pretrained.opening import open_base, open_weights, rebuild, use_saved_attention
+from infinito.models.pretrained.foreign_code import check_config
+from infinito.models.pretrained.lora import inside_memory
+from infinito.models.pretrained.opening import (
+    check_finite,
+    first_line,
+    open_base,
+    open_weights,
+    rebuild,
+    use_saved_attention,
+)
 
 MODEL_PREFIX = "model."
 
@@ -49,28 +57,36 @@ class Trained:
     """Optimizer steps of its training, where recorded."""
 
     def to(self, device: torch.device) -> Trained:
-        """The same, on a device."""
+        """Move the model to a device and return self."""
         self.model.to(device)  # type: ignore[arg-type]
         return self
 
 
 def open_trained(checkpoint: str) -> Trained:
-    """The model that a run folder, a checkpoint file or a Hugging Face folder holds.
+    """Return the model in a run folder, a checkpoint file or a Hugging Face folder.
 
     Args:
         checkpoint: A run folder stands for its `checkpoints/best.ckpt`; that of a preference
-            tuning for `last.ckpt`, which its report is of.
+            tuning for `last.ckpt`, which its report describes; that of `task=calibrate_phi` for
+            `calibrated.ckpt`.
 
     Raises:
-        CheckpointError: it is missing, damaged, of another class, or its sizes do not fit.
+        CheckpointError: it is missing, damaged, of another class, its sizes do not fit, or weights
+            are NaN or infinite.
     """
+    trained = _open(checkpoint)
+    check_finite(trained.model, trained.source)
+    return trained
+
+
+def _open(checkpoint: str) -> Trained:
     path = Path(checkpoint)
     if "://" in checkpoint or path.suffix == ".ckpt":
         return _from_file(checkpoint)
     if (path / "config.json").is_file():
         return _from_hugging_face(path)
     reports_last = (path / "training_report.json").is_file()
-    for name in ("last", "best") if reports_last else ("best", "last"):
+    for name in (*(("last", "best") if reports_last else ("best", "last")), "calibrated"):
         if (path / "checkpoints" / f"{name}.ckpt").is_file():
             return _from_file(path / "checkpoints" / f"{name}.ckpt")
     raise CheckpointError(
@@ -80,7 +96,7 @@ def open_trained(checkpoint: str) -> Trained:
 
 
 def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """What a checkpoint carries, as plain values, to be opened without its run folder."""
+    """Return the plain values by which a checkpoint opens without its run folder."""
     return {
         "model_config": model.config.to_json_string(use_diff=False),
         "tokenizer": tokenizer.backend_tokenizer.to_str(),
@@ -89,10 +105,10 @@ def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
 
 
 def start_weights(model: PreTrainedModel, trained: Trained) -> None:
-    """Puts what was trained into a model that is to be trained further.
+    """Load trained weights into a model that training goes on with.
 
-    A memory begins anew around a model that was trained without one. One that was trained keeps
-    what it holds, and its noise fades out anew.
+    A model that was trained without a memory gets a new one. A trained memory keeps its slots, and
+    its noise starts again at its full level.
 
     Raises:
         CheckpointError: sizes differ, or adapters belong to another base model.
@@ -115,7 +131,7 @@ def start_weights(model: PreTrainedModel, trained: Trained) -> None:
 
 
 def check_fits(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
-    """Checks that a checkpoint without the weights of its base goes with this model's.
+    """Check that a checkpoint of additions alone belongs to this model's base.
 
     Raises:
         CheckpointError: it belongs to another base model, or its adapters are others.
@@ -132,14 +148,8 @@ def check_fits(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
         )
 
 
-def export(trained: Trained, folder: Path) -> None:
-    """Writes a Hugging Face folder that stands alone; adapters are merged into their weights."""
-    merge_adapters(trained.model).save_pretrained(folder)
-    trained.tokenizer.save_pretrained(folder)
-
-
 def load_weights(model: PreTrainedModel, weights: dict[str, torch.Tensor], source: Path) -> None:
-    """Puts weights into a model, all that it has beyond a frozen base and nothing else.
+    """Load into a model every weight that it has beyond a frozen base, and no other.
 
     Raises:
         CheckpointError: names are missing or unknown, or shapes differ; each is listed.
@@ -167,7 +177,7 @@ def load_weights(model: PreTrainedModel, weights: dict[str, torch.Tensor], sourc
 
 
 def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The language model's weights in a checkpoint, by the model's own names."""
+    """Return the language model's weights in a checkpoint, by the model's own names."""
     return {
         name.removeprefix(MODEL_PREFIX): value
         for name, value in checkpoint["state_dict"].items()
@@ -176,7 +186,7 @@ def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def tokenizer_of(description: dict[str, Any]) -> PreTrainedTokenizerFast:
-    """The tokenizer that a checkpoint describes."""
+    """Return the tokenizer that a checkpoint describes."""
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(description["tokenizer"]),
         clean_up_tokenization_spaces=False,
@@ -190,6 +200,7 @@ def _from_file(path: str | Path) -> Trained:
     if "model_config" not in description:
         raise CheckpointError(f"{path} is a checkpoint of infinito, but of no language model")
     values = json.loads(description["model_config"])
+    check_config(values, path)
     model = _on_its_base(values) if base_record(values) else _whole(values)
     load_weights(model, weights_of(checkpoint), Path(path))
     return Trained(
@@ -198,7 +209,7 @@ def _from_file(path: str | Path) -> Trained:
 
 
 def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
-    """The model that a checkpoint without the weights of its base describes."""
+    """Return the model that a checkpoint of additions alone describes, on its base."""
     base = base_record(values)
     assert base is not None
     name = None if names_a_folder(base["path"]) else base["path"]
@@ -207,9 +218,12 @@ def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
 
 
 def _whole(values: dict[str, Any]) -> PreTrainedModel:
-    """The model that a checkpoint with all weights describes, its weights drawn."""
+    """Return the model that a checkpoint of all weights describes, before they are loaded."""
     config = AutoConfig.for_model(values.pop("model_type"), **values)
-    model = AutoModelForCausalLM.from_config(config)
+    try:
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except ValueError as error:  # a config that maps to code of its own and to no class
+        raise CheckpointError(f"its config describes no causal LM: {first_line(error)}") from None
     use_saved_attention(model)
     return model
 
@@ -217,11 +231,13 @@ def _whole(values: dict[str, Any]) -> PreTrainedModel:
 def _from_hugging_face(folder: Path) -> Trained:
     model = open_weights(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # tokenizers raises bare Exception for a damaged file
         raise CheckpointError(
             f"{folder} cannot be opened as a Hugging Face causal LM with its tokenizer: "
-            f"{str(error).splitlines()[0]}"
+            f"{first_line(error)}"
         ) from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise CheckpointError(f"{folder} has a slow tokenizer: save a tokenizer.json beside it")

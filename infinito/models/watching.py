@@ -1,5 +1,5 @@
-"""What Φ and the memory see of any Hugging Face causal LM while it runs: its trunk's states, and
-the last layer's queries and keys.
+"""Watches a Hugging Face causal LM while it runs, for Φ and the memory: its trunk's states, and its
+layers' queries and keys.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from infinito.objectives.phi import PhiComponents, phi_components, sampled_rows
 
 @dataclass
 class Observation:
-    """One forward pass, once it has been made."""
+    """What a forward pass leaves to measure."""
 
     calls: Calls
     hidden: Tensor | None = field(default=None)
-    """What the trunk gave, before any memory: (batch, time, dim)."""
+    """The trunk's states before any memory, (batch, time, dim)."""
 
     def components(self) -> PhiComponents:
-        """Return the components of Φ, with gradient where the pass had one; each (batch,).
+        """Return the components of Φ, each (batch,), with gradient if the pass had one.
 
         Raises:
-            ConfigError: the pass was shorter than Φ needs.
+            ConfigError: the text was shorter than Φ needs.
             NonFiniteError: its states are not finite.
         """
         assert self.hidden is not None
@@ -48,11 +48,11 @@ class Observation:
 
 @contextmanager
 def observed(model: nn.Module) -> Iterator[Observation]:
-    """Watch the forward pass that is made inside.
+    """Watch the forward pass that runs inside the block.
 
     Raises:
-        ConfigError: the model computes its attention where nobody can see it, or it is more than
-            scores (softcapping, sinks, a bias), whose breadth would be wrong.
+        ConfigError: the model's attention does not go through transformers' interface, or it is
+            more than scores (softcapping, sinks, a bias), so that its entropy would be wrong.
     """
     with watched_layers(model) as calls:
         seen = Observation(calls)
@@ -79,13 +79,13 @@ def last_call(calls: Calls) -> AttentionCall:
     """Return the last layer's call.
 
     Raises:
-        ConfigError: there was none to see.
+        ConfigError: no call was watched.
     """
     if not calls:
         raise ConfigError(
-            "the attention of this model cannot be watched: expected one that asks transformers' "
-            "attention interface and is not compiled. Use `trainer.compile=false`, or "
-            "`objective=language memory=none`"
+            "the attention of this model cannot be watched: expected one that goes through "
+            "transformers' attention interface and is not compiled. Use `trainer.compile=false`, "
+            "or `objective=language memory=none`"
         )
     return calls[-1]
 
@@ -114,9 +114,9 @@ def watched_layers(model: nn.Module, last: int | None = 1) -> Iterator[Calls]:
 
 
 class _Watched:
-    """An attention function of transformers that tells who watches of its calls.
+    """An attention function of transformers that reports its calls to those who watch.
 
-    None stands for eager attention, which is a function of each architecture's own module.
+    `attend` is None for eager attention, a function of each architecture's own module.
     """
 
     def __init__(self, attend: Callable[..., Any] | None) -> None:

@@ -9,21 +9,21 @@ from torch import Tensor
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """The negative log-likelihood of the targets, in nats.
+    """Return the negative log-likelihood of the targets, in nats, ().
 
     Args:
         logits: (batch, time, vocab), any floating type; the loss is computed in float32 at least.
         targets: (batch, time) token ids; the target of a position is the token that follows it.
         reduction: "mean" or "sum" over all targets.
     """
-    logits = logits.flatten(0, 1)
+    logits = logits.flatten(0, 1)  # (batch · time, vocab)
     if logits.dtype.itemsize < 4:
         logits = logits.float()
     return F.cross_entropy(logits, targets.flatten(), reduction=reduction)
 
 
 def perplexity(nats: float, units_per_token: float = 1.0) -> float:
-    """exp of the loss per unit; with words per token given, perplexity per word.
+    """Return exp of the loss per unit: per token, or per word with words per token given.
 
     Args:
         nats: Mean loss per token.
@@ -34,7 +34,7 @@ def perplexity(nats: float, units_per_token: float = 1.0) -> float:
 
 
 def bits_per_byte(nats: float, bytes_per_token: float) -> float:
-    """Bits the model needs for a byte of UTF-8 text: comparable between tokenizers.
+    """Return the bits that the model needs per byte of UTF-8 text: comparable across tokenizers.
 
     Args:
         nats: Mean loss per token.

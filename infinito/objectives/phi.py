@@ -1,7 +1,14 @@
-"""Φ: an integration proxy on hidden states and attention, without parameters, and its band loss.
+"""Φ: a proxy for how a network's states hang together, and the loss that keeps it in a band.
 
-It says how a network's states hang together. It is not a measure of consciousness, and nothing
-here is trained, so a network cannot raise its Φ by training the meter.
+    Φ = 10 · Σ weight · component, over four components in [0, 1] of one sequence:
+      temporal     do neighbouring states point the same way?
+      integration  what do two halves of the state say about each other?
+      complexity   over how many directions do the states spread?
+      attention    over how many keys does a query spread its attention?
+    loss = relu(low − Φ′) + relu(Φ′ − high), where Φ′ = scale · Φ + offset is calibrated once.
+
+Φ is not a measure of consciousness. It has no parameters: a network can change its states to raise
+it, but not the measure. The page reads from the four components down to the loss.
 """
 
 from __future__ import annotations
@@ -16,35 +23,37 @@ from torch import Tensor
 from infinito.errors import ConfigError, NonFiniteError
 
 MIN_TIME = 8
-"""Tokens that Φ needs."""
+"""The fewest tokens that Φ is defined for."""
 PROJECTED = 8
-"""Features between whose halves integration is measured."""
+"""Features that states are projected to before integration compares their halves."""
 SAMPLED_STATES = 32
-"""States, evenly spread over a sequence, whose spectrum is taken."""
+"""States of a sequence, at equal distances, whose spectrum gives complexity."""
 SAMPLED_ROWS = 8
-"""Query rows, evenly spread over a sequence, whose attention entropy is taken."""
+"""Query rows of a sequence, at equal distances, whose entropy gives attention."""
 WEIGHTS = (0.3, 0.3, 0.2, 0.2)
-"""Of temporal, integration, complexity and attention."""
+"""Weights of temporal, integration, complexity and attention."""
 BAND = (3.0, 6.0)
-"""Where calibrated Φ costs nothing."""
+"""Values of calibrated Φ whose loss is 0."""
 
 _SHRINKAGE = 0.1
+"""Share of the mean variance in the covariance, so that its determinant is never 0."""
 _BIPARTITIONS = 4
+"""Ways in which the projected features are split into halves."""
 _RELATIVE_ZERO = 1e-6
-"""Variance below this share of the mean square of the states counts as none."""
+"""A variance below this share of the states' mean square is rounding and counts as 0."""
 
 
 class PhiComponents(NamedTuple):
-    """The four components of each sequence, in [0, 1], float32 (batch,)."""
+    """The four components of each sequence, in [0, 1], float32 at least (batch,)."""
 
     temporal: Tensor
-    """Neighbours in time point the same way; chance (noise, shuffled time) gives 0.27."""
+    """How much neighbours in time point the same way; noise and shuffled time give 0.27."""
     integration: Tensor
-    """What two halves of the state tell of each other; independent halves give near 0."""
+    """Mutual information of two halves of the state; independent halves give about 0."""
     complexity: Tensor
-    """Directions that the states spread over; constants give 0, white noise about 1."""
+    """Share of the directions that states spread over; constants give 0, white noise about 1."""
     attention: Tensor
-    """Breadth of attention: 0 for few keys, 1 for all keys alike."""
+    """Breadth of attention: 0 for few keys, 1 for equal weights on all keys."""
 
 
 LIMITS = PhiComponents(
@@ -53,7 +62,7 @@ LIMITS = PhiComponents(
     (0.10, 0.86),  # type: ignore[arg-type]
     (0.43, 0.975),  # type: ignore[arg-type]
 )
-"""Raw values of each component that become 0 and 1; see `spread`."""
+"""Raw values of each component that become 0 and 1; see `rescale`."""
 
 
 def phi_components(hidden: Tensor, row_entropy: Tensor) -> PhiComponents:
@@ -61,8 +70,8 @@ def phi_components(hidden: Tensor, row_entropy: Tensor) -> PhiComponents:
 
     Args:
         hidden: Hidden states (batch, time, dim), time at least `MIN_TIME`.
-        row_entropy: Entropy of attention rows over the log of the keys that each sees, (batch,
-            rows), mean over heads; of the rows that `sampled_rows` names.
+        row_entropy: Entropy of attention rows over the log of the keys that each sees, mean over
+            heads, for the rows that `sampled_rows` returns: (batch, rows).
 
     Raises:
         ConfigError: fewer than `MIN_TIME` tokens, or a single feature.
@@ -71,21 +80,22 @@ def phi_components(hidden: Tensor, row_entropy: Tensor) -> PhiComponents:
     check_sizes(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
         hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
-        mean_square = hidden.square().mean((1, 2))
+        mean_square = hidden.square().mean((1, 2))  # (batch,)
         check_finite(mean_square, row_entropy)
-        centred = hidden - hidden.mean(1, keepdim=True)
-        zero = _RELATIVE_ZERO * mean_square + torch.finfo(hidden.dtype).tiny
+        # Per feature: what all states of a text share would make any two of them look alike.
+        centred = hidden - hidden.mean(1, keepdim=True)  # (batch, time, dim)
+        zero = _RELATIVE_ZERO * mean_square + torch.finfo(hidden.dtype).tiny  # (batch,)
         raw = (
             temporal(centred, zero),
             integration(centred, zero),
             complexity(centred, zero),
             row_entropy.to(hidden.dtype).mean(1),
         )
-        return PhiComponents(*map(spread, raw, *zip(*LIMITS, strict=True)))
+        return PhiComponents(*map(rescale, raw, *zip(*LIMITS, strict=True)))
 
 
 def check_sizes(hidden: Tensor) -> None:
-    """Raise unless there is enough to compute Φ of; see `phi_components`."""
+    """Raise ConfigError unless a sequence is long and wide enough for Φ."""
     time, dim = hidden.shape[1:]
     if dim < 2:
         raise ConfigError(
@@ -100,7 +110,7 @@ def check_sizes(hidden: Tensor) -> None:
 
 
 def check_finite(mean_square: Tensor, row_entropy: Tensor) -> None:
-    """Raise unless Φ can be computed of these; see `phi_components`."""
+    """Raise NonFiniteError unless states and attention are finite numbers."""
     for name, values in (("hidden states", mean_square), ("attention entropies", row_entropy)):
         if not torch.isfinite(values).all():
             raise NonFiniteError(
@@ -110,50 +120,52 @@ def check_finite(mean_square: Tensor, row_entropy: Tensor) -> None:
 
 
 def temporal(centred: Tensor, zero: Tensor) -> Tensor:
-    """Return the mean of (1 + cos(h_t, h_{t+1}))/2, (batch,), ½ where nothing varies.
+    """Return the mean of (1 + cos(h_t, h_{t+1}))/2, (batch,); ½ where nothing varies.
 
     Args:
-        centred: States (batch, time, dim) less their mean over time.
-        zero: Variance of a feature that counts as none, (batch,).
+        centred: States (batch, time, dim) minus their mean over time.
+        zero: Variance of a feature that counts as 0, (batch,).
     """
-    norm = (centred.square().sum(-1) + (zero * centred.shape[-1])[:, None]).sqrt()
-    cosine = (centred[:, 1:] * centred[:, :-1]).sum(-1) / (norm[:, 1:] * norm[:, :-1])
+    # `zero` keeps the root's gradient finite where a state is the mean itself.
+    norm = (centred.square().sum(-1) + (zero * centred.shape[-1])[:, None]).sqrt()  # (batch, time)
+    dots = (centred[:, 1:] * centred[:, :-1]).sum(-1)  # (batch, time − 1)
+    cosine = dots / (norm[:, 1:] * norm[:, :-1])
     return (1 + cosine.mean(1)) / 2
 
 
 def integration(centred: Tensor, zero: Tensor) -> Tensor:
-    """Return 1 − exp(−2·I/k) of the weakest of a few bipartitions, (batch,); arguments as above.
+    """Return 1 − exp(−2·I/k) for the weakest of a few bipartitions, (batch,).
 
-    I is the mutual information, in nats, of two halves of k projected features as if these were
-    Gaussian, from a covariance that is shrunk towards its mean variance, so it is defined for any
-    number of states.
+    I is the mutual information, in nats, between two halves of k projected features, computed as if
+    they were Gaussian: (log|Σ₁| + log|Σ₂| − log|Σ|)/2. The covariance Σ is shrunk towards its mean
+    variance, so that I is defined for any number of states. Arguments as in `temporal`.
     """
-    projection, halves = projection_of(centred.shape[-1], centred.dtype, centred.device)
-    features = centred @ projection
+    dim, dtype, device = centred.shape[-1], centred.dtype, centred.device
+    projection, halves = fixed_projection(dim, dtype, device)
+    features = centred @ projection  # (batch, time, k)
     projected = projection.shape[1]
-    covariance = features.mT @ features / features.shape[1]
-    identity = torch.eye(projected, dtype=centred.dtype, device=centred.device)
-    variance = covariance.diagonal(dim1=1, dim2=2).mean(-1)
+    covariance = features.mT @ features / features.shape[1]  # (batch, k, k)
+    identity = torch.eye(projected, dtype=dtype, device=device)
+    variance = covariance.diagonal(dim1=1, dim2=2).mean(-1)  # (batch,)
     shrunk = (1 - _SHRINKAGE) * covariance
     shrunk = shrunk + (_SHRINKAGE * variance + zero)[:, None, None] * identity
-    first, second = halves
-    # One determinant of the whole serves all bipartitions; (batch, bipartitions, k/2, k/2) of each.
-    parts = (shrunk[:, part[:, :, None], part[:, None, :]].logdet() for part in (first, second))
-    nats = (sum(parts) - shrunk.logdet()[:, None]) / 2
+    # Σ₁ and Σ₂ of all bipartitions at once: (batch, bipartitions, k/2, k/2), then their log|·|.
+    parts = (shrunk[:, half[:, :, None], half[:, None, :]].logdet() for half in halves)
+    nats = (sum(parts) - shrunk.logdet()[:, None]) / 2  # (batch, bipartitions)
     return -torch.expm1(-2 * nats.amin(1).clamp_min(0) / projected)
 
 
 @lru_cache(maxsize=16)
-def projection_of(
+def fixed_projection(
     dim: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Return the fixed projection (dim, k) and bipartitions: indices (bipartitions, k/2), twice.
+    """Return a projection (dim, k), and the two halves of each bipartition, (bipartitions, k/2).
 
-    The same for every model of a width: it is drawn from a generator of its own. Its columns are
-    orthonormal, so that features of white noise are independent.
+    They are the same for every model of this width, for they come from a generator of their own.
+    The projection's columns are orthonormal, so that features of white noise are independent.
     """
     projected = min(PROJECTED, dim - dim % 2)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False):  # what is cached here must serve training too
         generator = torch.Generator().manual_seed(0)
         drawn = torch.randn(dim, projected, generator=generator, dtype=torch.float64)
         orders = [torch.randperm(projected, generator=generator) for _ in range(_BIPARTITIONS)]
@@ -162,53 +174,62 @@ def projection_of(
 
 
 def complexity(centred: Tensor, zero: Tensor) -> Tensor:
-    """Return exp(spectral entropy) over the largest possible rank, (batch,); arguments as above.
+    """Return the effective rank of `SAMPLED_STATES` states over the largest possible, (batch,).
 
-    The spectrum is that of the covariance of `SAMPLED_STATES` states.
+    The effective rank is exp(entropy) of the shares that directions have in the variance.
+    Arguments as in `temporal`.
 
     Source: Roy & Vetterli 2007, The effective rank, eq. 2–4, with shares of variance instead of
-        singular values, whose gradient is finite where the matrix loses rank.
+        singular values: their gradient is finite where the matrix loses rank.
     """
     time, dim = centred.shape[1:]
     count = min(time, SAMPLED_STATES)
-    states = centred[:, evenly_spread(0, time - 1, count, centred.device)]
+    states = centred[:, space_evenly(0, time - 1, count, centred.device)]  # (batch, count, dim)
     states = states - states.mean(1, keepdim=True)
-    gram = states @ states.mT if count <= dim else states.mT @ states
-    spectrum = torch.linalg.eigvalsh(gram).clamp_min(0)
+    # Both products have the same eigenvalues above 0; the smaller one is faster.
+    gram = states @ states.mT if count <= dim else states.mT @ states  # (batch, size, size)
+    spectrum = torch.linalg.eigvalsh(gram).clamp_min(0)  # (batch, size)
     shares = spectrum / (spectrum.sum(-1) + zero * count * dim)[:, None]
+    # The clamp keeps 0 · log 0 at 0, and its gradient finite.
     entropy = -(shares * shares.clamp_min(torch.finfo(shares.dtype).tiny).log()).sum(-1)
     return entropy.exp() / min(count, dim)
 
 
-def spread(raw: Tensor, low: float, high: float) -> Tensor:
-    """Return where a component lies between two limits on the scale of its log odds, in [0, 1].
+def rescale(raw: Tensor, low: float, high: float) -> Tensor:
+    """Return the position of a raw component between two limits, in log odds: 0 at low, 1 at high.
 
-    Monotone; beyond the limits it is 0 or 1 and has no gradient. As they are, windows of real text
-    differ by a few thousandths to hundredths, and by a similar part of their odds in all models.
+    Raw components of real windows differ by thousandths only, but by a similar factor of their odds
+    in all models. Beyond the limits the result is 0 or 1 and has no gradient.
     """
     start, stop = (math.log(limit / (1 - limit)) for limit in (low, high))
     return (raw.clamp(low, high).logit() - start) / (stop - start)
 
 
 def sampled_rows(time: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return the positions of the query rows whose entropy Φ takes; row 0 sees only itself."""
-    return evenly_spread(1, time - 1, min(time - 1, SAMPLED_ROWS), torch.device(device))
+    """Return the positions (rows,) of the query rows whose entropy `phi_components` reads."""
+    # Row 0 sees one key, whose entropy says nothing.
+    return space_evenly(1, time - 1, min(time - 1, SAMPLED_ROWS), torch.device(device))
 
 
-def evenly_spread(first: int, last: int, count: int, device: torch.device) -> Tensor:
-    """Return `count` whole numbers from `first` to `last`."""
+def space_evenly(first: int, last: int, count: int, device: torch.device) -> Tensor:
+    """Return `count` whole numbers from `first` to `last` at equal distances, int64 (count,)."""
     return torch.linspace(first, last, count, dtype=torch.float64, device=device).round().long()
 
 
 def phi(components: PhiComponents, weights: Tensor | tuple[float, ...] = WEIGHTS) -> Tensor:
-    """Return Φ before calibration, 10·Σ w·c in [0, 10], (batch,); weights sum to 1, (4,)."""
-    stacked = torch.stack(components, dim=-1)
+    """Return Φ before calibration, 10 · Σ weight · component in [0, 10], (batch,).
+
+    Args:
+        components: Each (batch,) or of any one shape.
+        weights: (4,), summing to 1.
+    """
+    stacked = torch.stack(components, dim=-1)  # (batch, 4)
     weights = torch.as_tensor(weights, dtype=stacked.dtype, device=stacked.device)
-    return 10 * (stacked * weights).sum(-1)  # a product of matrices would obey autocast
+    return 10 * (stacked * weights).sum(-1)  # autocast would round a matrix product
 
 
 class Calibration(NamedTuple):
-    """The affine map that puts a base model's Φ into the band: scale·Φ + offset."""
+    """The affine map scale·Φ + offset, fitted so that a base model's Φ lies in the band."""
 
     scale: float = 1.0
     offset: float = 0.0
@@ -219,13 +240,13 @@ class Calibration(NamedTuple):
 
     @classmethod
     def fitted(cls, raw: Tensor, band: tuple[float, float] = BAND) -> Calibration:
-        """Return the map by which 2.5 % of the values lie below the band and 2.5 % above.
+        """Return the map that puts 2.5 % of the values below the band and 2.5 % above it.
 
-        The loss sees the mean over a batch, which varies less: of a larger batch, a greater share
-        of steps lies in the band.
+        The loss is computed from the mean over a batch, which varies less than its windows: the
+        larger the batch, the more steps lie in the band.
 
         Args:
-            raw: Φ before calibration of single windows of text by a base model, (windows,).
+            raw: A base model's Φ before calibration, of single windows of text: (windows,).
 
         Raises:
             NonFiniteError: the values do not vary, so no scale fits.
@@ -233,8 +254,8 @@ class Calibration(NamedTuple):
         low, high = torch.quantile(raw.double().cpu(), torch.tensor([0.025, 0.975]).double())
         if not high - low > 1e-6:
             raise NonFiniteError(
-                f"Φ is {low:g} to {high:g} over {raw.numel()} windows: there is nothing to "
-                "calibrate by. Give more and other text, e.g. `data=python_docs`"
+                f"Φ is {low:g} to {high:g} over {raw.numel()} windows: no scale can be fitted to "
+                "values that do not vary. Give more and other text, e.g. `data=python_docs`"
             )
         scale = (band[1] - band[0]) / float(high - low)
         return cls(scale, band[0] - scale * float(low))

@@ -1,4 +1,4 @@
-"""A loss in all units: nats, bits per byte, perplexities."""
+"""Reports a loss in all units: nats, bits per byte, perplexities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infinito.objectives.language import bits_per_byte, perplexity
 
 @dataclass(frozen=True)
 class TextUnits:
-    """How much text a token of a split stands for, to report losses in comparable units."""
+    """The mean bytes and words of a token of a split, by which losses become comparable."""
 
     bytes_per_token: float
     """UTF-8 bytes."""
@@ -18,7 +18,7 @@ class TextUnits:
 
 
 def loss_report(nats: float, units: TextUnits, prefix: str) -> dict[str, float]:
-    """The mean loss per token (nats) in all units that make sense, each named."""
+    """Return a mean loss per token (nats) in all units that the text has, by name."""
     report = {
         f"{prefix}/loss": nats,
         f"{prefix}/perplexity": perplexity(nats),

@@ -1,7 +1,8 @@
-"""`task=analyze`: what the attention of a trained model does, a layer at a time, with pictures."""
+"""`task=analyze`: statistics and pictures of a trained model's attention, layer by layer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from infinito.config import RunConf
 from infinito.data.for_checkpoint import build_data_for_checkpoint
-from infinito.errors import CheckpointError
+from infinito.errors import CheckpointError, NonFiniteError
 from infinito.models.assembly import open_trained_model
 from infinito.models.attention_probe import probe_attention, probe_statistics
 from infinito.run_folder.folder import record_config
@@ -22,13 +23,13 @@ from infinito.training.report.heat_maps import attention_figure
 from infinito.wording import format_value
 
 WINDOWS = 16
-"""Windows of the split that are measured."""
+"""Windows of the split to measure."""
 SHOWN = 64
-"""Positions that a heat map shows."""
+"""Positions on each side of a heat map."""
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
-    """Writes attention.json and attention.png in `folder` and prints the table."""
+    """Write attention.json and attention.png in `folder` and prints the table."""
     console = Console()
     trained = open_trained_model(conf)
     model = trained.model
@@ -39,6 +40,11 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     layers, weights = probe_statistics(model, inputs), probe_attention(model, inputs[:1, :SHOWN])
     if not (layers and weights):
         raise CheckpointError(f"{trained.source}: this model does not show its attention")
+    if not all(map(math.isfinite, (value for layer in layers for value in layer.values()))):
+        raise NonFiniteError(
+            f"the attention of {trained.source} is NaN or infinite: its numbers leave the range "
+            "of floats. Use an earlier checkpoint"
+        )
     record_config(folder, asdict(conf), overrides)
     write_json(
         folder / "attention.json",

@@ -1,4 +1,4 @@
-"""`task=calibrate_phi`: Φ over windows of text, and the map that puts a base model in the band."""
+"""`task=calibrate_phi`: measures Φ over windows of text and fits a base model's calibration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from infinito.config import LanguagePhiConf, RunConf
 from infinito.data.for_checkpoint import build_data_for_checkpoint
 from infinito.models.assembly import open_trained_model
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
-from infinito.models.trained import Trained, export
+from infinito.models.model_folder import export
+from infinito.models.trained import Trained
 from infinito.objectives.phi import Calibration, PhiComponents, phi
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
@@ -29,7 +30,7 @@ QUANTILES = {"2.5 %": 0.025, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "97.5 %"
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
-    """Writes calibration.json and a calibrated copy of the checkpoint in `folder`; prints both."""
+    """Write calibration.json and a calibrated copy of the checkpoint in `folder`; prints both."""
     console = Console()
     objective = conf.objective if isinstance(conf.objective, LanguagePhiConf) else LanguagePhiConf()
     trained = open_trained_model(conf)
@@ -59,7 +60,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 def quantiles(
     components: PhiComponents, raw: torch.Tensor, calibration: Calibration
 ) -> dict[str, dict[str, float]]:
-    """Quantiles and interquartile range over windows of each component, and of Φ."""
+    """Return quantiles and interquartile range, over windows, of each component and of Φ."""
     values = {**components._asdict(), "Φ before": raw, "Φ": calibration(raw)}
     found = {}
     for name, each in values.items():
@@ -71,7 +72,7 @@ def quantiles(
 
 
 def calibrated_copy(trained: Trained, calibration: Calibration, folder: Path) -> Path:
-    """Writes the model with its calibration, as the kind of file that it came from.
+    """Write the model with its calibration, as the kind of file that it came from.
 
     Returns:
         What `checkpoint=` opens.
@@ -85,12 +86,13 @@ def calibrated_copy(trained: Trained, calibration: Calibration, folder: Path) ->
     config["phi_calibration"] = list(calibration)
     checkpoint["infinito"]["model_config"] = json.dumps(config)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    write_checkpoint(checkpoint, folder / "checkpoints" / "best.ckpt")
+    # Not best.ckpt: `checkpoint=last` finds the newest run by that name, and this is no run.
+    write_checkpoint(checkpoint, folder / "checkpoints" / "calibrated.ckpt")
     return folder
 
 
 def print_spreads(console: Console, spreads: dict[str, dict[str, float]]) -> None:
-    """Prints a row for each component."""
+    """Print a row for each component."""
     table = Table(title="over windows", title_justify="left", box=None)
     table.add_column("", style="cyan")
     for label in next(iter(spreads.values())):

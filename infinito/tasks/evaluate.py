@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from infinito.config import RunConf
 from infinito.data.for_checkpoint import build_data_for_checkpoint
 from infinito.device import choose_autocast_dtype
+from infinito.errors import NonFiniteError
 from infinito.models.assembly import open_trained_model
 from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.objectives.units import loss_report
@@ -38,6 +40,11 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     units = count_text_units(conf, data, conf.split)  # type: ignore[arg-type]
     batches = watched(data.eval_dataloader(conf.split), console)  # type: ignore[arg-type]
     nats, tokens = mean_loss(trained.model, batches, choose_autocast_dtype(conf))
+    if not math.isfinite(nats):
+        raise NonFiniteError(
+            f"the loss of {trained.source} on `split`={conf.split} is {nats}: its numbers leave "
+            "the range of floats. Use `trainer.precision=32-true`, or an earlier checkpoint"
+        )
     report = {
         "checkpoint": str(trained.source),
         "step": trained.step,

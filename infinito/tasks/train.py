@@ -13,7 +13,8 @@ from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.data.record import data_record
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
-from infinito.models.trained import export, open_trained
+from infinito.models.model_folder import export
+from infinito.models.trained import open_trained
 from infinito.run_folder.records import flatten, provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import (

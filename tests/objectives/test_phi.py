@@ -19,8 +19,8 @@ from infinito.objectives.phi import (
     integration,
     phi,
     phi_components,
+    rescale,
     sampled_rows,
-    spread,
     temporal,
 )
 
@@ -64,7 +64,7 @@ def test_integration_agrees_with_the_slow_way() -> None:
 
     centred = walk(1).double()
     centred = centred - centred.mean(1, keepdim=True)
-    projection, (first, second) = module.projection_of(32, torch.float64, centred.device)
+    projection, (first, second) = module.fixed_projection(32, torch.float64, centred.device)
     features = (centred @ projection)[0]
     covariance = torch.cov(features.T, correction=0)
     covariance = 0.9 * covariance + 0.1 * covariance.trace() / 8 * torch.eye(8).double()
@@ -84,7 +84,7 @@ def test_integration_agrees_with_the_slow_way() -> None:
 def test_spread_by_hand() -> None:
     """Log odds of ¼, ½ and ¾ are −log 3, 0 and log 3; what lies outside stays at the ends."""
     raw = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], requires_grad=True)
-    found = spread(raw, 0.25, 0.75)
+    found = rescale(raw, 0.25, 0.75)
     assert found.tolist() == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0], abs=1e-6)
     found.sum().backward()
     assert torch.isfinite(raw.grad).all()  # type: ignore[arg-type]
@@ -176,7 +176,7 @@ def test_calibration_puts_the_quantiles_on_the_band() -> None:
 
 
 def test_calibration_refuses_values_that_do_not_vary() -> None:
-    with pytest.raises(NonFiniteError, match="nothing to calibrate by"):
+    with pytest.raises(NonFiniteError, match="no scale can be fitted"):
         Calibration.fitted(torch.full((9,), 4.0))
 
 

@@ -1,4 +1,4 @@
-"""What an attention backend is and what it is asked for; which backends exist is in `registry`."""
+"""The interface of an attention backend and of a request to it; `registry` lists the backends."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 class Request(NamedTuple):
-    """One attention call without its numbers: all that decides which backend can serve it.
+    """An attention call without its numbers: everything that decides which backend can serve it.
 
-    `kernel` is the score that is left once a metric is prepared: dot (q·k), l1 (−‖q−k‖₁), l2
-    (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ). `factor` is what it is multiplied
-    with, λ and 1/√dim; a λ that is learned is folded into queries and keys beforehand.
-    `grad` says that a gradient will be asked for, `free_mask` that a whole mask is given instead of
-    causality and padding.
+    `kernel` is the score that remains once a metric is prepared: dot (q·k), l1 (−‖q−k‖₁), l2
+    (−‖q−k‖₂), sq_l2 (−‖q−k‖₂²), linf (−‖q−k‖∞) or lp (−‖q−k‖ₚ). `factor`, λ and 1/√dim, multiplies
+    it; a learned λ is folded into queries and keys beforehand.
+    `grad` says that a gradient will be computed, `free_mask` that a whole mask replaces causality
+    and padding, `every_derivative` that torch.func or forward-mode differentiation is at work.
     """
 
     kernel: str
@@ -36,6 +36,7 @@ class Request(NamedTuple):
     value_dim: int = 64
     free_mask: bool = False
     factor: float = 1.0
+    every_derivative: bool = False
 
 
 class Attend(Protocol):
@@ -66,7 +67,8 @@ class Backend(NamedTuple):
     `backend="auto"` passes it over although it could serve, or None. Both run on every call: keep
     them to a few comparisons. A backend that `takes_mask` also takes, in the place of the key
     padding, a bool mask (batch or 1, heads or 1, time_q, time_k) that says all about who sees
-    whom.
+    whom. One that `has_every_derivative` is built of torch operations that differentiate in every
+    mode and any number of times.
     """
 
     name: str
@@ -74,9 +76,12 @@ class Backend(NamedTuple):
     unable: Callable[[Request], str | None]
     unwise: Callable[[Request], str | None] = lambda _: None
     takes_mask: bool = False
+    has_every_derivative: bool = False
 
     def obstacle(self, request: Request) -> str | None:
         """Return why this backend cannot serve a request, or None."""
         if request.free_mask and not self.takes_mask:
             return "it takes causality and padding, not a free mask"
+        if request.every_derivative and not self.has_every_derivative:
+            return "it has a backward, but no torch.func or forward-mode derivative"
         return self.unable(request)

@@ -1,17 +1,16 @@
 """l1, l2 and lp through `torch.cdist`: exact, anywhere torch runs, with one time × time matrix.
 
-Its gradient is the reference's, ties and zero distances included; not so for linf, where it gives
-each feature that ties for the maximum the whole gradient, and so linf is not served here.
+linf is not served: see `exact_distances` for its gradient.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from infinito.attention.backends.backend import Backend, Request
+from infinito.attention.exact_distances import exact_distances
 from infinito.attention.masking import share_groups
-from infinito.attention.precision import widen
+from infinito.attention.metrics.lp import PLAIN_EXPONENT
 from infinito.attention.reference import attend_by_scores
 
 _EXPONENTS = {"l1": 1.0, "l2": 2.0, "lp": None}
@@ -22,20 +21,17 @@ def _attend(
 ) -> Tensor:
     exponent = request.p if request.kernel == "lp" else _EXPONENTS[request.kernel]
     assert exponent is not None
-    with torch.autocast(queries.device.type, enabled=False):
-        distances = torch.cdist(
-            widen(queries),
-            widen(share_groups(keys, request.heads)),
-            p=exponent,
-            # The other mode takes ‖q‖² + ‖k‖² − 2 q·k, which cancels where q is near k.
-            compute_mode="donot_use_mm_for_euclid_dist",
-        )
+    distances = exact_distances(queries, share_groups(keys, request.heads), exponent)
     scores = -request.factor * distances
     return attend_by_scores(scores, values, request.causal, request.dropout_p, key_padding)[0]
 
 
 def _unable(request: Request) -> str | None:
-    return None if request.kernel in _EXPONENTS else f"it has l1, l2 and lp, not {request.kernel}"
+    if request.kernel not in _EXPONENTS:
+        return f"it has l1, l2 and lp, not {request.kernel}"
+    if request.kernel == "lp" and request.p > PLAIN_EXPONENT:  # type: ignore[operator]
+        return f"its powers leave the range of floats above p={PLAIN_EXPONENT:g}"
+    return None
 
 
 def _unwise(request: Request) -> str | None:

@@ -15,6 +15,7 @@ from torch.nn.functional import dropout
 from torch.utils.checkpoint import checkpoint
 
 from infinito.attention.backends.backend import Backend, Request
+from infinito.attention.exact_distances import exact_distances
 from infinito.attention.masking import share_groups
 from infinito.attention.metrics.table import KERNELS
 from infinito.attention.reference import weigh
@@ -41,7 +42,7 @@ def in_blocks(
     request: Request,
     mask: Tensor | None,
 ) -> Tensor:
-    """Return what `block` makes of some queries at a time, side by side.
+    """Return the results of `block` for some queries at a time, concatenated.
 
     Args:
         block: takes queries (batch, heads, rows, dim), the keys and values that they may see, which
@@ -51,7 +52,7 @@ def in_blocks(
         (batch, heads, time_q, width).
     """
     rows = block_rows(request)
-    if not _has_feature_axis(request.kernel):
+    if not _has_feature_axis(request.kernel) or request.batch * request.heads == 0:
         return _walk(block, queries, keys, values, request, mask, rows)
     single = request._replace(batch=1, heads=1, kv_heads=1)
     all_queries, all_keys, all_values = _heads(queries), _heads(keys), _heads(values)
@@ -85,7 +86,7 @@ def _heads(tensor: Tensor) -> list[tuple[Tensor, ...]]:
 
 
 def _part(mask: Tensor | None, b: int, h: int) -> Tensor | None:
-    """Return what one head of one sequence needs of a padding or of a free mask."""
+    """Return the part of a padding or of a free mask that belongs to one head of one sequence."""
     if mask is None or mask.ndim == 2:
         return mask if mask is None else mask[b : b + 1]
     b, h = min(b, mask.shape[0] - 1), min(h, mask.shape[1] - 1)
@@ -162,15 +163,7 @@ def block_scores(queries: Tensor, keys: Tensor, request: Request) -> Tensor:
     exponent = _EXPONENTS.get(request.kernel)
     if exponent is None:
         return KERNELS[request.kernel].score(queries, keys, request.p) * request.factor
-    wide = torch.promote_types(queries.dtype, torch.float32)
-    with torch.autocast(queries.device.type, enabled=False):
-        distances = torch.cdist(
-            queries.to(wide),
-            keys.to(wide),
-            p=exponent,
-            # The other mode takes ‖q‖² + ‖k‖² − 2 q·k, which cancels where q is near k.
-            compute_mode="donot_use_mm_for_euclid_dist",
-        )
+    distances = exact_distances(queries, keys, exponent)
     return -request.factor * (distances.square() if request.kernel == "sq_l2" else distances)
 
 

@@ -1,6 +1,6 @@
 """The fused CPU attention as torch operators with gradients, and as a backend.
 
-What it computes is in `cpu/kernel.cpp`; how its functions are called in `kernel_call`.
+`cpu/kernel.cpp` holds the computation; `kernel_call` calls its functions.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from infinito.attention.backends.backend import Backend, Request
 from infinito.attention.backends.kernel_call import fault, run_kernel
+from infinito.attention.derivatives import second_derivative_error
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-"""What it takes; it computes in float32."""
+"""Dtypes of its inputs; it computes in float32."""
 
 SMALL_WORK = 2**20
-"""Multiplications of a score that take as long as torch needs to call an operator from Python."""
+"""Multiplications that take as long as torch needs to call an operator from Python."""
 
 
 @torch.library.custom_op("infinito::fused_cpu", mutates_args=(), device_types="cpu")
@@ -136,7 +137,12 @@ def _differentiate(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None
     return *grads, *[None] * 7
 
 
+def _refuse(*_: Any) -> None:
+    raise second_derivative_error()
+
+
 torch.library.register_autograd("infinito::fused_cpu", _differentiate, setup_context=_save)
+torch.library.register_autograd("infinito::fused_cpu_backward", _refuse)
 
 
 def _rows(tensor: Tensor) -> Tensor:

@@ -7,12 +7,28 @@ from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from infinito.attention.backends.backend import Backend, Request
+from infinito.attention.derivatives import differentiable_once
 from infinito.attention.masking import share_groups, visible_keys
 
 
 def _attend(
     queries: Tensor, keys: Tensor, values: Tensor, request: Request, key_padding: Tensor | None
 ) -> Tensor:
+    queries, keys, values = differentiable_once(queries, keys, values)
+    if queries.dtype == values.dtype:
+        return _attend_alike(queries, keys, values, request, key_padding)
+    if request.kernel == "dot":  # one rounding of λ·q is what half precision does to any product
+        queries, keys = queries.to(values.dtype), keys.to(values.dtype)
+        return _attend_alike(queries, keys, values, request, key_padding)
+    with torch.autocast(queries.device.type, enabled=False):
+        wide = values.to(queries.dtype)
+        return _attend_alike(queries, keys, wide, request, key_padding).to(values.dtype)
+
+
+def _attend_alike(
+    queries: Tensor, keys: Tensor, values: Tensor, request: Request, key_padding: Tensor | None
+) -> Tensor:
+    """Return attention of tensors of one dtype; a learned λ widens queries and keys alone."""
     factor, width = request.factor, request.value_dim
     if request.kernel == "sq_l2":
         queries, keys = as_dot_product(queries, keys, _compute_dtype(queries))
@@ -42,7 +58,7 @@ def _attend(
 
 
 def _compute_dtype(queries: Tensor) -> torch.dtype:
-    """Return the type that torch's attention makes of these queries, which autocast may change."""
+    """Return the dtype that torch's attention computes in, which autocast may change."""
     device = queries.device.type
     if queries.dtype == torch.float64 or not torch.is_autocast_enabled(device):
         return queries.dtype
@@ -50,7 +66,7 @@ def _compute_dtype(queries: Tensor) -> torch.dtype:
 
 
 def as_dot_product(queries: Tensor, keys: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return wider queries and keys of which 2·q·k is −‖q − k‖₂² but for a constant in each row.
+    """Return wider queries and keys whose 2·q·k is −‖q − k‖₂² up to a constant in each row.
 
     −‖q − k‖² = 2 (q·k − ‖k‖²/2) − ‖q‖², of which the softmax over keys does not see the last term.
     The term in ‖k‖² is carried by extra features and not by a bias, because a bias with a gradient
@@ -76,10 +92,10 @@ def as_dot_product(queries: Tensor, keys: Tensor, dtype: torch.dtype) -> tuple[T
 
 
 def _centre(queries: Tensor, keys: Tensor) -> Tensor:
-    """Return of the first key, the first query and 0 the middle one, (batch, kv_heads, 1, dim).
+    """Return the median of the first key, the first query and 0, (batch, kv_heads, 1, dim).
 
-    One of the two that lies far off does not move it, and nothing later does: causality is kept to
-    the bit. NaN makes it 0.
+    Neither an outlier among the two nor any later token moves it, so that causality holds to the
+    bit. NaN makes it 0.
     """
     key = keys[:, :, :1].detach()
     query = (

@@ -11,7 +11,7 @@ KERNEL = "dot"
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Return vectors (…, dim) at length 1, zero ones as they are; scaled in float32 at least.
+    """Return vectors (…, dim) at length 1, zero vectors unchanged; scaled in float32 at least.
 
     `torch.nn.functional.normalize` does the same, with a gradient that takes four times as long.
     """

@@ -9,6 +9,13 @@ from infinito.attention.precision import widen
 
 KERNEL = "lp"
 
+PLAIN_EXPONENT = 4.0
+"""The largest p whose powers of float32 differences are taken as they are.
+
+2⁻²⁴, the smallest difference of numbers near 1, has a p-th power in float32 up to p = 5. Above this
+exponent, differences are divided by the largest of their pair first.
+"""
+
 
 def score(queries: Tensor, keys: Tensor, p: float | None = None) -> Tensor:
     """Return −‖q − k‖ₚ (…, time_q, time_k) of queries (…, time_q, dim), keys (…, time_k, dim).
@@ -16,9 +23,13 @@ def score(queries: Tensor, keys: Tensor, p: float | None = None) -> Tensor:
     Where q = k the gradient is the subgradient 0, as `torch.linalg.vector_norm` defines it.
     """
     assert p is not None, "the caller checks that p is given"
-    return -torch.linalg.vector_norm(
-        widen(queries).unsqueeze(-2) - widen(keys).unsqueeze(-3), ord=p, dim=-1
-    )
+    gaps = widen(queries).unsqueeze(-2) - widen(keys).unsqueeze(-3)  # (…, time_q, time_k, dim)
+    if p <= PLAIN_EXPONENT:
+        return -torch.linalg.vector_norm(gaps, ord=p, dim=-1)
+    largest = gaps.detach().abs().amax(-1, keepdim=True)  # (…, time_q, time_k, 1)
+    # The norm is homogeneous: divided by any constant and multiplied by it, it keeps its gradient.
+    unit = largest.where((largest > 0) & (largest < torch.inf), 1.0)
+    return -torch.linalg.vector_norm(gaps / unit, ord=p, dim=-1) * unit.squeeze(-1)
 
 
 def factor(scale: float | Tensor, _dim: int) -> float | Tensor:

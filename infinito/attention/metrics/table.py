@@ -1,4 +1,4 @@
-"""The table of attention metrics by name, one module each, and the check of a metric asked for."""
+"""The table of attention metrics by name, one module each, and the check of a metric's name."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from infinito.errors import ConfigError
 
 
 class Metric(Protocol):
-    """What each metric's module offers; `score` is the slow, obvious reference, float32 at least.
+    """The interface of a metric's module; `score` is the slow, obvious reference, float32 at least.
 
-    `KERNEL` names the metric whose score is left for a backend to compute, its own in most cases.
+    `KERNEL` names the metric whose score a backend computes, in most cases the metric itself.
     """
 
     KERNEL: str
@@ -44,7 +44,7 @@ METRICS: dict[str, Metric] = {**KERNELS, "cosine": cosine}
 
 
 def metric_faults(metric: str, p: float | None) -> list[str]:
-    """Return what is wrong with a metric's name and its exponent, one sentence per fault."""
+    """Return the faults of a metric's name and its exponent, one sentence each."""
     if metric not in METRICS:
         near = difflib.get_close_matches(str(metric), METRICS, n=1)
         hint = f" Did you mean `attention.metric={near[0]}`?" if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from infinito.config import RunConf
@@ -41,5 +42,12 @@ def task_faults(conf: RunConf) -> Iterable[str]:
         )
     if conf.task == "search_report" and not conf.runs:
         yield "`task=search_report` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
+    settings = conf.generation
+    no_prompt = settings.prompt is None and settings.prompts_file is None
+    if conf.task == "generate" and no_prompt and (sys.stdin is None or sys.stdin.isatty()):
+        yield (
+            'there is no prompt: give `generation.prompt="The "`, '
+            "`generation.prompts_file=<file>`, or lines on standard input"
+        )
     if conf.generation.prompt is not None and conf.generation.prompts_file is not None:
         yield "`generation.prompt` and `generation.prompts_file` are both set: give one of them"

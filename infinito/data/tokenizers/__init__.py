@@ -1,4 +1,4 @@
-"""Tokenizers that a config can ask for; each becomes a Hugging Face fast tokenizer."""
+"""Tokenizers that a configuration can name; each builds a Hugging Face fast tokenizer."""
 
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.data.tokenizers.char import CharTokenizer

@@ -1,4 +1,4 @@
-"""A tokenizer that is at hand already, such as a checkpoint's own."""
+"""A tokenizer object that exists already, such as a checkpoint's own."""
 
 from __future__ import annotations
 

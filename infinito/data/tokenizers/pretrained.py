@@ -31,7 +31,7 @@ class PretrainedTokenizer(TokenizerSpec):
         *,
         separates_documents: bool = False,  # noqa: ARG002
     ) -> PreTrainedTokenizerFast:
-        """Returns the tokenizer.
+        """Return the tokenizer.
 
         Raises:
             DataError: the path has no tokenizer that can be read.

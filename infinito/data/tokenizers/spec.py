@@ -1,4 +1,4 @@
-"""The interface of every tokenizer that a config can ask for."""
+"""The interface of every tokenizer that a configuration can name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TokenizerSpec(ABC):
 
     @abstractmethod
     def build(self, pieces: Iterable[str], *, separates_documents: bool) -> PreTrainedTokenizerFast:
-        """Returns the tokenizer trained on pieces of the training split.
+        """Return the tokenizer trained on pieces of the training split.
 
         Args:
             pieces: consecutive text of the training split, read at most once.
@@ -37,14 +37,14 @@ class TokenizerSpec(ABC):
 
 
 def wrapped(backend: Tokenizer, **special_tokens: str) -> PreTrainedTokenizerFast:
-    """Returns the Hugging Face tokenizer around `backend`, whose text it never tidies up."""
+    """Return the Hugging Face tokenizer around `backend`, whose text it never tidies up."""
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, clean_up_tokenization_spaces=False, **special_tokens
     )
 
 
 def check_vocab_size(asked: int, reached: int, limit: str) -> None:
-    """Checks that training reached the size that was asked for.
+    """Check that training reached the size that was asked for.
 
     Raises:
         DataError: naming both sizes and the override.

@@ -12,6 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from infinito.attention.functional import attend_prepared, describe, prepare
 from infinito.attention.metrics.table import find_metric
+from infinito.attention.precision import widen
 from infinito.attention.reference import attend_with_weights
 from infinito.attention.watching import AttentionCall, note
 from infinito.models.distance_lm.config import DistanceLMConfig
@@ -32,33 +33,32 @@ class LearnedScale(nn.Module):
         return start + (-torch.expm1(-start)).log()
 
     def forward(self) -> Tensor:
-        """Return λ, (count,)."""
-        return softplus(self.raw)
+        """Return λ, (count,), float32 at least: bfloat16 would round it once more."""
+        return softplus(widen(self.raw))
 
 
 class ResidualLinear(nn.Linear):
-    """A linear layer without bias that adds to the residual stream: it starts smaller."""
+    """A linear layer without bias whose output adds to the residual stream: it starts smaller."""
 
     def __init__(self, features: int, dim: int) -> None:
         super().__init__(features, dim, bias=False)
 
 
 class AttentionContext(NamedTuple):
-    """What all layers of one forward pass share.
-
-    `rotation` (batch or 1, time, 1, head_dim/2, 2) turns queries and keys; `visible` is what
-    `visibility` made; `scale` is λ, or the module that learns one for the whole model.
-    """
+    """The values that all layers of one forward pass share."""
 
     rotation: Tensor | None = None
+    """Rotations of queries and keys, (batch or 1, time, 1, head_dim/2, 2)."""
     visible: Tensor | None = None
+    """The mask that `visibility` returned."""
     scale: float | LearnedScale = 1.0
+    """λ, or the module that learns one for the whole model."""
     backend: str = "auto"
     output_attentions: bool = False
 
 
 class DistanceAttention(nn.Module):
-    """Multi-head causal attention by the config's metric."""
+    """Multi-head causal attention with the config's metric."""
 
     def __init__(self, config: DistanceLMConfig, layer: int) -> None:
         super().__init__()
@@ -79,11 +79,14 @@ class DistanceAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Return outputs (batch, time, dim); on request, weights (batch, heads, time, time_k)."""
         queries, keys, values = self.project(hidden, context.rotation)
+        # (batch, heads, time, head_dim), and (batch, kv_heads, time, head_dim) twice
         scale = context.scale if self.scale is None else self.scale
         scale = scale() if isinstance(scale, LearnedScale) else scale
+        dtype = values.dtype
         queries, keys, values, factor = prepare(queries, keys, values, self.metric, scale, self.p)
         if past_key_values is not None:
             keys, values = past_key_values.update(keys, values, self.layer)
+            # (batch, kv_heads, time_k, head_dim); keys are cached once they are prepared
         weights, visible = None, context.visible
         dropout_p = self.dropout if self.training else 0.0
         if context.output_attentions:
@@ -104,15 +107,18 @@ class DistanceAttention(nn.Module):
                 key_padding=visible,
                 backend=context.backend,
             )
-        return self.out(mixed.transpose(1, 2).flatten(2)), weights
+        # A cache holds values in the dtype of keys, which a learned λ widens.
+        return self.out(mixed.transpose(1, 2).flatten(2).to(dtype)), weights
 
     def project(self, hidden: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries (batch, heads, time, head_dim), keys and values (batch, kv_heads, …)."""
         heads, kv_heads = self.heads, self.kv_heads
         features = self.qkv(hidden).unflatten(-1, (-1, self.head_dim))
+        # (batch, time, heads + 2 · kv_heads, head_dim)
         if rotation is None:
             queries, keys, values = features.split((heads, kv_heads, kv_heads), dim=2)
         else:
+            # Queries and keys lie side by side, so one product turns both.
             turning, values = features.split((heads + kv_heads, kv_heads), dim=2)
             queries, keys = rotate(turning, rotation).split((heads, kv_heads), dim=2)
         return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)

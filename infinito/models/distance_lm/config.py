@@ -13,27 +13,28 @@ from infinito.errors import ConfigError
 
 
 class DistanceLMConfig(PreTrainedConfig):
-    """Sizes and attention of a DistanceLM; sizes carry the names that transformers uses.
+    """Sizes and attention of a DistanceLM, under the names that transformers uses.
 
     Fields:
         intermediate_size: width of the feed-forward layer; None for 4 × `hidden_size`.
         num_key_value_heads: None for `num_attention_heads`.
         position: "rotary" (Su et al. 2021, RoFormer) or "learned".
-        max_position_embeddings: the longest input with learned positions; rotary ones go on.
+        max_position_embeddings: the longest input with learned positions; rotary positions
+            continue beyond it.
         metric: a name in `infinito.attention.METRICS`; `p` is the exponent of "lp".
-        scale: λ of the scores, or where it starts when `learned_scale`.
+        scale: λ of the scores, its starting value with `learned_scale`.
         scale_per: "model" learns one λ, "head" one for each head of each layer.
         attention_backend: a name in `infinito.attention.BACKENDS`, or "auto".
         dropout: on embeddings and residual branches; `attention_dropout`: on attention weights.
         initializer_range: standard deviation of the embeddings at the start; None for ½/√width.
-        initializer_factor: that of a linear layer, over 1/√inputs.
+        initializer_factor: standard deviation of a linear layer's weights, times √inputs.
 
     Raises:
         ConfigError: numbers that do not fit together; all faults at once.
     """
 
     model_type = "distance_lm"
-    keys_to_ignore_at_inference = ("past_key_values",)
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012  (Trainer adds lists to it)
 
     vocab_size: int = 256
     hidden_size: int = 128
@@ -95,7 +96,7 @@ class DistanceLMConfig(PreTrainedConfig):
     def attention_request(
         self, batch: int, time: int, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Request:
-        """Return what a training step asks of the attention, e.g. for `infinito.attention.explain`.
+        """Return the attention request of a training step, e.g. for `infinito.attention.explain`.
 
         Args:
             batch: sequences. time: tokens in each.
@@ -117,7 +118,7 @@ class DistanceLMConfig(PreTrainedConfig):
         )
 
     def faults(self) -> list[str]:
-        """Return what does not fit together, one sentence per fault."""
+        """Return the settings that do not fit together, one sentence per fault."""
         return [*self._size_faults(), *self._attention_faults()]
 
     def _size_faults(self) -> list[str]:

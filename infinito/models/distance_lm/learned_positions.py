@@ -17,11 +17,11 @@ class LearnedPositions(nn.Embedding):
     def forward(  # type: ignore[override]
         self, hidden: Tensor, position_ids: Tensor | None, start: int
     ) -> tuple[Tensor, None]:
-        """Return embeddings (batch, time, dim) that know their place, and no rotations.
+        """Return the embeddings plus those of their positions, (batch, time, dim), and None.
 
         Args:
             hidden: embeddings (batch, time, dim).
-            position_ids: (batch or 1, time), or None to count on from `start`.
+            position_ids: (batch or 1, time), or None to count from `start`.
 
         Raises:
             ConfigError: the input is longer than the learned positions.

@@ -36,7 +36,7 @@ from infinito.models.masks import default_positions, visibility
 
 
 class DistanceLMPreTrainedModel(PreTrainedModel):
-    """What the trunk and the language model share: config, start values, capabilities."""
+    """Configuration, initialisation and capabilities of the trunk and the language model."""
 
     config: DistanceLMConfig
     config_class = DistanceLMConfig
@@ -53,10 +53,10 @@ class DistanceLMPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw a module's start values.
+        """Initialise a module's weights.
 
-        Linear layers keep the size of what they are given (LeCun et al. 1998), and the 2 · layers
-        of them that add to the residual stream start smaller by that number. With GPT-2's numbers,
+        A linear layer keeps the variance of its inputs (LeCun et al. 1998); the 2 · layers of them
+        that add to the residual stream start smaller by that number. With GPT-2's initialisation,
         0.02 at every width and the root of 2 · layers, a model of width 128 learns more slowly:
         1.77 nats per character after 2000 steps on tiny Shakespeare instead of 1.65.
         """
@@ -116,6 +116,7 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("expected exactly one of input_ids and inputs_embeds.")
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        # (batch, time, dim)
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=config)
         batch, time, _ = hidden.shape
@@ -128,6 +129,7 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
             padding = attention_mask if padded else None
             position_ids = default_positions(padding, start, time, hidden.device)
         hidden, rotation = self.positions(hidden, position_ids, start)
+        # rotation: (batch or 1, time, 1, head_dim / 2, 2), None with learned positions
         if config.dropout and self.training:
             hidden = dropout(hidden, config.dropout)
         context = AttentionContext(
@@ -184,6 +186,7 @@ class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
             **kwargs,
         )
         logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+        # (batch, kept time, vocab)
         loss = None
         if labels is not None:
             vocab = self.config.vocab_size

@@ -1,4 +1,4 @@
-"""Rotary positions: the table of rotations, and turning queries and keys by it."""
+"""Rotary positions: a table of rotations, and their application to queries and keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def rotations(positions: Tensor, dim: int, base: float) -> Tensor:
-    """Return cosines and sines of each position's angles, float32 (…, dim/2, 2).
+    """Return the cosine and sine of each position's angles, float32 (…, dim/2, 2).
 
     Args:
         positions: (…), integers counted from 0.
@@ -17,7 +17,7 @@ def rotations(positions: Tensor, dim: int, base: float) -> Tensor:
     Source: Su et al. 2021, RoFormer, eq. 15.
     """
     speeds = base ** -(torch.arange(0, dim, 2, device=positions.device).float() / dim)
-    angles = positions[..., None].float() * speeds
+    angles = positions[..., None].float() * speeds  # (…, dim/2)
     return torch.stack((angles.cos(), angles.sin()), dim=-1)
 
 
@@ -30,7 +30,7 @@ def rotate(features: Tensor, rotation: Tensor) -> Tensor:
 
     Source: Su et al. 2021, RoFormer, eq. 34.
     """
-    pairs = features.unflatten(-1, (-1, 2))
+    pairs = features.unflatten(-1, (-1, 2))  # (batch, time, heads, dim/2, 2)
     if features.dtype == torch.float32 and not torch.compiler.is_compiling():
         # One complex product is the fastest eager form; inductor and half floats have none.
         turned = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)
@@ -42,7 +42,7 @@ def rotate(features: Tensor, rotation: Tensor) -> Tensor:
 
 
 class RotaryPositions(nn.Module):
-    """The rotations of the first positions as a table; later ones are computed when asked for."""
+    """The rotations of the first positions as a table; those of later ones are computed at use."""
 
     table: Tensor
 
@@ -58,11 +58,11 @@ class RotaryPositions(nn.Module):
     def forward(
         self, hidden: Tensor, position_ids: Tensor | None, start: int
     ) -> tuple[Tensor, Tensor]:
-        """Return the embeddings as they are, and the rotations (batch or 1, time, 1, dim/2, 2).
+        """Return the embeddings unchanged, and the rotations (batch or 1, time, 1, dim/2, 2).
 
         Args:
             hidden: embeddings (batch, time, model dim).
-            position_ids: (batch or 1, time), or None to count on from `start`.
+            position_ids: (batch or 1, time), or None to count from `start`.
         """
         if position_ids is not None:
             return hidden, rotations(position_ids, self.dim, self.base).unsqueeze(-3)

@@ -1,4 +1,4 @@
-"""A Hugging Face tokenizer in the words of GGUF: byte-level BPE, or BPE with byte fallback."""
+"""Writes a Hugging Face tokenizer into GGUF: byte-level BPE, or BPE with byte fallback."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ QWEN2_SPLIT = (
 )
 LLAMA3_SPLIT = QWEN2_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 SPLITS = {QWEN2_SPLIT: "qwen2", LLAMA3_SPLIT: "llama-bpe"}
-"""llama.cpp's names of the ways in which byte-level tokenizers part text into words."""
+"""llama.cpp's names of the expressions by which byte-level tokenizers split text into words."""
 
 LOWEST_SCORE = -1e6
 
 
 def add_tokenizer(writer: Any, tokenizer: PreTrainedTokenizerFast, vocab: int) -> None:
-    """Adds a tokenizer's tokens, merges and special ids.
+    """Add a tokenizer's tokens, merges and special ids.
 
     Args:
         writer: A `gguf.GGUFWriter`.
@@ -58,11 +58,11 @@ def add_tokenizer(writer: Any, tokenizer: PreTrainedTokenizerFast, vocab: int) -
 def tokens_and_kinds(
     tokenizer: PreTrainedTokenizerFast, vocab: int, plain: set[str]
 ) -> tuple[list[str], list[int]]:
-    """Every id's token and its kind (`gguf.TokenType`).
+    """Return every id's token and its kind (`gguf.TokenType`).
 
     Args:
-        tokenizer: Names the special tokens.
-        vocab: How many ids there are.
+        tokenizer: Any fast tokenizer.
+        vocab: Number of ids.
         plain: Tokens of the BPE model itself.
     """
     from gguf import TokenType
@@ -92,7 +92,7 @@ def tokens_and_kinds(
 
 
 def unsupported(why: str) -> ConfigError:
-    """The error for a tokenizer that GGUF has no words for."""
+    """Return the error for a tokenizer that GGUF cannot describe."""
     return ConfigError(
         f"this tokenizer has no form in GGUF: {why}. Leave gguf out of `dpo.export`, e.g. "
         "`dpo.export=[model]`"
@@ -100,7 +100,7 @@ def unsupported(why: str) -> ConfigError:
 
 
 def _words(content: dict[str, Any]) -> str | None:
-    """llama.cpp's name of how words are parted; None for BPE with byte fallback, which parts none.
+    """Return llama.cpp's name of the split into words; None for BPE with byte fallback: no split.
 
     Raises:
         ConfigError: llama.cpp has no name for it.
@@ -118,11 +118,11 @@ def _words(content: dict[str, Any]) -> str | None:
         found = SPLITS.get(steps[0]["pattern"].get("Regex", ""))
         if found is not None:
             return found
-    raise unsupported(f"it parts text by {' and '.join(kinds)} in a way llama.cpp does not know")
+    raise unsupported(f"it splits text by {' and '.join(kinds)} in a way llama.cpp does not know")
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:
-    """The earlier a token is merged, the higher its score, as SentencePiece numbers them."""
+    """Return scores as SentencePiece does: the earlier a token is merged, the higher."""
     rank: dict[str, int] = {}
     for number, merge in enumerate(merges):
         rank.setdefault(merge.replace(" ", "", 1), number)

@@ -29,7 +29,7 @@ _IMPLIED: dict[str, dict[str, tuple[Any, ...]]] = {
         "scale_attn_by_inverse_layer_idx": (False,),
     },
 }
-"""What a family's name implies in GGUF, which has no place to say otherwise."""
+"""Settings that a family's name implies in GGUF, which has no field for other values."""
 
 _TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")
 _ROTATED = re.compile(r"\.self_attn\.(?P<part>[qk])_proj\.")
@@ -37,7 +37,7 @@ _NO_WEIGHT = re.compile(r"\.attn\.(masked_)?bias$")
 
 
 def check_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Checks that a model and its tokenizer can be written, which takes a training to try.
+    """Check that a model and its tokenizer can be written, which takes a training to try.
 
     Raises:
         ConfigError: see `write_gguf`.
@@ -46,7 +46,7 @@ def check_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> No
 
 
 def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
-    """Writes a model with its tokenizer, whole or not at all.
+    """Write a model with its tokenizer, whole or not at all.
 
     Raises:
         ConfigError: the `gguf` package is missing, the model is of no supported family or has
@@ -69,7 +69,7 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path:
 
 
 def _opened(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path | None) -> Any:
-    """A `gguf.GGUFWriter` that has all but the weights; nothing is written yet."""
+    """Return a `gguf.GGUFWriter` with everything but the weights; nothing is on disk yet."""
     try:
         import gguf
     except ImportError:
@@ -109,7 +109,7 @@ def _unsayable(config: Any) -> list[str]:
 
 
 def add_settings(writer: Any, config: Any) -> None:
-    """Adds the sizes and constants that llama.cpp reads."""
+    """Add the sizes and constants that llama.cpp reads."""
     text = config.get_text_config()
     writer.add_context_length(text.max_position_embeddings)
     writer.add_embedding_length(text.hidden_size)
@@ -138,7 +138,7 @@ def add_settings(writer: Any, config: Any) -> None:
 
 
 def tensors(model: PreTrainedModel) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the model's weights by their GGUF names, float32, in GGUF's layout."""
+    """Yield the model's weights by their GGUF names, float32, in GGUF's layout."""
     import gguf
 
     config = model.config.get_text_config()
@@ -159,7 +159,7 @@ def tensors(model: PreTrainedModel) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def in_layout(name: str, weight: torch.Tensor, config: Any) -> torch.Tensor:
-    """A weight as GGUF wants it, float32."""
+    """Return a weight in GGUF's layout, float32."""
     weight = weight.detach().cpu().float()
     if config.model_type == "gpt2" and _TRANSPOSED.search(name):
         return weight.T.contiguous()
@@ -171,6 +171,7 @@ def in_layout(name: str, weight: torch.Tensor, config: Any) -> torch.Tensor:
 
 
 def side_by_side(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Rows of rotary projections (heads · dim, …), partners dim/2 apart made neighbours."""
+    """Return rows of rotary projections (heads · dim, …), partners dim/2 apart made neighbours."""
     halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
+    # (heads, 2, dim/2, …)
     return halves.transpose(1, 2).reshape(weight.shape).contiguous()

@@ -24,21 +24,21 @@ from infinito.attention.watching import Calls, row_entropy
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.errors import ConfigError
 from infinito.models.memory.memory import IntegrationMemory
-from infinito.models.memory.segments import segments_of
+from infinito.models.memory.segments import cut_segments
 from infinito.models.watching import last_call, trunk_of, watched_layers
 from infinito.objectives.phi import WEIGHTS
 
 
 class MemoryLMConfig(PreTrainedConfig):
-    """The config of a causal LM, and of the memory that it is given.
+    """The config of a causal LM and of the memory around it.
 
-    What is not here is looked up in the causal LM's config.
+    An attribute that this class lacks is read from the causal LM's config.
 
     Fields:
         causal_lm: config of the language model, with its `model_type`.
         memory: values of a `MemoryConf`.
-        component_weights: of the four components of Φ in the priority of a slot.
-        learned_weights: the language loss trains them.
+        component_weights: weights of the four components of Φ in the priority of a slot.
+        learned_weights: whether the language loss trains these weights.
 
     Raises:
         ConfigError: values of the memory that do not fit together.
@@ -78,7 +78,7 @@ class MemoryLMConfig(PreTrainedConfig):
 
 
 class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
-    """Any Hugging Face causal LM, `causal_lm`, whose head reads its trunk through a memory."""
+    """A Hugging Face causal LM, `causal_lm`, with a memory between its trunk and its head."""
 
     config: MemoryLMConfig
     config_class = MemoryLMConfig
@@ -90,7 +90,9 @@ class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
     def __init__(self, config: MemoryLMConfig, causal_lm: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         inner = config.causal_lm
-        self.causal_lm = AutoModelForCausalLM.from_config(inner) if causal_lm is None else causal_lm
+        if causal_lm is None:
+            causal_lm = AutoModelForCausalLM.from_config(inner, trust_remote_code=False)
+        self.causal_lm = causal_lm
         dim = inner.get_text_config().hidden_size  # type: ignore[union-attr]
         self.memory = IntegrationMemory(
             dim, config.settings, tuple(config.component_weights), config.learned_weights
@@ -99,7 +101,7 @@ class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Leave what a constructor has drawn: a given language model keeps its weights."""
+        """Initialise nothing: constructors have, and a given language model keeps its weights."""
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the token embedding."""
@@ -110,31 +112,31 @@ class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
         return self.causal_lm.get_output_embeddings()
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return what the language model itself wants of `generate`."""
+        """Return the inputs that the language model itself prepares for `generate`."""
         return self.causal_lm.prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[operator]
 
     def forward(
         self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any
     ) -> CausalLMOutputWithPast:
-        """Return what the language model returns; arguments are its own."""
+        """Return the language model's own output; arguments are its own."""
         with watched_layers(self.causal_lm) as calls:
 
-            def integrate(_: nn.Module, __: Any, output: Any) -> Any:
-                output.last_hidden_state = self.integrated(
+            def add_memory(_: nn.Module, __: Any, output: Any) -> Any:
+                output.last_hidden_state = self.integrate(
                     output.last_hidden_state, output.get("past_key_values"), attention_mask, calls
                 )
                 return output
 
-            handle = trunk_of(self.causal_lm).register_forward_hook(integrate)
+            handle = trunk_of(self.causal_lm).register_forward_hook(add_memory)
             try:
                 return self.causal_lm(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
             finally:
                 handle.remove()
 
-    def integrated(
+    def integrate(
         self, hidden: Tensor, cache: Cache | None, attention_mask: Tensor | None, calls: Calls
     ) -> Tensor:
-        """Return the trunk's states with what the memory tells of them, (batch, time, dim).
+        """Return the trunk's states with what they read from the memory, (batch, time, dim).
 
         Raises:
             ConfigError: a cache that cannot hold the states, or a mask of four axes.
@@ -146,33 +148,41 @@ class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
         if attention_mask is not None and attention_mask.all():
             attention_mask = None
         segment, new = self.memory.settings.segment, hidden.shape[1]
-        cached = None if cache is None else states_of(cache)
-        before = 0 if cached is None else cached.get_seq_length()
-        breadth = self.breadth(hidden, attention_mask, before, calls)
+        layer = None if cache is None else state_layer(cache)
+        before = 0 if layer is None else layer.get_seq_length()
+        breadth = self.measure_breadth(hidden, attention_mask, before, calls)  # (batch, new)
         history = hidden
-        if cached is not None:
-            states, breadths = cached.update(hidden[:, None], breadth[:, None, :, None])
-            history, breadth = states[:, 0], breadths[:, 0, :, 0]
-        segments = segments_of(history, breadth, attention_mask, new, segment)
+        if layer is not None:
+            states, breadths = layer.update(hidden[:, None], breadth[:, None, :, None])
+            history, breadth = states[:, 0], breadths[:, 0, :, 0]  # (batch, before + new, …)
+        segments = cut_segments(history, breadth, attention_mask, new, segment)
         return self.memory(hidden, segments)
 
     @torch.no_grad()
-    def breadth(self, hidden: Tensor, real: Tensor | None, before: int, calls: Calls) -> Tensor:
-        """Return how broad the last layer's attention is at the last token of each segment.
+    def measure_breadth(
+        self, hidden: Tensor, real: Tensor | None, before: int, calls: Calls
+    ) -> Tensor:
+        """Return the entropy of the last layer's attention at the last token of each segment.
+
+        Args:
+            hidden: States of the new tokens, (batch, time, dim).
+            real: (batch, before + time), nonzero for a real token, or None.
+            before: Tokens in the cache.
 
         Returns:
-            (batch, time) of the new tokens, 0 for those that end no segment.
+            (batch, time), 0 for a token that ends no segment.
         """
         batch, new, _ = hidden.shape
         segment = self.memory.settings.segment
         found = hidden.new_zeros(batch, new, dtype=torch.float32)
-        padding = 0 if real is None else real.bool().int().argmax(1)
+        padding = 0 if real is None else real.bool().int().argmax(1)  # on the left, (batch,)
         first = torch.as_tensor(before - padding, device=hidden.device).expand(batch)
         ends = torch.arange(segment - 1, new + segment, segment, device=hidden.device)
-        rows = ends - (first % segment)[:, None]
+        rows = ends - (first % segment)[:, None]  # (batch, segments)
         inside = (rows >= 0) & (rows < new)
         rows = rows.clamp(0, new - 1)
-        entropy = row_entropy(last_call(calls), rows).float() * inside
+        entropy = row_entropy(last_call(calls), rows).float() * inside  # (batch, segments)
+        # Rows outside were moved onto others: their 0 must not replace an entropy.
         return found.scatter_reduce(1, rows, entropy, "amax")
 
 
@@ -182,9 +192,9 @@ def with_memory(
     component_weights: tuple[float, ...] = WEIGHTS,
     learned_weights: bool = False,
 ) -> MemoryLMForCausalLM:
-    """Return a causal LM with a memory; its own weights are shared, not copied.
+    """Return a causal LM with a memory around it, which shares the LM's weights.
 
-    Draws the memory's start values from torch's generator.
+    The memory's start values come from torch's generator.
 
     Raises:
         ConfigError: values of the memory that do not fit together.
@@ -198,14 +208,13 @@ def with_memory(
     return MemoryLMForCausalLM(config, model)
 
 
-def states_of(cache: Cache) -> DynamicLayer:
-    """Return the layer of a cache that holds the trunk's states; it is made at the first call.
+def state_layer(cache: Cache) -> DynamicLayer:
+    """Return the layer of a cache that holds the trunk's states; the first call appends it.
 
-    It lies behind the attention layers, so that beams, cropping and all else that is done to a
-    cache are done to it.
+    Standing behind the attention layers, it is reordered for beams and cropped as they are.
 
     Raises:
-        ConfigError: the cache is not one that grows.
+        ConfigError: the cache has a fixed length.
     """
     if not isinstance(cache, DynamicCache):
         raise ConfigError(
@@ -219,7 +228,7 @@ def states_of(cache: Cache) -> DynamicLayer:
 
 
 class StateLayer(DynamicLayer):
-    """Hidden states as keys (batch, 1, time, dim), breadths as values (batch, 1, time, 1)."""
+    """Hidden states as keys (batch, 1, time, dim), entropies as values (batch, 1, time, 1)."""
 
 
 AutoConfig.register("memory_lm", MemoryLMConfig, exist_ok=True)

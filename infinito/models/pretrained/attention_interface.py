@@ -1,4 +1,4 @@
-"""Distance attention as transformers' attention interface calls it, with the masks that it needs.
+"""Distance attention in the form that transformers' attention interface calls, with its masks.
 
 Importing this module registers `infinito_<metric>` with transformers for every metric, so that
 `attn_implementation="infinito_l1"` works wherever a model is opened; λ is 1 unless
@@ -35,10 +35,10 @@ REFUSED = {
     "block_indices": "it picks the keys that a query sees",
     "cache": "its cache is paged",
 }
-"""Options that models pass to their attention and that change it, and what each one means."""
+"""Options by which models change their attention, and the meaning of each."""
 
-asked: ContextVar[dict[nn.Module, int] | None] = ContextVar("asked", default=None)
-"""Where a trial collects the modules that ask, with their heads."""
+calling_modules: ContextVar[dict[nn.Module, int] | None] = ContextVar("calling", default=None)
+"""Where a trial collects the modules that call the interface, with their heads."""
 
 
 def attend(
@@ -54,15 +54,15 @@ def attend(
     metric: str,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return what transformers wants of an attention: outputs and, where asked for, weights.
+    """Return the outputs of an attention and, where transformers collects them, its weights.
 
     Args:
         module: the attention module; its config may hold `distance_attention`.
         query: (batch, heads, time_q, dim).
         key: (batch, kv_heads, time_k, dim), with what the cache holds.
         value: (batch, kv_heads, time_k, value_dim).
-        attention_mask: what `visible` returned, or a user's own mask of four axes.
-        scaling: what the model multiplies a dot product with.
+        attention_mask: the mask that `visible` returned, or a user's own of four axes.
+        scaling: the model's factor of a dot product.
 
     Returns:
         (batch, time_q, heads, value_dim), and (batch, heads, time_q, time_k) or None.
@@ -95,7 +95,7 @@ def attend(
 
 
 def seen_call(query: Tensor, key: Tensor, value: Tensor, request: dict[str, Any]) -> AttentionCall:
-    """Return what those who watch attention are told of a call to the reference."""
+    """Return the record of a call to the reference, for those who watch attention."""
     metric, p = request["metric"], request["p"]
     queries, keys, _, factor = prepare(query, key, value, metric, request["scale"], p)
     kernel = find_metric(metric, p).KERNEL
@@ -112,16 +112,16 @@ def scale_of(module: nn.Module, settings: dict[str, Any]) -> float | Tensor:
 
 
 def wants_weights(module: nn.Module, heads: int) -> bool:
-    """Return whether attentions are being collected; tells a trial that this module was asked."""
+    """Return whether attentions are being collected; record this module for a trial."""
     if torch.compiler.is_compiling():
         return False
-    if (modules := asked.get()) is not None:
+    if (modules := calling_modules.get()) is not None:
         modules[module] = heads
     return "attentions" in (_active_collector.get() or ())
 
 
 def more_than_scores(mask: Tensor | None, options: dict[str, Any]) -> str | None:
-    """Return what an attention asked for like this is besides scores and who sees whom, or None."""
+    """Return what this attention has besides scores and a mask of visible keys, or None."""
     for name, meaning in REFUSED.items():
         if options.get(name) is not None:
             return meaning
@@ -155,7 +155,9 @@ def visible(
     allow_is_causal_skip: bool = True,
     **options: Any,
 ) -> Tensor | None:
-    """Return what is to be seen beyond causality aligned bottom-right: the mask function.
+    """Return the mask needed beyond plain causal attention, or None.
+
+    This is the mask function registered with transformers.
 
     Args:
         attention_mask: (batch, time), true for a real token.
@@ -165,6 +167,7 @@ def visible(
         None, a padding (batch, kv_length), or bool (batch, 1, q_length, kv_length) where a window,
         packed rows or a cache allocated to its full length need more.
     """
+    # A window longer than the text hides nothing.
     whole = mask_function is causal_mask_function or (local_size or 0) > kv_length
     aligned = isinstance(q_offset, int) and q_offset + q_length == kv_offset + kv_length
     if not (whole and aligned and allow_is_causal_skip):

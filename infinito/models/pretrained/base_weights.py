@@ -1,4 +1,4 @@
-"""Tells one base from another by its weights, and what a model has beyond a frozen base."""
+"""Identifies a base by the hash of its weights, and finds what a model has beyond that base."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ State = dict[str, Tensor]
 
 
 def base_record(config: dict[str, Any]) -> dict[str, str] | None:
-    """Return what the config of a checkpoint tells of a base whose weights it leaves out."""
+    """Return a config's record of the base whose weights its checkpoint leaves out, or None."""
     return (config.get("causal_lm") or config).get("base_model")
 
 
 def rests_on_base(model: PreTrainedModel) -> bool:
-    """Return whether a model has frozen weights of a base, which checkpoints leave out."""
+    """Return whether checkpoints leave out a model's frozen weights, those of its base."""
     return getattr(model.config, "base_model", None) is not None
 
 
 def additions(model: PreTrainedModel, state: Mapping[str, Tensor], prefix: str = "") -> State:
-    """Return what a state holds beyond the frozen weights of a base that can be opened again.
+    """Return the tensors of a state that are not frozen weights of the base.
 
     Args:
-        state: tensors by name. prefix: stands before the model's own names there.
+        state: tensors by name.
+        prefix: what precedes the model's own names in the state.
     """
     if not rests_on_base(model):
         return dict(state)

@@ -22,7 +22,7 @@ OWN_PARAMETERS = ("distance_scale",)
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """What adapters are like; see `LoraConf`."""
+    """The adapters' rank, scale, dropout and layers; see `LoraConf`."""
 
     rank: int = 8
     alpha: float = 16.0
@@ -31,10 +31,10 @@ class LoraSettings:
 
 
 def add_lora(model: PreTrainedModel, settings: LoraSettings) -> None:
-    """Freezes a model and attaches adapters, which start as nothing: B = 0.
+    """Freeze a model and attach adapters, which change nothing at the start: B = 0.
 
-    A is drawn from torch's generator. The model stays the class that it is; its config remembers
-    the settings.
+    A is drawn from torch's generator. The model keeps its class, and its config records the
+    settings.
 
     Raises:
         ConfigError: a target matches nothing, or the rank is not below a layer's width.
@@ -44,7 +44,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> None:
     from peft import LoraConfig
 
     layers = targeted(model, settings)
-    asked = LoraConfig(
+    config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
@@ -54,7 +54,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> None:
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # peft minds each layer's kind
-        model.add_adapter(asked)
+        model.add_adapter(config)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
@@ -63,7 +63,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> None:
 
 
 def train_own_parameters(model: PreTrainedModel) -> None:
-    """Let train what infinito added to a model itself, whatever else is frozen."""
+    """Unfreeze the parameters that infinito added to a model, such as a learned λ."""
     for name, parameter in model.named_parameters():
         if any(own in name for own in OWN_PARAMETERS):
             parameter.requires_grad_(True)
@@ -130,10 +130,10 @@ def has_adapters(model: nn.Module) -> bool:
 
 @contextmanager
 def adapters_off(model: nn.Module) -> Iterator[None]:
-    """Let the model be its base meanwhile, e.g. as the reference of preference tuning.
+    """Switch a model's adapters off inside the block, e.g. for preference tuning's reference.
 
     Args:
-        model: with adapters of its own, or wrapped by peft.
+        model: a model with adapters, or one that peft wraps.
     """
     if hasattr(model, "disable_adapter"):
         with model.disable_adapter():  # type: ignore[operator]
@@ -148,7 +148,7 @@ def adapters_off(model: nn.Module) -> Iterator[None]:
 
 
 def inside_memory(model: PreTrainedModel) -> PreTrainedModel:
-    """Return the language model of one with a memory, another as it is."""
+    """Unwrap a MemoryLM; return any other model unchanged."""
     return getattr(model, "causal_lm", model)
 
 

@@ -1,6 +1,6 @@
-"""Opens any Hugging Face causal LM from a folder, and builds on it again what was added to one.
+"""Opens any Hugging Face causal LM from a folder, and repeats on it what a run had added.
 
-What is added to a base (attention, adapters) stands in its config under `base_model`,
+A base's config records what was added to it (attention, adapters) under `base_model`,
 `distance_attention` and `lora`, so that a checkpoint can hold the additions alone.
 """
 
@@ -17,6 +17,7 @@ from transformers.utils import logging
 from infinito.errors import CheckpointError, ConfigError
 from infinito.models.memory.model import MemoryLMConfig, MemoryLMForCausalLM
 from infinito.models.pretrained.base_weights import check_same_base, hash_of_weights, saved_tensors
+from infinito.models.pretrained.foreign_code import check_folder
 from infinito.models.pretrained.lora import (
     LoraSettings,
     add_lora,
@@ -27,17 +28,18 @@ from infinito.models.pretrained.replaced_attention import AttentionSettings, use
 
 
 def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> PreTrainedModel:
-    """Open a causal LM to build on, in training mode; its config records it under `base_model`.
+    """Open a causal LM in training mode; its config records path and weights in `base_model`.
 
     Args:
         folder: with config.json and safetensors.
         dtype: of its weights, e.g. "bfloat16".
-        name: what the user called it, for the record; the folder if None.
+        name: the user's name for it, to be recorded; the folder if None.
 
     Raises:
-        CheckpointError: as `open_weights`.
+        CheckpointError: as `open_weights`, or weights are NaN or infinite.
     """
     model = open_weights(folder, dtype)
+    check_finite(model, folder)
     model.config.base_model = {
         "path": name or str(folder.absolute()),
         "weights_sha256": hash_of_weights(folder),
@@ -54,13 +56,15 @@ def open_weights(folder: Path, dtype: str = "auto") -> PreTrainedModel:
         dtype: of its weights; "auto" for that of the files.
 
     Raises:
-        CheckpointError: files are missing or damaged, or it is no causal LM.
+        CheckpointError: files are missing or damaged, it is no causal LM, it holds an adapter as
+            well, or it asks for code that is not transformers' own.
     """
     next(saved_tensors(folder), None)
+    check_folder(folder)
     model: PreTrainedModel
     found: dict[str, Any]
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # what is missing is an error here, not a report
+    logging.set_verbosity_error()  # a missing weight raises below; transformers would print it
     try:
         model, found = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             folder,
@@ -72,13 +76,36 @@ def open_weights(folder: Path, dtype: str = "auto") -> PreTrainedModel:
         )
     except Exception as error:  # each architecture has its own ways to fail
         raise CheckpointError(
-            f"{folder} cannot be opened as a Hugging Face causal LM: {_first_line(error)}"
+            f"{folder} cannot be opened as a Hugging Face causal LM: {first_line(error)}"
         ) from None
     finally:
         logging.set_verbosity(verbosity)
     _check_class(model, folder, sorted(found["missing_keys"]))
     add_saved_attention(model, folder)
     return model
+
+
+@torch.no_grad()
+def check_finite(model: PreTrainedModel, source: Path) -> None:
+    """Check that every weight is a finite number: one that is not makes every result NaN.
+
+    Raises:
+        CheckpointError: naming the tensors that are not.
+    """
+    faults = []
+    for name, tensor in model.state_dict().items():
+        if not tensor.is_floating_point() or not tensor.numel():
+            continue
+        low, high = tensor.aminmax()  # one pass, no copy; NaN passes through
+        if not (low.isfinite() and high.isfinite()):
+            count = int((~tensor.isfinite()).sum())
+            faults.append(f"{name} ({count} of {tensor.numel()} numbers)")
+    if faults:
+        more = f" and {len(faults) - 3} more tensors" if len(faults) > 3 else ""
+        raise CheckpointError(
+            f"{source} has weights that are NaN or infinite: {', '.join(faults[:3])}{more}. "
+            "Use a checkpoint of an earlier step"
+        )
 
 
 def add_saved_attention(model: PreTrainedModel, folder: Path) -> None:
@@ -99,10 +126,10 @@ def use_saved_attention(model: PreTrainedModel) -> None:
 
 
 def rebuild(model: PreTrainedModel, config: dict[str, Any]) -> PreTrainedModel:
-    """Repeat on a fresh base what was added to the one that a checkpoint's config describes.
+    """Add to a fresh base what a checkpoint's config says was added to it.
 
     Raises:
-        CheckpointError: that was another base.
+        CheckpointError: the config describes another base.
     """
     if inner := config.get("causal_lm"):
         outer = {**config, "causal_lm": rebuild(model, inner).config}
@@ -160,7 +187,7 @@ def learned_positions(model: PreTrainedModel) -> int | None:
 
 
 def _check_class(model: PreTrainedModel, folder: Path, missing: list[str]) -> None:
-    """Refuse weights of another task, of which parts would be drawn anew."""
+    """Refuse weights of another class, parts of which transformers would draw at random."""
     saved = getattr(model.config, "architectures", None) or [type(model).__name__]
     fitting = {type(model).__name__, type(model.base_model).__name__}
     own = [name for name in missing if "distance_scale" not in name]
@@ -171,5 +198,6 @@ def _check_class(model: PreTrainedModel, folder: Path, missing: list[str]) -> No
         )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its class where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -12,7 +12,7 @@ from infinito.attention.backends.backend import Request
 from infinito.attention.metrics.table import find_metric
 from infinito.models.distance_lm.block import LearnedScale
 from infinito.models.distance_lm.config import DistanceLMConfig
-from infinito.models.pretrained.attention_interface import PREFIX, asked, refusal
+from infinito.models.pretrained.attention_interface import PREFIX, calling_modules, refusal
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class AttentionSettings:
 
 
 def use_distance_attention(model: PreTrainedModel, settings: AttentionSettings) -> None:
-    """Replaces the attention of every layer of a causal LM; its weights stay as they are.
+    """Replace the attention of every layer of a causal LM; its weights do not change.
 
-    A distance takes λ/√dim of its own definition; `dot` keeps the model's scaling, times λ. Learned
-    λ are parameters `distance_scale`, of the model or of each attention.
+    A distance is multiplied by the λ or λ/√dim of its definition; `dot` keeps the model's scaling,
+    times λ. Learned λ are parameters `distance_scale` of the model or of each attention.
 
     Raises:
         ConfigError: the metric is unknown, or this model's attention is more than its scores (the
@@ -40,21 +40,21 @@ def use_distance_attention(model: PreTrainedModel, settings: AttentionSettings) 
     find_metric(settings.metric, settings.p)
     forget_scales(model)
     if not model._can_set_attn_implementation():
-        raise refusal(model, "it does not ask transformers' attention interface")
+        raise refusal(model, "it does not call transformers' attention interface")
     model.config.distance_attention = asdict(settings)
     model.set_attn_implementation(PREFIX + settings.metric)
-    layers = asking_layers(model)
+    layers = find_calling_layers(model)
     expected = model.config.get_text_config().num_hidden_layers
     if len(layers) != expected:
         raise refusal(
-            model, f"{len(layers)} of its {expected} layers ask transformers' attention interface"
+            model, f"{len(layers)} of its {expected} layers call transformers' attention interface"
         )
     if settings.learned_scale:
         learn_scales(model, layers, settings)
 
 
 def use_backend(model: PreTrainedModel, backend: str) -> None:
-    """Has a backend serve the distance attention of a model, if it has one."""
+    """Set the backend of a model's distance attention, if it has one."""
     if isinstance(model.config, DistanceLMConfig):
         model.config.attention_backend = backend
     elif settings := getattr(model.config, "distance_attention", None):
@@ -62,8 +62,8 @@ def use_backend(model: PreTrainedModel, backend: str) -> None:
 
 
 @torch.no_grad()
-def asking_layers(model: PreTrainedModel) -> dict[nn.Module, int]:
-    """Return the attention modules that ask the interface and their heads, by a trial of 3 tokens.
+def find_calling_layers(model: PreTrainedModel) -> dict[nn.Module, int]:
+    """Return the attention modules that call the interface, with their heads, by a short trial.
 
     Raises:
         ConfigError: an attention passes an option that is refused.
@@ -71,11 +71,12 @@ def asking_layers(model: PreTrainedModel) -> dict[nn.Module, int]:
     found: dict[nn.Module, int] = {}
     training = model.training
     ids = torch.ones(1, 3, dtype=torch.long, device=model.device)
-    token = asked.set(found)
+    token = calling_modules.set(found)
     try:
+        # With padding, for some models build their mask, and so call with it, only then.
         model.eval()(input_ids=ids, attention_mask=(ids.cumsum(-1) > 1).long(), use_cache=False)
     finally:
-        asked.reset(token)
+        calling_modules.reset(token)
         model.train(training)
     return found
 
@@ -95,7 +96,7 @@ def learn_scales(
 
 
 def forget_scales(model: PreTrainedModel) -> None:
-    """Take away the learned λ of an earlier attention."""
+    """Remove the learned λ of an earlier replacement."""
     for module in model.modules():
         for name in ("distance_scale", "shared_scale"):
             if hasattr(module, name):
@@ -103,7 +104,7 @@ def forget_scales(model: PreTrainedModel) -> None:
 
 
 def started_scale(count: int, start: float, device: torch.device) -> LearnedScale:
-    """Return `count` learned λ that are `start` now."""
+    """Return `count` learned λ that equal `start`."""
     scale = LearnedScale(count, start)
     with torch.no_grad():
         scale.raw.copy_(scale.first_raw())
@@ -113,9 +114,9 @@ def started_scale(count: int, start: float, device: torch.device) -> LearnedScal
 def requests_of(
     model: PreTrainedModel, batch: int, time: int, device: str, dtype: torch.dtype
 ) -> list[Request]:
-    """Return what a training step asks of the attention; nothing where it is a model's own.
+    """Return the attention requests of a training step; none for a model's own attention.
 
-    Layers that see a window shorter than the text come with a mask, and ask apart from the others.
+    Layers whose window is shorter than the text need a mask, and so make a request of their own.
 
     Args:
         batch: sequences. time: tokens in each.

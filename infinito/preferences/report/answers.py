@@ -8,7 +8,7 @@ import torch
 
 from infinito.config import GenerationConf
 from infinito.models.attention_probe import evaluated_eagerly
-from infinito.models.generation import sampling_settings
+from infinito.models.generation import continue_tokens, sampling_settings
 from infinito.models.trained import Trained
 from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
@@ -38,10 +38,7 @@ def answer(
     torch.manual_seed(seed)
     kept = max(1, tokenizer.window - settings.max_new_tokens)
     ids = torch.tensor([tokenizer.prompt_ids(text)[-kept:]], device=trained.model.device)
-    written = trained.model.generate(  # type: ignore[operator]
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        eos_token_id=tokenizer.end_id,
-        **sampling_settings(settings, trained),
+    written = continue_tokens(
+        trained.model, ids, eos_token_id=tokenizer.end_id, **sampling_settings(settings, trained)
     )
     return str(trained.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True))

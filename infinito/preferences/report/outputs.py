@@ -16,7 +16,8 @@ from rich.markup import escape
 from infinito.config import PretrainedConf, RunConf
 from infinito.hub import names_a_folder
 from infinito.models.gguf.weights import write_gguf
-from infinito.models.trained import Trained, export
+from infinito.models.model_folder import export
+from infinito.models.trained import Trained
 from infinito.preferences.assembly import require_pairs
 from infinito.preferences.pairs.checking import lengths
 from infinito.preferences.pairs.text_pair import TextPair, counts_by_kind, key_of

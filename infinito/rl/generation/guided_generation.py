@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from infinito.models.generation import continue_tokens
 from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import MIN_TIME, Calibration, band_loss, phi
@@ -111,9 +112,7 @@ def generate_guided(
             piece["temperature"] = options["temperature"] * mode.temperature
         before = text.ids.shape[1]
         with lift_gate(model, mode.gate * GATE_LIFT):
-            text.ids = model.generate(  # type: ignore[operator]
-                input_ids=text.ids, attention_mask=torch.ones_like(text.ids), **piece
-            )
+            text.ids = continue_tokens(model, text.ids, **piece)
         text.actions.append(action)
         remaining -= every
         if text.ids.shape[1] < before + piece["max_new_tokens"] or _is_end(model, text.ids, piece):

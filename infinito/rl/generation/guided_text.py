@@ -32,7 +32,7 @@ from infinito.run_folder.folder import folder_of, saved_values
 from infinito.run_folder.tables import print_table
 from infinito.seeding import child_seed
 
-Encode = Callable[[str, Trained, GenerationConf], torch.Tensor]
+Encode = Callable[[str, Trained], torch.Tensor]
 Options = Callable[[GenerationConf, Trained], dict[str, Any]]
 
 
@@ -53,7 +53,7 @@ def run(
         torch.manual_seed(child_seed(conf.seed, "generate", number))
         text = generate_guided(
             trained.model,
-            encode(prompt, trained, settings),
+            encode(prompt, trained),
             choose,
             calibration,
             build_options(settings, trained),

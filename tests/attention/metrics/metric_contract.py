@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from infinito.attention import (
     reference_attention,
 )
 from infinito.attention.functional import describe
+from infinito.errors import ConfigError
 
 Tensors = tuple[Tensor, Tensor, Tensor]
 
@@ -181,6 +184,51 @@ class MetricContract:
             for x in (out, *torch.autograd.grad(out.sum(), tensors)):
                 assert x.isfinite().all(), backend
 
+    def test_backends_return_nothing_for_an_empty_batch(self) -> None:
+        tensors = self.tensors(batch=0)
+        for backend in self.served_by(tensors):
+            out = self.attend(tensors, backend=backend)
+            assert out.shape == (0, 4, 9, 8), backend
+            for gradient in torch.autograd.grad(out.sum(), tensors):
+                assert gradient.shape == (0, 4, 9, 8), backend
+
+    # -- derivatives beyond a backward
+
+    @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+    def test_functional_derivatives_are_those_of_the_reference(self) -> None:
+        """torch.func.grad and forward mode, with the backend that "auto" finds for them."""
+        queries, keys, values = (x.detach() for x in self.tensors(dtype=torch.float32))
+
+        def total(attend: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+            return lambda changed: attend((changed, keys, values)).square().sum()
+
+        expected = torch.func.grad(total(self.reference))(queries)
+        close(torch.func.grad(total(self.attend))(queries), expected.double(), 1e-5, "grad")
+        _, forward = torch.func.jvp(total(self.attend), (queries,), (keys,))
+        _, wanted = torch.func.jvp(total(self.reference), (queries,), (keys,))
+        assert forward.item() == pytest.approx(wanted.item(), rel=1e-4)
+
+    def test_a_backend_says_what_to_use_for_other_derivatives(self) -> None:
+        """`torch.func.grad` and a gradient of a gradient work, or name the backend that does it."""
+        tensors = self.tensors(dtype=torch.float32)
+        for backend in self.served_by(tensors):
+
+            def total(queries: Tensor, backend: str = backend) -> Tensor:
+                return self.attend((queries, *tensors[1:]), backend=backend).square().sum()
+
+            queries = tensors[0].detach()
+            slope = torch.autograd.grad(total(tensors[0]), tensors[0], create_graph=True)[0]
+            if backend == "reference":
+                assert torch.func.hessian(total)(queries).isfinite().all()
+                assert torch.autograd.grad(slope.sum(), tensors[0])[0].isfinite().all()
+                continue
+            with pytest.raises(ConfigError, match=r"Choose `attention\.backend=auto`"):
+                torch.func.grad(total)(queries)
+            if backend == "chunked" and self.metric in ("dot", "cosine", "linf", "lp"):
+                continue  # plain torch operations, which have second derivatives
+            with pytest.raises(ConfigError, match=r"Use `attention\.backend=reference`"):
+                torch.autograd.grad(slope.sum(), tensors[0])
+
     # -- who sees whom
 
     def test_backends_agree_on_padding(self) -> None:
@@ -245,6 +293,35 @@ class MetricContract:
         expected = self.attend(tensors, scale=1.3)
         torch.testing.assert_close(self.attend(tensors, scale=one), expected)
         torch.testing.assert_close(self.attend(tensors, scale=each), expected)
+
+    def test_a_tensor_scale_costs_bfloat16_no_digits(self) -> None:
+        """Folded into bfloat16 queries and keys, λ would be rounded with each product."""
+        tensors = self.tensors(17, 17, dtype=torch.bfloat16)
+        exact = self.reference(tuple(x.detach().double() for x in tensors), scale=1.37)
+        for backend in self.served_by(tensors):
+            numbers = (1.37, torch.tensor([1.37]))
+            number, tensor = (self.attend(tensors, scale=x, backend=backend) for x in numbers)
+            assert tensor.dtype == torch.bfloat16
+            errors = [(out.double() - exact).abs().max().item() for out in (number, tensor)]
+            assert errors[1] <= 1.5 * errors[0], backend
+
+    @pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf")])
+    def test_a_scale_that_is_not_positive_and_finite_is_refused(self, scale: float) -> None:
+        tensors = self.tensors(dtype=torch.float32)
+        each = torch.tensor([1.0, 1.0, scale, 1.0])
+        for attend in (self.attend, self.reference):
+            for wrong in (scale, torch.tensor([float(scale)]), each):
+                with pytest.raises(ValueError, match=r"scale=.*λ must be finite and above 0"):
+                    attend(tensors, scale=wrong)
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+    def test_numbers_that_are_not_floating_point_are_refused(self, dtype: torch.dtype) -> None:
+        for attend in (self.attend, self.reference):
+            for place in range(3):
+                tensors = [x.detach() for x in self.tensors(dtype=torch.float32)]
+                tensors[place] = tensors[place].to(dtype)
+                with pytest.raises(TypeError, match=r"expected torch\.float32, float64, bfloat16"):
+                    attend(tuple(tensors))
 
     def test_a_larger_scale_is_sharper(self) -> None:
         tensors = self.tensors()

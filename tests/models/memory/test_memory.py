@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from infinito.config.memory import MemoryConf, memory_faults
-from infinito.models.memory.memory import Entries, IntegrationMemory, ranks, top_weights
-from infinito.models.memory.segments import Segments, segments_of
+from infinito.models.memory.memory import Entries, IntegrationMemory
+from infinito.models.memory.ranking import rank, weigh_highest
+from infinito.models.memory.segments import Segments, cut_segments
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -26,7 +27,7 @@ def segments(
     batch: int = 2, count: int = 3, dim: int = 4, seed: int = 0
 ) -> tuple[Tensor, Segments]:
     hidden = drawn(batch, 8 * count, dim, seed=seed)
-    return hidden, segments_of(hidden, torch.zeros(batch, 8 * count), None, 8 * count, 8)
+    return hidden, cut_segments(hidden, torch.zeros(batch, 8 * count), None, 8 * count, 8)
 
 
 def entries(values: list[float], alive: list[bool] | None = None) -> Entries:
@@ -45,9 +46,9 @@ def test_weights_of_the_highest_by_hand() -> None:
     """Of scores log 1, log 3, log 6 and an unreadable one, the two highest weigh ⅓ and ⅔."""
     scores = torch.tensor([[1.0, 3.0, 6.0, 99.0]]).log()
     readable = torch.tensor([[True, True, True, False]])
-    assert top_weights(scores, readable, 2)[0].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 0])
-    assert top_weights(scores, readable, 9)[0].tolist() == pytest.approx([0.1, 0.3, 0.6, 0])
-    assert not top_weights(scores, torch.zeros_like(readable), 2).any()
+    assert weigh_highest(scores, readable, 2)[0].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 0])
+    assert weigh_highest(scores, readable, 9)[0].tolist() == pytest.approx([0.1, 0.3, 0.6, 0])
+    assert not weigh_highest(scores, torch.zeros_like(readable), 2).any()
 
 
 def test_a_read_by_hand() -> None:
@@ -74,7 +75,7 @@ def test_a_read_by_hand() -> None:
 def test_the_gate_starts_nearly_closed() -> None:
     for gate in ("static", "dynamic"):
         block = memory(gate=gate).eval()
-        assert float(block.gate(drawn(1, 1, 4)).detach().mean()) == pytest.approx(
+        assert float(block.open_gate(drawn(1, 1, 4)).detach().mean()) == pytest.approx(
             1 / (1 + math.exp(5))
         )
 
@@ -83,7 +84,7 @@ def test_a_dynamic_gate_follows_the_state() -> None:
     block = memory(gate="dynamic")
     assert block.gate_weight is not None
     torch.nn.init.ones_(block.gate_weight)
-    low, high = block.gate(torch.tensor([[[0.0] * 4, [1.0] * 4]])).detach()[0, :, 0]
+    low, high = block.open_gate(torch.tensor([[[0.0] * 4, [1.0] * 4]])).detach()[0, :, 0]
     assert float(high) == pytest.approx(1 / (1 + math.exp(1)))
     assert low < high
 
@@ -126,15 +127,15 @@ def test_priority_by_hand() -> None:
 def test_a_random_priority_is_an_entrys_own() -> None:
     block = memory(priority="random")
     components = drawn(50, 4).abs()
-    first = block.priority(components, torch.zeros(50))
-    assert torch.equal(first, block.priority(components, torch.full((50,), 9)))
-    assert torch.equal(first[10:20], block.priority(components[10:20], torch.zeros(10)))
+    first = block.prioritize(components, torch.zeros(50))
+    assert torch.equal(first, block.prioritize(components, torch.full((50,), 9)))
+    assert torch.equal(first[10:20], block.prioritize(components[10:20], torch.zeros(10)))
     assert first.std() > 0.1
     assert abs(float(torch.corrcoef(torch.stack([first, components.mean(-1)]))[0, 1])) < 0.35
 
 
 def test_dead_entries_rank_last() -> None:
-    assert ranks(torch.tensor([0.1, 0.9, 0.5]), torch.tensor([True, False, True])).tolist() == [
+    assert rank(torch.tensor([0.1, 0.9, 0.5]), torch.tensor([True, False, True])).tolist() == [
         1,
         2,
         0,
@@ -147,7 +148,7 @@ def test_no_more_than_the_slots_are_readable() -> None:
     block.write(batched(entries([0.9, 0.1])))
     own = batched(entries([0.5, 0.2, 0.8]))
     own = own._replace(born=block.clock + torch.arange(3)[None])
-    _, readable = block.table(block.slot_entries(), own)
+    _, readable = block.rank_entries(block.copy_slots(), own)
     assert readable[0].int().tolist() == [
         [1, 1, 0, 0, 0],
         [1, 0, 1, 0, 0],
@@ -189,13 +190,13 @@ def test_noise_acts_in_training_only_and_fades(noise: str) -> None:
     block = memory(noise=noise, noise_level=0.5, noise_steps=2, segment=8)
     scores, readable = torch.zeros(1, 1, 500), torch.ones(1, 1, 500, dtype=torch.bool)
     torch.manual_seed(1)
-    noisy, kept = block.explored(scores, readable)
+    noisy, kept = block.add_noise(scores, readable)
     if noise == "dropout":
         assert 180 < int(kept.sum()) < 320
     else:
         assert float(noisy.std()) == pytest.approx(0.5 if noise == "gaussian" else 0.289, rel=0.15)
     block.steps += 2
-    assert block.explored(scores, readable)[0] is scores
+    assert block.add_noise(scores, readable)[0] is scores
     block.eval()
     hidden, text = segments()
     state = torch.get_rng_state()
@@ -216,7 +217,7 @@ def test_the_language_loss_trains_learned_weights() -> None:
 
 
 def test_a_text_shorter_than_a_segment_has_none() -> None:
-    text = segments_of(drawn(2, 5, 4), torch.zeros(2, 5), None, 5, 8)
+    text = cut_segments(drawn(2, 5, 4), torch.zeros(2, 5), None, 5, 8)
     assert text.states.shape == (2, 0, 8, 4)
     block = memory(segment=8)
     hidden = drawn(2, 5, 4)

@@ -26,7 +26,7 @@ from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.models.pretrained.replaced_attention import (
     AttentionSettings,
-    asking_layers,
+    find_calling_layers,
     requests_of,
     use_backend,
     use_distance_attention,
@@ -308,6 +308,6 @@ def test_an_unknown_metric_is_refused(make: Make) -> None:
 def test_a_trial_leaves_the_model_as_it_was(make: Make) -> None:
     model = make("gpt2").train()
     before = torch.random.get_rng_state()
-    assert len(asking_layers(changed(model))) == 2
+    assert len(find_calling_layers(changed(model))) == 2
     assert model.training
     assert torch.equal(torch.random.get_rng_state(), before)

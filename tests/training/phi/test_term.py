@@ -258,6 +258,7 @@ def test_calibrate_phi(
         report = json.loads((folder / "calibration.json").read_text())
         assert report["quantiles"]["Φ"]["2.5 %"] == pytest.approx(3.0, abs=1e-3)
         assert report["quantiles"]["Φ"]["97.5 %"] == pytest.approx(6.0, abs=1e-3)
+        assert not list(folder.rglob("best.ckpt"))  # which `checkpoint=last` would take for a run
         place = folder if number == 0 else folder / "model"
         found = calibration_of(open_trained(str(place)).model)
         assert found == pytest.approx((report["scale"], report["offset"]))

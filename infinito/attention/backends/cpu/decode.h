@@ -3,27 +3,28 @@
 #include "pack.h"
 #include "pool.h"
 #include "softmax.h"
+#include "tiles.h"
 
 inline bool few_queries(const Call& c) {
   return c.time_q <= 2 && c.time_q * c.group() <= BLOCK;
 }
 
-// Scores of one query with a panel of `count` keys.
-template <Kernel K>
+// Scores of one query with a panel of `count` keys; of lp in units of `units[key]` where UNITS.
+template <Kernel K, bool UNITS = false>
 void score_row(const float* query, const float* keys, int64_t stride, int64_t count, int64_t dim,
-               const float* bias, float p, float* scores) {
+               const float* bias, float p, float* scores, const float* units = nullptr) {
   for (int k = 0; k < PANEL; k += LANES) {
     vec parts[LANES];
     for (int i = 0; i < LANES; i++) {
       const float* key = keys + std::min<int64_t>(k + i, count - 1) * stride;
-      vec part = splat(0.0f);
+      vec part = splat(0.0f), shrink = splat(UNITS ? 1.0f / units[k + i] : 1.0f);
       for (int64_t d = 0; d < dim; d += LANES) {
         vec q = load(query + d), x = load_part(key + d, dim - d), gap = q - x;
         if (K == DOT) part = fma(q, x, part);
         if (K == L1) part -= absolute(gap);
         if (K == L2 || K == SQ_L2) part = fnma(gap, gap, part);
         if (K == LINF) part = larger(part, absolute(gap));
-        if (K == LP) part += power(absolute(gap), p);
+        if (K == LP) part += power(UNITS ? absolute(gap) * shrink : absolute(gap), p);
       }
       parts[i] = part;
     }
@@ -31,8 +32,20 @@ void score_row(const float* query, const float* keys, int64_t stride, int64_t co
     if (K == L2) s = -square_root(-s);
     if (K == LINF) s = -s;
     if (K == LP) s = -power(s, 1.0f / p);
+    if (UNITS) s *= load(units + k);
     store(scores + k, s + load(bias + k));
   }
+}
+
+// As `score_row`, of lp with a large p.
+inline void score_row_in_units(const float* query, const float* keys, int64_t stride,
+                               int64_t count, int64_t dim, const float* bias, float p,
+                               float* scores) {
+  const float nothing[PANEL] = {};
+  float units[PANEL];
+  score_row<LINF>(query, keys, stride, count, dim, nothing, p, units);
+  for (int k = 0; k < PANEL; k += LANES) store(units + k, unit_of(-load(units + k)));
+  score_row<LP, true>(query, keys, stride, count, dim, bias, p, scores, units);
 }
 
 // out += Σ_j weights[j]·values[j], even and odd keys apart, so that two sums run side by side.
@@ -69,8 +82,11 @@ void decode_head(const Call& c, int64_t b, int64_t kv_head) {
       int64_t h = kv_head * c.group() + r / c.time_q, query = r % c.time_q;
       int64_t limit = std::min<int64_t>(c.limit(query) - base, count - 1);
       if (limit < 0) continue;
-      score_row<K>(queries + r * width, c.keys.row(b, kv_head, base), c.keys.time, count, c.dim,
-                   bias, float(c.p), scores);
+      const float *query_row = queries + r * width, *keys = c.keys.row(b, kv_head, base);
+      if (K == LP && needs_unit(float(c.p)))
+        score_row_in_units(query_row, keys, c.keys.time, count, c.dim, bias, float(c.p), scores);
+      else
+        score_row<K>(query_row, keys, c.keys.time, count, c.dim, bias, float(c.p), scores);
       hide(scores, limit);
       softmax.soften(scores, r);
       drop(dropout, c.row_number(b, h, query), base, scores);

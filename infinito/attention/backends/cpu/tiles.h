@@ -2,11 +2,26 @@
 #pragma once
 #include "call.h"
 
-// scores[r][k] = bias[k] + row_bias[r] + Σ_d f(queries[r][d], turned[d][k]); for linf −max_d.
-template <Kernel K, int N>
+// Whether powers of differences leave the range of floats unless the differences are divided by the
+// largest of their pair; as `PLAIN_EXPONENT` of metrics/lp.py has it.
+inline bool needs_unit(float p) { return p > 4.0f; }
+
+// The largest difference of each pair as a unit: never 0, and 1 where it is not finite.
+inline vec unit_of(vec largest) {
+  vec unit = at_least(largest, splat(1e-37f));
+  return unit == splat(INF) ? splat(1.0f) : unit;
+}
+
+// scores[r][k] = bias[k] + row_bias[r] + Σ_d f(queries[r][d], turned[d][k]); for linf −max_d, and
+// for lp the sum's root, of differences in units of `units[r][k]` where UNITS.
+template <Kernel K, int N, bool UNITS>
 void score_tile(const float* turned, const float* queries, int64_t stride, int64_t dim,
-                const float* bias, const float* row_bias, float p, float* scores) {
-  vec acc[ROWS][N];
+                const float* bias, const float* row_bias, float p, const float* units,
+                float* scores) {
+  vec acc[ROWS][N], shrink[ROWS][N];
+  for (int r = 0; UNITS && r < ROWS; r++)
+    for (int n = 0; n < N; n++)
+      shrink[r][n] = splat(1.0f) / load(units + r * PANEL + n * LANES);
   for (int r = 0; r < ROWS; r++)
     for (int n = 0; n < N; n++) {
       vec start = load(bias + n * LANES) + splat(row_bias[r]);
@@ -27,7 +42,8 @@ void score_tile(const float* turned, const float* queries, int64_t stride, int64
           acc[r][n] = fnma(gap, gap, acc[r][n]);
         }
         if (K == LINF) acc[r][n] = larger(acc[r][n], absolute(query - key[n]));
-        if (K == LP) acc[r][n] -= power(absolute(query - key[n]), p);
+        if (K == LP && !UNITS) acc[r][n] -= power(absolute(query - key[n]), p);
+        if (K == LP && UNITS) acc[r][n] -= power(absolute(query - key[n]) * shrink[r][n], p);
       }
     }
   }
@@ -37,15 +53,34 @@ void score_tile(const float* turned, const float* queries, int64_t stride, int64
       if (K == L2) s = -square_root(-s);
       if (K == LINF) s = -s;
       if (K == LP) s = -power(-s, 1.0f / p);
+      if (UNITS) s *= load(units + r * PANEL + n * LANES);
       store(scores + r * PANEL + n * LANES, s);
     }
+}
+
+// The scores of lp with a large p: a first pass finds the units.
+template <int N>
+void score_tile_in_units(const float* turned, const float* queries, int64_t stride, int64_t dim,
+                         const float* bias, const float* row_bias, float p, float* scores) {
+  const float nothing[PANEL] = {};
+  float units[ROWS * PANEL];
+  score_tile<LINF, N, false>(turned, queries, stride, dim, nothing, nothing, p, nullptr, units);
+  for (int r = 0; r < ROWS; r++)
+    for (int n = 0; n < N; n++) {
+      float* here = units + r * PANEL + n * LANES;
+      store(here, unit_of(-load(here)));
+    }
+  score_tile<LP, N, true>(turned, queries, stride, dim, bias, row_bias, p, units, scores);
 }
 
 template <Kernel K, int N = TILE_VECTORS>
 void score_slices(int slices, const float* turned, const float* queries, int64_t stride,
                   int64_t dim, const float* bias, const float* row_bias, float p, float* scores) {
   for (; slices >= N; slices -= N) {
-    score_tile<K, N>(turned, queries, stride, dim, bias, row_bias, p, scores);
+    if (K == LP && needs_unit(p))
+      score_tile_in_units<N>(turned, queries, stride, dim, bias, row_bias, p, scores);
+    else
+      score_tile<K, N, false>(turned, queries, stride, dim, bias, row_bias, p, nullptr, scores);
     turned += N * LANES, bias += N * LANES, scores += N * LANES;
   }
   if constexpr (N > 1)

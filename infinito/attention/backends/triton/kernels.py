@@ -114,7 +114,7 @@ def backward_queries(
     ROWS: tl.constexpr, COLS: tl.constexpr, CAUSAL: tl.constexpr, PADDED: tl.constexpr,
     L1: tl.constexpr,
 ):  # fmt: skip
-    """Adds the gradient of ROWS queries of one head to zeros, (batch · heads, dim, time_q)."""
+    """Add the gradient of ROWS queries of one head to zeros, (batch · heads, dim, time_q)."""
     head = tl.program_id(1).to(tl.int64)
     kv_head = head // group
     queries += head * DIM * time_q
@@ -152,7 +152,7 @@ def backward_keys(
     ROWS: tl.constexpr, COLS: tl.constexpr, CAUSAL: tl.constexpr, PADDED: tl.constexpr,
     L1: tl.constexpr,
 ):  # fmt: skip
-    """Adds the gradient of ROWS keys of one head to zeros, and writes that of their values."""
+    """Add the gradient of ROWS keys of one head to zeros, and write that of their values."""
     kv_head = tl.program_id(1).to(tl.int64)
     keys += kv_head * DIM * time_k
     grad_keys += kv_head * DIM * time_k

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from infinito.attention.backends.triton import kernels
+from infinito.attention.derivatives import second_derivative_error
 
 ROWS, COLS, WARPS = 128, 32, 8
 """A program's own tokens, those that it walks along at a time, and its warps.
@@ -107,7 +108,12 @@ def _differentiate(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None
     return *grads, *[None] * 4
 
 
+def _refuse(*_: Any) -> None:
+    raise second_derivative_error()
+
+
 torch.library.register_autograd("infinito::triton", _differentiate, setup_context=_save)
+torch.library.register_autograd("infinito::triton_backward", _refuse)
 
 
 def _turned(tensor: Tensor) -> Tensor:

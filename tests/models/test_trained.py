@@ -1,0 +1,48 @@
+"""Trained models: what opens, and weights that are refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infinito import run as program
+from infinito.config import RunConf
+from infinito.errors import CheckpointError
+from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
+from infinito.models.trained import open_trained
+
+EMBEDDING = "model.model.embed_tokens.weight"
+
+
+@pytest.fixture(params=[math.nan, math.inf, -math.inf], ids=["nan", "inf", "minus inf"])
+def damaged(request: pytest.FixtureRequest, trained: Callable[..., Path]) -> Path:
+    """A run whose best checkpoint has one weight that is no number, its checksum right."""
+    run = trained()
+    path = run / "checkpoints/best.ckpt"
+    checkpoint = read_checkpoint(path)
+    checkpoint["state_dict"][EMBEDDING][3, 5] = request.param
+    write_checkpoint(checkpoint, path)
+    return run
+
+
+def test_every_task_that_reads_a_model_refuses_such_weights(
+    damaged: Path, reading: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    message = r"embed_tokens\.weight \(1 of \d+ numbers\).* Use a checkpoint of an earlier step"
+    for task in ("evaluate", "analyze", "generate", "calibrate_phi", "score_pairs"):
+        data = ["data=pairs"] if task == "score_pairs" else []
+        conf = reading(f"task={task}", f"checkpoint={damaged}", "generation.prompt=line", *data)
+        with pytest.raises(CheckpointError, match=message):
+            program.execute(conf, tmp_path / task)
+
+
+def test_a_folder_with_such_weights_is_refused_as_a_checkpoint(gpt2_folder: Path) -> None:
+    from infinito.models.pretrained.opening import check_finite
+
+    trained = open_trained(str(gpt2_folder))
+    trained.model.transformer.wte.weight.data[0] = math.nan
+    with pytest.raises(CheckpointError, match=r"transformer\.wte\.weight \(16 of 4800 numbers\)"):
+        check_finite(trained.model, gpt2_folder)
