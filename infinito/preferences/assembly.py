@@ -25,12 +25,12 @@ from infinito.preferences.pairs.bundled import HELD_OUT, TRAINING
 from infinito.preferences.pairs.pair_set import (
     PairSet,
     TextPairs,
-    checked,
-    parted,
     read_pairs,
+    require_usable,
+    split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.text_pair import RowFault, refuse
+from infinito.preferences.pairs.text_pair import RowFault, refuse_bad_rows
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.preferences.warm_up import warm_up
 from infinito.seeding import child_seed
@@ -67,8 +67,8 @@ def read_pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     if data.held_out_path is not None:
         return training, read(data.held_out_path, data.held_out_subset)
     if not training.pairs:
-        refuse(training.bad, data.on_bad_row, training.source, 0)
-    return parted(training, data.held_out_fraction)
+        refuse_bad_rows(training.bad, data.on_bad_row, training.source, 0)
+    return split_by_prompt(training, data.held_out_fraction)
 
 
 def build_pair_tokenizer(
@@ -93,13 +93,13 @@ def build_pair_tokenizer(
 
 def build_pair_set(conf: RunConf, texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
     """Pairs as token ids, bad rows refused or dropped as `data.on_bad_row` asks."""
-    return checked(tokenize_pairs(texts, tokenizer), require_pairs(conf).on_bad_row)
+    return require_usable(tokenize_pairs(texts, tokenizer), require_pairs(conf).on_bad_row)
 
 
 def build_tokenizer(conf: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
     """The tokenizer that `tokenizer` names, trained, if it needs that, on prompts and answers."""
     bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
-    pieces = _pieces(texts, build_pair_tokenizer(conf, bytes_alone))
+    pieces = _render_texts(texts, build_pair_tokenizer(conf, bytes_alone))
     return build_tokenizer_spec(conf).build(pieces, separates_documents=True)
 
 
@@ -189,7 +189,7 @@ def count_token_ids(model: PreTrainedModel) -> int:
     return int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
 
 
-def _pieces(texts: TextPairs, tokenizer: PairTokenizer) -> Iterator[str]:
+def _render_texts(texts: TextPairs, tokenizer: PairTokenizer) -> Iterator[str]:
     for pair in texts.pairs:
         try:
             yield from tokenizer.texts(pair)

@@ -14,10 +14,10 @@ from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
 from infinito.models.token_log_probs import TokenScores
 from infinito.preferences.objective.losses import PairLogProbs
-from infinito.preferences.objective.metrics import pair_metrics, token_metrics
+from infinito.preferences.objective.metrics import compute_pair_metrics, compute_token_metrics
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
 from infinito.preferences.reference.policies import FreeReference, Reference
-from infinito.preferences.scoring.answer_scores import answer_scores
+from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import PairBatch
 from infinito.storage import locked, written_whole
@@ -73,7 +73,7 @@ class DpoPolicyTask(AdamWTask):
     ) -> tuple[PairLogProbs, TokenScores]:
         """What policy and reference say of a batch; with `statistics`, of each token more."""
         reference = self.reference(batch).chunk(2)
-        scores = answer_scores(self.model, batch, self.layout.head, statistics)
+        scores = score_answers(self.model, batch, self.layout.head, statistics)
         return PairLogProbs(*scores.log_probs.chunk(2), *reference, *batch.tokens.chunk(2)), (
             scores.tokens
         )
@@ -125,7 +125,7 @@ class DpoPolicyTask(AdamWTask):
         """What to minimise on a batch, and its figures; the two losses differ by `share` alone."""
         pairs, tokens = self(batch, statistics)
         losses = self.objective(pairs) * batch.weights
-        metrics = {"loss": losses.mean(), **pair_metrics(pairs, self.objective.beta)}
+        metrics = {"loss": losses.mean(), **compute_pair_metrics(pairs, self.objective.beta)}
         if isinstance(self.reference, FreeReference):  # there is nothing to be displaced from
             metrics = {name: each for name, each in metrics.items() if "displacement" not in name}
         if statistics:
@@ -133,7 +133,9 @@ class DpoPolicyTask(AdamWTask):
             assert tokens.mean_logits is not None
             assert tokens.is_top is not None
             of_chosen = batch.answers < batch.pairs
-            metrics |= token_metrics(tokens.entropy, tokens.mean_logits, tokens.is_top, of_chosen)
+            metrics |= compute_token_metrics(
+                tokens.entropy, tokens.mean_logits, tokens.is_top, of_chosen
+            )
         return losses.sum() * batch.share, metrics
 
     def _fault(self, batch: PairBatch, loss: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from infinito.preferences.objective.metrics import displacement_warning
+from infinito.preferences.objective.metrics import describe_displacement
 from infinito.preferences.reference.policies import FreeReference
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class PreferenceLog(Callback):
         if self._warned or isinstance(task.reference, FreeReference):
             return
         means = {name.removeprefix("val/"): value for name, value in values.items()}
-        if warning := displacement_warning(means):
+        if warning := describe_displacement(means):
             self._warned = True
             log.warning("step %d: %s", trainer.global_step, warning)
 

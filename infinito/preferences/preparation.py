@@ -18,11 +18,11 @@ from infinito.preferences.assembly import (
     count_token_ids,
     read_pair_texts,
 )
-from infinito.preferences.pairs.checking import overlap
+from infinito.preferences.pairs.checking import find_overlap
 from infinito.preferences.pairs.pair_set import PairSet
-from infinito.preferences.report.answers import answers
+from infinito.preferences.report.answers import write_answers
 from infinito.preferences.scoring.layout_probe import Layout, choose_layout
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 
 
 class Prepared:
@@ -51,8 +51,8 @@ class Prepared:
         return {
             "policy": f"{model.num_parameters():,} parameters, {trained:,} trained",
             "origin": self.policy.origin,
-            "training pairs": _counted(self.training),
-            "held-out pairs": _counted(self.held_out),
+            "training pairs": _count_pairs(self.training),
+            "held-out pairs": _count_pairs(self.held_out),
             "loss": f"{' + '.join(self.conf.dpo.loss)}, β = {self.conf.dpo.beta:g}",
             "reference": self.conf.dpo.reference,
             "layout": f"{self.layout.name}, {self.layout.head} head",
@@ -61,7 +61,7 @@ class Prepared:
 
     def notes(self) -> list[str]:
         """What makes the held-out pairs less than unseen."""
-        shared = overlap(self.training.texts, self.held_out.texts)
+        shared = find_overlap(self.training.texts, self.held_out.texts)
         found = [
             f"{each['count']} of {len(self.held_out.pairs)} held-out {name} trained on too"
             for name, each in (("pairs are", shared["pairs"]), ("prompts are", shared["prompts"]))
@@ -81,14 +81,14 @@ class Prepared:
     def held_out_table(self) -> Tensor:
         """What the policy says of the held-out answers now, (pairs, 2) in nats."""
         self.policy.model.to(choose_device(self.conf))  # type: ignore[arg-type]
-        return log_prob_table(self.policy.model, self.held_out.pairs, self.layout)
+        return tabulate_log_probs(self.policy.model, self.held_out.pairs, self.layout)
 
     def answers(self) -> list[str]:
         """What the policy answers to held-out prompts now."""
         trained = Trained(self.policy.model, self.policy.tokenizer, Path())
-        return answers(trained, self.encode, self.asked, self.conf.generation, self.conf.seed)
+        return write_answers(trained, self.encode, self.asked, self.conf.generation, self.conf.seed)
 
 
-def _counted(pairs: PairSet) -> str:
+def _count_pairs(pairs: PairSet) -> str:
     dropped = f", {len(pairs.bad)} rows dropped" if pairs.bad else ""
     return f"{len(pairs.pairs):,} of {pairs.source}{dropped}"

@@ -27,7 +27,7 @@ from infinito.preferences.reference.policies import (
     Reference,
 )
 from infinito.preferences.scoring.layout_probe import Layout
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 from infinito.seeding import child_seed
 from infinito.training.assembly import Length, build_trainer, plan_length_from
 from infinito.training.callbacks.interruption import Interruption
@@ -70,11 +70,11 @@ def score_reference(
     `adapter_off` alone is its base. Precomputed ones are kept for other runs with the same one.
     """
     if conf.dpo.reference == "free":
-        table = log_prob_table(policy.model, held_out, layout)
+        table = tabulate_log_probs(policy.model, held_out, layout)
         return ReferenceScores(None, table.zero_(), 0)
     if conf.dpo.reference != "precomputed":
         adapters = conf.dpo.reference == "copy"
-        table = log_prob_table(policy.model, held_out, layout, adapters=adapters)
+        table = tabulate_log_probs(policy.model, held_out, layout, adapters=adapters)
         return ReferenceScores(None, table, len(held_out))
     cache = ReferenceCache(cache_dir(conf.data.cache_dir))
     adapters = conf.checkpoint is not None  # those made here are nothing yet

@@ -48,7 +48,7 @@ def warm_up(
     for step in range(steps):
         epoch, number = divmod(step, per_epoch)
         chosen = permutation(len(sequences), seed, epoch)[number * size : (number + 1) * size]
-        inputs, targets = padded([sequences[index] for index in chosen], model.device)
+        inputs, targets = pad_sequences([sequences[index] for index in chosen], model.device)
         logits = model(input_ids=inputs, use_cache=False).logits
         loss = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         optimizer.zero_grad()
@@ -59,7 +59,7 @@ def warm_up(
     return float(loss.detach())
 
 
-def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+def pad_sequences(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Inputs and targets (batch, time) of sequences; padding stands on the right, unseen."""
     time = max(map(len, rows)) - 1
     inputs = torch.zeros(len(rows), time, dtype=torch.long)

@@ -17,7 +17,7 @@ from infinito.preferences.assembly import (
     read_pair_texts,
     require_pairs,
 )
-from infinito.preferences.pairs.checking import findings, overlap
+from infinito.preferences.pairs.checking import find_overlap, inspect_pairs
 from infinito.preferences.pairs.pair_set import TextPairs, read_pairs, tokenize_pairs
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
@@ -27,11 +27,11 @@ from infinito.run_folder.tables import print_table
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Writes data_report.json in `folder` and prints it."""
     console = Console()
-    report = examined(conf)
+    report = inspect_data(conf)
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "data_report.json", report)
     for name in ("training", "held_out"):
-        print_table(console, f"{name.replace('_', '-')} pairs", rows(report[name]))
+        print_table(console, f"{name.replace('_', '-')} pairs", list_findings(report[name]))
         for bad in report[name]["bad_rows"]["first"][:5]:
             said = f"  row {bad['row']}: {bad['fault']}. {bad['mend']}"
             console.print(said, markup=False, highlight=False)
@@ -45,9 +45,9 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     console.print(f"\nwritten to {folder / 'data_report.json'}", highlight=False, soft_wrap=True)
 
 
-def examined(conf: RunConf) -> dict[str, Any]:
+def inspect_data(conf: RunConf) -> dict[str, Any]:
     """The findings of training and held-out pairs, and what they share."""
-    texts = texts_of(conf)
+    texts = read_texts(conf)
     tokenizer = (
         build_tokenizer(conf, texts[0])
         if conf.checkpoint is None
@@ -56,15 +56,15 @@ def examined(conf: RunConf) -> dict[str, Any]:
     encode = build_pair_tokenizer(conf, tokenizer)
     sets = [tokenize_pairs(each, encode) for each in texts]
     return {
-        "training": findings(sets[0], encode),
-        "held_out": findings(sets[1], encode),
-        "overlap": overlap(sets[0].texts, sets[1].texts),
+        "training": inspect_pairs(sets[0], encode),
+        "held_out": inspect_pairs(sets[1], encode),
+        "overlap": find_overlap(sets[0].texts, sets[1].texts),
         "window": conf.data.block_size,
         "tokens": len(tokenizer),
     }
 
 
-def texts_of(conf: RunConf) -> tuple[TextPairs, TextPairs]:
+def read_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     """Training and held-out pairs; a file of bad rows alone is all training, to be told of."""
     data = require_pairs(conf)
     if data.path is not None and data.held_out_path is None:
@@ -74,7 +74,7 @@ def texts_of(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     return read_pair_texts(conf)
 
 
-def rows(found: dict[str, Any]) -> dict[str, Any]:
+def list_findings(found: dict[str, Any]) -> dict[str, Any]:
     """The findings of one set as lines of a table."""
     kinds = found["bad_rows"]["by_kind"]
     table = {

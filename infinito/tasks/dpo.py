@@ -17,11 +17,11 @@ from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.preferences.pairs.pair_set import PairSet
 from infinito.preferences.preparation import Prepared
-from infinito.preferences.reference.cache import pair_digest
+from infinito.preferences.reference.cache import hash_pair
 from infinito.preferences.report.document import failed
 from infinito.preferences.report.outputs import Clock, Outcome, write_outputs
-from infinito.preferences.report.verdict import verdict
-from infinito.preferences.scoring.scored_pairs import preference_scores
+from infinito.preferences.report.verdict import judge
+from infinito.preferences.scoring.scored_pairs import combine_log_probs
 from infinito.preferences.training import build_preference_training, score_reference
 from infinito.run_folder.records import provenance, write_json
 from infinito.run_folder.tables import print_table
@@ -57,7 +57,7 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
     with console.status("scoring and answering before training"):
         pairs = prepared.training.pairs, prepared.held_out.pairs
         reference = score_reference(conf, prepared.policy, prepared.layout, *pairs)
-        before = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
+        before = combine_log_probs(pairs[1], prepared.held_out_table(), reference.held_out)
         said_before = prepared.answers()
     clock.reference_pairs_computed = reference.computed
     interruption = Interruption()
@@ -94,10 +94,10 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
     if not is_first_process():
         return None
     with console.status("scoring and answering after training"):
-        after = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
+        after = combine_log_probs(pairs[1], prepared.held_out_table(), reference.held_out)
         said = zip(prepared.asked, said_before, prepared.answers(), strict=True)
         outcome.after, outcome.answers = after, list(said)
-    found = verdict(before, after, conf.dpo.beta)
+    found = judge(before, after, conf.dpo.beta)
     outcome.verdict = replace(found, notes=(*found.notes, *prepared.notes()))
     return write_outputs(conf, folder, outcome, clock.stopped(), console)
 
@@ -106,7 +106,7 @@ def _record_start(folder: Path, prepared: Prepared) -> None:
     """Writes what the run starts from; a policy made here is kept nowhere else."""
     sets = {"training": prepared.training, "held_out": prepared.held_out}
     record = {
-        name: {"source": each.source, "pairs": len(each.pairs), "fingerprint": _fingerprint(each)}
+        name: {"source": each.source, "pairs": len(each.pairs), "fingerprint": _hash_pairs(each)}
         for name, each in sets.items()
     }
     write_json(folder / "provenance.json", provenance(record))
@@ -115,6 +115,6 @@ def _record_start(folder: Path, prepared: Prepared) -> None:
         prepared.policy.tokenizer.save_pretrained(folder / "start")
 
 
-def _fingerprint(pairs: PairSet) -> str:
+def _hash_pairs(pairs: PairSet) -> str:
     """SHA-256 of all pairs' token ids."""
-    return hashlib.sha256(b"".join(map(pair_digest, pairs.pairs))).hexdigest()
+    return hashlib.sha256(b"".join(map(hash_pair, pairs.pairs))).hexdigest()

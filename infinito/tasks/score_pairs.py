@@ -14,13 +14,13 @@ from rich.table import Table
 from infinito.config import RunConf
 from infinito.device import choose_device
 from infinito.models.trained import open_trained
-from infinito.preferences.pairs.text_pair import counts_by_kind
+from infinito.preferences.pairs.text_pair import count_kinds
 from infinito.preferences.scoring.scored_pairs import (
+    build_score_report,
     check_tokenizers,
-    per_pair,
-    report_of,
-    scored_pairs,
-    scores_of,
+    list_pairs,
+    read_scored_pairs,
+    score_pairs,
 )
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
@@ -36,16 +36,16 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if conf.dpo.reference_checkpoint is not None:
         reference = open_trained(conf.dpo.reference_checkpoint).to(device)
         check_tokenizers(policy, reference)
-    pairs = scored_pairs(conf, policy)
-    scores = scores_of(conf, policy, reference, pairs)
+    pairs = read_scored_pairs(conf, policy)
+    scores = score_pairs(conf, policy, reference, pairs)
     report = {
         "policy": str(conf.checkpoint),
         "reference": conf.dpo.reference_checkpoint,
         "source": pairs.source,
-        "dropped_rows": counts_by_kind(pairs.bad),
+        "dropped_rows": count_kinds(pairs.bad),
         "beta": conf.dpo.beta,
-        **report_of(scores, conf.dpo.beta, has_reference=reference is not None),
-        "pairs": per_pair(pairs.pairs, scores, conf.dpo.beta),
+        **build_score_report(scores, conf.dpo.beta, has_reference=reference is not None),
+        "pairs": list_pairs(pairs.pairs, scores, conf.dpo.beta),
     }
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "pair_scores.json", report)

@@ -10,7 +10,7 @@ from torch import Tensor
 from infinito.preferences.objective.losses import PairLogProbs
 
 
-def pair_metrics(pairs: PairLogProbs, beta: float) -> dict[str, Tensor]:
+def compute_pair_metrics(pairs: PairLogProbs, beta: float) -> dict[str, Tensor]:
     """Means over pairs, each a tensor ().
 
     A reward is β log π/π_ref. `displacement/kl_chosen` is the mean over pairs of log π_ref/π per
@@ -33,7 +33,7 @@ def pair_metrics(pairs: PairLogProbs, beta: float) -> dict[str, Tensor]:
     return dict(zip(each, means.unbind(), strict=True))
 
 
-def token_metrics(
+def compute_token_metrics(
     entropy: Tensor, mean_logits: Tensor, is_top: Tensor, of_chosen: Tensor
 ) -> dict[str, Tensor]:
     """Means over answer tokens, each a tensor ().
@@ -52,7 +52,7 @@ def token_metrics(
     }
 
 
-def displacement_warning(means: Mapping[str, float]) -> str | None:
+def describe_displacement(means: Mapping[str, float]) -> str | None:
     """A sentence when the margin is above 0 and chosen answers fell below the reference, else None.
 
     Args:

@@ -6,7 +6,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from infinito.errors import DataError
-from infinito.preferences.pairs.text_pair import Messages, RowFault, TextPair, as_messages
+from infinito.preferences.pairs.text_pair import Messages, RowFault, TextPair, to_messages
 
 PLAIN = (
     "{% for message in messages %}"
@@ -45,10 +45,10 @@ class ChatTemplate:
             RowFault: the template refuses the messages, or writes the prompt differently when an
                 answer follows.
         """
-        prompt = self.rendered(as_messages(pair.prompt, "user"), opens_answer=True).rstrip(" ")
+        prompt = self.rendered(to_messages(pair.prompt, "user"), opens_answer=True).rstrip(" ")
         answers = []
         for answer in (pair.chosen, pair.rejected):
-            messages = as_messages(pair.prompt, "user") + as_messages(answer, "assistant")
+            messages = to_messages(pair.prompt, "user") + to_messages(answer, "assistant")
             whole = self.rendered(messages, opens_answer=False)
             if not whole.startswith(prompt):
                 raise RowFault(

@@ -10,13 +10,13 @@ import numpy as np
 
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.pairs.pair_set import PairSet
-from infinito.preferences.pairs.text_pair import TextPair, counts_by_kind, key_of
+from infinito.preferences.pairs.text_pair import TextPair, count_kinds, to_text
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 SHOWN_ROWS = 20
 
 
-def findings(pairs: PairSet, tokenizer: PairTokenizer) -> dict[str, Any]:
+def inspect_pairs(pairs: PairSet, tokenizer: PairTokenizer) -> dict[str, Any]:
     """Counts, rows and length statistics of one set of pairs, as plain values.
 
     Args:
@@ -30,45 +30,51 @@ def findings(pairs: PairSet, tokenizer: PairTokenizer) -> dict[str, Any]:
         "pairs": len(pairs.pairs),
         "categories": dict(sorted(Counter(str(each.category) for each in pairs.pairs).items())),
         "bad_rows": {
-            "by_kind": counts_by_kind(pairs.bad),
+            "by_kind": count_kinds(pairs.bad),
             "first": [vars(each) for each in pairs.bad[:SHOWN_ROWS]],
         },
-        "duplicates": listed(duplicates(pairs.texts)),
-        "flipped": listed(flipped(pairs.texts)),
-        "boundary_merges": listed(merges),
-        "lengths": lengths(pairs.pairs, pairs.texts) if pairs.pairs else None,
+        "duplicates": count_rows(find_duplicates(pairs.texts)),
+        "flipped": count_rows(find_flipped(pairs.texts)),
+        "boundary_merges": count_rows(merges),
+        "lengths": measure_lengths(pairs.pairs, pairs.texts) if pairs.pairs else None,
     }
 
 
-def listed(rows: Sequence[int]) -> dict[str, Any]:
+def count_rows(rows: Sequence[int]) -> dict[str, Any]:
     """How many rows, and the first of them."""
     return {"count": len(rows), "rows": list(rows[:SHOWN_ROWS])}
 
 
-def duplicates(texts: Sequence[TextPair]) -> list[int]:
+def find_duplicates(texts: Sequence[TextPair]) -> list[int]:
     """Rows that repeat an earlier one: the same prompt, chosen and rejected answer."""
     first: dict[tuple[str, str, str], int] = {}
-    return [each.row for each in texts if first.setdefault(_keys(each), each.row) != each.row]
+    return [each.row for each in texts if first.setdefault(_texts_of(each), each.row) != each.row]
 
 
-def flipped(texts: Sequence[TextPair]) -> list[int]:
+def find_flipped(texts: Sequence[TextPair]) -> list[int]:
     """Rows that prefer what another row with the same prompt rejects in its favour."""
-    seen = {_keys(each) for each in texts}
-    return [each.row for each in texts if (_keys(each)[0], _keys(each)[2], _keys(each)[1]) in seen]
-
-
-def overlap(training: Sequence[TextPair], held_out: Sequence[TextPair]) -> dict[str, Any]:
-    """Held-out rows whose prompt, or whole pair in either order, is trained on."""
-    prompts = {_normalised(key_of(each.prompt)) for each in training}
-    pairs = {(_keys(each)[0], frozenset(_keys(each)[1:])) for each in training}
-    same_prompt = [each.row for each in held_out if _normalised(key_of(each.prompt)) in prompts]
-    same_pair = [
-        each.row for each in held_out if (_keys(each)[0], frozenset(_keys(each)[1:])) in pairs
+    seen = {_texts_of(each) for each in texts}
+    return [
+        each.row
+        for each in texts
+        if (_texts_of(each)[0], _texts_of(each)[2], _texts_of(each)[1]) in seen
     ]
-    return {"prompts": listed(same_prompt), "pairs": listed(same_pair)}
 
 
-def lengths(pairs: Sequence[TokenizedPair], texts: Sequence[TextPair]) -> dict[str, Any]:
+def find_overlap(training: Sequence[TextPair], held_out: Sequence[TextPair]) -> dict[str, Any]:
+    """Held-out rows whose prompt, or whole pair in either order, is trained on."""
+    prompts = {_normalize(to_text(each.prompt)) for each in training}
+    pairs = {(_texts_of(each)[0], frozenset(_texts_of(each)[1:])) for each in training}
+    same_prompt = [each.row for each in held_out if _normalize(to_text(each.prompt)) in prompts]
+    same_pair = [
+        each.row
+        for each in held_out
+        if (_texts_of(each)[0], frozenset(_texts_of(each)[1:])) in pairs
+    ]
+    return {"prompts": count_rows(same_prompt), "pairs": count_rows(same_pair)}
+
+
+def measure_lengths(pairs: Sequence[TokenizedPair], texts: Sequence[TextPair]) -> dict[str, Any]:
     """How long prompts and answers are, and whether length alone tells which is preferred.
 
     Tokens count the end-of-text token. A tie in length is half a win for either side.
@@ -76,11 +82,11 @@ def lengths(pairs: Sequence[TokenizedPair], texts: Sequence[TextPair]) -> dict[s
     chosen = np.array([len(each.chosen_ids) for each in pairs])
     rejected = np.array([len(each.rejected_ids) for each in pairs])
     prompt = np.array([len(each.prompt_ids) for each in pairs])
-    characters = [(len(key_of(each.chosen)), len(key_of(each.rejected))) for each in texts]
+    characters = [(len(to_text(each.chosen)), len(to_text(each.rejected))) for each in texts]
     return {
-        "prompt_tokens": quantiles(prompt),
-        "chosen_tokens": quantiles(chosen),
-        "rejected_tokens": quantiles(rejected),
+        "prompt_tokens": summarize_counts(prompt),
+        "chosen_tokens": summarize_counts(chosen),
+        "rejected_tokens": summarize_counts(rejected),
         "longest_sequence_tokens": int((prompt + np.maximum(chosen, rejected)).max()),
         "longer_wins": float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected))),
         "shorter_wins": float(np.mean((chosen < rejected) + 0.5 * (chosen == rejected))),
@@ -89,7 +95,7 @@ def lengths(pairs: Sequence[TokenizedPair], texts: Sequence[TextPair]) -> dict[s
     }
 
 
-def quantiles(counts: np.ndarray) -> dict[str, float]:
+def summarize_counts(counts: np.ndarray) -> dict[str, float]:
     """Minimum, median, mean, 95 % quantile and maximum."""
     return {
         "min": float(counts.min()),
@@ -100,9 +106,9 @@ def quantiles(counts: np.ndarray) -> dict[str, float]:
     }
 
 
-def _keys(pair: TextPair) -> tuple[str, str, str]:
-    return key_of(pair.prompt), key_of(pair.chosen), key_of(pair.rejected)
+def _texts_of(pair: TextPair) -> tuple[str, str, str]:
+    return to_text(pair.prompt), to_text(pair.chosen), to_text(pair.rejected)
 
 
-def _normalised(text: str) -> str:
+def _normalize(text: str) -> str:
     return " ".join(text.casefold().split())

@@ -9,8 +9,14 @@ from itertools import islice
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.pairs.reading import read_rows
-from infinito.preferences.pairs.rows import text_pair
-from infinito.preferences.pairs.text_pair import BadRow, RowFault, TextPair, key_of, refuse
+from infinito.preferences.pairs.rows import parse_row
+from infinito.preferences.pairs.text_pair import (
+    BadRow,
+    RowFault,
+    TextPair,
+    refuse_bad_rows,
+    to_text,
+)
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 
@@ -53,7 +59,7 @@ def read_pairs(path: str, subset: str = "train", limit: int | None = None) -> Te
         try:
             if isinstance(row, RowFault):
                 raise row
-            pairs.append(text_pair(row, number))
+            pairs.append(parse_row(row, number))
         except RowFault as fault:
             bad.append(BadRow.of(number, fault))
     return TextPairs(path, pairs, bad)
@@ -73,17 +79,17 @@ def tokenize_pairs(texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
     return PairSet(texts.source, pairs, kept, sorted(bad, key=lambda each: each.row))
 
 
-def checked(pairs: PairSet, on_bad_row: str) -> PairSet:
+def require_usable(pairs: PairSet, on_bad_row: str) -> PairSet:
     """The same pairs, where bad rows may be dropped or there are none.
 
     Raises:
         DataError: see `refuse`.
     """
-    refuse(pairs.bad, on_bad_row, pairs.source, len(pairs.pairs))
+    refuse_bad_rows(pairs.bad, on_bad_row, pairs.source, len(pairs.pairs))
     return pairs
 
 
-def parted(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextPairs]:
+def split_by_prompt(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextPairs]:
     """Training and held-out pairs, told apart by hashes of prompts: the same in every run.
 
     Args:
@@ -93,7 +99,7 @@ def parted(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextP
     Raises:
         DataError: too few prompts for both sides.
     """
-    prompts = sorted({key_of(pair.prompt) for pair in texts.pairs}, key=_rank)
+    prompts = sorted({to_text(pair.prompt) for pair in texts.pairs}, key=_hash_prompt)
     count = round(len(prompts) * held_out_fraction)
     if not 0 < count < len(prompts):
         raise DataError(
@@ -102,13 +108,13 @@ def parted(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextP
             "`data.held_out_path=…`, or another fraction"
         )
     held = set(prompts[:count])
-    training = [pair for pair in texts.pairs if key_of(pair.prompt) not in held]
-    held_out = [pair for pair in texts.pairs if key_of(pair.prompt) in held]
+    training = [pair for pair in texts.pairs if to_text(pair.prompt) not in held]
+    held_out = [pair for pair in texts.pairs if to_text(pair.prompt) in held]
     return (
         TextPairs(f"{texts.source}, training part", training, texts.bad),
         TextPairs(f"{texts.source}, held-out part", held_out, []),
     )
 
 
-def _rank(prompt: str) -> bytes:
+def _hash_prompt(prompt: str) -> bytes:
     return hashlib.blake2b(prompt.encode(), digest_size=8).digest()

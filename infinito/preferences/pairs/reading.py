@@ -30,21 +30,21 @@ def read_rows(path: str, subset: str = "train") -> Iterator[dict[str, Any] | Row
     """
     place = Path(path).expanduser()
     if place.is_file():
-        rows = _rows_of_file(place)
+        rows = _read_file(place)
     elif place.is_dir():
-        rows = iter(_rows_of_folder(place, subset))
+        rows = iter(_load_folder(place, subset))
     elif names_a_folder(path) or path.endswith(SUFFIXES):
         raise DataError(
             f"`data.path`={path} does not exist. Expected a file ({', '.join(SUFFIXES)}), a folder "
             "that `datasets` saved, or a hub id such as `data.path=trl-lib/ultrafeedback_binarized`"
         )
     else:
-        rows = iter(_rows_of_hub(path, subset))
+        rows = iter(_load_from_hub(path, subset))
     for row in rows:
         yield row if isinstance(row, dict | RowFault) else _no_object(row)
 
 
-def _rows_of_file(path: Path) -> Iterator[Any]:
+def _read_file(path: Path) -> Iterator[Any]:
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
         raise DataError(
@@ -52,22 +52,22 @@ def _rows_of_file(path: Path) -> Iterator[Any]:
         )
     try:
         if name.endswith(".parquet"):
-            yield from _rows_of_parquet(path)
+            yield from _read_parquet(path)
         elif name.removesuffix(".gz").endswith(".jsonl"):
-            yield from _rows_of_lines(path)
+            yield from _read_lines(path)
         else:
-            yield from _rows_of_json(path)
+            yield from _read_json(path)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"`data.path`={path} cannot be read: {error}") from None
 
 
-def _text(path: Path) -> Any:
+def _open_text(path: Path) -> Any:
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     return opened(path, "rt", encoding="utf-8-sig")
 
 
-def _rows_of_lines(path: Path) -> Iterator[Any]:
-    with _text(path) as file:
+def _read_lines(path: Path) -> Iterator[Any]:
+    with _open_text(path) as file:
         for line in file:
             if not line.strip():
                 continue
@@ -81,8 +81,8 @@ def _rows_of_lines(path: Path) -> Iterator[Any]:
                 )
 
 
-def _rows_of_json(path: Path) -> Iterator[Any]:
-    with _text(path) as file:
+def _read_json(path: Path) -> Iterator[Any]:
+    with _open_text(path) as file:
         try:
             values = json.load(file)
         except json.JSONDecodeError as error:
@@ -97,7 +97,7 @@ def _rows_of_json(path: Path) -> Iterator[Any]:
     yield from values
 
 
-def _rows_of_parquet(path: Path) -> Iterator[Any]:
+def _read_parquet(path: Path) -> Iterator[Any]:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -109,7 +109,7 @@ def _rows_of_parquet(path: Path) -> Iterator[Any]:
         raise DataError(f"`data.path`={path} is not Parquet: {error}") from None
 
 
-def _rows_of_folder(folder: Path, subset: str) -> Any:
+def _load_folder(folder: Path, subset: str) -> Any:
     import datasets
 
     try:
@@ -125,7 +125,7 @@ def _rows_of_folder(folder: Path, subset: str) -> Any:
     return found[subset]
 
 
-def _rows_of_hub(name: str, subset: str) -> Any:
+def _load_from_hub(name: str, subset: str) -> Any:
     import datasets
 
     wanted = f"preference pairs {name}", "data.path=<file or folder of pairs>"

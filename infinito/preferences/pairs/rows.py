@@ -11,14 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from infinito.preferences.pairs.text_pair import Messages, RowFault, TextPair, as_messages
+from infinito.preferences.pairs.text_pair import Messages, RowFault, TextPair, to_messages
 
 HUMAN = "\n\nHuman:"
 ASSISTANT = "\n\nAssistant:"
 _TURN = re.compile(f"(?={re.escape(HUMAN)}|{re.escape(ASSISTANT)})")
 
 
-def text_pair(row: Mapping[str, Any], number: int) -> TextPair:
+def parse_row(row: Mapping[str, Any], number: int) -> TextPair:
     """The pair that a row holds.
 
     Args:
@@ -29,7 +29,7 @@ def text_pair(row: Mapping[str, Any], number: int) -> TextPair:
         RowFault: a field is missing, null, of another type or empty; the answers are equal; the
             answers' conversations share no prompt.
     """
-    chosen, rejected = (_field(row, name) for name in ("chosen", "rejected"))
+    chosen, rejected = (_read_field(row, name) for name in ("chosen", "rejected"))
     if type(chosen) is not type(rejected):
         raise RowFault(
             "mixed forms",
@@ -40,16 +40,16 @@ def text_pair(row: Mapping[str, Any], number: int) -> TextPair:
         raise _identical()
     is_dialogue = "prompt" not in row and isinstance(chosen, str)
     if "prompt" in row:
-        prompt = _field(row, "prompt")
+        prompt = _read_field(row, "prompt")
         if not (isinstance(chosen, str) or isinstance(rejected, str)):
-            prompt, chosen, rejected = _answers_alone(prompt, chosen, rejected)
+            prompt, chosen, rejected = _separate_prompt(prompt, chosen, rejected)
     elif isinstance(chosen, str) and isinstance(rejected, str):
         prompt, chosen, rejected = split_dialogues(chosen, rejected)
     else:
         prompt, chosen, rejected = split_conversations(chosen, rejected)  # type: ignore[arg-type]
     if not (isinstance(prompt, str) and isinstance(chosen, str)):
-        prompt = as_messages(prompt, "user")
-        chosen, rejected = as_messages(chosen, "assistant"), as_messages(rejected, "assistant")
+        prompt = to_messages(prompt, "user")
+        chosen, rejected = to_messages(chosen, "assistant"), to_messages(rejected, "assistant")
     category, weight = row.get("category"), row.get("weight")
     return TextPair(
         prompt,
@@ -57,7 +57,7 @@ def text_pair(row: Mapping[str, Any], number: int) -> TextPair:
         rejected,
         None if category is None else str(category),
         number,
-        _weight(weight),
+        _parse_weight(weight),
         is_dialogue,
     )
 
@@ -110,7 +110,7 @@ def split_conversations(
     return chosen[:shared], rest[0], rest[1]
 
 
-def _answers_alone(
+def _separate_prompt(
     prompt: str | Messages, chosen: Messages, rejected: Messages
 ) -> tuple[str | Messages, Messages, Messages]:
     """Prompt and answers, where answers may be whole conversations that repeat the prompt.
@@ -121,7 +121,7 @@ def _answers_alone(
     if all(each[0]["role"] == "assistant" for each in (chosen, rejected)):
         return prompt, chosen, rejected
     shared, *answers = split_conversations(chosen, rejected)
-    asked = as_messages(prompt, "user")
+    asked = to_messages(prompt, "user")
     if shared[-len(asked) :] != asked:
         raise RowFault(
             "another prompt",
@@ -131,7 +131,7 @@ def _answers_alone(
     return shared, answers[0], answers[1]
 
 
-def _field(row: Mapping[str, Any], name: str) -> str | Messages:
+def _read_field(row: Mapping[str, Any], name: str) -> str | Messages:
     if name not in row:
         raise RowFault(
             "missing field",
@@ -146,7 +146,7 @@ def _field(row: Mapping[str, Any], name: str) -> str | Messages:
             raise _empty(name)
         return value
     if isinstance(value, list | tuple):
-        return _messages(name, value)
+        return _parse_messages(name, value)
     raise RowFault(
         "not text",
         f"has {type(value).__name__} as `{name}`",
@@ -154,7 +154,7 @@ def _field(row: Mapping[str, Any], name: str) -> str | Messages:
     )
 
 
-def _messages(name: str, values: Any) -> Messages:
+def _parse_messages(name: str, values: Any) -> Messages:
     if not values:
         raise _empty(name)
     for value in values:
@@ -172,7 +172,7 @@ def _messages(name: str, values: Any) -> Messages:
     return tuple({"role": each["role"], "content": each["content"]} for each in values)
 
 
-def _weight(value: Any) -> float:
+def _parse_weight(value: Any) -> float:
     if value is None:
         return 1.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:

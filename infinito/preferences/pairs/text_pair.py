@@ -29,12 +29,12 @@ class TextPair:
     """The text is a dialogue with turns of its own: no chat template is put around it."""
 
 
-def as_messages(text: str | Messages, role: str) -> Messages:
+def to_messages(text: str | Messages, role: str) -> Messages:
     """Messages as they are; text as the one message of `role`."""
     return ({"role": role, "content": text},) if isinstance(text, str) else text
 
 
-def key_of(text: str | Messages) -> str:
+def to_text(text: str | Messages) -> str:
     """One string for text or messages, equal for equal ones and no others of the same form."""
     return text if isinstance(text, str) else json.dumps(text, sort_keys=True, ensure_ascii=False)
 
@@ -63,13 +63,13 @@ class BadRow:
         return cls(row, fault.kind, fault.fault, fault.mend)
 
 
-def counts_by_kind(bad: Sequence[BadRow]) -> dict[str, int]:
+def count_kinds(bad: Sequence[BadRow]) -> dict[str, int]:
     """How many rows have each kind of fault, kinds in alphabetical order."""
     kinds = sorted(each.kind for each in bad)
     return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
 
 
-def refuse(bad: Sequence[BadRow], on_bad_row: str, source: str, kept: int) -> None:
+def refuse_bad_rows(bad: Sequence[BadRow], on_bad_row: str, source: str, kept: int) -> None:
     """Checks that bad rows may be dropped and that something is left without them.
 
     Args:
@@ -91,7 +91,7 @@ def refuse(bad: Sequence[BadRow], on_bad_row: str, source: str, kept: int) -> No
             f"{shown}{more}\nMend them, or leave them out with `data.on_bad_row=drop`."
         )
     if not kept:
-        reasons = ", ".join(f"{count} {kind}" for kind, count in counts_by_kind(bad).items())
+        reasons = ", ".join(f"{count} {kind}" for kind, count in count_kinds(bad).items())
         raise DataError(
             f"{source} holds no pair"
             + (f": all rows were dropped ({reasons}). `task=check_data` shows them." if bad else "")

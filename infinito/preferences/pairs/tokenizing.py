@@ -49,7 +49,7 @@ class PairTokenizer:
         self.chat = chat
         self.chat_template = chat_template
         self.vocab = vocab
-        self.end_id = end_id_of(tokenizer, end_token)
+        self.end_id = find_end_id(tokenizer, end_token)
 
     def __call__(self, pair: TextPair) -> TokenizedPair:
         """The token ids of a pair.
@@ -159,7 +159,7 @@ class PairTokenizer:
         )
 
 
-def end_id_of(tokenizer: PreTrainedTokenizerBase, end_token: str | None) -> int:
+def find_end_id(tokenizer: PreTrainedTokenizerBase, end_token: str | None) -> int:
     """The id of the token that ends an answer.
 
     Raises:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from infinito.models.pretrained.lora import has_adapters
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import Pair
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 from infinito.storage import locked, written_whole
 
 VERSION = 1
@@ -74,26 +74,26 @@ class ReferenceCache:
         Raises:
             SaveError: the cache cannot be written.
         """
-        target = self.folder / f"{reference_key(model, adapters)}.safetensors"
-        digests = [pair_digest(pair) for pair in pairs]
+        target = self.folder / f"{hash_reference(model, adapters)}.safetensors"
+        digests = [hash_pair(pair) for pair in pairs]
         with locked(target):
             known = _read(target)
             missing = {d: pair for d, pair in zip(digests, pairs, strict=True) if d not in known}
             if missing:
-                table = log_prob_table(model, list(missing.values()), layout, adapters=adapters)
+                table = tabulate_log_probs(model, list(missing.values()), layout, adapters=adapters)
                 known |= zip(missing, map(tuple, table.tolist()), strict=True)
                 _write(target, known)
         found = torch.tensor([known[digest] for digest in digests], dtype=torch.float64)
         return ReferenceTable(found.view(-1, 2), len(missing))
 
 
-def pair_digest(pair: Pair) -> bytes:
+def hash_pair(pair: Pair) -> bytes:
     """SHA-256 of the pair's token ids."""
     parts = (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)
     return hashlib.sha256(json.dumps([list(part) for part in parts]).encode()).digest()
 
 
-def reference_key(model: nn.Module, adapters: bool = False) -> str:
+def hash_reference(model: nn.Module, adapters: bool = False) -> str:
     """Hex digest of all that a reference's log-probabilities depend on, but for the pairs.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from infinito.errors import ConfigError
 from infinito.models.pretrained.lora import adapters_off, has_adapters
-from infinito.preferences.scoring.answer_scores import Head, answer_scores
+from infinito.preferences.scoring.answer_scores import Head, score_answers
 from infinito.preferences.scoring.layouts import PairBatch
 
 
@@ -55,7 +55,7 @@ class CopyReference:
         """See `Reference`."""
         self.model.to(batch.targets.device)
         with torch.no_grad():
-            return answer_scores(self.model, batch, self.head).log_probs
+            return score_answers(self.model, batch, self.head).log_probs
 
 
 class AdapterOffReference:
@@ -83,7 +83,7 @@ class AdapterOffReference:
         if training:
             self.policy.eval()
         with torch.no_grad(), adapters_off(self.policy):
-            found = answer_scores(self.policy, batch, self.head).log_probs
+            found = score_answers(self.policy, batch, self.head).log_probs
         if training:
             self.policy.train()
         return found

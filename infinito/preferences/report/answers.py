@@ -15,7 +15,7 @@ from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.seeding import child_seed
 
 
-def answers(
+def write_answers(
     trained: Trained,
     tokenizer: PairTokenizer,
     texts: Sequence[TextPair],
@@ -26,12 +26,12 @@ def answers(
     model = trained.model
     with evaluated_eagerly(model), torch.random.fork_rng(), torch.no_grad():
         return [
-            answer(trained, tokenizer, text, settings, child_seed(seed, "answer", number))
+            write_answer(trained, tokenizer, text, settings, child_seed(seed, "answer", number))
             for number, text in enumerate(texts)
         ]
 
 
-def answer(
+def write_answer(
     trained: Trained, tokenizer: PairTokenizer, text: TextPair, settings: GenerationConf, seed: int
 ) -> str:
     """The answer to one prompt, of which the window's last tokens are read."""

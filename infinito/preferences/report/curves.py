@@ -24,17 +24,17 @@ PANELS = {
 COLOURS = {"logps/rejected": "tab:red"}
 
 
-def curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
+def draw_curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
     """A figure for each panel, with training (thin) and held-out (thick) values over steps.
 
     Args:
         history: Points in order, each with its `step`, metrics of training by name and held-out
             ones after `val/`.
     """
-    return {name: _figure(history, *panel) for name, panel in PANELS.items()}
+    return {name: _draw(history, *panel) for name, panel in PANELS.items()}
 
 
-def save(figures: Mapping[str, Figure], folder: Path) -> dict[str, np.ndarray]:
+def save_figures(figures: Mapping[str, Figure], folder: Path) -> dict[str, np.ndarray]:
     """Writes each figure as `<name>.png` and returns its pixels, (height, width, 3) of uint8."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = {}
@@ -46,7 +46,7 @@ def save(figures: Mapping[str, Figure], folder: Path) -> dict[str, np.ndarray]:
     return pixels
 
 
-def _figure(
+def _draw(
     history: Sequence[Mapping[str, float]], title: str, unit: str, metrics: Sequence[str]
 ) -> Figure:
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")

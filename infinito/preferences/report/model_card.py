@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infinito.preferences.report.document import markdown
+from infinito.preferences.report.document import render_markdown
 
 
-def model_card(report: Mapping[str, Any], base: str | None) -> str:
+def render_model_card(report: Mapping[str, Any], base: str | None) -> str:
     """README.md of a Hugging Face folder, its metadata first.
 
     Args:
@@ -19,7 +19,7 @@ def model_card(report: Mapping[str, Any], base: str | None) -> str:
     if base is not None:
         metadata.append(f"base_model: {base}")
     metadata += ["tags:", "- dpo", "- infinito"]
-    body = markdown({**report, "history": []}).partition("\n")[2]
+    body = render_markdown({**report, "history": []}).partition("\n")[2]
     return "\n".join(
         [
             "---",

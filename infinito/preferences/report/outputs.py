@@ -18,17 +18,17 @@ from infinito.hub import names_a_folder
 from infinito.models.gguf.weights import write_gguf
 from infinito.models.trained import Trained, export
 from infinito.preferences.assembly import require_pairs
-from infinito.preferences.pairs.checking import lengths
-from infinito.preferences.pairs.text_pair import TextPair, counts_by_kind, key_of
-from infinito.preferences.report import curves as dpo_plots
+from infinito.preferences.pairs.checking import measure_lengths
+from infinito.preferences.pairs.text_pair import TextPair, count_kinds, to_text
+from infinito.preferences.report.curves import draw_curves, save_figures
 from infinito.preferences.report.document import (
     FORMAT,
-    held_out_section,
-    markdown,
-    training_section,
+    describe_held_out,
+    describe_training,
+    render_markdown,
 )
-from infinito.preferences.report.model_card import model_card
-from infinito.preferences.report.sweep_table import sweep_table
+from infinito.preferences.report.model_card import render_model_card
+from infinito.preferences.report.sweep_table import render_sweep_table
 from infinito.preferences.report.verdict import Verdict
 from infinito.preferences.scoring.figures import PreferenceScores
 from infinito.preferences.training import PreferenceTraining
@@ -75,16 +75,16 @@ def write_outputs(
     conf: RunConf, folder: Path, outcome: Outcome, clock: Clock, console: Console
 ) -> float | None:
     """Writes everything, prints the verdict, and returns the score; None for a failed run."""
-    report = report_of_run(conf, outcome, clock)
+    report = build_run_report(conf, outcome, clock)
     history = outcome.training.log.history
-    pictures = dpo_plots.save(dpo_plots.curves(history), folder / "plots")
+    pictures = save_figures(draw_curves(history), folder / "plots")
     write_json(folder / "training_report.json", report)
-    (folder / "training_report.md").write_text(markdown(report), encoding="utf-8")
+    (folder / "training_report.md").write_text(render_markdown(report), encoding="utf-8")
     if outcome.after is None:
         console.print(f"\nthe report is in {folder / 'training_report.md'}", highlight=False)
         compare_sweep(console, folder)
         return None
-    summary = summary_of(folder, report)
+    summary = build_summary(folder, report)
     write_json(folder / "summary.json", summary)
     score = score_of(summary, conf.score)
     _log_to_tensorboard(conf, outcome, pictures, report, score)
@@ -94,14 +94,14 @@ def write_outputs(
     return score
 
 
-def report_of_run(conf: RunConf, outcome: Outcome, clock: Clock) -> dict[str, Any]:
+def build_run_report(conf: RunConf, outcome: Outcome, clock: Clock) -> dict[str, Any]:
     """The training report; equal for equal runs but for its timing."""
     assert outcome.verdict is not None
     prepared, training = outcome.prepared, outcome.training
     policy, data = prepared.policy, prepared.training
     batches = training.trainer.fit_loop.total_batch_idx + 1
     said = [
-        {"prompt": key_of(text.prompt), "category": text.category, "before": old, "after": new}
+        {"prompt": to_text(text.prompt), "category": text.category, "before": old, "after": new}
         for text, old, new in outcome.answers
     ]
     dpo = conf.dpo
@@ -112,7 +112,7 @@ def report_of_run(conf: RunConf, outcome: Outcome, clock: Clock) -> dict[str, An
         "notes": list(outcome.verdict.notes),
         "seed": conf.seed,
         "model": {
-            "name": name_of(conf),
+            "name": name_policy(conf),
             "type": policy.model.config.model_type,
             "origin": policy.origin,
             "parameters": policy.model.num_parameters(),
@@ -129,18 +129,18 @@ def report_of_run(conf: RunConf, outcome: Outcome, clock: Clock) -> dict[str, An
         "data": {
             "training": data.source,
             "held_out": prepared.held_out.source,
-            "dropped_training": counts_by_kind(data.bad),
-            "dropped_held_out": counts_by_kind(prepared.held_out.bad),
-            "lengths": lengths(data.pairs, data.texts),
+            "dropped_training": count_kinds(data.bad),
+            "dropped_held_out": count_kinds(prepared.held_out.bad),
+            "lengths": measure_lengths(data.pairs, data.texts),
         },
         "samples": len(data.pairs),
         "held_out_samples": len(prepared.held_out.pairs),
         "epochs": batches / training.length.batches_per_epoch,
         "steps": training.trainer.global_step,
-        **training_section(training.log.history),
+        **describe_training(training.log.history),
         "held_out": None
         if outcome.after is None
-        else held_out_section(outcome.before, outcome.after, dpo.beta),
+        else describe_held_out(outcome.before, outcome.after, dpo.beta),
         "answers": said,
         "timing": {
             "started": clock.started,
@@ -153,14 +153,14 @@ def report_of_run(conf: RunConf, outcome: Outcome, clock: Clock) -> dict[str, An
     }
 
 
-def name_of(conf: RunConf) -> str:
+def name_policy(conf: RunConf) -> str:
     """What the policy is called."""
     if conf.checkpoint is not None:
         return Path(conf.checkpoint).name
     return Path(str(conf.model.path)).name if isinstance(conf.model, PretrainedConf) else conf.name
 
 
-def summary_of(folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
+def build_summary(folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of a run that sweeps and comparisons read."""
     after = report["held_out"]["after"]
     losses = [each["val/loss"] for each in report["history"] if "val/loss" in each]
@@ -186,7 +186,7 @@ def export_policy(
     policy = prepared.policy
     on_hub = isinstance(conf.model, PretrainedConf) and not names_a_folder(policy.origin)
     base = policy.origin if on_hub else None
-    card = model_card(report, base)
+    card = render_model_card(report, base)
     if "adapter" in conf.dpo.export:
         policy.model.save_pretrained(folder / "adapter")
         policy.tokenizer.save_pretrained(folder / "adapter")
@@ -210,7 +210,7 @@ def compare_sweep(console: Console, folder: Path) -> None:
     paths = sorted(sweep.glob("*/training_report.json"), key=lambda path: path.parent.name.zfill(9))
     reports = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
     target = sweep / "comparison.md"
-    text = sweep_table(reports)
+    text = render_sweep_table(reports)
     with locked(target), written_whole(target) as file:
         file.write(f"{text}\n".encode())
     console.print(f"\n[bold]the sweep so far[/]  {target}", highlight=False, soft_wrap=True)
@@ -233,7 +233,7 @@ def _log_to_tensorboard(
     step = outcome.training.trainer.global_step
     for name, pixels in pictures.items():
         logger.experiment.add_image(f"report/{name}", pixels, step, dataformats="HWC")
-    logger.experiment.add_text("report", markdown({**report, "history": []}), step)
+    logger.experiment.add_text("report", render_markdown({**report, "history": []}), step)
     logger.log_hyperparams(flatten(asdict(conf)), {f"final/{conf.score}": score}, step=step)
     logger.finalize("success")
 
@@ -265,7 +265,7 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], con
     start = folder / "start" if (folder / "start").is_dir() else conf.checkpoint
     if isinstance(conf.model, PretrainedConf) and conf.checkpoint is None:
         start = conf.model.path
-    same = shlex.join([f"dpo.reference_checkpoint={start}", *reading_overrides(conf)])
+    same = shlex.join([f"dpo.reference_checkpoint={start}", *list_reading_overrides(conf)])
     print_next(
         console,
         [
@@ -279,7 +279,7 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], con
     )
 
 
-def reading_overrides(conf: RunConf) -> list[str]:
+def list_reading_overrides(conf: RunConf) -> list[str]:
     """How this run reads its pairs, where that is not as conf/data/pairs.yaml has it."""
     data = require_pairs(conf)
     usual = {

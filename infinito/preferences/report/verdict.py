@@ -8,10 +8,10 @@ import numpy as np
 
 from infinito.preferences.scoring.figures import (
     PreferenceScores,
-    displacement,
-    length_baselines,
+    correlate_with_length,
     mean_interval,
-    reward_length_correlation,
+    measure_displacement,
+    score_by_length,
     share_interval,
 )
 
@@ -27,7 +27,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-def verdict(before: PreferenceScores, after: PreferenceScores, beta: float) -> Verdict:
+def judge(before: PreferenceScores, after: PreferenceScores, beta: float) -> Verdict:
     """Judges by the change of the held-out margin and its 95 % interval over pairs.
 
     Args:
@@ -55,10 +55,10 @@ def verdict(before: PreferenceScores, after: PreferenceScores, beta: float) -> V
 
 def _length_notes(after: PreferenceScores, beta: float) -> list[str]:
     accuracy = share_interval(after.wins(beta))
-    name, best = max(length_baselines(after).items(), key=lambda item: item[1]["share"])
+    name, best = max(score_by_length(after).items(), key=lambda item: item[1]["share"])
     if accuracy["low"] > best["share"]:
         return []
-    r = reward_length_correlation(after, beta)
+    r = correlate_with_length(after, beta)
     tied = "" if r is None else f"; margin and length correlate by {r:+.2f}"
     return [
         f"held-out accuracy is {accuracy['share']:.2f} ({accuracy['low']:.2f} to "
@@ -70,7 +70,7 @@ def _length_notes(after: PreferenceScores, beta: float) -> list[str]:
 def _displacement_notes(
     before: PreferenceScores, after: PreferenceScores, margin_change: float
 ) -> list[str]:
-    found = displacement(after.chosen - before.chosen, after.rejected - before.rejected)
+    found = measure_displacement(after.chosen - before.chosen, after.rejected - before.rejected)
     if found["chosen_change_nats"] >= 0 or margin_change <= 0:
         return []
     return [

@@ -26,7 +26,7 @@ class AnswerScores(NamedTuple):
     """Token by token, in the order of the batch's targets."""
 
 
-def answer_scores(
+def score_answers(
     model: nn.Module, batch: PairBatch, head: Head = "fused", statistics: bool = False
 ) -> AnswerScores:
     """Scores the answers of a batch.

@@ -71,7 +71,7 @@ class PreferenceScores:
         )
 
 
-def figures(scores: PreferenceScores, beta: float) -> dict[str, Any]:
+def summarize_scores(scores: PreferenceScores, beta: float) -> dict[str, Any]:
     """Rewards, margin and accuracies of pairs with their intervals, as plain values."""
     chosen, rejected = scores.rewards(beta)
     return {
@@ -87,13 +87,13 @@ def figures(scores: PreferenceScores, beta: float) -> dict[str, Any]:
     }
 
 
-def by_category(scores: PreferenceScores, beta: float) -> dict[str, dict[str, Any]]:
+def summarize_by_category(scores: PreferenceScores, beta: float) -> dict[str, dict[str, Any]]:
     """`figures` of each category, in alphabetical order."""
     names = sorted({each for each in scores.categories if each is not None})
-    return {name: figures(scores.of(name), beta) for name in names}
+    return {name: summarize_scores(scores.of(name), beta) for name in names}
 
 
-def length_baselines(scores: PreferenceScores) -> dict[str, dict[str, Any]]:
+def score_by_length(scores: PreferenceScores) -> dict[str, dict[str, Any]]:
     """How often the longer, or the shorter, answer is the chosen one; a tie is half a win for each.
 
     What a policy must beat before its accuracy says more than "it has learned length".
@@ -102,7 +102,7 @@ def length_baselines(scores: PreferenceScores) -> dict[str, dict[str, Any]]:
     return {"longer_wins": share_interval(longer), "shorter_wins": share_interval(1 - longer)}
 
 
-def reward_length_correlation(scores: PreferenceScores, beta: float) -> float | None:
+def correlate_with_length(scores: PreferenceScores, beta: float) -> float | None:
     """Pearson's r of margin and difference in length (tokens); None where either is constant."""
     margin = scores.margins(beta)
     longer = scores.chosen_tokens - scores.rejected_tokens
@@ -111,7 +111,9 @@ def reward_length_correlation(scores: PreferenceScores, beta: float) -> float | 
     return float(np.corrcoef(margin, longer)[0, 1])
 
 
-def displacement(chosen_change: np.ndarray, rejected_change: np.ndarray) -> dict[str, float]:
+def measure_displacement(
+    chosen_change: np.ndarray, rejected_change: np.ndarray
+) -> dict[str, float]:
     """How the chosen answers fared: preferring them can still lower them.
 
     Args:

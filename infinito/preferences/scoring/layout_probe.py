@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from infinito.errors import InfinitoError
-from infinito.preferences.scoring.answer_scores import Head, answer_scores, has_plain_head
+from infinito.preferences.scoring.answer_scores import Head, has_plain_head, score_answers
 from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, Pair, arrange
 
 TOLERANCE_EPS = 32
@@ -155,5 +155,5 @@ def _log_probs(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> to
     # Answer by answer, for the plain logits of a large vocabulary are the peak of a whole training.
     call_tokens = 0 if name == "full" else None
     batch = arrange([pair], name, call_tokens=call_tokens).to(next(model.parameters()).device)
-    scores = answer_scores(model, batch, head).tokens.log_probs.double()
+    scores = score_answers(model, batch, head).tokens.log_probs.double()
     return scores[batch.answers.argsort(stable=True)]

@@ -102,23 +102,23 @@ def arrange(
         call_tokens: tokens that cost as much as a further call of the model; None for one call.
     """
     answers = [pair.chosen_ids for pair in pairs] + [pair.rejected_ids for pair in pairs]
-    lengths = _row_lengths(pairs, layout)
+    lengths = _measure_rows(pairs, layout)
     parts = [list(range(len(lengths)))]
     if call_tokens is not None:
-        parts = like_lengths(lengths, call_tokens)
+        parts = group_by_length(lengths, call_tokens)
     inputs, positions, order = [], [], []
     for rows in parts:
         if layout == "shared":
-            part, starts, firsts = _shared_rows([pairs[row] for row in rows])
+            part, starts, firsts = _lay_out_pairs([pairs[row] for row in rows])
             numbers = [*rows, *(row + len(pairs) for row in rows)]
         else:
             prompts = [pairs[row % len(pairs)].prompt_ids for row in rows]
             numbers = rows
-            part, starts, firsts = _row_each(
+            part, starts, firsts = _lay_out_answers(
                 prompts, [answers[row] for row in rows], padding_mask=layout == "full"
             )
         inputs.append(part)
-        positions.append(_token_positions([answers[n] for n in numbers], starts, firsts))
+        positions.append(_find_token_positions([answers[n] for n in numbers], starts, firsts))
         order.extend(numbers)
     tokens = torch.tensor([len(answer) for answer in answers])
     return PairBatch(
@@ -135,7 +135,7 @@ def arrange(
     )
 
 
-def like_lengths(lengths: Sequence[int], call_tokens: int) -> list[list[int]]:
+def group_by_length(lengths: Sequence[int], call_tokens: int) -> list[list[int]]:
     """Row numbers in parts that cost least: padded tokens, and `call_tokens` for each part.
 
     Exact, by the best partitions of the shortest rows: in order of length, an optimal part is a
@@ -157,7 +157,7 @@ def like_lengths(lengths: Sequence[int], call_tokens: int) -> list[list[int]]:
     return parts[::-1]
 
 
-def _row_lengths(pairs: Sequence[Pair], layout: LayoutName) -> list[int]:
+def _measure_rows(pairs: Sequence[Pair], layout: LayoutName) -> list[int]:
     """Tokens of each row, without padding."""
     if layout == "shared":
         return [
@@ -168,7 +168,9 @@ def _row_lengths(pairs: Sequence[Pair], layout: LayoutName) -> list[int]:
     return chosen + [len(pair.prompt_ids) + len(pair.rejected_ids) - 1 for pair in pairs]
 
 
-def _token_positions(answers: Sequence[Sequence[int]], starts: Tensor, firsts: Tensor) -> Tensor:
+def _find_token_positions(
+    answers: Sequence[Sequence[int]], starts: Tensor, firsts: Tensor
+) -> Tensor:
     """The place that predicts each token of the answers.
 
     The first token is predicted at the prompt's end, the others in the answer itself.
@@ -184,7 +186,7 @@ def _token_positions(answers: Sequence[Sequence[int]], starts: Tensor, firsts: T
     return torch.where(within == 0, firsts[numbers], starts[numbers] + within - 1)
 
 
-def _row_each(
+def _lay_out_answers(
     prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], padding_mask: bool
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """A row for each answer, its last token left out: nothing is predicted there.
@@ -193,16 +195,16 @@ def _row_each(
     fast paths.
     """
     rows = [[*prompt, *answer[:-1]] for prompt, answer in zip(prompts, answers, strict=True)]
-    ids, real = _padded(rows)
+    ids, real = _pad_rows(rows)
     inputs = {"input_ids": ids} | ({"attention_mask": real.long()} if padding_mask else {})
     starts = torch.arange(len(rows)) * ids.shape[1] + torch.tensor([len(each) for each in prompts])
     return inputs, starts, starts - 1
 
 
-def _shared_rows(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+def _lay_out_pairs(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """A row for each pair: prompt, chosen, rejected; the answers do not see each other."""
     rows = [[*pair.prompt_ids, *pair.chosen_ids[:-1], *pair.rejected_ids[:-1]] for pair in pairs]
-    ids, _ = _padded(rows)
+    ids, _ = _pad_rows(rows)
     time = ids.shape[1]
     prompt = torch.tensor([len(pair.prompt_ids) for pair in pairs])
     second = prompt + torch.tensor([len(pair.chosen_ids) - 1 for pair in pairs])
@@ -214,7 +216,7 @@ def _shared_rows(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tens
     positions = torch.where(parts == 2, places - (second - prompt)[:, None], places)
     inputs = {
         "input_ids": ids,
-        "attention_mask": _block_mask(parts),
+        "attention_mask": _build_block_mask(parts),
         "position_ids": torch.where(parts == 3, 0, positions),
     }
     offsets = torch.arange(len(rows)) * time
@@ -222,7 +224,7 @@ def _shared_rows(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tens
     return inputs, starts, (offsets + prompt - 1).repeat(2)
 
 
-def _block_mask(parts: Tensor) -> Tensor:
+def _build_block_mask(parts: Tensor) -> Tensor:
     """A causal mask that is added to scores, (rows, 1, time, time): all see the prompt.
 
     Not bool: transformers' eager attention adds its mask, and a bool one would hide nothing.
@@ -233,7 +235,7 @@ def _block_mask(parts: Tensor) -> Tensor:
     return torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf).unsqueeze(1)
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def _pad_rows(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Token ids (rows, time) with 0 in the padding, and which are real."""
     lengths = torch.tensor([len(row) for row in rows])
     real = torch.arange(int(lengths.max())) < lengths[:, None]

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from infinito.models.pretrained.lora import adapters_off, has_adapters
-from infinito.preferences.scoring.answer_scores import answer_scores
+from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import Pair, arrange
 
 
 @torch.no_grad()
-def log_prob_table(
+def tabulate_log_probs(
     model: nn.Module,
     pairs: Sequence[Pair],
     layout: Layout,
@@ -42,7 +42,7 @@ def log_prob_table(
             stack.enter_context(adapters_off(model))
         for numbers in _batches(pairs, batch_tokens):
             batch = arrange([pairs[n] for n in numbers], layout.name).to(device)
-            scores = answer_scores(model, batch, layout.head).log_probs
+            scores = score_answers(model, batch, layout.head).log_probs
             table[numbers] = scores.view(2, -1).T.cpu()
     return table
 

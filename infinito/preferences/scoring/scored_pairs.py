@@ -23,17 +23,17 @@ from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.pairs.pair_set import PairSet, read_pairs
 from infinito.preferences.scoring.figures import (
     PreferenceScores,
-    by_category,
-    displacement,
-    figures,
-    length_baselines,
-    reward_length_correlation,
+    correlate_with_length,
+    measure_displacement,
+    score_by_length,
+    summarize_by_category,
+    summarize_scores,
 )
 from infinito.preferences.scoring.layout_probe import choose_layout
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 
 
-def scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
+def read_scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
     """All pairs of `data.path`, or the held-out ones that ship with infinito."""
     data = require_pairs(conf)
     path = str(HELD_OUT) if data.path is None else data.path
@@ -42,18 +42,18 @@ def scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
     return build_pair_set(conf, texts, tokenizer)
 
 
-def scores_of(
+def score_pairs(
     conf: RunConf, policy: Trained, reference: Trained | None, pairs: PairSet
 ) -> PreferenceScores:
     """The log-probabilities that policy and reference give the answers."""
-    return preference_scores(
+    return combine_log_probs(
         pairs.pairs,
-        table_of(conf, policy, pairs.pairs),
-        None if reference is None else table_of(conf, reference, pairs.pairs),
+        _tabulate(conf, policy, pairs.pairs),
+        None if reference is None else _tabulate(conf, reference, pairs.pairs),
     )
 
 
-def table_of(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
+def _tabulate(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
     """The log-probabilities (pairs, 2) that a model gives the answers.
 
     Raises:
@@ -64,10 +64,10 @@ def table_of(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) ->
     )
     check_length(trained.model, longest)
     layout = choose_layout(trained.model, pairs, conf.dpo.layout)
-    return log_prob_table(trained.model, pairs, layout)
+    return tabulate_log_probs(trained.model, pairs, layout)
 
 
-def preference_scores(
+def combine_log_probs(
     pairs: Sequence[TokenizedPair], policy: Tensor, reference: Tensor | None
 ) -> PreferenceScores:
     """Tables (pairs, 2) of log-probabilities as scores; without a reference it counts as 0."""
@@ -84,23 +84,25 @@ def preference_scores(
     )
 
 
-def report_of(scores: PreferenceScores, beta: float, has_reference: bool) -> dict[str, Any]:
+def build_score_report(
+    scores: PreferenceScores, beta: float, has_reference: bool
+) -> dict[str, Any]:
     """All figures of pairs: overall, by category, and what length alone would score."""
     moved = None
     if has_reference:
-        moved = displacement(
+        moved = measure_displacement(
             scores.chosen - scores.reference_chosen, scores.rejected - scores.reference_rejected
         )
     return {
-        "overall": figures(scores, beta),
-        "by_category": by_category(scores, beta),
-        "baselines": length_baselines(scores),
-        "reward_length_correlation": reward_length_correlation(scores, beta),
+        "overall": summarize_scores(scores, beta),
+        "by_category": summarize_by_category(scores, beta),
+        "baselines": score_by_length(scores),
+        "reward_length_correlation": correlate_with_length(scores, beta),
         "displacement": moved,
     }
 
 
-def per_pair(
+def list_pairs(
     pairs: Sequence[TokenizedPair], scores: PreferenceScores, beta: float
 ) -> list[dict[str, Any]]:
     """Row, category and implicit rewards of each pair."""

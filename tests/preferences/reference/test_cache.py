@@ -11,11 +11,11 @@ import peft
 import pytest
 import torch
 
-from infinito.preferences.reference.cache import ReferenceCache, reference_key
-from infinito.preferences.scoring.answer_scores import answer_scores
+from infinito.preferences.reference.cache import ReferenceCache, hash_reference
+from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import arrange
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 from tests.preferences.pair_models import make, random_pairs
 
 PAIRS = random_pairs(12)
@@ -29,12 +29,12 @@ def cache(tmp_path: Path) -> ReferenceCache:
 
 def test_the_table_is_what_the_model_says_pair_by_pair() -> None:
     model = make("llama").train()
-    table = log_prob_table(model, PAIRS, SHARED, batch_tokens=64)
+    table = tabulate_log_probs(model, PAIRS, SHARED, batch_tokens=64)
     assert model.training
     model.eval()
     for pair, row in zip(PAIRS, table, strict=True):
         with torch.no_grad():
-            alone = answer_scores(model, arrange([pair], "full")).log_probs
+            alone = score_answers(model, arrange([pair], "full")).log_probs
         assert torch.allclose(row, alone, atol=2e-5)
 
 
@@ -71,11 +71,11 @@ def test_a_single_changed_weight_computes_all(cache: ReferenceCache) -> None:
 
 def test_type_and_attention_are_told_apart() -> None:
     keys = {
-        reference_key(model)
+        hash_reference(model)
         for model in (make("llama"), make("llama", "eager"), make("llama").bfloat16())
     }
     assert len(keys) == 3
-    assert reference_key(make("llama")) in keys
+    assert hash_reference(make("llama")) in keys
 
 
 def test_the_rest_of_a_pair_does_not_matter(cache: ReferenceCache) -> None:
@@ -101,9 +101,11 @@ def test_adapters_are_left_out(cache: ReferenceCache) -> None:
     table = cache.table(adapted, PAIRS, SHARED)
     assert table.computed == 0
     assert torch.equal(table.log_probs, plain.log_probs)
-    apart = log_prob_table(adapted, PAIRS, SHARED, adapters=False)
+    apart = tabulate_log_probs(adapted, PAIRS, SHARED, adapters=False)
     assert torch.allclose(apart, plain.log_probs, atol=1e-5)
-    assert not torch.allclose(log_prob_table(adapted, PAIRS, SHARED), plain.log_probs, atol=1e-2)
+    assert not torch.allclose(
+        tabulate_log_probs(adapted, PAIRS, SHARED), plain.log_probs, atol=1e-2
+    )
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "text"])
