@@ -8,8 +8,8 @@ from itertools import islice
 
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.pairs.reading import read_rows
-from infinito.preferences.pairs.rows import parse_row
+from infinito.preferences.pairs.rows.parsing import parse_row
+from infinito.preferences.pairs.rows.reading import read_rows
 from infinito.preferences.pairs.text_pair import (
     BadRow,
     RowFault,

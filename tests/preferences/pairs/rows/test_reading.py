@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infinito.errors import DataError, HubError
-from infinito.preferences.pairs.reading import read_rows
+from infinito.preferences.pairs.rows.reading import read_rows
 from infinito.preferences.pairs.text_pair import RowFault
 
 ROWS = [{"prompt": f"p{n}", "chosen": f"é{n}", "rejected": f"b{n}"} for n in range(3)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PAIRS = Path(__file__).parent / "bundled"
+_PAIRS = Path(__file__).parent
 
 TRAINING = _PAIRS / "train.jsonl"
 HELD_OUT = _PAIRS / "held_out.jsonl"

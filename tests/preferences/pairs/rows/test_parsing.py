@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infinito.preferences.pairs.rows import parse_row, split_dialogues
+from infinito.preferences.pairs.rows.parsing import parse_row, split_dialogues
 from infinito.preferences.pairs.text_pair import RowFault
 
 USER = {"role": "user", "content": "Hi"}
