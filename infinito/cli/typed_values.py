@@ -51,9 +51,27 @@ def parse(
     return run
 
 
+def parse_group(schema: type, values: Mapping[str, Any], name: str) -> Any:
+    """Return one group of a configuration, typed.
+
+    Args:
+        schema: The group's dataclass.
+        values: Plain values by key; keys left out have their defaults.
+        name: The group's name, for messages.
+
+    Raises:
+        ConfigError: lists every unknown key, wrong type and value out of its limits.
+    """
+    faults: list[str] = []
+    group = _node(schema, values, f"{name}.", faults, lambda _: "")
+    if faults:
+        raise ConfigError(faults)
+    return group
+
+
 def _key_hint(key: str, known: Iterable[str]) -> str:
     if key in config.TRL_NAMES:
-        return f"what TRL calls or called so is {config.TRL_NAMES[key]} here"
+        return f"it is TRL's name for {config.TRL_NAMES[key]}"
     return suggest(key, known)
 
 
