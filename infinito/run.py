@@ -33,6 +33,7 @@ from infinito.errors import ConfigError, InfinitoError
 from infinito.paths import conf_dir
 from infinito.process import keep_freed_memory, share_cores
 from infinito.run_folder.folder import quoted
+from infinito.wording import escape_controls
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -133,7 +134,7 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
         else:
             traceback.print_exception(error)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {escape(message)}")
+    console.print(f"[bold red]error:[/] {escape(escape_controls(message))}")
     return code
 
 
