@@ -1,4 +1,4 @@
-"""`task=score_pairs`: which answers a trained model prefers, and by how much; no training."""
+"""`task=score_pairs`: measures which answers a trained model prefers, without training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from infinito.config import RunConf
 from infinito.device import choose_device
 from infinito.models.trained import open_trained
-from infinito.preferences.pairs.text_pair import count_kinds
+from infinito.preferences.pairs.rows.faults import count_kinds
 from infinito.preferences.scoring.scored_pairs import (
     build_score_report,
     check_tokenizers,
@@ -25,10 +25,11 @@ from infinito.preferences.scoring.scored_pairs import (
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
+from infinito.wording import escape_controls
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
-    """Writes pair_scores.json in `folder`, prints it, and returns the accuracy."""
+    """Write pair_scores.json in `folder`, print it, and return the accuracy."""
     console = Console()
     device = choose_device(conf)
     policy = open_trained(str(conf.checkpoint)).to(device)
@@ -55,14 +56,14 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 
 
 def print_scores(console: Console, report: dict[str, Any], has_reference: bool) -> None:
-    """Prints accuracy and margin, overall and by category, beside the length baselines."""
-    table = Table(title=escape(report["source"]), title_justify="left", box=None)
+    """Print accuracy and margin, overall and by category, beside the length baselines."""
+    table = Table(title=escape(escape_controls(report["source"])), title_justify="left", box=None)
     for column in ("", "pairs", "accuracy", "95 % interval", "margin", "95 % interval"):
         table.add_column(column)
     for name, found in {"all": report["overall"], **report["by_category"]}.items():
         accuracy, margin = found["accuracy"], found["margin"]
         table.add_row(
-            escape(name),
+            escape(escape_controls(name)),
             str(found["pairs"]),
             f"{accuracy['share']:.3f}",
             f"{accuracy['low']:.3f} to {accuracy['high']:.3f}",

@@ -1,4 +1,4 @@
-"""The pairs of a file, good and bad, and their parting into training and held-out pairs."""
+"""The pairs of a file, good and bad, and their split into training and held-out pairs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from itertools import islice
 
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.pairs.rows.parsing import parse_row
-from infinito.preferences.pairs.rows.reading import read_rows
-from infinito.preferences.pairs.text_pair import (
+from infinito.preferences.pairs.rows.faults import (
     BadRow,
     RowFault,
-    TextPair,
     refuse_bad_rows,
-    to_text,
+    unify_block_size,
 )
+from infinito.preferences.pairs.rows.parsing import parse_row
+from infinito.preferences.pairs.rows.reading import read_rows
+from infinito.preferences.pairs.text_pair import TextPair, to_text
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 
@@ -25,7 +25,7 @@ class TextPairs:
     """The rows of a file as pairs of text."""
 
     source: str
-    """What was read, for people."""
+    """What was read, for messages."""
     pairs: list[TextPair]
     bad: list[BadRow]
 
@@ -37,7 +37,7 @@ class TextPairs:
 
 @dataclass(frozen=True)
 class PairSet:
-    """The rows of a file as token ids; `texts[i]` is what `pairs[i]` was made from."""
+    """The rows of a file as token ids; `pairs[i]` was made from `texts[i]`."""
 
     source: str
     pairs: list[TokenizedPair]
@@ -46,12 +46,12 @@ class PairSet:
 
 
 def read_pairs(path: str, subset: str = "train", limit: int | None = None) -> TextPairs:
-    """The pairs of a file, dataset or hub id, its bad rows set apart.
+    """Return the pairs of a file, dataset or hub id, with its bad rows apart.
 
     Args:
         path: See `read_rows`.
         subset: See `read_rows`.
-        limit: Read this many rows at most, the first ones.
+        limit: Most rows to read, from the first on.
     """
     pairs: list[TextPair] = []
     bad: list[BadRow] = []
@@ -61,12 +61,12 @@ def read_pairs(path: str, subset: str = "train", limit: int | None = None) -> Te
                 raise row
             pairs.append(parse_row(row, number))
         except RowFault as fault:
-            bad.append(BadRow.of(number, fault))
+            bad.append(BadRow.from_fault(number, fault))
     return TextPairs(path, pairs, bad)
 
 
 def tokenize_pairs(texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
-    """The pairs as token ids, those that cannot be so set apart."""
+    """Return the pairs as token ids, with those that have none apart."""
     pairs: list[TokenizedPair] = []
     kept: list[TextPair] = []
     bad = list(texts.bad)
@@ -75,22 +75,33 @@ def tokenize_pairs(texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
             pairs.append(tokenizer(text))
             kept.append(text)
         except RowFault as fault:
-            bad.append(BadRow.of(text.row, fault))
+            bad.append(BadRow.from_fault(text.row, fault))
     return PairSet(texts.source, pairs, kept, sorted(bad, key=lambda each: each.row))
 
 
-def require_usable(pairs: PairSet, on_bad_row: str) -> PairSet:
-    """The same pairs, where bad rows may be dropped or there are none.
+def find_block_size(*sets: PairSet) -> int | None:
+    """Return the `data.block_size` that holds every row of all sets; None if each fits already."""
+    return max((row.tokens for each in sets for row in each.bad if row.tokens), default=None)
+
+
+def require_usable(pairs: PairSet, on_bad_row: str, block_size: int | None = None) -> PairSet:
+    """Return the same pairs, where bad rows may be dropped or there are none.
+
+    Args:
+        pairs: The set.
+        on_bad_row: "error" or "drop".
+        block_size: What `find_block_size` returns for this set and those beside it.
 
     Raises:
-        DataError: see `refuse`.
+        DataError: see `refuse_bad_rows`.
     """
-    refuse_bad_rows(pairs.bad, on_bad_row, pairs.source, len(pairs.pairs))
+    bad = pairs.bad if block_size is None else unify_block_size(pairs.bad, block_size)
+    refuse_bad_rows(bad, on_bad_row, pairs.source, len(pairs.pairs))
     return pairs
 
 
 def split_by_prompt(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextPairs]:
-    """Training and held-out pairs, told apart by hashes of prompts: the same in every run.
+    """Return training and held-out pairs, split by hashes of prompts: the same in every run.
 
     Args:
         texts: All pairs; the bad rows stay with the training pairs.

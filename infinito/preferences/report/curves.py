@@ -1,4 +1,4 @@
-"""Curves of a preference tuning: loss, margins, accuracies, log-probabilities."""
+"""Draws the curves of a preference tuning: loss, margins, accuracies, log-probabilities."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PANELS = {
         ("logps/chosen", "logps/rejected"),
     ),
 }
-"""For each figure: its title, its unit, and the metrics it shows."""
+"""Title, unit and metrics of each figure."""
 
 COLOURS = {"logps/rejected": "tab:red"}
 
 
 def draw_curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
-    """A figure for each panel, with training (thin) and held-out (thick) values over steps.
+    """Return a figure for each panel, with training (thin) and held-out (thick) values over steps.
 
     Args:
         history: Points in order, each with its `step`, metrics of training by name and held-out
@@ -35,7 +35,7 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
 
 
 def save_figures(figures: Mapping[str, Figure], folder: Path) -> dict[str, np.ndarray]:
-    """Writes each figure as `<name>.png` and returns its pixels, (height, width, 3) of uint8."""
+    """Write each figure as `<name>.png` and return its pixels, (height, width, 3) of uint8."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = {}
     for name, figure in figures.items():

@@ -1,4 +1,4 @@
-"""The report of a preference tuning: plain values for programs, Markdown for people."""
+"""Writes the training report: its sections as plain values, and the whole as Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infinito.preferences.report.verdict import FAILED, Verdict
 from infinito.preferences.scoring.figures import (
     PreferenceScores,
     correlate_with_length,
@@ -19,23 +18,24 @@ from infinito.preferences.scoring.figures import (
     summarize_by_category,
     summarize_scores,
 )
+from infinito.wording import escape_controls
 
 FORMAT = "infinito/dpo-report/1"
 SCHEMA = Path(__file__).with_name("training_report.schema.json")
 
 TIMING = "timing"
-"""The section that differs between equal runs."""
+"""The only section that differs between equal runs."""
 
 
 def load_schema() -> dict[str, Any]:
-    """The JSON Schema of training_report.json."""
+    """Return the JSON Schema of training_report.json."""
     return json.loads(SCHEMA.read_text(encoding="utf-8"))
 
 
 def describe_held_out(
     before: PreferenceScores, after: PreferenceScores, beta: float
 ) -> dict[str, Any]:
-    """What the held-out pairs say of the policy before and after, beside what length would."""
+    """Return figures of the held-out pairs before and after, beside those of length alone."""
     return {
         "before": summarize_scores(before, beta),
         "after": summarize_scores(after, beta),
@@ -50,7 +50,7 @@ def describe_held_out(
 
 
 def describe_training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """First and last values of what training logged, and all of it."""
+    """Return the first and last values that training logged, and all between."""
     points = [each for each in history if "train/loss" in each]
     first, last = (points[0], points[-1]) if points else ({}, {})
     names = {"loss": "train/loss", "accuracy": "rewards/accuracies", "margins": "rewards/margins"}
@@ -61,13 +61,8 @@ def describe_training(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
-def failed(reason: str) -> Verdict:
-    """The verdict of a training that did not end."""
-    return Verdict(FAILED, reason)
-
-
 def render_markdown(report: Mapping[str, Any]) -> str:
-    """The report as people read it, plots included from `plots/`."""
+    """Return the report as Markdown, with its plots from `plots/`."""
     parts = [
         f"# Preference tuning: {report['status']}",
         f"{report['reason'][:1].upper()}{report['reason'][1:]}.",
@@ -147,7 +142,7 @@ def _render_held_out(found: Mapping[str, Any]) -> str:
 
 def _render_answer(each: Mapping[str, Any]) -> str:
     quoted = {
-        name: "> " + str(each[name]).strip().replace("\n", "\n> ")
+        name: "> " + escape_controls(str(each[name])).strip().replace("\n", "\n> ")
         for name in ("prompt", "before", "after")
     }
     return (
@@ -162,16 +157,17 @@ def _format_cell(found: Mapping[str, Any], key: str, centre: str) -> str:
 
 
 def format_interval(values: Mapping[str, float], centre: str) -> str:
-    low, high = (format_number(values[bound]) for bound in ("low", "high"))
-    return f"{format_number(values[centre])} ({low} to {high})"
+    """Return a mean to four digits, or a share to three decimals, and its interval."""
+    write = (lambda value: f"{value:.3f}") if centre == "share" else format_number
+    return f"{write(values[centre])} ({write(values['low'])} to {write(values['high'])})"
 
 
 def format_number(value: float | None) -> str:
-    """A number to four digits, a dash where there is none."""
+    """Return a number to four digits, and a dash for None, NaN and infinity."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,4 +1,4 @@
-"""The model card of a tuned policy: what it was made from, how, and how it fared."""
+"""Writes the model card of a tuned policy: its base, its training and its verdict."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from infinito.preferences.report.document import render_markdown
 
 
 def render_model_card(report: Mapping[str, Any], base: str | None) -> str:
-    """README.md of a Hugging Face folder, its metadata first.
+    """Return the README.md of a Hugging Face folder, its metadata first.
 
     Args:
         report: The training report.
-        base: The model that was tuned, as the hub or a folder names it; None if it was made here.
+        base: Id on the hub of the model that was tuned; None for any other model.
     """
     metadata = ["library_name: transformers", "pipeline_tag: text-generation"]
     if base is not None:

@@ -1,4 +1,4 @@
-"""Held-out pairs scored by a policy and its reference."""
+"""Scores the pairs of a file by a policy and its reference, for `task=score_pairs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infinito.errors import CheckpointError
 from infinito.models.pretrained.opening import check_length
 from infinito.models.trained import Trained
 from infinito.preferences.assembly import (
-    build_pair_set,
+    build_pair_sets,
     build_pair_tokenizer,
     count_token_ids,
     require_pairs,
@@ -34,18 +34,18 @@ from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 
 
 def read_scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
-    """All pairs of `data.path`, or the held-out ones that ship with infinito."""
+    """Return all pairs of `data.path`, or the held-out ones that ship with infinito."""
     data = require_pairs(conf)
     path = str(HELD_OUT) if data.path is None else data.path
     texts = read_pairs(path, data.subset, data.max_rows)
     tokenizer = build_pair_tokenizer(conf, policy.tokenizer, count_token_ids(policy.model))
-    return build_pair_set(conf, texts, tokenizer)
+    return build_pair_sets(conf, [texts], tokenizer)[0]
 
 
 def score_pairs(
     conf: RunConf, policy: Trained, reference: Trained | None, pairs: PairSet
 ) -> PreferenceScores:
-    """The log-probabilities that policy and reference give the answers."""
+    """Return the log-probabilities that policy and reference give the answers."""
     return combine_log_probs(
         pairs.pairs,
         _tabulate(conf, policy, pairs.pairs),
@@ -54,7 +54,7 @@ def score_pairs(
 
 
 def _tabulate(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
-    """The log-probabilities (pairs, 2) that a model gives the answers.
+    """Return the log-probabilities (pairs, 2) that a model gives the answers.
 
     Raises:
         ConfigError: a pair is longer than the positions that the model has learned.
@@ -70,7 +70,7 @@ def _tabulate(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -
 def combine_log_probs(
     pairs: Sequence[TokenizedPair], policy: Tensor, reference: Tensor | None
 ) -> PreferenceScores:
-    """Tables (pairs, 2) of log-probabilities as scores; without a reference it counts as 0."""
+    """Return two tables (pairs, 2) of log-probabilities as scores; no reference counts as 0."""
     ours = policy.numpy()
     theirs = np.zeros_like(ours) if reference is None else reference.numpy()
     return PreferenceScores(
@@ -87,7 +87,7 @@ def combine_log_probs(
 def build_score_report(
     scores: PreferenceScores, beta: float, has_reference: bool
 ) -> dict[str, Any]:
-    """All figures of pairs: overall, by category, and what length alone would score."""
+    """Return all figures of pairs: overall, by category, and those of length alone."""
     moved = None
     if has_reference:
         moved = measure_displacement(
@@ -105,7 +105,7 @@ def build_score_report(
 def list_pairs(
     pairs: Sequence[TokenizedPair], scores: PreferenceScores, beta: float
 ) -> list[dict[str, Any]]:
-    """Row, category and implicit rewards of each pair."""
+    """Return row, category and implicit rewards of each pair."""
     chosen, rejected = scores.rewards(beta)
     return [
         {
@@ -120,7 +120,7 @@ def list_pairs(
 
 
 def check_tokenizers(policy: Trained, reference: Trained) -> None:
-    """Checks that policy and reference read the same tokens.
+    """Check that policy and reference have the same tokens.
 
     Raises:
         CheckpointError: their vocabularies differ.

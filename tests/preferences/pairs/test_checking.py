@@ -12,7 +12,8 @@ from infinito.preferences.pairs.checking import (
     inspect_pairs,
 )
 from infinito.preferences.pairs.pair_set import TextPairs, tokenize_pairs
-from infinito.preferences.pairs.text_pair import BadRow, TextPair
+from infinito.preferences.pairs.rows.faults import BadRow
+from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 

@@ -15,7 +15,7 @@ from infinito.preferences.pairs.pair_set import (
     split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.text_pair import count_kinds
+from infinito.preferences.pairs.rows.faults import count_kinds
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 

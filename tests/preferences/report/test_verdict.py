@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infinito.preferences.report.verdict import FAILED, NO_IMPROVEMENT, OK, judge
+from infinito.preferences.report.verdict import (
+    FAILED,
+    NO_IMPROVEMENT,
+    OK,
+    judge,
+    note_empty_answers,
+)
 from tests.preferences.scoring.test_figures import scores
 
 BEFORE = scores([0.0] * 8)
@@ -76,3 +82,9 @@ def test_noise_is_called_an_improvement_as_often_as_chance_allows(spread: float)
     random = np.random.default_rng(0)
     draws = (judge(BEFORE, scores(list(random.normal(0, spread, 8))), 1.0) for _ in range(400))
     assert sum(each.status == OK for each in draws) <= 20
+
+
+def test_empty_answers_are_noted_where_most_are() -> None:
+    (note,) = note_empty_answers(["", " \n", "yes"])
+    assert note.startswith("2 of 3 answers after training are empty")
+    assert note_empty_answers(["", "yes"]) == note_empty_answers([]) == []

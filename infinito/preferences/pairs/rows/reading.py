@@ -1,23 +1,24 @@
-"""Rows of preference files: JSON lines, JSON, Parquet, and datasets on disk or on the hub."""
+"""Opens preference files: JSON lines, JSON, Parquet, and datasets on disk or on the hub."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from infinito.errors import DataError
-from infinito.hub import names_a_folder, require_hub, unreachable
-from infinito.preferences.pairs.text_pair import RowFault
+from infinito.hub import names_a_folder
+from infinito.preferences.pairs.rows.arrow import load_folder, load_from_hub, read_parquet
+from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.preferences.pairs.rows.json_text import read_json, read_json_lines
+from infinito.wording import escape_controls
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 
 
 def read_rows(path: str, subset: str = "train") -> Iterator[dict[str, Any] | RowFault]:
-    """Yields the rows of a file, a dataset's folder or a hub id; a fault where a row is no object.
+    """Yield the rows of a file, a dataset's folder or a hub id; a fault for each unreadable row.
 
     Args:
         path: A .jsonl, .json (gzipped or not) or .parquet file, a folder that
@@ -28,20 +29,21 @@ def read_rows(path: str, subset: str = "train") -> Iterator[dict[str, Any] | Row
         DataError: nothing is there, or it cannot be read.
         HubError: the hub id could not be reached.
     """
+    _require_text(path)
     place = Path(path).expanduser()
     if place.is_file():
         rows = _read_file(place)
     elif place.is_dir():
-        rows = iter(_load_folder(place, subset))
+        rows = load_folder(place, subset)
     elif names_a_folder(path) or path.endswith(SUFFIXES):
         raise DataError(
             f"`data.path`={path} does not exist. Expected a file ({', '.join(SUFFIXES)}), a folder "
             "that `datasets` saved, or a hub id such as `data.path=trl-lib/ultrafeedback_binarized`"
         )
     else:
-        rows = iter(_load_from_hub(path, subset))
+        rows = load_from_hub(path, subset)
     for row in rows:
-        yield row if isinstance(row, dict | RowFault) else _no_object(row)
+        yield row if isinstance(row, dict | RowFault) else _name_type(row)
 
 
 def _read_file(path: Path) -> Iterator[Any]:
@@ -52,101 +54,26 @@ def _read_file(path: Path) -> Iterator[Any]:
         )
     try:
         if name.endswith(".parquet"):
-            yield from _read_parquet(path)
+            yield from read_parquet(path)
         elif name.removesuffix(".gz").endswith(".jsonl"):
-            yield from _read_lines(path)
+            yield from read_json_lines(path)
         else:
-            yield from _read_json(path)
+            yield from read_json(path)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"`data.path`={path} cannot be read: {error}") from None
 
 
-def _open_text(path: Path) -> Any:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    return opened(path, "rt", encoding="utf-8-sig")
-
-
-def _read_lines(path: Path) -> Iterator[Any]:
-    with _open_text(path) as file:
-        for line in file:
-            if not line.strip():
-                continue
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                yield RowFault(
-                    "not JSON",
-                    f"is not JSON ({error.msg} at column {error.colno})",
-                    "Write one object a line",
-                )
-
-
-def _read_json(path: Path) -> Iterator[Any]:
-    with _open_text(path) as file:
-        try:
-            values = json.load(file)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"`data.path`={path} is not JSON: {error}. One object a line is a .jsonl file."
-            ) from None
-    if isinstance(values, dict):
-        lists = [each for each in values.values() if isinstance(each, list)]
-        values = lists[0] if len(lists) == 1 else values
-    if not isinstance(values, list):
-        raise DataError(f"`data.path`={path}: expected a list of objects with prompt, chosen, …")
-    yield from values
-
-
-def _read_parquet(path: Path) -> Iterator[Any]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
+def _require_text(path: str) -> None:
+    """Refuse a name that is not UTF-8: neither the report nor the screen could show it."""
     try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(1024):
-                yield from batch.to_pylist()
-    except pa.ArrowInvalid as error:
-        raise DataError(f"`data.path`={path} is not Parquet: {error}") from None
-
-
-def _load_folder(folder: Path, subset: str) -> Any:
-    import datasets
-
-    try:
-        found = datasets.load_from_disk(str(folder))
-    except (FileNotFoundError, ValueError) as error:
+        path.encode()
+    except UnicodeEncodeError:
         raise DataError(
-            f"`data.path`={folder} is no dataset that `datasets.save_to_disk` wrote: {error}"
+            f"`data.path`={escape_controls(path)}: the name is not UTF-8. Rename the file or folder"
         ) from None
-    if not isinstance(found, datasets.DatasetDict):
-        return found
-    if subset not in found:
-        raise _no_subset(str(folder), subset, list(found))
-    return found[subset]
 
 
-def _load_from_hub(name: str, subset: str) -> Any:
-    import datasets
-
-    wanted = f"preference pairs {name}", "data.path=<file or folder of pairs>"
-    require_hub(*wanted)
-    try:
-        found = datasets.load_dataset(name)
-    except (OSError, ValueError) as error:
-        raise unreachable(*wanted, str(error).splitlines()[0]) from error
-    if subset not in found:
-        raise _no_subset(name, subset, list(found))
-    return found[subset]
-
-
-def _no_subset(path: str, subset: str, known: list[str]) -> DataError:
-    return DataError(
-        f"`data.path`={path} has no part {subset}; it has {', '.join(known)}: "
-        f"use e.g. `data.subset={known[0]}`"
-    )
-
-
-def _no_object(row: Any) -> RowFault:
+def _name_type(row: Any) -> RowFault:
     return RowFault(
         "not an object",
         f"is {type(row).__name__}, not an object",

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from infinito.preferences.pairs.rows.parsing import parse_row, split_dialogues
-from infinito.preferences.pairs.text_pair import RowFault
+from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.preferences.pairs.rows.parsing import parse_row
+from infinito.preferences.pairs.rows.splitting import split_dialogues
 
 USER = {"role": "user", "content": "Hi"}
 GOOD = {"role": "assistant", "content": "Hello!"}
