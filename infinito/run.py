@@ -36,6 +36,7 @@ from infinito.errors import ConfigError, InfinitoError, SaveError
 from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.folder import quoted
+from infinito.wording import escape_controls
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -155,7 +156,7 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
             traceback.print_exception(error)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     colour = "red" if heading == "error" else "yellow"
-    console.print(f"[bold {colour}]{heading}:[/] {escape(message)}")
+    console.print(f"[bold {colour}]{heading}:[/] {escape(escape_controls(message))}")
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ def suggest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     return f"did you mean `{'` or `'.join(near)}`?" if near else f"known: {', '.join(names)}"
+
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that change how a terminal writes what follows, and halves of characters."""
+
+
+def escape_controls(text: str) -> str:
+    r"""Return text with control characters and lone surrogates written as `\x1b`, `\ud83d`.
+
+    Line ends and tabs stay.
+    """
+    return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def format_override_value(value: Any) -> str:

@@ -47,7 +47,7 @@ def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
         PrecomputedReference,
     )
     from infinito.preferences.scoring.layout_probe import choose_layout
-    from infinito.preferences.scoring.log_prob_table import log_prob_table
+    from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 
     times: list[float] = []
 
@@ -66,7 +66,7 @@ def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
     pairs = random_pairs(recipe)
     layout = choose_layout(model, pairs)
     reference: Any = PrecomputedReference()
-    table = log_prob_table(model, pairs, layout) if recipe.precomputed else None
+    table = tabulate_log_probs(model, pairs, layout) if recipe.precomputed else None
     if not recipe.precomputed:
         reference = (AdapterOffReference if recipe.lora else CopyReference)(model, layout.head)
     optimizer = AdamWConf(lr=LEARNING_RATE, betas=[0.9, 0.999], weight_decay=0.0)

@@ -67,10 +67,28 @@ def name_elsewhere(prefix: str, key: str) -> str | None:
     if config.is_renamed(f"{prefix}{key}"):
         return f"it is called `{prefix}{config.RENAMED_KEYS[prefix[:-1]][key]}` now"
     if prefix == "rl." and key in config.SB3_NAMES:
-        return f"stable-baselines3's name for {config.SB3_NAMES[key]}; use that here"
+        return f"it is stable-baselines3's name for {config.SB3_NAMES[key]}"
     if key in config.TRL_NAMES:
-        return f"TRL's name for {config.TRL_NAMES[key]}; use that here"
+        return f"it is TRL's name for {config.TRL_NAMES[key]}"
     return None
+
+
+def parse_group(schema: type, values: Mapping[str, Any], name: str) -> Any:
+    """Return one group of a configuration, typed.
+
+    Args:
+        schema: The group's dataclass.
+        values: Plain values by key; keys left out have their defaults.
+        name: The group's name, for messages.
+
+    Raises:
+        ConfigError: lists every unknown key, wrong type and value out of its limits.
+    """
+    faults: list[str] = []
+    group = _node(schema, values, f"{name}.", faults, lambda _: "")
+    if faults:
+        raise ConfigError(faults)
+    return group
 
 
 def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Origin) -> Any:

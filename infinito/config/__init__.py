@@ -15,7 +15,7 @@ from infinito.config.data import (
     WikiText2Conf,
     WrittenTextConf,
 )
-from infinito.config.dpo import LOSSES, SMOOTHED_LOSSES, TRL_NAMES, DpoConf
+from infinito.config.dpo import LOSSES, SMOOTHED_LOSSES, TRL_NAMES, DpoConf, dpo_faults
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.memory import MemoryConf, memory_faults
@@ -63,6 +63,7 @@ __all__ = [
     "TrainerConf",
     "WikiText2Conf",
     "WrittenTextConf",
+    "dpo_faults",
     "is_renamed",
     "limited",
     "memory_faults",

@@ -26,24 +26,24 @@ LOSSES = (
     "simpo",
     "orpo",
 )
-"""Names of the losses (`infinito.preferences.objective.losses`)."""
+"""Names of the losses, which `infinito.preferences.objective.losses` computes."""
 
 SMOOTHED_LOSSES = ("cdpo", "robust", "exo_pair", "aot", "aot_unpaired")
-"""Those that read `label_smoothing`."""
+"""Losses that read `label_smoothing`."""
 
 
 @dataclass
 class DpoConf:
-    """What `task=dpo` minimises, against which reference, and what it leaves behind."""
+    """What `task=dpo` minimizes, against which reference, and which files it writes."""
 
     loss: list[str] = limited(["sigmoid"], choices=LOSSES)
-    """One loss, or several that are added."""
+    """One loss, or several, which are summed."""
     loss_weights: list[float] | None = limited(None, above=0)
     """Weight of each loss; null for 1 each."""
     beta: float = limited(0.1, above=0)
     """Strength of the pull to the reference."""
     label_smoothing: float = limited(0.0, at_least=0, below=0.5)
-    """Probability that a label is flipped; of cdpo, robust, exo_pair, aot and aot_unpaired."""
+    """Probability that a label is flipped, for cdpo, robust, exo_pair, aot and aot_unpaired."""
     nll_weight: float = limited(0.0, at_least=0)
     """Weight of the chosen answer's cross-entropy per token, added to the losses."""
     average_length: bool = False
@@ -51,26 +51,55 @@ class DpoConf:
     discopop_tau: float = limited(0.05, above=0)
     """τ of `loss=discopop`."""
     simpo_gamma: float = 0.5
-    """γ of `loss=simpo`: the margin it asks for."""
+    """γ of `loss=simpo`: the margin it aims at, in units of the reward."""
     reference: str = limited("precomputed", choices=("precomputed", "copy", "adapter_off", "free"))
-    """What the policy says before training: computed once, or by a frozen copy; `adapter_off` asks
-    its base, without adapters of a former training; `free` is none."""
+    """The reference policy: the one before training, with log-probabilities `precomputed` or from a
+    frozen `copy`; the base model under the adapters (`adapter_off`); or none (`free`)."""
     reference_checkpoint: str | None = None
     """Reference of `task=score_pairs`, as `checkpoint` names a model; null for none."""
     dropout: bool = False
-    """Train with the model's dropout; without, policy and reference agree exactly at the start."""
+    """Train with the model's dropout; without it policy and reference start exactly equal."""
     layout: str = limited("auto", choices=("auto", "shared", "concat", "full"))
-    """How a pair becomes model input; `auto` takes the fastest that suits the model."""
+    """How pairs become model input; `auto` takes the fastest layout that suits the model."""
     bucket: bool = True
-    """Batch pairs of like length."""
+    """Batch pairs of similar length."""
     warmup_steps: int = limited(300, at_least=0)
-    """Steps on the text of the pairs, both answers alike, by which a new model learns to write."""
+    """Steps of language modelling on all answers, by which a new model learns to write."""
     warmup_lr: float = limited(3e-3, above=0)
-    """Learning rate of that."""
+    """Learning rate of the warm-up."""
     answers: int | None = limited(8, at_least=0)
-    """Held-out prompts that are answered before and after, the first ones; null for all."""
+    """Number of held-out prompts answered before and after training; null for all."""
     export: list[str] = limited(["model"], choices=("model", "adapter", "gguf"))
-    """What is written: a Hugging Face folder (adapters merged), adapters alone, a GGUF file."""
+    """Files to write: a Hugging Face folder (adapters merged), adapters alone, a GGUF file."""
+
+
+def dpo_faults(dpo: DpoConf) -> list[str]:
+    """Return what does not fit together in the group itself, a sentence each."""
+    faults = []
+    if not dpo.loss:
+        faults.append("`dpo.loss` is empty: name at least one, e.g. `dpo.loss=sigmoid`")
+    if twice := sorted({name for name in dpo.loss if dpo.loss.count(name) > 1}):
+        faults.append(
+            f"`dpo.loss` has {', '.join(twice)} twice: name each loss once, and weigh it with "
+            "`dpo.loss_weights`"
+        )
+    if dpo.loss_weights is not None and len(dpo.loss_weights) != len(dpo.loss):
+        faults.append(
+            f"`dpo.loss_weights` has {len(dpo.loss_weights)} numbers for {len(dpo.loss)} losses: "
+            "give one for each, or `dpo.loss_weights=null`"
+        )
+    if "exo_pair" in dpo.loss and not dpo.label_smoothing:
+        faults.append(
+            "`dpo.loss=exo_pair` is infinite without smoothing. Use e.g. "
+            "`dpo.label_smoothing=0.001`, as its paper does"
+        )
+    if dpo.label_smoothing and dpo.loss and not set(SMOOTHED_LOSSES) & set(dpo.loss):
+        faults.append(
+            f"`dpo.label_smoothing`={dpo.label_smoothing:g} changes nothing: `dpo.loss`="
+            f"{'+'.join(dpo.loss)} does not read it, only {', '.join(SMOOTHED_LOSSES)} do. "
+            "Use `dpo.loss=cdpo` or `dpo.label_smoothing=0`"
+        )
+    return faults
 
 
 TRL_NAMES = {
@@ -102,6 +131,6 @@ TRL_NAMES = {
     "reference_free": "`dpo.reference=free`",
     "precompute_ref_log_probs": "`dpo.reference=precomputed`",
     "model_name_or_path": "`model=pretrained model.path=…`",
-    "dataset_num_proc": "nothing: pairs are tokenised in one process, in a moment",
+    "dataset_num_proc": "nothing here: one process tokenizes the pairs",
 }
-"""Arguments of TRL's DPO, past and present, and the key that does the same here."""
+"""Arguments of TRL's DPO, past and present, and the key of infinito that does the same."""

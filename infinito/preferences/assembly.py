@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,12 +25,13 @@ from infinito.preferences.pairs.bundled import HELD_OUT, TRAINING
 from infinito.preferences.pairs.pair_set import (
     PairSet,
     TextPairs,
-    checked,
-    parted,
+    find_block_size,
     read_pairs,
+    require_usable,
+    split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.text_pair import RowFault, refuse
+from infinito.preferences.pairs.rows.faults import RowFault, refuse_bad_rows
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.preferences.warm_up import warm_up
 from infinito.seeding import child_seed
@@ -40,21 +41,21 @@ BUNDLED = "the pairs that ship with infinito"
 
 @dataclass(frozen=True)
 class Policy:
-    """A model whose preferences are tuned, as it is before that."""
+    """The policy before tuning."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     origin: str
-    """Where its weights come from, for people."""
+    """Where its weights come from, for messages."""
     is_new: bool
-    """Whether it was made here, so that nothing else keeps its weights."""
+    """Whether this run made it, so that nothing else keeps its weights."""
 
 
 def read_pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
-    """Training and held-out pairs as text.
+    """Return training and held-out pairs as text.
 
     Raises:
-        DataError: a file is missing, unreadable or empty, or too small to be parted.
+        DataError: a file is missing, unreadable or empty, or too small to be split.
     """
     data = require_pairs(conf)
     read = partial(read_pairs, limit=data.max_rows)
@@ -67,17 +68,19 @@ def read_pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
     if data.held_out_path is not None:
         return training, read(data.held_out_path, data.held_out_subset)
     if not training.pairs:
-        refuse(training.bad, data.on_bad_row, training.source, 0)
-    return parted(training, data.held_out_fraction)
+        refuse_bad_rows(training.bad, data.on_bad_row, training.source, 0)
+    return split_by_prompt(training, data.held_out_fraction)
 
 
 def build_pair_tokenizer(
     conf: RunConf, tokenizer: PreTrainedTokenizerFast, vocab: int | None = None
 ) -> PairTokenizer:
-    """What turns pairs into token ids, as `data` asks.
+    """Return what turns pairs into token ids, as `data` says.
 
     Args:
-        vocab: Ids that the model has.
+        conf: The configuration.
+        tokenizer: The policy's.
+        vocab: Number of ids that the model has.
     """
     data = require_pairs(conf)
     return PairTokenizer(
@@ -91,31 +94,41 @@ def build_pair_tokenizer(
     )
 
 
-def build_pair_set(conf: RunConf, texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
-    """Pairs as token ids, bad rows refused or dropped as `data.on_bad_row` asks."""
-    return checked(tokenize_pairs(texts, tokenizer), require_pairs(conf).on_bad_row)
+def build_pair_sets(
+    conf: RunConf, texts: Sequence[TextPairs], tokenizer: PairTokenizer
+) -> list[PairSet]:
+    """Return sets of pairs as token ids, bad rows refused or dropped as `data.on_bad_row` says.
+
+    Raises:
+        DataError: see `refuse_bad_rows`. The block size it names holds the rows of all sets.
+    """
+    sets = [tokenize_pairs(each, tokenizer) for each in texts]
+    block_size = find_block_size(*sets)
+    return [require_usable(each, require_pairs(conf).on_bad_row, block_size) for each in sets]
 
 
 def build_tokenizer(conf: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
-    """The tokenizer that `tokenizer` names, trained, if it needs that, on prompts and answers."""
+    """Return the tokenizer that `tokenizer` names; one that is trained reads all the texts."""
     bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
-    pieces = _pieces(texts, build_pair_tokenizer(conf, bytes_alone))
+    pieces = _render_texts(texts, build_pair_tokenizer(conf, bytes_alone))
     return build_tokenizer_spec(conf).build(pieces, separates_documents=True)
 
 
-def build_policy(conf: RunConf, texts: TextPairs, start: Path | None = None) -> Policy:
-    """The model to tune: a trained one, or one made here and warmed up on the training pairs.
+def build_policy(conf: RunConf, texts: Sequence[TextPairs], start: Path | None = None) -> Policy:
+    """Return the model to tune: a trained one, or one made here and warmed up.
 
     Args:
-        texts: The training pairs.
-        start: Where a stopped run keeps the one that it made; None to make it.
+        conf: The configuration.
+        texts: The training pairs, which train a new tokenizer and a new model, and the held-out
+            ones, which must fit the window too.
+        start: Where a stopped run keeps the model that it made; None to make one.
     """
     device: Any = choose_device(conf)
     if conf.checkpoint is not None:
         trained = open_trained(conf.checkpoint)
         model = start_from_checkpoint(conf, trained).to(device)
         return Policy(model, trained.tokenizer, conf.checkpoint, is_new=False)
-    tokenizer = build_tokenizer(conf, texts)
+    tokenizer = build_tokenizer(conf, texts[0])
     model = build_language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
     if isinstance(conf.model, PretrainedConf):
         return Policy(model, tokenizer, str(conf.model.path), is_new=False)
@@ -123,12 +136,12 @@ def build_policy(conf: RunConf, texts: TextPairs, start: Path | None = None) -> 
         load_weights(model, open_weights(start).state_dict(), start)
     elif conf.dpo.warmup_steps:
         warm_up_on(conf, model, tokenizer, texts)
-    steps = f"{conf.dpo.warmup_steps} steps on the text of {texts.source}"
+    steps = f"{conf.dpo.warmup_steps} steps on the text of {texts[0].source}"
     return Policy(model, tokenizer, f"made here, {steps}", is_new=True)
 
 
 def start_from_checkpoint(conf: RunConf, trained: Trained) -> PreTrainedModel:
-    """A trained model to tune: as `model` asks where that is a pretrained one, else in full.
+    """Return a trained model to tune: with adapters if `model` says so, all its weights otherwise.
 
     Raises:
         ConfigError: it has learned positions for fewer tokens than `data.block_size`.
@@ -144,10 +157,13 @@ def start_from_checkpoint(conf: RunConf, trained: Trained) -> PreTrainedModel:
 
 
 def warm_up_on(
-    conf: RunConf, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: TextPairs
+    conf: RunConf,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[TextPairs],
 ) -> None:
-    """Teaches a new model to write as the pairs do, chosen and rejected answers alike."""
-    pairs = build_pair_set(conf, texts, build_pair_tokenizer(conf, tokenizer)).pairs
+    """Train a new model to write as the training pairs do, chosen and rejected answers alike."""
+    pairs = build_pair_sets(conf, texts, build_pair_tokenizer(conf, tokenizer))[0].pairs
     torch.manual_seed(child_seed(conf.seed, "warm-up"))
     warm_up(
         model,
@@ -164,7 +180,7 @@ def warm_up_on(
 
 
 def build_preference_objective(conf: RunConf) -> PreferenceObjective:
-    """What preference tuning minimises."""
+    """Return what preference tuning minimizes."""
     dpo = conf.dpo
     weights = dpo.loss_weights or [1.0] * len(dpo.loss)
     return PreferenceObjective(
@@ -179,19 +195,19 @@ def build_preference_objective(conf: RunConf) -> PreferenceObjective:
 
 
 def require_pairs(conf: RunConf) -> PairsConf:
-    """The configuration of the pairs."""
-    assert isinstance(conf.data, PairsConf), "parsing refuses other data"
+    """Return the configuration of the pairs."""
+    assert isinstance(conf.data, PairsConf), "pair_faults refuses other data"
     return conf.data
 
 
 def count_token_ids(model: PreTrainedModel) -> int:
-    """Ids that a model has embeddings for."""
+    """Return the number of ids that a model has embeddings for."""
     return int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
 
 
-def _pieces(texts: TextPairs, tokenizer: PairTokenizer) -> Iterator[str]:
+def _render_texts(texts: TextPairs, tokenizer: PairTokenizer) -> Iterator[str]:
     for pair in texts.pairs:
         try:
-            yield from tokenizer.texts(pair)
-        except RowFault:  # refused or counted when the pairs are tokenised
+            yield from tokenizer.render(pair)
+        except RowFault:  # refused or counted when the pairs are tokenized
             continue

@@ -1,4 +1,4 @@
-"""Tunes a causal language model on preference pairs."""
+"""The Lightning module that tunes a causal language model on preference pairs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
 from infinito.models.token_log_probs import TokenScores
 from infinito.preferences.objective.losses import PairLogProbs
-from infinito.preferences.objective.metrics import pair_metrics, token_metrics
+from infinito.preferences.objective.metrics import compute_pair_metrics, compute_token_metrics
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
 from infinito.preferences.reference.policies import FreeReference, Reference
-from infinito.preferences.scoring.answer_scores import answer_scores
+from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import PairBatch
 from infinito.storage import locked, written_whole
@@ -32,18 +32,18 @@ class DpoPolicyTask(AdamWTask):
 
     Args:
         model: The policy.
-        layout: How the policy is given its pairs; the batches must be laid out so.
-        objective: What is minimised.
+        layout: Layout of the batches, which must suit the policy.
+        objective: What is minimized.
         optimizer: AdamW and its schedule.
         total_steps: Optimizer steps of the whole training, where the cosine ends.
-        reference: Where the reference's log-probabilities come from.
-        dropout: Train with the model's dropout; without, policy and reference agree exactly at
+        reference: Source of the reference's log-probabilities.
+        dropout: Train with the model's dropout; without it policy and reference agree exactly at
             the start.
         seed: Randomness inside batch n is a function of (seed, n, rank).
-        statistics_every: Batches between those whose tokens' entropy, logits and accuracy are
-            computed, too: a further pass over all logits.
-        fault_folder: Where a batch with a loss that is not finite is written.
-        description: Plain values that make a checkpoint readable on its own.
+        statistics_every: Compute entropy, logits and accuracy of tokens in one batch of so many,
+            as they need another pass over all logits.
+        fault_folder: Where a batch whose loss is not finite is written.
+        description: Plain values by which a checkpoint is opened without its run folder.
     """
 
     def __init__(
@@ -71,24 +71,24 @@ class DpoPolicyTask(AdamWTask):
     def forward(
         self, batch: PairBatch, statistics: bool = False
     ) -> tuple[PairLogProbs, TokenScores]:
-        """What policy and reference say of a batch; with `statistics`, of each token more."""
+        """Return log-probabilities and token scores of a batch's answers."""
         reference = self.reference(batch).chunk(2)
-        scores = answer_scores(self.model, batch, self.layout.head, statistics)
+        scores = score_answers(self.model, batch, self.layout.head, statistics)
         return PairLogProbs(*scores.log_probs.chunk(2), *reference, *batch.tokens.chunk(2)), (
             scores.tokens
         )
 
     def setup(self, stage: str) -> None:
-        """Puts the policy in training mode until the training starts: Lightning warns else."""
+        """Set training mode for now: Lightning warns about any other mode at this point."""
         if stage == "fit":
             self.model.train()
 
     def on_train_start(self) -> None:
-        """Sets the policy's mode: a loaded model comes in evaluation mode, a new one does not."""
+        """Set the policy's mode by `dropout`, whichever mode it was loaded or made in."""
         self.model.train(self.dropout)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
-        """The mean loss over the pairs of a batch, of all processes together."""
+        """Return the mean loss over the pairs of a batch, of all processes together."""
         if self.dropout:
             self.seed_step(batch_idx, batch.targets.device)
         statistics = (batch_idx + 1) % self.statistics_every == 0
@@ -100,44 +100,46 @@ class DpoPolicyTask(AdamWTask):
         return loss
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
-        """Adds a batch to the means over the held-out pairs."""
+        """Add a batch to the means over the held-out pairs."""
         _, metrics = self._judge(batch, statistics=True)
         self.held_out_means.add(metrics, batch.pairs)
 
     def on_validation_epoch_end(self) -> None:
-        """Reports the means over the held-out pairs and lets the schedule judge the loss."""
+        """Log the means over the held-out pairs and pass the loss to the schedule."""
         means = self.held_out_means.take(self.trainer.strategy)
         self.judge_validation(means["loss"])
         named = {f"val/{name}": value for name, value in means.items()}
         self.log_dict(named, logger=False, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the figures that are not logged yet."""
+        """Save the sums of metrics that are not logged yet."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["training_means"] = self.training_means.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes back the figures that are not logged yet."""
+        """Restore the sums of metrics that were not logged yet."""
         super().on_load_checkpoint(checkpoint)
         self.training_means.load_state_dict(checkpoint["training_means"])
 
     def _judge(self, batch: PairBatch, statistics: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """What to minimise on a batch, and its figures; the two losses differ by `share` alone."""
+        """Return the loss to minimize on a batch, and metrics, whose loss is a plain mean."""
         pairs, tokens = self(batch, statistics)
         losses = self.objective(pairs) * batch.weights
-        metrics = {"loss": losses.mean(), **pair_metrics(pairs, self.objective.beta)}
-        if isinstance(self.reference, FreeReference):  # there is nothing to be displaced from
+        metrics = {"loss": losses.mean(), **compute_pair_metrics(pairs, self.objective.beta)}
+        if isinstance(self.reference, FreeReference):  # displacement needs a reference
             metrics = {name: each for name, each in metrics.items() if "displacement" not in name}
         if statistics:
             assert tokens.entropy is not None
             assert tokens.mean_logits is not None
             assert tokens.is_top is not None
             of_chosen = batch.answers < batch.pairs
-            metrics |= token_metrics(tokens.entropy, tokens.mean_logits, tokens.is_top, of_chosen)
+            metrics |= compute_token_metrics(
+                tokens.entropy, tokens.mean_logits, tokens.is_top, of_chosen
+            )
         return losses.sum() * batch.share, metrics
 
     def _fault(self, batch: PairBatch, loss: float) -> str:
-        """Writes a batch down and says what is wrong with it."""
+        """Write a batch to a file and return the message about it."""
         rows = batch.rows.tolist()
         where = ""
         if self.fault_folder is not None:

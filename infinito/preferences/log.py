@@ -1,4 +1,4 @@
-"""Logs preference tuning under TRL's metric names, keeps its curves, and warns of displacement."""
+"""Logs preference tuning under TRL's metric names, and warns of displacement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from infinito.preferences.objective.metrics import displacement_warning
+from infinito.preferences.objective.metrics import describe_displacement
 from infinito.preferences.reference.policies import FreeReference
 from infinito.training.callbacks.throughput import Throughput
 
@@ -15,18 +15,19 @@ log = logging.getLogger(__name__)
 
 
 class PreferenceLog(Callback):
-    """Writes means over the last `every` batches, or what is left of them, and each validation.
+    """Logs means over each `every` batches, over the last ones of the training, and validations.
 
     Args:
-        every: Batches between logged points.
+        every: Batches between logged points; whole optimizer steps, so that no point is the mean of
+            a part of one.
 
     Attributes:
-        history: What was logged: figures by name, with their "step"; a resumed run goes on with it.
+        history: What was logged: figures by name, with their "step"; a resumed run continues it.
             Held-out figures have names that begin with "val/".
     """
 
     KEY = "PreferenceLog"
-    """Where a checkpoint keeps this callback's state."""
+    """Key of this callback's state in a checkpoint."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -48,13 +49,13 @@ class PreferenceLog(Callback):
             self.throughput.load_state_dict(clock)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        """Starts the clock again after anything that was not training."""
+        """Restart the clock after anything that was not training."""
         self.throughput.start_batch()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts the batch, and logs when a point is due."""
+        """Count the batch, and log when a point is due."""
         self.throughput.count(batch.input_tokens * trainer.world_size)
         if (batch_idx + 1) % self.every and batch_idx + 1 != trainer.num_training_batches:
             return
@@ -69,11 +70,11 @@ class PreferenceLog(Callback):
         self._record(trainer, values, {"train/tokens_per_s": tokens_per_s})
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps validation out of the throughput: the tokens since the last point are not timed."""
+        """Keep validation out of the throughput: tokens since the last point are not timed."""
         self.throughput.drop_window()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the held-out figures, and warns once if the policy is displaced."""
+        """Log the held-out figures, and warn once if chosen answers are displaced."""
         if trainer.sanity_checking:
             return
         values = {
@@ -86,12 +87,12 @@ class PreferenceLog(Callback):
         if self._warned or isinstance(task.reference, FreeReference):
             return
         means = {name.removeprefix("val/"): value for name, value in values.items()}
-        if warning := displacement_warning(means):
+        if warning := describe_displacement(means):
             self._warned = True
             log.warning("step %d: %s", trainer.global_step, warning)
 
     def _record(self, trainer: Trainer, values: dict[str, float], timing: dict[str, float]) -> None:
-        """Keeps and writes figures; timing is not kept, it differs between equal runs."""
+        """Log figures and keep them; timing is not kept, as it differs between equal runs."""
         self.history.append({"step": trainer.global_step, **values})
         if trainer.logger is not None:
             trainer.logger.log_metrics({**values, **timing}, step=trainer.global_step)

@@ -1,7 +1,8 @@
-"""All that is there before a preference tuning: pairs, policy and layout."""
+"""Prepares a preference tuning: pairs, policy and layout, before anything is trained."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from rich.console import Console
@@ -12,83 +13,113 @@ from infinito.device import choose_device
 from infinito.models.gguf.weights import check_gguf
 from infinito.models.trained import Trained
 from infinito.preferences.assembly import (
-    build_pair_set,
+    build_pair_sets,
     build_pair_tokenizer,
     build_policy,
     count_token_ids,
     read_pair_texts,
 )
-from infinito.preferences.pairs.checking import overlap
+from infinito.preferences.pairs.checking import find_overlap
 from infinito.preferences.pairs.pair_set import PairSet
-from infinito.preferences.report.answers import answers
+from infinito.preferences.reference.cache import hash_pair
+from infinito.preferences.report.answers import write_answers
 from infinito.preferences.scoring.layout_probe import Layout, choose_layout
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
+from infinito.run_folder.records import provenance, write_json
 
 
 class Prepared:
-    """Pairs, policy and layout: all that is there before training."""
+    """Pairs, policy and layout of a preference tuning.
+
+    Args:
+        conf: The configuration.
+        console: Shows that preparation is under way.
+        start: Where a stopped run keeps the policy that it made; None to make or open one.
+    """
 
     def __init__(self, conf: RunConf, console: Console, start: Path | None = None) -> None:
         self.conf = conf
         with console.status("preparing pairs and policy"):
             texts = read_pair_texts(conf)
-            self.policy = build_policy(conf, texts[0], start)
+            self.policy = build_policy(conf, texts, start)
             model = self.policy.model
             if "gguf" in conf.dpo.export:
                 check_gguf(model, self.policy.tokenizer)
             self.encode = build_pair_tokenizer(conf, self.policy.tokenizer, count_token_ids(model))
-            self.training, self.held_out = (
-                build_pair_set(conf, each, self.encode) for each in texts
-            )
+            self.training, self.held_out = build_pair_sets(conf, texts, self.encode)
             pairs = [*self.training.pairs, *self.held_out.pairs]
             self.layout: Layout = choose_layout(model, pairs, conf.dpo.layout)
-        self.asked = self.held_out.texts[: conf.dpo.answers]
+        self.prompts = self.held_out.texts[: conf.dpo.answers]
+        """Held-out pairs whose prompts the policy answers."""
 
-    def headline(self) -> dict[str, str | int | float]:
-        """What the run is, for the top of its output."""
+    def describe(self) -> dict[str, str | int | float]:
+        """Return what the run is, for the top of its output."""
         model = self.policy.model
         trained = model.num_parameters(only_trainable=True)
         return {
             "policy": f"{model.num_parameters():,} parameters, {trained:,} trained",
             "origin": self.policy.origin,
-            "training pairs": _counted(self.training),
-            "held-out pairs": _counted(self.held_out),
+            "training pairs": _count_pairs(self.training),
+            "held-out pairs": _count_pairs(self.held_out),
             "loss": f"{' + '.join(self.conf.dpo.loss)}, β = {self.conf.dpo.beta:g}",
             "reference": self.conf.dpo.reference,
             "layout": f"{self.layout.name}, {self.layout.head} head",
             "seed": self.conf.seed,
         }
 
-    def notes(self) -> list[str]:
-        """What makes the held-out pairs less than unseen."""
-        shared = overlap(self.training.texts, self.held_out.texts)
-        found = [
+    def list_notes(self) -> list[str]:
+        """Return what a reader of the verdict should know of its policy and its held-out pairs."""
+        overlap = find_overlap(self.training.texts, self.held_out.texts)
+        notes = [
             f"{each['count']} of {len(self.held_out.pairs)} held-out {name} trained on too"
-            for name, each in (("pairs are", shared["pairs"]), ("prompts are", shared["prompts"]))
+            for name, each in (("pairs are", overlap["pairs"]), ("prompts are", overlap["prompts"]))
             if each["count"]
         ]
         chosen_by = {
             "`trainer.patience`": self.conf.trainer.patience is not None,
             "`optimizer.schedule=plateau`": self.conf.optimizer.schedule == "plateau",
         }
-        found += [
-            f"{name} watched the held-out pairs, which the verdict is of as well"
+        notes += [
+            f"{name} used the held-out pairs that the verdict is computed on"
             for name, is_on in chosen_by.items()
             if is_on
         ]
-        return found
+        if self.policy.is_new and not self.conf.dpo.warmup_steps:
+            notes.append(
+                "the policy began with random weights (`dpo.warmup_steps=0`): its margins say "
+                "nothing about a model that can write"
+            )
+        return notes
 
-    def held_out_table(self) -> Tensor:
-        """What the policy says of the held-out answers now, (pairs, 2) in nats."""
+    def record_start(self, folder: Path) -> None:
+        """Write what the run starts from; nothing else keeps a policy that was made here."""
+        record = {
+            name: {"source": each.source, "pairs": len(each.pairs), "fingerprint": hash_pairs(each)}
+            for name, each in (("training", self.training), ("held_out", self.held_out))
+        }
+        write_json(folder / "provenance.json", provenance(record))
+        if self.policy.is_new:
+            self.policy.model.save_pretrained(folder / "start")
+            self.policy.tokenizer.save_pretrained(folder / "start")
+
+    def score_held_out(self) -> Tensor:
+        """Return the policy's present log-probabilities of the held-out answers, (pairs, 2)."""
         self.policy.model.to(choose_device(self.conf))  # type: ignore[arg-type]
-        return log_prob_table(self.policy.model, self.held_out.pairs, self.layout)
+        return tabulate_log_probs(self.policy.model, self.held_out.pairs, self.layout)
 
-    def answers(self) -> list[str]:
-        """What the policy answers to held-out prompts now."""
+    def answer_prompts(self) -> list[str]:
+        """Return the policy's present answers to `prompts`."""
         trained = Trained(self.policy.model, self.policy.tokenizer, Path())
-        return answers(trained, self.encode, self.asked, self.conf.generation, self.conf.seed)
+        return write_answers(
+            trained, self.encode, self.prompts, self.conf.generation, self.conf.seed
+        )
 
 
-def _counted(pairs: PairSet) -> str:
+def hash_pairs(pairs: PairSet) -> str:
+    """Return the SHA-256 of all pairs' token ids."""
+    return hashlib.sha256(b"".join(map(hash_pair, pairs.pairs))).hexdigest()
+
+
+def _count_pairs(pairs: PairSet) -> str:
     dropped = f", {len(pairs.bad)} rows dropped" if pairs.bad else ""
     return f"{len(pairs.pairs):,} of {pairs.source}{dropped}"

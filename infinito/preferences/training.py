@@ -1,4 +1,4 @@
-"""Builds a preference tuning: its batches, its reference, its task, its trainer."""
+"""Assembles a preference tuning: its batches, its reference, its Lightning module, its trainer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from infinito.preferences.reference.policies import (
     Reference,
 )
 from infinito.preferences.scoring.layout_probe import Layout
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
@@ -42,10 +42,10 @@ from infinito.training.trainer import (
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """What the reference says of the pairs, (pairs, 2) each, in nats."""
+    """Log-probabilities that the reference gives the answers, (pairs, 2) each, in nats."""
 
     training: Tensor | None
-    """None where training asks the reference itself."""
+    """None where the reference is computed batch by batch."""
     held_out: Tensor
     computed: int
     """Pairs that were not in the cache."""
@@ -53,7 +53,7 @@ class ReferenceScores:
 
 @dataclass(frozen=True)
 class PreferenceTraining:
-    """A trainer with all that goes into it."""
+    """A trainer and what it trains."""
 
     trainer: Trainer
     task: DpoPolicyTask
@@ -69,27 +69,27 @@ def score_reference(
     training: list[TokenizedPair],
     held_out: list[TokenizedPair],
 ) -> ReferenceScores:
-    """The log-probabilities that the reference gives the answers; 0 without one.
+    """Return the log-probabilities that the reference gives the answers; 0 without a reference.
 
-    The reference is the policy as it is now, adapters that were trained before included;
-    `adapter_off` alone is its base. Precomputed ones are kept for other runs with the same one.
+    The reference is the present policy, with adapters that an earlier training left; only for
+    `adapter_off` it is the base model. Precomputed values are cached for other runs.
     """
     if conf.dpo.reference == "free":
-        table = log_prob_table(policy.model, held_out, layout)
+        table = tabulate_log_probs(policy.model, held_out, layout)
         return ReferenceScores(None, table.zero_(), 0)
     if conf.dpo.reference != "precomputed":
         adapters = conf.dpo.reference == "copy"
-        table = log_prob_table(policy.model, held_out, layout, adapters=adapters)
+        table = tabulate_log_probs(policy.model, held_out, layout, adapters=adapters)
         return ReferenceScores(None, table, len(held_out))
     cache = ReferenceCache(cache_dir(conf.data.cache_dir))
-    adapters = conf.checkpoint is not None  # those made here are nothing yet
-    found = [cache.table(policy.model, pairs, layout, adapters) for pairs in (training, held_out)]
+    adapters = conf.checkpoint is not None  # adapters made here do not change anything yet
+    found = [cache.look_up(policy.model, pairs, layout, adapters) for pairs in (training, held_out)]
     computed = sum(each.computed for each in found)
     return ReferenceScores(found[0].log_probs, found[1].log_probs, computed)
 
 
 def build_reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
-    """Where training gets the reference's log-probabilities from."""
+    """Return the source of the reference's log-probabilities during training."""
     match conf.dpo.reference:
         case "copy":
             return CopyReference(policy.model, layout.head)
@@ -113,10 +113,19 @@ def build_preference_training(
     interruption: Interruption,
     resumed_step: int | None = None,
 ) -> PreferenceTraining:
-    """A training that writes to `folder`.
+    """Return a training that writes to `folder`.
 
     Args:
-        resumed_step: The optimizer step a resumed run goes on from.
+        conf: The configuration.
+        folder: The run's folder.
+        policy: What is trained.
+        layout: One that suits the policy.
+        training: Pairs to train on.
+        held_out: Pairs to validate on.
+        scores: What `score_reference` returned for them.
+        console: Where the progress bar is drawn.
+        interruption: What notices a signal to stop.
+        resumed_step: Optimizer step after which a resumed run goes on; None for a new run.
     """
     data = PreferenceDataModule(
         training,
@@ -132,6 +141,7 @@ def build_preference_training(
     )
     length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.devices))
     data.total_batches = length.batches
+    batches_per_point = conf.trainer.log_every * conf.trainer.accumulate  # whole optimizer steps
     task = DpoPolicyTask(
         policy.model,
         layout,
@@ -141,11 +151,11 @@ def build_preference_training(
         build_reference(conf, policy, layout),
         dropout=conf.dpo.dropout,
         seed=conf.seed,
-        statistics_every=conf.trainer.log_every,
+        statistics_every=batches_per_point,
         fault_folder=folder,
         description=description_of(policy.model, policy.tokenizer),
     )
-    log = PreferenceLog(conf.trainer.log_every)
+    log = PreferenceLog(batches_per_point)
     settings = conf.trainer
     milestones = Milestones(
         folder / "checkpoints",

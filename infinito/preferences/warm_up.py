@@ -1,4 +1,4 @@
-"""Gives a new model something to say before its preferences are tuned."""
+"""Teaches a new model the text of the pairs before its preferences are tuned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infinito.data.batch_order import permutation
 from infinito.training.optimizer.rate_schedule import rate_factor
 
 IGNORED = -100
-"""Marks padding among targets, as torch's cross-entropy does."""
+"""Target of padding, which cross-entropy ignores."""
 
 
 def warm_up(
@@ -25,7 +25,7 @@ def warm_up(
     batch_size: int,
     seed: int,
 ) -> float:
-    """Trains next-token prediction on whole sequences, in place.
+    """Train next-token prediction on whole sequences, in place.
 
     Args:
         model: Left in training mode, on its device.
@@ -33,7 +33,7 @@ def warm_up(
         steps: Optimizer steps of AdamW; the rate rises over a tenth of them, then falls to 0.1 lr.
         lr: Peak learning rate.
         batch_size: Sequences in a batch; fewer where there are fewer.
-        seed: Of the order of the sequences.
+        seed: Seed of the order of the sequences.
 
     Returns:
         The loss of the last batch, in nats per token; NaN for no step.
@@ -48,7 +48,7 @@ def warm_up(
     for step in range(steps):
         epoch, number = divmod(step, per_epoch)
         chosen = permutation(len(sequences), seed, epoch)[number * size : (number + 1) * size]
-        inputs, targets = padded([sequences[index] for index in chosen], model.device)
+        inputs, targets = pad_sequences([sequences[index] for index in chosen], model.device)
         logits = model(input_ids=inputs, use_cache=False).logits
         loss = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         optimizer.zero_grad()
@@ -59,8 +59,8 @@ def warm_up(
     return float(loss.detach())
 
 
-def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Inputs and targets (batch, time) of sequences; padding stands on the right, unseen."""
+def pad_sequences(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return inputs and targets (batch, time) of sequences, padded on the right."""
     time = max(map(len, rows)) - 1
     inputs = torch.zeros(len(rows), time, dtype=torch.long)
     targets = torch.full((len(rows), time), IGNORED)

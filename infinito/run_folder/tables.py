@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infinito.wording import format_value
+from infinito.wording import escape_controls, format_value
 
 
 def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
@@ -19,7 +19,7 @@ def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
     table.add_column(style="cyan")
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(escape(name), escape(format_value(value)))
+        table.add_row(*(escape(escape_controls(cell)) for cell in (name, format_value(value))))
     console.print(table)
 
 

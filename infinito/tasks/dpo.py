@@ -1,12 +1,10 @@
-"""`task=dpo`: answers before, preference tuning, answers after, and a report that can say no."""
+"""`task=dpo`: tunes a policy on preference pairs, and judges it on held-out ones."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from logging import Logger
 from pathlib import Path
 
@@ -15,22 +13,19 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
-from infinito.preferences.pairs.pair_set import PairSet
 from infinito.preferences.preparation import Prepared
-from infinito.preferences.reference.cache import pair_digest
-from infinito.preferences.report.document import failed
-from infinito.preferences.report.outputs import Clock, Outcome, write_outputs
-from infinito.preferences.report.verdict import verdict
-from infinito.preferences.scoring.scored_pairs import preference_scores
+from infinito.preferences.report.outputs import write_outputs
+from infinito.preferences.report.run_report import Clock, Outcome
+from infinito.preferences.report.verdict import FAILED, Verdict, judge, note_empty_answers
+from infinito.preferences.scoring.scored_pairs import combine_log_probs
 from infinito.preferences.training import build_preference_training, score_reference
-from infinito.run_folder.records import provenance, write_json
 from infinito.run_folder.tables import print_table
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.recording import is_first_process, recorded, use_threads
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
-    """Tunes in `folder` and returns the score.
+    """Tune a policy in `folder` and return the score.
 
     Raises:
         InfinitoError: anything that the user can mend; what was saved before stays.
@@ -39,26 +34,27 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     use_threads(conf)
     if conf.dry_run:
         prepared = Prepared(conf, console)
-        print_table(console, f"{conf.name}: dry run, nothing is written", prepared.headline())
+        print_table(console, f"{conf.name}: dry run, nothing is written", prepared.describe())
         return None
     with recorded(conf, folder, overrides) as log:
         return _tune(conf, folder, console, log)
 
 
 def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
-    clock = Clock(datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter())
-    last = read_checkpoint(folder / "checkpoints/last.ckpt") if conf.resume is not None else None
+    clock = Clock()
+    checkpoint = folder / "checkpoints/last.ckpt" if conf.resume is not None else None
+    last = read_checkpoint(checkpoint) if checkpoint is not None else None
     start = folder / "start" if last and (folder / "start").is_dir() else None
     prepared = Prepared(conf, console, start)
-    print_table(console, f"{conf.name}  →  {folder}", prepared.headline())
+    print_table(console, f"{conf.name}  →  {folder}", prepared.describe())
     log.info("pairs are laid out as %s", prepared.layout)
     if last is None and is_first_process():
-        _record_start(folder, prepared)
+        prepared.record_start(folder)
+    pairs = prepared.training.pairs, prepared.held_out.pairs
     with console.status("scoring and answering before training"):
-        pairs = prepared.training.pairs, prepared.held_out.pairs
         reference = score_reference(conf, prepared.policy, prepared.layout, *pairs)
-        before = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
-        said_before = prepared.answers()
+        before = combine_log_probs(pairs[1], prepared.score_held_out(), reference.held_out)
+        answers_before = prepared.answer_prompts()
     clock.reference_pairs_computed = reference.computed
     interruption = Interruption()
     training = build_preference_training(
@@ -75,45 +71,25 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
     if last:
         training.data.start_batch = batches_done(last)
     outcome = Outcome(prepared, training, before)
-    clock.training_from_s = time.perf_counter()
+    began_s = time.perf_counter()
     try:
         with interruption.listening():
             training.trainer.fit(
-                training.task,
-                datamodule=training.data,
-                ckpt_path=folder / "checkpoints/last.ckpt" if last else None,
-                weights_only=True,
+                training.task, datamodule=training.data, ckpt_path=checkpoint, weights_only=True
             )
     except NonFiniteError as error:
         if is_first_process():
-            outcome.verdict = failed(str(error))
-            write_outputs(conf, folder, outcome, clock.stopped(), console)
+            outcome.verdict = Verdict(FAILED, str(error))
+            write_outputs(conf, folder, outcome, clock, console)
         raise
-    clock.training_to_s = time.perf_counter()
+    clock.training_s = time.perf_counter() - began_s
     if not is_first_process():
         return None
     with console.status("scoring and answering after training"):
-        after = preference_scores(pairs[1], prepared.held_out_table(), reference.held_out)
-        said = zip(prepared.asked, said_before, prepared.answers(), strict=True)
-        outcome.after, outcome.answers = after, list(said)
-    found = verdict(before, after, conf.dpo.beta)
-    outcome.verdict = replace(found, notes=(*found.notes, *prepared.notes()))
-    return write_outputs(conf, folder, outcome, clock.stopped(), console)
-
-
-def _record_start(folder: Path, prepared: Prepared) -> None:
-    """Writes what the run starts from; a policy made here is kept nowhere else."""
-    sets = {"training": prepared.training, "held_out": prepared.held_out}
-    record = {
-        name: {"source": each.source, "pairs": len(each.pairs), "fingerprint": _fingerprint(each)}
-        for name, each in sets.items()
-    }
-    write_json(folder / "provenance.json", provenance(record))
-    if prepared.policy.is_new:
-        prepared.policy.model.save_pretrained(folder / "start")
-        prepared.policy.tokenizer.save_pretrained(folder / "start")
-
-
-def _fingerprint(pairs: PairSet) -> str:
-    """SHA-256 of all pairs' token ids."""
-    return hashlib.sha256(b"".join(map(pair_digest, pairs.pairs))).hexdigest()
+        outcome.after = combine_log_probs(pairs[1], prepared.score_held_out(), reference.held_out)
+        answers = prepared.answer_prompts()
+    outcome.answers = list(zip(prepared.prompts, answers_before, answers, strict=True))
+    found = judge(before, outcome.after, conf.dpo.beta)
+    notes = (*found.notes, *prepared.list_notes(), *note_empty_answers(answers))
+    outcome.verdict = replace(found, notes=notes)
+    return write_outputs(conf, folder, outcome, clock, console)

@@ -1,4 +1,4 @@
-"""`task=score_pairs`: which answers a trained model prefers, and by how much; no training."""
+"""`task=score_pairs`: measures which answers a trained model prefers, without training."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from rich.table import Table
 from infinito.config import RunConf
 from infinito.device import choose_device
 from infinito.models.trained import open_trained
-from infinito.preferences.pairs.text_pair import counts_by_kind
+from infinito.preferences.pairs.rows.faults import count_kinds
 from infinito.preferences.scoring.scored_pairs import (
+    build_score_report,
     check_tokenizers,
-    per_pair,
-    report_of,
-    scored_pairs,
-    scores_of,
+    list_pairs,
+    read_scored_pairs,
+    score_pairs,
 )
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
+from infinito.wording import escape_controls
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
-    """Writes pair_scores.json in `folder`, prints it, and returns the accuracy."""
+    """Write pair_scores.json in `folder`, print it, and return the accuracy."""
     console = Console()
     device = choose_device(conf)
     policy = open_trained(str(conf.checkpoint)).to(device)
@@ -36,16 +37,16 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if conf.dpo.reference_checkpoint is not None:
         reference = open_trained(conf.dpo.reference_checkpoint).to(device)
         check_tokenizers(policy, reference)
-    pairs = scored_pairs(conf, policy)
-    scores = scores_of(conf, policy, reference, pairs)
+    pairs = read_scored_pairs(conf, policy)
+    scores = score_pairs(conf, policy, reference, pairs)
     report = {
         "policy": str(conf.checkpoint),
         "reference": conf.dpo.reference_checkpoint,
         "source": pairs.source,
-        "dropped_rows": counts_by_kind(pairs.bad),
+        "dropped_rows": count_kinds(pairs.bad),
         "beta": conf.dpo.beta,
-        **report_of(scores, conf.dpo.beta, has_reference=reference is not None),
-        "pairs": per_pair(pairs.pairs, scores, conf.dpo.beta),
+        **build_score_report(scores, conf.dpo.beta, has_reference=reference is not None),
+        "pairs": list_pairs(pairs.pairs, scores, conf.dpo.beta),
     }
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "pair_scores.json", report)
@@ -55,14 +56,14 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 
 
 def print_scores(console: Console, report: dict[str, Any], has_reference: bool) -> None:
-    """Prints accuracy and margin, overall and by category, beside the length baselines."""
-    table = Table(title=escape(report["source"]), title_justify="left", box=None)
+    """Print accuracy and margin, overall and by category, beside the length baselines."""
+    table = Table(title=escape(escape_controls(report["source"])), title_justify="left", box=None)
     for column in ("", "pairs", "accuracy", "95 % interval", "margin", "95 % interval"):
         table.add_column(column)
     for name, found in {"all": report["overall"], **report["by_category"]}.items():
         accuracy, margin = found["accuracy"], found["margin"]
         table.add_row(
-            escape(name),
+            escape(escape_controls(name)),
             str(found["pairs"]),
             f"{accuracy['share']:.3f}",
             f"{accuracy['low']:.3f} to {accuracy['high']:.3f}",

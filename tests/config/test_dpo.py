@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from infinito.cli.composition import check
-from infinito.config import LOSSES, SMOOTHED_LOSSES, TRL_NAMES
+from infinito.config import LOSSES, SMOOTHED_LOSSES, TRL_NAMES, DpoConf
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
 from infinito.preferences.objective import losses as preference
-from infinito.preferences.objective.weighted_losses import PreferenceObjective
 
 
 def test_losses_are_those_of_the_objective() -> None:
@@ -30,7 +29,7 @@ def test_names_of_trl_are_answered_with_the_key_of_today(group: str) -> None:
     answered = {fault.partition("`")[2].partition("`")[0]: fault for fault in caught.value.faults}
     assert set(answered) == {f"{group}{name}" for name in names}
     for name in names:
-        assert f"TRL's name for {TRL_NAMES[name]}; use that here" in answered[f"{group}{name}"]
+        assert f"TRL's name for {TRL_NAMES[name]}" in answered[f"{group}{name}"]
 
 
 def test_smoothing_is_of_the_losses_that_read_it() -> None:
@@ -40,9 +39,8 @@ def test_smoothing_is_of_the_losses_that_read_it() -> None:
 def reads_smoothing(name: str) -> bool:
     values = (torch.tensor([each], dtype=torch.float64) for each in (-3.0, -4, -3.5, -3, 5, 6))
     pairs = preference.PairLogProbs(*values)
-    first, second = (
-        PreferenceObjective({name: 1.0}, label_smoothing=each)(pairs) for each in (0.1, 0.2)
-    )
+    loss = preference.LOSSES[name]
+    first, second = (loss(pairs, DpoConf(label_smoothing=each)) for each in (0.1, 0.2))
     return not torch.equal(first, second)
 
 

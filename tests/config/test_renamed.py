@@ -39,7 +39,7 @@ def test_only_the_sections_own_keys_are_renamed() -> None:
     [
         ("rl.entropy=0.1", r"`rl\.entropy` \(command line\).*it is called `rl\.ent_coef` now"),
         ("rl.hidden=[8]", r"it is called `rl\.net_arch` now"),
-        ("rl.eval_freq=9", r"stable-baselines3's name for `rl\.validate_every`; use that here"),
+        ("rl.eval_freq=9", r"stable-baselines3's name for `rl\.validate_every`"),
     ],
 )
 def test_other_names_are_answered(override: str, answer: str) -> None:

@@ -32,7 +32,7 @@ from infinito.preferences.reference.policies import (
 )
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import LayoutName, PairBatch, arrange
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.trainer import SafeCheckpointIO
 from tests.preferences.pair_models import make, random_pairs
@@ -138,7 +138,7 @@ def test_precomputed_copy_and_adapter_off_agree(tmp_path: Path) -> None:
     found = {}
     for way in ("precomputed", "copy", "adapter_off"):
         model = adapted()
-        table = log_prob_table(model, PAIRS, SHARED, adapters=False)
+        table = tabulate_log_probs(model, PAIRS, SHARED, adapters=False)
         reference: Reference = PrecomputedReference()
         if way != "precomputed":
             reference = (CopyReference if way == "copy" else AdapterOffReference)(model)
@@ -176,7 +176,7 @@ def test_resumed_mid_epoch_it_goes_on_as_if_never_stopped(tmp_path: Path, accumu
 
     def start() -> DpoPolicyTask:
         model = make("distance_dot", dropout=0.1)
-        table = log_prob_table(make("distance_dot"), PAIRS, SHARED)
+        table = tabulate_log_probs(make("distance_dot"), PAIRS, SHARED)
         assert table.shape == (8, 2)
         return task_of(model, CopyReference(make("distance_dot")), **settings)
 
@@ -322,7 +322,7 @@ def test_displacement_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_the_batch(tmp_path: Path) -> None:
     model = make("llama")
-    table = log_prob_table(model, PAIRS, SHARED)
+    table = tabulate_log_probs(model, PAIRS, SHARED)
     table[3, 0] = math.nan
     task = task_of(model, PrecomputedReference(), fault_folder=tmp_path / "faults")
     before = [each.detach().clone() for each in model.parameters()]

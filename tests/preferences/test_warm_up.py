@@ -9,7 +9,7 @@ import torch
 
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
-from infinito.preferences.warm_up import IGNORED, padded, warm_up
+from infinito.preferences.warm_up import IGNORED, pad_sequences, warm_up
 
 SEQUENCES = [[1, 2, 3, 4, 5], [1, 3, 5], [2, 2]]
 
@@ -36,7 +36,7 @@ def warmed(steps: int, seed: int = 0) -> tuple[DistanceLMForCausalLM, float]:
 
 
 def test_padding_is_no_target() -> None:
-    inputs, targets = padded(SEQUENCES, torch.device("cpu"))
+    inputs, targets = pad_sequences(SEQUENCES, torch.device("cpu"))
     assert inputs.tolist() == [[1, 2, 3, 4], [1, 3, 0, 0], [2, 0, 0, 0]]
     assert targets.tolist() == [[2, 3, 4, 5], [3, 5, IGNORED, IGNORED], [2, *[IGNORED] * 3]]
 

@@ -28,7 +28,7 @@ from infinito.preferences.assembly import Policy
 from infinito.preferences.dpo_module import DpoPolicyTask
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
 from infinito.preferences.reference.policies import CopyReference
-from infinito.preferences.report.document import TIMING, schema
+from infinito.preferences.report.document import TIMING, load_schema
 from infinito.preferences.report.outputs import print_outcome
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import arrange
@@ -106,7 +106,7 @@ def without_timing(report: dict[str, Any]) -> dict[str, Any]:
 
 def test_from_pairs_to_report_without_a_network(usual: Path) -> None:
     report = report_in(usual)
-    jsonschema.validate(report, schema())
+    jsonschema.validate(report, load_schema())
     assert report["status"] in ("ok", "no_improvement")
     assert (report["samples"], report["held_out_samples"], report["epochs"]) == (8, 8, 2)
     assert report["steps"] == 4
@@ -238,7 +238,7 @@ def test_a_run_that_fails_says_so_in_its_report(
     with pytest.raises(NonFiniteError, match="the loss is nan on the pairs of rows"):
         tune()
     report = json.loads((tmp_path / "run/training_report.json").read_text())
-    jsonschema.validate(report, schema())
+    jsonschema.validate(report, load_schema())
     assert report["status"] == "failed"
     assert "the loss is nan" in report["reason"]
     assert report["held_out"] is None

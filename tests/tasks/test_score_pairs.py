@@ -16,7 +16,7 @@ from infinito.cli.composition import check
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.errors import CheckpointError, ConfigError
 from infinito.paths import conf_dir
-from infinito.preferences.scoring.scored_pairs import report_of
+from infinito.preferences.scoring.scored_pairs import build_score_report
 from infinito.tasks.score_pairs import print_scores
 from tests.preferences.pair_models import make
 from tests.preferences.scoring.test_figures import scores
@@ -63,7 +63,7 @@ def test_rewards_are_beta_times_log_probabilities(shared_data: Path, tmp_path: P
 def test_brackets_of_a_category_are_printed_as_they_stand(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    report = {"source": "pairs[new].jsonl", **report_of(scores([1.0, 2.0]), 0.1, False)}
+    report = {"source": "pairs[new].jsonl", **build_score_report(scores([1.0, 2.0]), 0.1, False)}
     report["by_category"] = {"[safety]": report["overall"]}
     print_scores(Console(), report, has_reference=False)
     printed = capsys.readouterr().out

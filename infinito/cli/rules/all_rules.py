@@ -11,7 +11,7 @@ from infinito.cli.rules.models import (
     objective_faults,
     pretrained_faults,
 )
-from infinito.cli.rules.preferences import dpo_faults
+from infinito.cli.rules.preferences import preference_faults
 from infinito.cli.rules.rl import rl_faults
 from infinito.cli.rules.tasks import schedule_faults, task_faults
 from infinito.config import RunConf
@@ -28,7 +28,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         chunked_loss_faults,
         data_faults,
         pair_faults,
-        dpo_faults,
+        preference_faults,
         rl_faults,
         schedule_faults,
         task_faults,

@@ -1,8 +1,8 @@
 """Losses of preference tuning: functions of sequence log-probabilities, one number per pair.
 
 Log-probabilities are in nats, summed over the tokens of an answer; ratios are to the reference.
-Every loss is written from its paper. Where TRL (1.16) computes something else than the formula as
-printed, the docstring says so and TRL's way is taken, so that results compare.
+Every loss is written from its paper. Where TRL (1.16) deviates from the printed formula, the
+docstring says so and the code follows TRL, so that results compare.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn.functional import logsigmoid
 
 
 class PairLogProbs(NamedTuple):
-    """What policy and reference say of the answers of a batch; all tensors (pairs,)."""
+    """Log-probabilities of a batch's answers under policy and reference; all tensors (pairs,)."""
 
     chosen: Tensor
     """log π(chosen | prompt)."""
@@ -45,7 +45,7 @@ class PairLogProbs(NamedTuple):
         return self.chosen_ratio - self.rejected_ratio
 
     def per_token(self) -> PairLogProbs:
-        """The same, averaged over the tokens of each answer."""
+        """Return log-probabilities averaged over the tokens of each answer."""
         one = torch.ones_like(self.chosen_tokens)
         return PairLogProbs(
             self.chosen / self.chosen_tokens,
@@ -58,7 +58,7 @@ class PairLogProbs(NamedTuple):
 
 
 class LossSettings(Protocol):
-    """What losses read of an objective: β, ε, τ and γ of their papers."""
+    """Settings that losses read: β, ε, τ and γ of their papers."""
 
     @property
     def beta(self) -> float: ...
@@ -261,7 +261,7 @@ LOSSES: dict[str, Loss] = {
 """Losses by name: the fifteen of TRL 1.16, then cdpo, simpo and orpo."""
 
 REFERENCE_FREE = frozenset({"sft", "simpo", "orpo"})
-"""Losses that do not read the reference."""
+"""Losses that do not depend on the reference."""
 
 
 def _rewards(pairs: PairLogProbs, settings: LossSettings) -> tuple[Tensor, Tensor]:
@@ -273,5 +273,5 @@ def _smoothed(scaled: Tensor, epsilon: float) -> Tensor:
 
 
 def _log_odds(log_probability: Tensor) -> Tensor:
-    """log p/(1 − p) of log p < 0, exact near p = 0 and p = 1."""
+    """Return log p/(1 − p) for log p < 0, accurate near p = 0 and p = 1."""
     return log_probability - torch.log(-torch.expm1(log_probability))

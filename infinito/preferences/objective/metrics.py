@@ -1,4 +1,4 @@
-"""Figures of preference tuning under TRL's names, and the displacement of chosen answers."""
+"""Metrics of preference tuning under TRL's names, and the displacement of chosen answers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from infinito.preferences.objective.losses import PairLogProbs
 
 
-def pair_metrics(pairs: PairLogProbs, beta: float) -> dict[str, Tensor]:
-    """Means over pairs, each a tensor ().
+def compute_pair_metrics(pairs: PairLogProbs, beta: float) -> dict[str, Tensor]:
+    """Return means over pairs, each a tensor ().
 
     A reward is β log π/π_ref. `displacement/kl_chosen` is the mean over pairs of log π_ref/π per
-    token of the chosen answer, in nats: KL(π_ref‖π) as far as chosen answers are like the
-    reference's own. `displacement/chosen_fell` is the share of chosen answers that are less likely
+    token of the chosen answer, in nats: an estimate of KL(π_ref‖π) if chosen answers are typical of
+    the reference. `displacement/chosen_fell` is the share of chosen answers that are less likely
     than under the reference.
     """
     chosen, rejected = beta * pairs.chosen_ratio, beta * pairs.rejected_ratio
@@ -33,16 +33,16 @@ def pair_metrics(pairs: PairLogProbs, beta: float) -> dict[str, Tensor]:
     return dict(zip(each, means.unbind(), strict=True))
 
 
-def token_metrics(
+def compute_token_metrics(
     entropy: Tensor, mean_logits: Tensor, is_top: Tensor, of_chosen: Tensor
 ) -> dict[str, Tensor]:
-    """Means over answer tokens, each a tensor ().
+    """Return means over answer tokens, each a tensor ().
 
     Args:
-        entropy: of the prediction of each answer token, (tokens,), in nats.
-        mean_logits: over the vocabulary, (tokens,).
-        is_top: whether the token is the likeliest, (tokens,).
-        of_chosen: whether the token belongs to a chosen answer, (tokens,).
+        entropy: Entropy of the prediction of each answer token, (tokens,), in nats.
+        mean_logits: Means of the logits over the vocabulary, (tokens,).
+        is_top: Whether the token is the likeliest, (tokens,).
+        of_chosen: Whether the token belongs to a chosen answer, (tokens,).
     """
     return {
         "logits/chosen": mean_logits[of_chosen].mean(),
@@ -52,18 +52,18 @@ def token_metrics(
     }
 
 
-def displacement_warning(means: Mapping[str, float]) -> str | None:
-    """A sentence when the margin is above 0 and chosen answers fell below the reference, else None.
+def describe_displacement(means: Mapping[str, float]) -> str | None:
+    """Return a warning if the margin rose while chosen answers fell below the reference, or None.
 
     Args:
-        means: figures by the names above; policy and reference were one at the start, where all
-            rewards are 0.
+        means: Metrics by the names above; all rewards are 0 at the start, where policy and
+            reference are equal.
     """
     if means["rewards/margins"] <= 0 or means["rewards/chosen"] >= 0:
         return None
     return (
         f"the margin rose to {means['rewards/margins']:.3g} while chosen answers became less "
         f"likely than under the reference ({means['displacement/chosen_fell']:.0%} of them): the "
-        "policy moves to answers that no pair holds. Try a larger `dpo.beta`, `dpo.nll_weight=1`, "
-        "or a smaller `optimizer.lr`."
+        "policy moves probability to answers that are in no pair. Try a larger `dpo.beta`, "
+        "`dpo.nll_weight=1`, or a smaller `optimizer.lr`."
     )

@@ -1,4 +1,4 @@
-"""What preference tuning minimises: a weighted list of losses with their settings, checked."""
+"""The objective of preference tuning: a weighted sum of losses with their settings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from infinito.cli.typed_values import parse_group
+from infinito.config import DpoConf, dpo_faults
 from infinito.errors import ConfigError
 from infinito.preferences.objective.losses import LOSSES, PairLogProbs
-from infinito.wording import suggest
 
 
 @dataclass(frozen=True)
 class PreferenceObjective:
-    """A weighted sum of losses.
+    """A weighted sum of losses. Its settings obey the limits of the `dpo` group (`DpoConf`).
 
     Raises:
-        ConfigError: all faults together: an unknown loss, no loss, β or τ not above 0, a smoothing
-            outside [0, 0.5), `exo_pair` without smoothing, a negative weight.
+        ConfigError: all values out of their limits together; else all that do not fit together.
     """
 
     losses: Mapping[str, float] = field(default_factory=lambda: {"sigmoid": 1.0})
@@ -27,7 +27,7 @@ class PreferenceObjective:
     beta: float = 0.1
     """Strength of the pull to the reference; also SimPO's β, ORPO's λ and IPO's τ."""
     label_smoothing: float = 0.0
-    """ε, the probability that a label is flipped; of cdpo, robust, exo_pair, aot, aot_unpaired."""
+    """ε, the probability that a label is flipped, read by cdpo, robust, exo_pair and aot*."""
     nll_weight: float = 0.0
     """Weight of the chosen answer's cross-entropy per token, added to the losses.
 
@@ -37,51 +37,19 @@ class PreferenceObjective:
     """Divide log-probabilities by the tokens of their answer before any loss."""
     discopop_tau: float = 0.05
     simpo_gamma: float = 0.5
-    """Margin that SimPO asks for, in units of the reward."""
+    """Margin that SimPO aims at, in units of the reward."""
 
     def __post_init__(self) -> None:
-        if faults := self.faults():
+        settings = {name: value for name, value in vars(self).items() if name != "losses"}
+        losses = {"loss": list(self.losses), "loss_weights": list(self.losses.values())}
+        if faults := dpo_faults(parse_group(DpoConf, {**losses, **settings}, "dpo")):
             raise ConfigError(faults)
 
     def __call__(self, pairs: PairLogProbs) -> Tensor:
-        """The loss of each pair, (pairs,); `aot*` and `sft` depend on the batch as a whole."""
+        """Return the loss of each pair, (pairs,); `aot*` and `sft` depend on the whole batch."""
         if self.average_length:
             pairs = pairs.per_token()
         terms = [weight * LOSSES[name](pairs, self) for name, weight in self.losses.items()]
         if self.nll_weight:
             terms.append(-self.nll_weight * pairs.chosen / pairs.chosen_tokens)
         return torch.stack(terms).sum(0)
-
-    def faults(self) -> list[str]:
-        """What does not fit, one sentence per fault."""
-        found = [
-            f"`dpo.loss`={name}: there is no such loss; {suggest(name, LOSSES)}"
-            for name in self.losses
-            if name not in LOSSES
-        ]
-        if not self.losses:
-            found.append("`dpo.loss` is empty: expected at least one, e.g. `dpo.loss=sigmoid`.")
-        found += [
-            f"`dpo.loss`={name} has weight {weight:g}: expected one above 0."
-            for name, weight in self.losses.items()
-            if not 0 < weight < float("inf")
-        ]
-        for key, value in (("beta", self.beta), ("discopop_tau", self.discopop_tau)):
-            if not 0 < value < float("inf"):
-                found.append(
-                    f"`dpo.{key}`={value:g}: expected a number above 0, e.g. `dpo.{key}="
-                    f"{0.1 if key == 'beta' else 0.05}`."
-                )
-        if not 0 <= self.label_smoothing < 0.5:
-            found.append(
-                f"`dpo.label_smoothing`={self.label_smoothing:g}: expected 0 or more and less than "
-                "0.5, where labels would say nothing, e.g. `dpo.label_smoothing=0.1`."
-            )
-        elif self.label_smoothing == 0 and "exo_pair" in self.losses:
-            found.append(
-                "`dpo.loss=exo_pair` is infinite at `dpo.label_smoothing=0`. Choose "
-                "`dpo.label_smoothing=0.001`, as its paper does."
-            )
-        if not 0 <= self.nll_weight < float("inf"):
-            found.append(f"`dpo.nll_weight`={self.nll_weight:g}: expected 0 or more.")
-        return found

@@ -1,21 +1,28 @@
-"""Turns of a conversation as the one text that a model reads."""
+"""Renders a conversation as the text that a model reads."""
 
 from __future__ import annotations
 
-from jinja2 import TemplateError
+import re
+
 from transformers import PreTrainedTokenizerBase
 
 from infinito.errors import DataError
-from infinito.preferences.pairs.text_pair import Messages, RowFault, TextPair, as_messages
+from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.preferences.pairs.rows.messages import CALLS, REASONING
+from infinito.preferences.pairs.text_pair import Messages, TextPair, to_messages
+from infinito.preferences.pairs.time_limit import TimeLimitError, limit_cpu_time
 
 PLAIN = (
-    "{% for message in messages %}"
+    "{% for message in messages if message['content'] %}"
     "{{ 'Human' if message['role'] == 'user' else message['role'] | capitalize }}: "
     "{{ message['content'] }}\n"
     "{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 """A template for tokenizers that have none: "Human: …", "Assistant: …", a line each."""
+
+RENDERING_S = 2.0
+"""CPU seconds that a template may take for one conversation; real ones take milliseconds."""
 
 
 class ChatTemplate:
@@ -38,41 +45,81 @@ class ChatTemplate:
                 "`data.chat_template=plain`, or a template of your own in Jinja"
             )
 
-    def texts(self, pair: TextPair) -> tuple[str, str, str]:
-        """Prompt, chosen and rejected as text; prompt + answer is what the model reads.
+    def render_pair(self, pair: TextPair) -> tuple[str, str, str]:
+        """Return prompt, chosen and rejected as text; prompt + answer is what the model reads.
 
         Raises:
-            RowFault: the template refuses the messages, or writes the prompt differently when an
-                answer follows.
+            RowFault: the template refuses the messages, leaves out a part of them, or writes the
+                prompt differently when an answer follows.
+            DataError: the template does not end.
         """
-        prompt = self.rendered(as_messages(pair.prompt, "user"), opens_answer=True).rstrip(" ")
-        answers = []
-        for answer in (pair.chosen, pair.rejected):
-            messages = as_messages(pair.prompt, "user") + as_messages(answer, "assistant")
-            whole = self.rendered(messages, opens_answer=False)
+        opening = to_messages(pair.prompt, "user")
+        answers = [to_messages(each, "assistant") for each in (pair.chosen, pair.rejected)]
+        self._refuse_unwritten(pair, (*opening, *answers[0], *answers[1]))
+        prompt = self.render(opening, pair, opens_answer=True).rstrip(" ")
+        texts = []
+        for answer in answers:
+            whole = self.render(opening + answer, pair, opens_answer=False)
             if not whole.startswith(prompt):
                 raise RowFault(
                     "chat template",
                     "is written with another prompt when an answer follows it",
                     "Use another `data.chat_template`, e.g. plain",
                 )
-            answers.append(whole[len(prompt) :].rstrip())
-        return prompt, answers[0], answers[1]
+            texts.append(whole[len(prompt) :].rstrip())
+        return prompt, texts[0], texts[1]
 
-    def rendered(self, messages: Messages, opens_answer: bool) -> str:
-        """Messages as text, up to where an answer begins if `opens_answer`."""
+    def render(self, messages: Messages, pair: TextPair | None, *, opens_answer: bool) -> str:
+        """Return messages as text, up to where an answer begins if `opens_answer`.
+
+        Args:
+            messages: The conversation.
+            pair: Where its tools and the row's number come from; None for a trial.
+            opens_answer: End with the words that open the assistant's turn.
+
+        Raises:
+            RowFault: the template refuses the messages.
+            DataError: the template does not end.
+        """
         try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    list(messages),
-                    chat_template=self.template,
-                    tokenize=False,
-                    add_generation_prompt=opens_answer,
+            with limit_cpu_time(RENDERING_S):
+                return str(
+                    self.tokenizer.apply_chat_template(
+                        list(messages),
+                        tools=list(pair.tools) if pair is not None and pair.tools else None,
+                        chat_template=self.template,
+                        tokenize=False,
+                        add_generation_prompt=opens_answer,
+                    )
                 )
-            )
-        except (TemplateError, TypeError, ValueError) as error:
+        except TimeLimitError:
+            row = "a trial conversation" if pair is None else f"row {pair.row}"
+            raise DataError(
+                f"the chat template took more than {RENDERING_S:g} CPU seconds for {row}, where "
+                "others take milliseconds. Use another `data.chat_template`, e.g. plain"
+            ) from None
+        except Exception as error:  # the template is a program of its own: anything may go wrong
             raise RowFault(
                 "chat template",
-                f"is refused by the chat template: {error}",
+                f"is refused by the chat template: {error or type(error).__name__}",
                 "Mend the roles, or use `data.chat_template=plain`",
             ) from None
+
+    def _refuse_unwritten(self, pair: TextPair, messages: Messages) -> None:
+        """Check that the template mentions what messages have besides role and content."""
+        keys = [key for key in (*CALLS, *REASONING) if any(key in each for each in messages)]
+        keys += ["tools"] if pair.tools else []
+        if not keys:
+            return
+        source = self.template or self.tokenizer.get_chat_template(
+            tools=list(pair.tools) or None  # some tokenizers have a template of its own for tools
+        )
+        if unwritten := [key for key in keys if not re.search(rf"\b{key}\b", source)]:
+            raise RowFault(
+                "left out by the template",
+                f"has {' and '.join(f'`{key}`' for key in unwritten)}, which the chat template "
+                "does not write",
+                "Use a template that writes them: `data.chat_template=null` for the tokenizer's own"
+                if self.template
+                else "Use a `data.chat_template` that writes them",
+            )

@@ -1,4 +1,4 @@
-"""Tokenised pairs made into batches for Lightning."""
+"""Batches of tokenized pairs for Lightning."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ POOL_BATCHES = 64
 """Batches among which pairs are sorted by length."""
 
 CALL_TOKENS = 64
-"""Tokens that cost a CPU about as much as a further call of a small model."""
-
+"""Tokens that cost a CPU about as much as another call of a small model."""
 
 Collate = Callable[[np.ndarray, float | None], PairBatch]
-"""Makes a batch of pair numbers (batch,) and the share of a pair, None for one process."""
+"""Returns the batch of the pairs with numbers (batch,), and with `share` as in `PairBatch`."""
 
 
 class PreferenceStream:
-    """Batches 0 … `total` − 1 of a training, epoch after epoch, beginning anywhere.
+    """Batches `start` … `total` − 1 of a training, epoch after epoch.
 
     Args:
-        order: the batches of each epoch.
-        collate: makes the batches.
-        total: batches of the whole training.
-        start: batches that are already done.
-        accumulate: batches of an optimizer step, whose loss is their mean: a pair's share makes it
-            the mean over their pairs, also where batches differ or the last ones are fewer.
+        order: The order of pairs in each epoch.
+        collate: Builds the batches.
+        total: Batches of the whole training.
+        start: Batches that are already done.
+        accumulate: Batches of an optimizer step. Lightning averages their losses; a pair's share
+            turns that into the mean over their pairs, although batches differ in size.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class PreferenceStream:
         self.accumulate = accumulate
 
     def __len__(self) -> int:
-        """Returns the batches of the whole training, wherever this stream begins."""
+        """Return the number of batches of the whole training, wherever this stream begins."""
         return self.total
 
     def __iter__(self) -> Iterator[PairBatch]:
@@ -69,25 +68,25 @@ class PreferenceStream:
             epoch, batch = epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns nothing: the place is `start`, which the trainer's counter gives.
+        """Return nothing: the trainer's counter says where to resume, see `start`.
 
-        Lightning asks for this method as the sign of a loader that can be resumed.
+        Lightning takes the presence of this method as the sign that a loader can be resumed.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Does nothing, as `state_dict` has nothing."""
+        """Do nothing: `state_dict` is empty."""
 
 
 class HeldOutBatches:
-    """All held-out pairs once, those of like length together, in batches of an order of no meaning.
+    """All held-out pairs once, in batches of similar length, in a fixed shuffled order.
 
-    So the first ones, which `trainer.validation_batches` keeps, are not the shortest.
+    Shuffled because `trainer.validation_batches` keeps the first ones, which would be the shortest.
 
     Args:
-        lengths: of the pairs, in tokens.
-        order: the batches.
-        collate: makes them.
+        lengths: Tokens of each pair.
+        order: Splits the pairs into batches and among processes.
+        collate: Builds the batches.
     """
 
     def __init__(self, lengths: Sequence[int], order: EvaluationOrder, collate: Collate) -> None:
@@ -107,20 +106,20 @@ class PreferenceDataModule(LightningDataModule):
     """Batches of preference pairs.
 
     Args:
-        train: training pairs.
-        valid: held-out pairs.
-        layout: how a batch becomes model input, a name in `LAYOUTS`.
-        batch_size: pairs per training batch and process.
-        eval_batch_size: pairs per held-out batch; None for `batch_size`.
-        seed: of the order of the training pairs.
-        bucket: batch pairs of like length.
-        accumulate: training batches of an optimizer step.
+        train: Training pairs.
+        valid: Held-out pairs.
+        layout: How a batch becomes model input, a name in `LAYOUTS`.
+        batch_size: Pairs per training batch and process.
+        eval_batch_size: Pairs per held-out batch; None for `batch_size`.
+        seed: Seed of the order of the training pairs.
+        bucket: Batch pairs of similar length.
+        accumulate: Training batches of an optimizer step.
         train_reference: (pairs, 2) log-probabilities of the reference, or None.
-        valid_reference: the same of the held-out pairs.
+        valid_reference: (pairs, 2) log-probabilities of the held-out pairs, or None.
 
     Attributes:
-        total_batches: batches of the whole training; None for one epoch.
-        start_batch: batches of it that are already done.
+        total_batches: Batches of the whole training; None for one epoch.
+        start_batch: Batches of it that are already done.
 
     Raises:
         DataError: a set is empty.
@@ -153,7 +152,7 @@ class PreferenceDataModule(LightningDataModule):
         self.start_batch = 0
 
     def batches_per_epoch(self, world_size: int = 1) -> int:
-        """Returns the batches of one pass over the training pairs by so many processes."""
+        """Return the number of batches in which so many processes pass over the training pairs."""
         return len(self._order(0, world_size))
 
     def _order(self, rank: int, world_size: int) -> BucketOrder:
@@ -167,15 +166,15 @@ class PreferenceDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> PreferenceStream:
-        """Returns the batches of this process that are left, in orders fixed by (seed, epoch)."""
-        order = self._order(*self._place())
+        """Return the remaining batches of this process, in orders fixed by (seed, epoch)."""
+        order = self._order(*self._rank_and_world_size())
         total = self.total_batches or len(order)
         collate = self._collate(self.train, self.train_reference)
         return PreferenceStream(order, collate, total, self.start_batch, self.accumulate)
 
     def val_dataloader(self) -> HeldOutBatches:
-        """Returns the held-out batches of this process."""
-        rank, world_size = self._place()
+        """Return the held-out batches of this process."""
+        rank, world_size = self._rank_and_world_size()
         order = EvaluationOrder(
             len(self.valid), self.eval_batch_size, rank=rank, world_size=world_size
         )
@@ -183,7 +182,7 @@ class PreferenceDataModule(LightningDataModule):
         return HeldOutBatches([pair.tokens for pair in self.valid], order, collate)
 
     def _collate(self, pairs: Sequence[TokenizedPair], reference: Tensor | None) -> Collate:
-        """Batches that suit the device: a CPU has no use for padding, other devices for calls."""
+        """Return a collate function for the device: a CPU avoids padding, a GPU avoids calls."""
         trainer = self.trainer
         on_cpu = trainer is None or trainer.strategy.root_device.type == "cpu"
 
@@ -195,8 +194,8 @@ class PreferenceDataModule(LightningDataModule):
 
         return collate
 
-    def _place(self) -> tuple[int, int]:
-        """Returns the number of this process and of all processes."""
+    def _rank_and_world_size(self) -> tuple[int, int]:
+        """Return the rank of this process and the number of processes."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size

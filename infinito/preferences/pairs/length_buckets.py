@@ -1,4 +1,4 @@
-"""Which pairs make up which batch: of like length, drawn anew each epoch, each pair once."""
+"""Orders pairs into batches of similar length: a new order each epoch, each pair once."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from infinito.errors import DataError
 
 
 class BucketOrder:
-    """Batches of pairs as functions of (seed, epoch, rank) and of nothing else.
+    """Batches of pairs, which depend on (seed, epoch, rank) alone.
 
     An epoch is a permutation of all pairs, cut into pools; a pool is sorted by length and cut into
     batches, and the batches of all pools are shuffled. No pair is left out: batches of an epoch
     differ by at most one pair. A process takes every `world_size`-th pair of a global batch.
 
     Args:
-        lengths: of each pair, in tokens.
-        batch_size: pairs per batch and process; exceeded only where there are fewer pairs than
-            processes in a batch of the remainder.
-        seed: of the orders.
-        pool_batches: batches per pool; 1 for no bucketing.
-        rank: number of this process.
-        world_size: number of processes.
+        lengths: Tokens of each pair.
+        batch_size: Pairs per batch and process; exceeded only if the last batch would have fewer
+            pairs than there are processes.
+        seed: Seed of the orders.
+        pool_batches: Batches per pool; 1 for no bucketing.
+        rank: Number of this process.
+        world_size: Number of processes.
 
     Raises:
         DataError: fewer pairs than processes.
@@ -43,8 +43,8 @@ class BucketOrder:
         self.lengths = np.asarray(lengths)
         if len(self.lengths) < world_size:
             raise DataError(
-                f"{len(self.lengths)} pair(s) cannot be shared by {world_size} processes. Use "
-                "fewer with `trainer.devices`, or more pairs."
+                f"{len(self.lengths)} pair(s) are too few for {world_size} processes. Use fewer "
+                "processes (`trainer.devices`) or more pairs."
             )
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.pool_batches = pool_batches
@@ -52,14 +52,14 @@ class BucketOrder:
         self.count = min(-(-count // (batch_size * world_size)), count // world_size)
 
     def __len__(self) -> int:
-        """Returns the batches of an epoch."""
+        """Return the number of batches of an epoch."""
         return self.count
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, float]]:
-        """Yields the pair numbers (batch,) of an epoch's batches from number `start` on.
+        """Yield the pair numbers (batch,) of an epoch's batches from number `start` on.
 
-        With each comes the weight of its pairs in the mean over all processes: with gradients
-        averaged over processes, unequal parts of a global batch still count each pair alike.
+        With each comes the weight of its pairs: gradients are averaged over processes, and the
+        weight makes every pair of a global batch count equally although processes' parts differ.
         """
         order = permutation(len(self.lengths), self.seed, epoch)
         cuts = [len(order) * batch // self.count for batch in range(self.count + 1)]

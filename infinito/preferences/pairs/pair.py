@@ -1,4 +1,4 @@
-"""A preference pair as token ids: what the reading of pair files makes and training takes."""
+"""A preference pair as token ids: what tokenizing returns and training reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TokenizedPair:
     rejected_ids: Sequence[int]
     """Token ids of the other answer, its end-of-text token included."""
     category: str | None
-    """What the pair is about, for figures per category."""
+    """Subject of the pair, for figures by category."""
     row: int
     """Row in the file that the pair was read from, counted from 0; messages name it."""
     weight: float = 1.0

@@ -1,4 +1,4 @@
-"""The pairs of a file, good and bad, and their parting into training and held-out pairs."""
+"""The pairs of a file, good and bad, and their split into training and held-out pairs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from itertools import islice
 
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.pairs.reading import read_rows
-from infinito.preferences.pairs.rows import text_pair
-from infinito.preferences.pairs.text_pair import BadRow, RowFault, TextPair, key_of, refuse
+from infinito.preferences.pairs.rows.faults import (
+    BadRow,
+    RowFault,
+    refuse_bad_rows,
+    unify_block_size,
+)
+from infinito.preferences.pairs.rows.parsing import parse_row
+from infinito.preferences.pairs.rows.reading import read_rows
+from infinito.preferences.pairs.text_pair import TextPair, to_text
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 
@@ -19,7 +25,7 @@ class TextPairs:
     """The rows of a file as pairs of text."""
 
     source: str
-    """What was read, for people."""
+    """What was read, for messages."""
     pairs: list[TextPair]
     bad: list[BadRow]
 
@@ -31,7 +37,7 @@ class TextPairs:
 
 @dataclass(frozen=True)
 class PairSet:
-    """The rows of a file as token ids; `texts[i]` is what `pairs[i]` was made from."""
+    """The rows of a file as token ids; `pairs[i]` was made from `texts[i]`."""
 
     source: str
     pairs: list[TokenizedPair]
@@ -40,12 +46,12 @@ class PairSet:
 
 
 def read_pairs(path: str, subset: str = "train", limit: int | None = None) -> TextPairs:
-    """The pairs of a file, dataset or hub id, its bad rows set apart.
+    """Return the pairs of a file, dataset or hub id, with its bad rows apart.
 
     Args:
         path: See `read_rows`.
         subset: See `read_rows`.
-        limit: Read this many rows at most, the first ones.
+        limit: Most rows to read, from the first on.
     """
     pairs: list[TextPair] = []
     bad: list[BadRow] = []
@@ -53,14 +59,14 @@ def read_pairs(path: str, subset: str = "train", limit: int | None = None) -> Te
         try:
             if isinstance(row, RowFault):
                 raise row
-            pairs.append(text_pair(row, number))
+            pairs.append(parse_row(row, number))
         except RowFault as fault:
-            bad.append(BadRow.of(number, fault))
+            bad.append(BadRow.from_fault(number, fault))
     return TextPairs(path, pairs, bad)
 
 
 def tokenize_pairs(texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
-    """The pairs as token ids, those that cannot be so set apart."""
+    """Return the pairs as token ids, with those that have none apart."""
     pairs: list[TokenizedPair] = []
     kept: list[TextPair] = []
     bad = list(texts.bad)
@@ -69,22 +75,33 @@ def tokenize_pairs(texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
             pairs.append(tokenizer(text))
             kept.append(text)
         except RowFault as fault:
-            bad.append(BadRow.of(text.row, fault))
+            bad.append(BadRow.from_fault(text.row, fault))
     return PairSet(texts.source, pairs, kept, sorted(bad, key=lambda each: each.row))
 
 
-def checked(pairs: PairSet, on_bad_row: str) -> PairSet:
-    """The same pairs, where bad rows may be dropped or there are none.
+def find_block_size(*sets: PairSet) -> int | None:
+    """Return the `data.block_size` that holds every row of all sets; None if each fits already."""
+    return max((row.tokens for each in sets for row in each.bad if row.tokens), default=None)
+
+
+def require_usable(pairs: PairSet, on_bad_row: str, block_size: int | None = None) -> PairSet:
+    """Return the same pairs, where bad rows may be dropped or there are none.
+
+    Args:
+        pairs: The set.
+        on_bad_row: "error" or "drop".
+        block_size: What `find_block_size` returns for this set and those beside it.
 
     Raises:
-        DataError: see `refuse`.
+        DataError: see `refuse_bad_rows`.
     """
-    refuse(pairs.bad, on_bad_row, pairs.source, len(pairs.pairs))
+    bad = pairs.bad if block_size is None else unify_block_size(pairs.bad, block_size)
+    refuse_bad_rows(bad, on_bad_row, pairs.source, len(pairs.pairs))
     return pairs
 
 
-def parted(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextPairs]:
-    """Training and held-out pairs, told apart by hashes of prompts: the same in every run.
+def split_by_prompt(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextPairs]:
+    """Return training and held-out pairs, split by hashes of prompts: the same in every run.
 
     Args:
         texts: All pairs; the bad rows stay with the training pairs.
@@ -93,7 +110,7 @@ def parted(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextP
     Raises:
         DataError: too few prompts for both sides.
     """
-    prompts = sorted({key_of(pair.prompt) for pair in texts.pairs}, key=_rank)
+    prompts = sorted({to_text(pair.prompt) for pair in texts.pairs}, key=_hash_prompt)
     count = round(len(prompts) * held_out_fraction)
     if not 0 < count < len(prompts):
         raise DataError(
@@ -102,13 +119,13 @@ def parted(texts: TextPairs, held_out_fraction: float) -> tuple[TextPairs, TextP
             "`data.held_out_path=…`, or another fraction"
         )
     held = set(prompts[:count])
-    training = [pair for pair in texts.pairs if key_of(pair.prompt) not in held]
-    held_out = [pair for pair in texts.pairs if key_of(pair.prompt) in held]
+    training = [pair for pair in texts.pairs if to_text(pair.prompt) not in held]
+    held_out = [pair for pair in texts.pairs if to_text(pair.prompt) in held]
     return (
         TextPairs(f"{texts.source}, training part", training, texts.bad),
         TextPairs(f"{texts.source}, held-out part", held_out, []),
     )
 
 
-def _rank(prompt: str) -> bytes:
+def _hash_prompt(prompt: str) -> bytes:
     return hashlib.blake2b(prompt.encode(), digest_size=8).digest()

@@ -1,17 +1,20 @@
-"""Pairs of text made into token ids, cut only as asked."""
+"""Turns pairs of text into token ids, and cuts them only where `data.truncate` says so."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
 from infinito.errors import DataError
 from infinito.preferences.pairs.chat import ChatTemplate
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.pairs.text_pair import RowFault, TextPair
+from infinito.preferences.pairs.rows.faults import RowFault, TooLong
+from infinito.preferences.pairs.text_pair import TextPair
 
-TRUNCATIONS = ("never", "prompt_start", "answer_end")
+TRIAL = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
+"""A conversation that shows how a template ends an answer."""
 
 
 class PairTokenizer:
@@ -25,8 +28,9 @@ class PairTokenizer:
         chat: Put text through the chat template too, as a user's and an assistant's message;
             dialogues keep their own turns.
         chat_template: See `ChatTemplate`.
-        end_token: What ends an answer; None for the tokenizer's end-of-text token.
-        vocab: Ids that the model has; None where that is not known.
+        end_token: Token that ends an answer; None for the one with which the template ends a turn,
+            or else the tokenizer's end-of-text token.
+        vocab: Number of ids that the model has; None where that is not known.
 
     Raises:
         DataError: the tokenizer has no such end-of-text token.
@@ -49,24 +53,22 @@ class PairTokenizer:
         self.chat = chat
         self.chat_template = chat_template
         self.vocab = vocab
-        self.end_id = end_id_of(tokenizer, end_token)
+        self.end_token = end_token
+        self.end_id = find_end_id(tokenizer, end_token)
 
     def __call__(self, pair: TextPair) -> TokenizedPair:
-        """The token ids of a pair.
+        """Return the token ids of a pair.
 
         Raises:
             RowFault: too long for the window, or equal answers once it is cut.
             DataError: an id that the model does not have.
         """
-        prompt, chosen, rejected = self.texts(pair)
-        prompt_ids = self._prompt_ids(prompt, pair)
-        special = not self._is_chat(pair)
-        answers = [
-            self._answer_ids(prompt, prompt_ids, each, special)[0] for each in (chosen, rejected)
-        ]
+        prompt, *texts = self.render(pair)
+        prompt_ids = self._encode_prompt(prompt, pair)
+        answers = [self._encode_answer(prompt, prompt_ids, each, pair)[0] for each in texts]
         self._check_vocab(pair.row, [*prompt_ids, *answers[0], *answers[1]])
         equal_uncut = answers[0] == answers[1]
-        prompt_ids, answers = self._fitted(prompt_ids, answers)
+        prompt_ids, answers = self._fit(prompt_ids, answers)
         if answers[0] == answers[1]:
             raise RowFault(
                 "identical answers",
@@ -79,43 +81,64 @@ class PairTokenizer:
             prompt_ids, answers[0], answers[1], pair.category, pair.row, pair.weight
         )
 
-    def texts(self, pair: TextPair) -> tuple[str, str, str]:
-        """Prompt, chosen and rejected as the text that the model reads."""
+    def render(self, pair: TextPair) -> tuple[str, str, str]:
+        """Return prompt, chosen and rejected as the text that the model reads."""
         if not self._is_chat(pair):
             assert isinstance(pair.prompt, str)
             assert isinstance(pair.chosen, str)
             assert isinstance(pair.rejected, str)
             return pair.prompt, pair.chosen, pair.rejected
-        return ChatTemplate(self.tokenizer, self.chat_template).texts(pair)
+        return self._template.render_pair(pair)
 
-    def prompt_ids(self, pair: TextPair) -> list[int]:
-        """The token ids of a pair's prompt, uncut, as generation starts from them."""
-        return self._prompt_ids(self.texts(pair)[0], pair)
+    def encode_prompt(self, pair: TextPair) -> list[int]:
+        """Return the token ids of a pair's prompt, uncut, as generation starts from them."""
+        return self._encode_prompt(self.render(pair)[0], pair)
 
     def merges(self, pair: TextPair) -> bool:
-        """Whether prompt and an answer, encoded as one, do not part where the prompt ends."""
-        prompt, *answers = self.texts(pair)
-        prompt_ids, special = self._prompt_ids(prompt, pair), not self._is_chat(pair)
-        return any(self._answer_ids(prompt, prompt_ids, each, special)[1] for each in answers)
+        """Whether some token of prompt and answer, encoded as one text, belongs to both."""
+        prompt, *answers = self.render(pair)
+        prompt_ids = self._encode_prompt(prompt, pair)
+        return any(self._encode_answer(prompt, prompt_ids, each, pair)[1] for each in answers)
 
-    def _answer_ids(
-        self, prompt: str, prompt_ids: list[int], answer: str, special: bool
+    def end_ids(self, pair: TextPair) -> list[int]:
+        """Return the ids that end an answer: at each of them generation stops."""
+        if self.end_token is not None or not self._is_chat(pair) or self._turn_end_id is None:
+            return [self.end_id]
+        return [self.end_id, self._turn_end_id]
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        return ChatTemplate(self.tokenizer, self.chat_template)
+
+    @cached_property
+    def _turn_end_id(self) -> int | None:
+        """The special token with which the template ends an answer, e.g. <|eot_id|>, or None."""
+        try:
+            text = self._template.render(TRIAL, None, opens_answer=False).rstrip()
+        except RowFault:  # it wants other roles than the trial has
+            return None
+        special = {
+            token.content: number
+            for number, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special and text.endswith(token.content)
+        }
+        return special[max(special, key=len)] if special else None
+
+    def _encode_answer(
+        self, prompt: str, prompt_ids: list[int], answer: str, pair: TextPair
     ) -> tuple[list[int], bool]:
-        """The token ids of an answer after its prompt, and whether the two merge at their boundary.
+        """Return the token ids of an answer after its prompt, and whether the two share a token.
 
         Where a tokenizer would merge the prompt's last letters with the answer's first, the answer
         is encoded alone, so that both answers follow the same prompt.
-
-        Args:
-            special: Whether the tokenizer opens the prompt with its own special tokens.
         """
-        whole = self._ids(prompt + answer, special)
+        whole = self._encode(prompt + answer, self._adds_special_tokens(pair))
         merges = whole[: len(prompt_ids)] != prompt_ids
-        ids = self._ids(answer, special=False) if merges else whole[len(prompt_ids) :]
-        return (ids if ids[-1:] == [self.end_id] else [*ids, self.end_id]), merges
+        ids = self._encode(answer, special=False) if merges else whole[len(prompt_ids) :]
+        return (ids if ids and ids[-1] in self.end_ids(pair) else [*ids, self.end_id]), merges
 
-    def _prompt_ids(self, prompt: str, pair: TextPair) -> list[int]:
-        ids = self._ids(prompt, special=not self._is_chat(pair))
+    def _encode_prompt(self, prompt: str, pair: TextPair) -> list[int]:
+        ids = self._encode(prompt, self._adds_special_tokens(pair))
         if ids[-1:] == [self.end_id]:  # some tokenizers close every text
             ids = ids[:-1]
         if not ids:
@@ -125,8 +148,21 @@ class PairTokenizer:
     def _is_chat(self, pair: TextPair) -> bool:
         return not isinstance(pair.prompt, str) or (self.chat and not pair.has_turns)
 
-    def _ids(self, text: str, special: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
+    def _adds_special_tokens(self, pair: TextPair) -> bool:
+        """Whether the tokenizer opens the text itself; other templates than `plain` write that."""
+        return not self._is_chat(pair) or self.chat_template == "plain"
+
+    def _encode(self, text: str, special: bool) -> list[int]:
+        try:
+            return list(
+                self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+            )
+        except Exception as error:  # tokenizers raises bare Exception for a missing unknown token
+            raise RowFault(
+                "unknown character",
+                f"has a character that the tokenizer does not know ({error})",
+                "Use `tokenizer.unknown=true`, or `tokenizer=bpe`, which knows every byte",
+            ) from None
 
     def _check_vocab(self, row: int, ids: Sequence[int]) -> None:
         if self.vocab is not None and max(ids) >= self.vocab:
@@ -136,7 +172,7 @@ class PairTokenizer:
                 "model's own is taken"
             )
 
-    def _fitted(
+    def _fit(
         self, prompt: list[int], answers: list[list[int]]
     ) -> tuple[list[int], list[list[int]]]:
         longest = max(map(len, answers))
@@ -150,20 +186,20 @@ class PairTokenizer:
             return prompt, [each[: self.window - len(prompt)] for each in answers]
         prompt_fills, answer_fills = len(prompt) >= self.window, longest >= self.window
         cut = "prompt_start" if prompt_fills else "answer_end"
-        raise RowFault(
+        raise TooLong(
             "answer too long" if answer_fills or not prompt_fills else "prompt too long",
             f"has {len(prompt)} tokens of prompt and {longest} of answer, the window has "
             f"{self.window}",
-            f"Use `data.block_size={len(prompt) + longest}`"
-            + ("" if prompt_fills and answer_fills else f" or `data.truncate={cut}`"),
+            len(prompt) + longest,
+            None if prompt_fills and answer_fills else cut,
         )
 
 
-def end_id_of(tokenizer: PreTrainedTokenizerBase, end_token: str | None) -> int:
-    """The id of the token that ends an answer.
+def find_end_id(tokenizer: PreTrainedTokenizerBase, end_token: str | None) -> int:
+    """Return the id of the token that ends an answer.
 
     Raises:
-        DataError: the tokenizer has none, or not the one asked for.
+        DataError: the tokenizer has no end-of-text token, or no such token as `end_token`.
     """
     if end_token is None:
         if tokenizer.eos_token_id is None:

@@ -1,8 +1,8 @@
-"""What a reference says of pairs, computed once and shared by all runs that ask the same.
+"""Caches a reference's log-probabilities, so that runs with the same reference compute them once.
 
-A file holds the pairs of one reference, which its name identifies: weights, configuration, type,
-attention and version. In it each pair is found by its token ids, so that pairs which were added or
-cut otherwise are computed, and no others.
+A file holds the pairs of one reference. Its name is a hash of the weights, configuration, number
+type, attention and version. Each pair is found by its token ids, so that only pairs that were added
+or cut differently are computed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from torch import Tensor, nn
 from infinito.models.pretrained.lora import has_adapters
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import Pair
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 from infinito.storage import locked, written_whole
 
 VERSION = 1
-"""Of how log-probabilities are computed; another one finds nothing of the former."""
+"""Version of how log-probabilities are computed; another version starts with an empty cache."""
 
 _UNRELATED = (
     *("_name_or_path", "transformers_version", "use_cache", "architectures"),
-    *("base_model", "lora"),  # the name of a base, and what is added to it
+    *("base_model", "lora"),  # the name of the base model, and what is added to it
 )
+"""Keys of a configuration that do not change what a model computes."""
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,10 @@ Known = dict[bytes, tuple[float, float]]
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """What a reference says of pairs."""
+    """A reference's log-probabilities of pairs."""
 
     log_probs: Tensor
-    """(pairs, 2) float64: of the chosen and of the rejected answer, in nats."""
+    """(pairs, 2) float64: of the chosen and the rejected answer, in nats."""
     computed: int
     """Pairs that were not in the cache."""
 
@@ -54,51 +55,51 @@ class ReferenceTable:
 class ReferenceCache:
     """A folder of references' log-probabilities that several processes may use at once.
 
-    Whoever comes second waits for the lock and uses what the first one wrote.
+    A file is locked while its pairs are computed: a second process waits and reads them.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser() / "references"
 
-    def table(
+    def look_up(
         self, model: nn.Module, pairs: Sequence[Pair], layout: Layout, adapters: bool = False
     ) -> ReferenceTable:
-        """What a model says of pairs.
+        """Return a model's log-probabilities of pairs, computing those that are not cached.
 
         Args:
-            model: the reference.
-            pairs: any number.
-            layout: one that suits the model.
-            adapters: with the model's adapters, where it has any.
+            model: The reference.
+            pairs: Any number.
+            layout: One that suits the model.
+            adapters: Leave the model's adapters on, if it has any.
 
         Raises:
             SaveError: the cache cannot be written.
         """
-        target = self.folder / f"{reference_key(model, adapters)}.safetensors"
-        digests = [pair_digest(pair) for pair in pairs]
+        target = self.folder / f"{hash_reference(model, adapters)}.safetensors"
+        digests = [hash_pair(pair) for pair in pairs]
         with locked(target):
             known = _read(target)
             missing = {d: pair for d, pair in zip(digests, pairs, strict=True) if d not in known}
             if missing:
-                table = log_prob_table(model, list(missing.values()), layout, adapters=adapters)
+                table = tabulate_log_probs(model, list(missing.values()), layout, adapters=adapters)
                 known |= zip(missing, map(tuple, table.tolist()), strict=True)
                 _write(target, known)
         found = torch.tensor([known[digest] for digest in digests], dtype=torch.float64)
         return ReferenceTable(found.view(-1, 2), len(missing))
 
 
-def pair_digest(pair: Pair) -> bytes:
-    """SHA-256 of the pair's token ids."""
+def hash_pair(pair: Pair) -> bytes:
+    """Return the SHA-256 of the pair's token ids."""
     parts = (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)
     return hashlib.sha256(json.dumps([list(part) for part in parts]).encode()).digest()
 
 
-def reference_key(model: nn.Module, adapters: bool = False) -> str:
-    """Hex digest of all that a reference's log-probabilities depend on, but for the pairs.
+def hash_reference(model: nn.Module, adapters: bool = False) -> str:
+    """Return a hex digest of all that a reference's log-probabilities depend on except the pairs.
 
     Args:
-        model: the reference.
-        adapters: with its adapters, where it has any.
+        model: The reference.
+        adapters: Leave its adapters on, if it has any.
     """
     adapters = adapters and has_adapters(model)
     unrelated = {*_UNRELATED} - ({"lora"} if adapters else set())
@@ -118,7 +119,7 @@ def reference_key(model: nn.Module, adapters: bool = False) -> str:
 
 
 def _own_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Weights by the names they have without adapters, which are left out."""
+    """Return the weights without adapters, under the names that they have in the base model."""
     if not has_adapters(model):
         return dict(model.state_dict())
     whole: Any = model
@@ -139,7 +140,7 @@ def _write(target: Path, known: Known) -> None:
 
 
 def _read(target: Path) -> Known:
-    """What a file holds; nothing where it is absent or, with a warning, damaged."""
+    """Return what a file holds; nothing if it is absent or, with a warning, damaged."""
     if not target.exists():
         return {}
     try:

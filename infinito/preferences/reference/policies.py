@@ -1,4 +1,4 @@
-"""Where the reference's log-probabilities of a batch come from; one callable for each way."""
+"""Sources of the reference's log-probabilities of a batch, each a callable."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from torch import Tensor, nn
 
 from infinito.errors import ConfigError
 from infinito.models.pretrained.lora import adapters_off, has_adapters
-from infinito.preferences.scoring.answer_scores import Head, answer_scores
+from infinito.preferences.scoring.answer_scores import Head, score_answers
 from infinito.preferences.scoring.layouts import PairBatch
 
 
 class Reference(Protocol):
-    """Gives the answers of a batch their log-probabilities, (2·pairs,) float64."""
+    """Returns the log-probabilities of the answers of a batch, (2·pairs,) float64."""
 
     def __call__(self, batch: PairBatch) -> Tensor: ...
 
 
 class PrecomputedReference:
-    """Those that came with the batch."""
+    """Returns those that the batch brings."""
 
     def __call__(self, batch: PairBatch) -> Tensor:
-        """See `Reference`.
+        """Return what `Reference` says.
 
         Raises:
-            ConfigError: the batch came without.
+            ConfigError: the batch brings none.
         """
         if batch.reference is None:
             raise ConfigError(
-                "`dpo.reference=precomputed`: the pairs came without the reference's "
-                "log-probabilities. Compute them first, or set `dpo.reference=copy`."
+                "`dpo.reference=precomputed`: the pairs have no log-probabilities of the "
+                "reference. Compute them first, or set `dpo.reference=copy`."
             )
         return batch.reference
 
 
 class CopyReference:
-    """Those of a frozen copy of the policy as it was when this was made.
+    """Returns those of a frozen copy of the policy, made at construction.
 
-    Held outside the policy's module tree: neither optimizers nor checkpoints see it.
+    The copy is outside the policy's module tree, so neither optimizers nor checkpoints hold it.
 
     Args:
-        model: the policy.
-        head: how its logits are made.
+        model: The policy.
+        head: How its logits are computed.
     """
 
     def __init__(self, model: nn.Module, head: Head = "fused") -> None:
@@ -52,18 +52,18 @@ class CopyReference:
         self.head: Head = head
 
     def __call__(self, batch: PairBatch) -> Tensor:
-        """See `Reference`."""
+        """Return what `Reference` says."""
         self.model.to(batch.targets.device)
         with torch.no_grad():
-            return answer_scores(self.model, batch, self.head).log_probs
+            return score_answers(self.model, batch, self.head).log_probs
 
 
 class AdapterOffReference:
-    """Those of the policy with its adapters switched off, in evaluation mode.
+    """Returns those of the policy with its adapters switched off, in evaluation mode.
 
     Args:
-        policy: a model with adapters.
-        head: how its logits are made.
+        policy: A model with adapters.
+        head: How its logits are computed.
 
     Raises:
         ConfigError: the policy has no adapters.
@@ -78,20 +78,20 @@ class AdapterOffReference:
         self.policy, self.head = policy, head
 
     def __call__(self, batch: PairBatch) -> Tensor:
-        """See `Reference`."""
+        """Return what `Reference` says."""
         training = self.policy.training
         if training:
             self.policy.eval()
         with torch.no_grad(), adapters_off(self.policy):
-            found = answer_scores(self.policy, batch, self.head).log_probs
+            found = score_answers(self.policy, batch, self.head).log_probs
         if training:
             self.policy.train()
         return found
 
 
 class FreeReference:
-    """0 for every answer: the loss pulls towards the uniform policy, that is, nowhere."""
+    """Returns 0 for every answer, which pulls the policy towards no reference at all."""
 
     def __call__(self, batch: PairBatch) -> Tensor:
-        """See `Reference`."""
+        """Return what `Reference` says."""
         return torch.zeros(len(batch.tokens), dtype=torch.float64, device=batch.tokens.device)

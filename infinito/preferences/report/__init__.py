@@ -1,1 +1,1 @@
-"""What a preference tuning leaves for people."""
+"""Reports: what a preference tuning leaves in its folder, and what its data look like."""

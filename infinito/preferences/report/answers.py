@@ -1,4 +1,4 @@
-"""What a policy answers to prompts, before and after its preferences are tuned."""
+"""Lets a policy answer prompts, before and after its preferences are tuned."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.seeding import child_seed
 
 
-def answers(
+def write_answers(
     trained: Trained,
     tokenizer: PairTokenizer,
     texts: Sequence[TextPair],
     settings: GenerationConf,
     seed: int,
 ) -> list[str]:
-    """The answer to each pair's prompt, drawn as `generation` says; torch's state is kept."""
-    model = trained.model
-    with evaluated_eagerly(model), torch.random.fork_rng(), torch.no_grad():
+    """Return an answer to each pair's prompt, sampled as `settings` say; torch's state is kept."""
+    with evaluated_eagerly(trained.model), torch.random.fork_rng(), torch.no_grad():
         return [
-            answer(trained, tokenizer, text, settings, child_seed(seed, "answer", number))
+            write_answer(trained, tokenizer, text, settings, child_seed(seed, "answer", number))
             for number, text in enumerate(texts)
         ]
 
 
-def answer(
+def write_answer(
     trained: Trained, tokenizer: PairTokenizer, text: TextPair, settings: GenerationConf, seed: int
 ) -> str:
-    """The answer to one prompt, of which the window's last tokens are read."""
+    """Return the answer to one prompt, of which the model reads as much as the window leaves."""
     torch.manual_seed(seed)
     kept = max(1, tokenizer.window - settings.max_new_tokens)
-    ids = torch.tensor([tokenizer.prompt_ids(text)[-kept:]], device=trained.model.device)
+    ids = torch.tensor([tokenizer.encode_prompt(text)[-kept:]], device=trained.model.device)
     written = continue_tokens(
-        trained.model, ids, eos_token_id=tokenizer.end_id, **sampling_settings(settings, trained)
+        trained.model,
+        ids,
+        eos_token_id=tokenizer.end_ids(text),
+        **sampling_settings(settings, trained),
     )
     return str(trained.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True))

@@ -1,4 +1,4 @@
-"""Curves of a preference tuning: loss, margins, accuracies, log-probabilities."""
+"""Draws the curves of a preference tuning: loss, margins, accuracies, log-probabilities."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ PANELS = {
         ("logps/chosen", "logps/rejected"),
     ),
 }
-"""For each figure: its title, its unit, and the metrics it shows."""
+"""Title, unit and metrics of each figure."""
 
 COLOURS = {"logps/rejected": "tab:red"}
 
 
-def curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
-    """A figure for each panel, with training (thin) and held-out (thick) values over steps.
+def draw_curves(history: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
+    """Return a figure for each panel, with training (thin) and held-out (thick) values over steps.
 
     Args:
         history: Points in order, each with its `step`, metrics of training by name and held-out
             ones after `val/`.
     """
-    return {name: _figure(history, *panel) for name, panel in PANELS.items()}
+    return {name: _draw(history, *panel) for name, panel in PANELS.items()}
 
 
-def save(figures: Mapping[str, Figure], folder: Path) -> dict[str, np.ndarray]:
-    """Writes each figure as `<name>.png` and returns its pixels, (height, width, 3) of uint8."""
+def save_figures(figures: Mapping[str, Figure], folder: Path) -> dict[str, np.ndarray]:
+    """Write each figure as `<name>.png` and return its pixels, (height, width, 3) of uint8."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = {}
     for name, figure in figures.items():
@@ -46,7 +46,7 @@ def save(figures: Mapping[str, Figure], folder: Path) -> dict[str, np.ndarray]:
     return pixels
 
 
-def _figure(
+def _draw(
     history: Sequence[Mapping[str, float]], title: str, unit: str, metrics: Sequence[str]
 ) -> Figure:
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")

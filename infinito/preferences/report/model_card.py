@@ -1,25 +1,25 @@
-"""The model card of a tuned policy: what it was made from, how, and how it fared."""
+"""Writes the model card of a tuned policy: its base, its training and its verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from infinito.preferences.report.document import markdown
+from infinito.preferences.report.document import render_markdown
 
 
-def model_card(report: Mapping[str, Any], base: str | None) -> str:
-    """README.md of a Hugging Face folder, its metadata first.
+def render_model_card(report: Mapping[str, Any], base: str | None) -> str:
+    """Return the README.md of a Hugging Face folder, its metadata first.
 
     Args:
         report: The training report.
-        base: The model that was tuned, as the hub or a folder names it; None if it was made here.
+        base: Id on the hub of the model that was tuned; None for any other model.
     """
     metadata = ["library_name: transformers", "pipeline_tag: text-generation"]
     if base is not None:
         metadata.append(f"base_model: {base}")
     metadata += ["tags:", "- dpo", "- infinito"]
-    body = markdown({**report, "history": []}).partition("\n")[2]
+    body = render_markdown({**report, "history": []}).partition("\n")[2]
     return "\n".join(
         [
             "---",

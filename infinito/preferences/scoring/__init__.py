@@ -1,1 +1,1 @@
-"""Log-probabilities of answers: layouts, the probe of a layout, scores."""
+"""Log-probabilities of answers: layouts of pairs, the choice of one, figures from scores."""

@@ -1,4 +1,4 @@
-"""What a causal language model says of the answers of a batch of pairs."""
+"""Scores the answers of a batch of pairs with a causal language model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infinito.models.token_log_probs import TokenScores, logit_scores, token_sco
 from infinito.preferences.scoring.layouts import PairBatch
 
 Head = Literal["fused", "module"]
-"""`fused` reads the head's weight, for models whose logits are a linear layer and nothing else;
+"""`fused` uses the head's weight, for models whose logits are those of a bare linear layer;
 `module` runs the model's own head and what follows it, on answer positions only."""
 
 
@@ -23,19 +23,19 @@ class AnswerScores(NamedTuple):
     log_probs: Tensor
     """(2·pairs,) float64: sums over the tokens of each answer, in nats."""
     tokens: TokenScores
-    """Token by token, in the order of the batch's targets."""
+    """Scores of each token, in the order of the batch's targets."""
 
 
-def answer_scores(
+def score_answers(
     model: nn.Module, batch: PairBatch, head: Head = "fused", statistics: bool = False
 ) -> AnswerScores:
-    """Scores the answers of a batch.
+    """Return the scores of the answers of a batch.
 
     Args:
-        model: a causal language model of transformers, or one wrapped by peft.
-        batch: pairs in a layout that suits the model (see `layout_probe`).
-        head: how logits are made, unless the layout is `full`, which takes the model's own.
-        statistics: also entropy, mean logits and top choices of the tokens.
+        model: A causal language model of transformers, or one wrapped by peft.
+        batch: Pairs in a layout that suits the model (see `layout_probe`).
+        head: How logits are computed; the layout `full` always takes the model's own.
+        statistics: Compute entropy, mean logits and top choices of the tokens too.
     """
     parts = range(len(batch.inputs))
     if head == "fused" and batch.layout != "full":
@@ -50,20 +50,20 @@ def answer_scores(
 
 
 def has_plain_head(model: nn.Module) -> bool:
-    """Whether the model's head is a bare linear layer, whose weight may be read."""
+    """Return whether the model's head is a bare linear layer, whose weight may be used."""
     return type(model.get_output_embeddings()) is nn.Linear  # type: ignore[operator]
 
 
 def _forward(model: nn.Module, batch: PairBatch, part: int) -> Any:
     inputs = batch.inputs[part]
-    if batch.layout == "shared":  # a mask that is added must be of the scores' type
+    if batch.layout == "shared":  # an added mask must have the scores' type
         mask = inputs["attention_mask"].to(next(model.parameters()).dtype)
         inputs = {**inputs, "attention_mask": mask}
     return model(**inputs, use_cache=False)
 
 
 def _hidden_at(model: nn.Module, batch: PairBatch, part: int) -> Tensor:
-    """The head's inputs (answer tokens of the part, dim); the head itself gets nothing to do."""
+    """Return the head's inputs (answer tokens of the part, dim), without running the head."""
     found: list[Tensor] = []
 
     def take(hidden: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def _hidden_at(model: nn.Module, batch: PairBatch, part: int) -> Tensor:
 
 
 def _logits_at(model: nn.Module, batch: PairBatch, part: int) -> Tensor:
-    """The model's own logits (answer tokens of the part, vocab)."""
+    """Return the model's own logits (answer tokens of the part, vocab)."""
     positions = batch.positions[part]
     if batch.layout == "full":
         return _forward(model, batch, part).logits.flatten(0, 1)[positions]

@@ -1,4 +1,4 @@
-"""What a policy and its reference say of pairs, as figures: rewards, margins, accuracies."""
+"""Figures from log-probabilities of policy and reference: rewards, margins, accuracies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from infinito import statistics
 
 TIE_NATS = 1e-4
-"""Margins that rounding alone may make: sums in other batches differ by less."""
+"""Largest margin that counts as a tie: sums over other batches differ by less."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PreferenceScores:
         return len(self.chosen)
 
     def margins(self, beta: float) -> np.ndarray:
-        """β times how much more than the reference the policy prefers the chosen answer.
+        """Return β times how much more the policy than the reference prefers the chosen answer.
 
         Source: the implicit reward of Rafailov et al. 2023, arXiv:2305.18290, section 4.
         """
@@ -41,22 +41,22 @@ class PreferenceScores:
         return chosen - rejected
 
     def ties(self, beta: float) -> np.ndarray:
-        """Whether policy and reference do not differ on a pair, but for rounding."""
+        """Return whether policy and reference agree on a pair up to rounding."""
         return np.abs(self.margins(beta)) <= beta * TIE_NATS
 
     def wins(self, beta: float) -> np.ndarray:
-        """Whether a pair's margin is above 0, by more than rounding."""
+        """Return whether a pair's margin is above 0 by more than rounding."""
         return self.margins(beta) > beta * TIE_NATS
 
     def rewards(self, beta: float) -> tuple[np.ndarray, np.ndarray]:
-        """Implicit rewards of chosen and rejected answers."""
+        """Return the implicit rewards of chosen and rejected answers."""
         return (
             beta * (self.chosen - self.reference_chosen),
             beta * (self.rejected - self.reference_rejected),
         )
 
-    def of(self, category: str | None) -> PreferenceScores:
-        """Those of one category."""
+    def select(self, category: str | None) -> PreferenceScores:
+        """Return the scores of one category."""
         kept = [index for index, each in enumerate(self.categories) if each == category]
         return PreferenceScores(
             self.chosen[kept],
@@ -69,8 +69,8 @@ class PreferenceScores:
         )
 
 
-def figures(scores: PreferenceScores, beta: float) -> dict[str, Any]:
-    """Rewards, margin and accuracies of pairs with their intervals, as plain values."""
+def summarize_scores(scores: PreferenceScores, beta: float) -> dict[str, Any]:
+    """Return rewards, margin and accuracies of pairs with their intervals, as plain values."""
     chosen, rejected = scores.rewards(beta)
     return {
         "pairs": len(scores),
@@ -85,23 +85,23 @@ def figures(scores: PreferenceScores, beta: float) -> dict[str, Any]:
     }
 
 
-def by_category(scores: PreferenceScores, beta: float) -> dict[str, dict[str, Any]]:
-    """`figures` of each category, in alphabetical order."""
+def summarize_by_category(scores: PreferenceScores, beta: float) -> dict[str, dict[str, Any]]:
+    """Return `summarize_scores` of each category, in alphabetical order."""
     names = sorted({each for each in scores.categories if each is not None})
-    return {name: figures(scores.of(name), beta) for name in names}
+    return {name: summarize_scores(scores.select(name), beta) for name in names}
 
 
-def length_baselines(scores: PreferenceScores) -> dict[str, dict[str, Any]]:
-    """How often the longer, or the shorter, answer is the chosen one; a tie is half a win for each.
+def score_by_length(scores: PreferenceScores) -> dict[str, dict[str, Any]]:
+    """Return how often the longer, or the shorter, answer is chosen; a tie is half a win for each.
 
-    What a policy must beat before its accuracy says more than "it has learned length".
+    A policy whose accuracy does not exceed these may have learned length alone.
     """
     longer = (np.sign(scores.chosen_tokens - scores.rejected_tokens) + 1) / 2
     return {"longer_wins": share_interval(longer), "shorter_wins": share_interval(1 - longer)}
 
 
-def reward_length_correlation(scores: PreferenceScores, beta: float) -> float | None:
-    """Pearson's r of margin and difference in length (tokens); None where either is constant."""
+def correlate_with_length(scores: PreferenceScores, beta: float) -> float | None:
+    """Return Pearson's r of margin and difference in length (tokens); None if one is constant."""
     margin = scores.margins(beta)
     longer = scores.chosen_tokens - scores.rejected_tokens
     if len(scores) < 3 or np.ptp(margin) == 0 or np.ptp(longer) == 0:
@@ -109,12 +109,14 @@ def reward_length_correlation(scores: PreferenceScores, beta: float) -> float | 
     return float(np.corrcoef(margin, longer)[0, 1])
 
 
-def displacement(chosen_change: np.ndarray, rejected_change: np.ndarray) -> dict[str, float]:
-    """How the chosen answers fared: preferring them can still lower them.
+def measure_displacement(
+    chosen_change: np.ndarray, rejected_change: np.ndarray
+) -> dict[str, float]:
+    """Return how the answers' log-probabilities changed: chosen ones can fall although preferred.
 
     Args:
-        chosen_change: by how much each became more likely, (pairs,) in nats.
-        rejected_change: the same of the rejected answers.
+        chosen_change: Change of each chosen answer's log-probability, (pairs,) in nats.
+        rejected_change: Change of each rejected answer's, (pairs,) in nats.
 
     Source: Razin et al. 2024, Unintentional unalignment: likelihood displacement in DPO,
     arXiv:2410.08847.
@@ -127,15 +129,17 @@ def displacement(chosen_change: np.ndarray, rejected_change: np.ndarray) -> dict
 
 
 def mean_interval(values: np.ndarray) -> dict[str, float]:
-    """Mean and its 95 % t interval; the bounds are NaN for one value."""
+    """Return the mean and its 95 % t interval; the bounds are NaN for one value."""
     return vars(statistics.mean_interval(values))
 
 
 def share_interval(wins: np.ndarray) -> dict[str, float]:
-    """A share and its 95 % Wilson interval.
+    """Return a share and its 95 % Wilson interval.
 
     Args:
-        wins: (trials,) of 1 and 0, or of truth; a half is half a win.
+        wins: (trials,) of 1 and 0, or of bool; 0.5 is half a win.
+
+    Source: Wilson 1927, J. Am. Stat. Assoc. 22, 209–212.
     """
     found = statistics.wilson_interval(wins)
     return {"share": found.mean, "low": found.low, "high": found.high}

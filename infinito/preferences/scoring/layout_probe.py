@@ -1,9 +1,9 @@
-"""Chooses the fastest pair layout with which a model says the same as in its plain use.
+"""Chooses the fastest pair layout under which a model's log-probabilities stay the same.
 
-Block masks and positions that start anew are more than some architectures take: windowed attention
-ignores its window under a whole mask, ALiBi and recurrent models take no such mask at all, and
-models that scale their logits do more than a linear head. Real pairs tell: the one whose answer
-ends last, and the longest row, in which local attention may miss what it sees in plain use.
+Not every architecture supports block masks and positions that restart: windowed attention loses its
+window under a given mask, ALiBi and recurrent models accept no such mask, and some models scale or
+cap the logits of their linear head. The probe compares log-probabilities on two real pairs: the one
+whose answer ends last, and the one with the longest row, where local attention may miss tokens.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ import torch
 from torch import nn
 
 from infinito.errors import InfinitoError
-from infinito.preferences.scoring.answer_scores import Head, answer_scores, has_plain_head
+from infinito.preferences.scoring.answer_scores import Head, has_plain_head, score_answers
 from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, Pair, arrange
 
 TOLERANCE_EPS = 32
-"""Allowed difference of a token's log-probability: this many rounding errors of the weights' type,
-times the largest log-probability or 1."""
+"""Largest allowed difference of a token's log-probability, in rounding errors of the weights' type
+relative to the largest log-probability or 1."""
 
 TOLERANCE_EPS_16_BIT = 8
-"""The same for weights of fewer than 32 bits, where 32 rounding errors are more than a wrong mask
-may make: what is right differs by less than 1 there, what is wrong by 20 and more."""
+"""The same for weights of fewer than 32 bits, where a wrong mask may stay below 32 rounding errors:
+measured, right layouts differ by less than 1 and wrong ones by 20 and more."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a model is given its pairs."""
+    """A layout of pairs and the way in which a model's logits are computed."""
 
     name: LayoutName
     head: Head
     obstacles: tuple[str, ...] = ()
-    """Why each faster way was passed over."""
+    """Why each faster way does not suit the model."""
 
 
-def choose_layout(model: nn.Module, pairs: Sequence[Pair], asked: str = "auto") -> Layout:
-    """The first layout, from the one asked for on, that agrees with the model's plain logits.
+def choose_layout(model: nn.Module, pairs: Sequence[Pair], fastest: str = "auto") -> Layout:
+    """Return the first layout, from `fastest` on, that agrees with the model's plain logits.
 
-    A fall back from the layout asked for is warned of once, with the reason.
+    Another layout than the named one is warned of once, with the reason.
 
     Args:
-        model: a causal language model; its training mode is kept.
-        pairs: all that will be laid out; the longest are tried.
-        asked: `auto` or a name in `LAYOUTS`.
+        model: A causal language model; its training mode is kept.
+        pairs: All that will be laid out; the longest are tried.
+        fastest: `auto` or a name in `LAYOUTS`.
     """
-    names = LAYOUTS if asked == "auto" else LAYOUTS[LAYOUTS.index(asked) :]
+    names = LAYOUTS if fastest == "auto" else LAYOUTS[LAYOUTS.index(fastest) :]
     last, longest = max(pairs, key=_end), max(pairs, key=_row_tokens)
     tried = [last] if last is longest else [last, longest]
     training = model.training
@@ -62,12 +62,12 @@ def choose_layout(model: nn.Module, pairs: Sequence[Pair], asked: str = "auto") 
 
 
 def _end(pair: Pair) -> int:
-    """Tokens up to the end of the longer answer."""
+    """Return the number of tokens up to the end of the longer answer."""
     return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
 
 
 def _row_tokens(pair: Pair) -> int:
-    """Tokens of a shared row, as far as pairs differ in it."""
+    """Return the number of tokens of a shared row, up to a constant."""
     return len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids)
 
 
@@ -93,21 +93,21 @@ def _first_fitting(model: nn.Module, pairs: Sequence[Pair], names: Sequence[Layo
     return Layout("full", "module", tuple(obstacles))
 
 
-def _warn(asked: str, found: str, obstacles: Sequence[str]) -> None:
+def _warn(wanted: str, found: str, obstacles: Sequence[str]) -> None:
     if obstacles:
         reasons = "; ".join(obstacles)
-        log.warning("pairs are laid out as `%s` and not as `%s`: %s", found, asked, reasons)
+        log.warning("pairs are laid out as `%s` and not as `%s`: %s", found, wanted, reasons)
 
 
 @torch.no_grad()
 def _obstacle(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> str | None:
-    """Why a layout does not serve, or None."""
+    """Return why a layout does not suit the model, or None."""
     end = _end(pair)
     window = _attention_window(model)
     if name == "shared" and window is not None and window < end:
         return (
-            f"attention sees {window} tokens back, which a whole mask would undo, and the longest "
-            f"answer ends at token {end}"
+            f"attention is limited to {window} tokens, which a block mask would undo, and the "
+            f"longest answer ends at token {end}"
         )
     plain = _log_probs(model, pair, "full", head)
     try:
@@ -128,7 +128,7 @@ def _obstacle(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> str
 
 @torch.no_grad()
 def _changes_logits(model: nn.Module, pair: Pair) -> bool:
-    """Whether anything is done to what the head gives: a cap, a scale; exact in every precision."""
+    """Return whether the model caps or scales its head's logits; exact in every precision."""
     found: list[torch.Tensor] = []
 
     def keep(_: nn.Module, __: object, logits: torch.Tensor) -> None:
@@ -144,16 +144,16 @@ def _changes_logits(model: nn.Module, pair: Pair) -> bool:
 
 
 def _attention_window(model: nn.Module) -> int | None:
-    """The fewest tokens that some layer's attention looks back, or None where it has no limit."""
+    """Return the smallest attention window of any layer in tokens, or None without a limit."""
     config = model.config.get_text_config()  # type: ignore[union-attr, operator]
     sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     return min((size for size in sizes if size), default=None)
 
 
 def _log_probs(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> torch.Tensor:
-    """Those of each token of the chosen answer, then of the rejected one."""
-    # Answer by answer, for the plain logits of a large vocabulary are the peak of a whole training.
+    """Return log-probabilities of the tokens of the chosen answer, then of the rejected one."""
+    # Answer by answer: the plain logits of a large vocabulary would set the training's peak memory.
     call_tokens = 0 if name == "full" else None
     batch = arrange([pair], name, call_tokens=call_tokens).to(next(model.parameters()).device)
-    scores = answer_scores(model, batch, head).tokens.log_probs.double()
+    scores = score_answers(model, batch, head).tokens.log_probs.double()
     return scores[batch.answers.argsort(stable=True)]

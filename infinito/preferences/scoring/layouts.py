@@ -1,9 +1,9 @@
-"""How preference pairs become one model input, and where in it each answer token is predicted.
+"""Lays preference pairs out as model input, with the position that predicts each answer token.
 
 `shared` puts a prompt and both answers into one row: the prompt is computed once, a block mask
-keeps the answers apart, and positions of the second answer start anew after the prompt. Prior art
-of sharing the prompt: frankxwang/dpo-prefix-sharing. `concat` has a row for each answer, and the
-head runs on answer positions only; `full` is the plain use of a model, mask and all logits.
+keeps the answers apart, and positions of the second answer restart after the prompt. Prior art
+for sharing the prompt: frankxwang/dpo-prefix-sharing. `concat` has a row for each answer, and the
+head runs on answer positions only; `full` calls the model with a padding mask and takes all logits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LAYOUTS: tuple[LayoutName, ...] = ("shared", "concat", "full")
 
 
 class Pair(Protocol):
-    """What a layout reads of a pair: token ids of the prompt and of each answer, and its place."""
+    """What a layout reads of a pair: token ids of the prompt and of each answer, row and weight."""
 
     @property
     def prompt_ids(self) -> Sequence[int]: ...
@@ -38,19 +38,19 @@ class Pair(Protocol):
 class PairBatch(NamedTuple):
     """A batch of pairs, ready for a model; answers are numbered chosen first, then rejected.
 
-    Rows of unlike length stand in different parts, each a call of the model: padding costs more
-    than a further call where calls are cheap.
+    Rows of different lengths may lie in different parts, each one call of the model: where calls
+    are cheap, padding costs more than another call.
     """
 
     inputs: tuple[dict[str, Tensor], ...]
     """For each part the model's keyword arguments: `input_ids` (rows, time), masks and positions
     as needed."""
     positions: tuple[Tensor, ...]
-    """For each part (its answer tokens,): the place in rows · time that predicts the token."""
+    """For each part (its answer tokens,): index into rows · time of the logits for the token."""
     targets: Tensor
-    """(answer tokens,): the answer tokens, part after part."""
+    """(answer tokens,): token ids of the answers, part after part."""
     answers: Tensor
-    """(answer tokens,): the answer each belongs to, 0 … 2·pairs − 1."""
+    """(answer tokens,): number of the token's answer, 0 … 2·pairs − 1."""
     tokens: Tensor
     """(2·pairs,): tokens of each answer."""
     weights: Tensor
@@ -59,9 +59,9 @@ class PairBatch(NamedTuple):
     """(pairs,): row of each pair in its file."""
     layout: LayoutName
     share: float
-    """What a pair's loss counts in the mean over the pairs of all processes, times their number."""
+    """Weight of each pair's loss; averaging over processes then gives the mean over all pairs."""
     reference: Tensor | None = None
-    """(2·pairs,) float64: precomputed log-probabilities of the reference."""
+    """(2·pairs,) float64: the reference's log-probabilities, if precomputed."""
 
     @property
     def pairs(self) -> int:
@@ -70,11 +70,11 @@ class PairBatch(NamedTuple):
 
     @property
     def input_tokens(self) -> int:
-        """Tokens that the model computes, padding counted."""
+        """Tokens that the model computes, padding included."""
         return sum(part["input_ids"].numel() for part in self.inputs)
 
     def to(self, device: torch.device) -> PairBatch:
-        """The same on a device."""
+        """Return the batch on a device."""
         moved: dict[str, Any] = {
             name: value.to(device)
             for name, value in self._asdict().items()
@@ -92,33 +92,33 @@ def arrange(
     share: float | None = None,
     call_tokens: int | None = None,
 ) -> PairBatch:
-    """Returns a batch of pairs in a layout.
+    """Return a batch of pairs in a layout.
 
     Args:
-        pairs: at least one.
-        layout: one of `LAYOUTS`.
+        pairs: At least one.
+        layout: One of `LAYOUTS`.
         reference: (2·pairs,) log-probabilities that the reference gives the answers.
-        share: see `PairBatch`; None for one process.
-        call_tokens: tokens that cost as much as a further call of the model; None for one call.
+        share: See `PairBatch`; None for one process.
+        call_tokens: Tokens that cost as much as another call of the model; None for one call.
     """
     answers = [pair.chosen_ids for pair in pairs] + [pair.rejected_ids for pair in pairs]
-    lengths = _row_lengths(pairs, layout)
+    lengths = _measure_rows(pairs, layout)
     parts = [list(range(len(lengths)))]
     if call_tokens is not None:
-        parts = like_lengths(lengths, call_tokens)
+        parts = group_by_length(lengths, call_tokens)
     inputs, positions, order = [], [], []
     for rows in parts:
         if layout == "shared":
-            part, starts, firsts = _shared_rows([pairs[row] for row in rows])
+            part, starts, firsts = _lay_out_pairs([pairs[row] for row in rows])
             numbers = [*rows, *(row + len(pairs) for row in rows)]
         else:
             prompts = [pairs[row % len(pairs)].prompt_ids for row in rows]
             numbers = rows
-            part, starts, firsts = _row_each(
+            part, starts, firsts = _lay_out_answers(
                 prompts, [answers[row] for row in rows], padding_mask=layout == "full"
             )
         inputs.append(part)
-        positions.append(_token_positions([answers[n] for n in numbers], starts, firsts))
+        positions.append(_find_token_positions([answers[n] for n in numbers], starts, firsts))
         order.extend(numbers)
     tokens = torch.tensor([len(answer) for answer in answers])
     return PairBatch(
@@ -135,11 +135,10 @@ def arrange(
     )
 
 
-def like_lengths(lengths: Sequence[int], call_tokens: int) -> list[list[int]]:
-    """Row numbers in parts that cost least: padded tokens, and `call_tokens` for each part.
+def group_by_length(lengths: Sequence[int], call_tokens: int) -> list[list[int]]:
+    """Return row numbers in parts of least total cost: padded tokens plus `call_tokens` a part.
 
-    Exact, by the best partitions of the shortest rows: in order of length, an optimal part is a
-    run of neighbours.
+    Exact, by dynamic programming over rows sorted by length, where optimal parts are contiguous.
     """
     order = sorted(range(len(lengths)), key=lambda row: lengths[row])
     costs, cuts = [0], [0]
@@ -157,8 +156,8 @@ def like_lengths(lengths: Sequence[int], call_tokens: int) -> list[list[int]]:
     return parts[::-1]
 
 
-def _row_lengths(pairs: Sequence[Pair], layout: LayoutName) -> list[int]:
-    """Tokens of each row, without padding."""
+def _measure_rows(pairs: Sequence[Pair], layout: LayoutName) -> list[int]:
+    """Return the number of tokens of each row, without padding."""
     if layout == "shared":
         return [
             len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids) - 2
@@ -168,15 +167,17 @@ def _row_lengths(pairs: Sequence[Pair], layout: LayoutName) -> list[int]:
     return chosen + [len(pair.prompt_ids) + len(pair.rejected_ids) - 1 for pair in pairs]
 
 
-def _token_positions(answers: Sequence[Sequence[int]], starts: Tensor, firsts: Tensor) -> Tensor:
-    """The place that predicts each token of the answers.
+def _find_token_positions(
+    answers: Sequence[Sequence[int]], starts: Tensor, firsts: Tensor
+) -> Tensor:
+    """Return the positions whose logits predict the tokens of the answers.
 
-    The first token is predicted at the prompt's end, the others in the answer itself.
+    The prompt's last position predicts an answer's first token; each token predicts the next one.
 
     Args:
-        answers: token ids.
-        starts: (answers,) place of each answer's first token.
-        firsts: (answers,) place of the token before it.
+        answers: Token ids.
+        starts: (answers,) position of each answer's first token.
+        firsts: (answers,) position of the token before it.
     """
     tokens = torch.tensor([len(answer) for answer in answers])
     numbers = torch.arange(len(answers)).repeat_interleave(tokens)
@@ -184,25 +185,25 @@ def _token_positions(answers: Sequence[Sequence[int]], starts: Tensor, firsts: T
     return torch.where(within == 0, firsts[numbers], starts[numbers] + within - 1)
 
 
-def _row_each(
+def _lay_out_answers(
     prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], padding_mask: bool
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """A row for each answer, its last token left out: nothing is predicted there.
+    """Lay each answer out in a row of its own, without its last token, which predicts nothing.
 
-    Padding stands on the right, where causal models do not look: without a mask they take their
-    fast paths.
+    Padding is on the right, which causal models never attend to: without a mask their fast paths
+    apply.
     """
     rows = [[*prompt, *answer[:-1]] for prompt, answer in zip(prompts, answers, strict=True)]
-    ids, real = _padded(rows)
+    ids, real = _pad_rows(rows)
     inputs = {"input_ids": ids} | ({"attention_mask": real.long()} if padding_mask else {})
     starts = torch.arange(len(rows)) * ids.shape[1] + torch.tensor([len(each) for each in prompts])
     return inputs, starts, starts - 1
 
 
-def _shared_rows(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """A row for each pair: prompt, chosen, rejected; the answers do not see each other."""
+def _lay_out_pairs(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Lay each pair out in one row, in which the answers do not attend to each other."""
     rows = [[*pair.prompt_ids, *pair.chosen_ids[:-1], *pair.rejected_ids[:-1]] for pair in pairs]
-    ids, _ = _padded(rows)
+    ids, _ = _pad_rows(rows)
     time = ids.shape[1]
     prompt = torch.tensor([len(pair.prompt_ids) for pair in pairs])
     second = prompt + torch.tensor([len(pair.chosen_ids) - 1 for pair in pairs])
@@ -214,7 +215,7 @@ def _shared_rows(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tens
     positions = torch.where(parts == 2, places - (second - prompt)[:, None], places)
     inputs = {
         "input_ids": ids,
-        "attention_mask": _block_mask(parts),
+        "attention_mask": _build_block_mask(parts),
         "position_ids": torch.where(parts == 3, 0, positions),
     }
     offsets = torch.arange(len(rows)) * time
@@ -222,19 +223,19 @@ def _shared_rows(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tens
     return inputs, starts, (offsets + prompt - 1).repeat(2)
 
 
-def _block_mask(parts: Tensor) -> Tensor:
-    """A causal mask that is added to scores, (rows, 1, time, time): all see the prompt.
+def _build_block_mask(parts: Tensor) -> Tensor:
+    """Return a causal mask to add to scores, (rows, 1, time, time); all attend to the prompt.
 
-    Not bool: transformers' eager attention adds its mask, and a bool one would hide nothing.
-    Every query sees itself, so no row is −∞ throughout.
+    Not bool: transformers' eager attention adds its mask, and a bool one would mask nothing.
+    Every query attends to itself, so no row is −∞ throughout.
     """
     queries, keys = parts[:, :, None], parts[:, None, :]
     visible = ((keys == 0) | (keys == queries)).tril()
     return torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf).unsqueeze(1)
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Token ids (rows, time) with 0 in the padding, and which are real."""
+def _pad_rows(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Return token ids (rows, time) with 0 as padding, and where they are real, (rows, time)."""
     lengths = torch.tensor([len(row) for row in rows])
     real = torch.arange(int(lengths.max())) < lengths[:, None]
     ids = torch.zeros(real.shape, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Held-out pairs scored by a policy and its reference."""
+"""Scores the pairs of a file by a policy and its reference, for `task=score_pairs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infinito.errors import CheckpointError
 from infinito.models.pretrained.opening import check_length
 from infinito.models.trained import Trained
 from infinito.preferences.assembly import (
-    build_pair_set,
+    build_pair_sets,
     build_pair_tokenizer,
     count_token_ids,
     require_pairs,
@@ -23,38 +23,38 @@ from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.pairs.pair_set import PairSet, read_pairs
 from infinito.preferences.scoring.figures import (
     PreferenceScores,
-    by_category,
-    displacement,
-    figures,
-    length_baselines,
-    reward_length_correlation,
+    correlate_with_length,
+    measure_displacement,
+    score_by_length,
+    summarize_by_category,
+    summarize_scores,
 )
 from infinito.preferences.scoring.layout_probe import choose_layout
-from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 
 
-def scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
-    """All pairs of `data.path`, or the held-out ones that ship with infinito."""
+def read_scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
+    """Return all pairs of `data.path`, or the held-out ones that ship with infinito."""
     data = require_pairs(conf)
     path = str(HELD_OUT) if data.path is None else data.path
     texts = read_pairs(path, data.subset, data.max_rows)
     tokenizer = build_pair_tokenizer(conf, policy.tokenizer, count_token_ids(policy.model))
-    return build_pair_set(conf, texts, tokenizer)
+    return build_pair_sets(conf, [texts], tokenizer)[0]
 
 
-def scores_of(
+def score_pairs(
     conf: RunConf, policy: Trained, reference: Trained | None, pairs: PairSet
 ) -> PreferenceScores:
-    """The log-probabilities that policy and reference give the answers."""
-    return preference_scores(
+    """Return the log-probabilities that policy and reference give the answers."""
+    return combine_log_probs(
         pairs.pairs,
-        table_of(conf, policy, pairs.pairs),
-        None if reference is None else table_of(conf, reference, pairs.pairs),
+        _tabulate(conf, policy, pairs.pairs),
+        None if reference is None else _tabulate(conf, reference, pairs.pairs),
     )
 
 
-def table_of(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
-    """The log-probabilities (pairs, 2) that a model gives the answers.
+def _tabulate(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) -> Tensor:
+    """Return the log-probabilities (pairs, 2) that a model gives the answers.
 
     Raises:
         ConfigError: a pair is longer than the positions that the model has learned.
@@ -64,13 +64,13 @@ def table_of(conf: RunConf, trained: Trained, pairs: Sequence[TokenizedPair]) ->
     )
     check_length(trained.model, longest)
     layout = choose_layout(trained.model, pairs, conf.dpo.layout)
-    return log_prob_table(trained.model, pairs, layout)
+    return tabulate_log_probs(trained.model, pairs, layout)
 
 
-def preference_scores(
+def combine_log_probs(
     pairs: Sequence[TokenizedPair], policy: Tensor, reference: Tensor | None
 ) -> PreferenceScores:
-    """Tables (pairs, 2) of log-probabilities as scores; without a reference it counts as 0."""
+    """Return two tables (pairs, 2) of log-probabilities as scores; no reference counts as 0."""
     ours = policy.numpy()
     theirs = np.zeros_like(ours) if reference is None else reference.numpy()
     return PreferenceScores(
@@ -84,26 +84,28 @@ def preference_scores(
     )
 
 
-def report_of(scores: PreferenceScores, beta: float, has_reference: bool) -> dict[str, Any]:
-    """All figures of pairs: overall, by category, and what length alone would score."""
+def build_score_report(
+    scores: PreferenceScores, beta: float, has_reference: bool
+) -> dict[str, Any]:
+    """Return all figures of pairs: overall, by category, and those of length alone."""
     moved = None
     if has_reference:
-        moved = displacement(
+        moved = measure_displacement(
             scores.chosen - scores.reference_chosen, scores.rejected - scores.reference_rejected
         )
     return {
-        "overall": figures(scores, beta),
-        "by_category": by_category(scores, beta),
-        "baselines": length_baselines(scores),
-        "reward_length_correlation": reward_length_correlation(scores, beta),
+        "overall": summarize_scores(scores, beta),
+        "by_category": summarize_by_category(scores, beta),
+        "baselines": score_by_length(scores),
+        "reward_length_correlation": correlate_with_length(scores, beta),
         "displacement": moved,
     }
 
 
-def per_pair(
+def list_pairs(
     pairs: Sequence[TokenizedPair], scores: PreferenceScores, beta: float
 ) -> list[dict[str, Any]]:
-    """Row, category and implicit rewards of each pair."""
+    """Return row, category and implicit rewards of each pair."""
     chosen, rejected = scores.rewards(beta)
     return [
         {
@@ -118,7 +120,7 @@ def per_pair(
 
 
 def check_tokenizers(policy: Trained, reference: Trained) -> None:
-    """Checks that policy and reference read the same tokens.
+    """Check that policy and reference have the same tokens.
 
     Raises:
         CheckpointError: their vocabularies differ.

@@ -167,16 +167,19 @@ def test_weights_nll_and_averaging() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"losses": {"sigmoide": 1.0}}, r"no such loss; did you mean `sigmoid`"),
+        ({"losses": {"sigmoide": 1.0}}, r"`dpo.loss`=.*did you mean `sigmoid`"),
         ({"losses": {}}, "`dpo.loss` is empty"),
-        ({"losses": {"sigmoid": 0.0}}, "weight 0: expected one above 0"),
-        ({"beta": 0.0}, r"`dpo.beta`=0: expected a number above 0, e.g. `dpo.beta=0.1`"),
-        ({"beta": float("nan")}, "`dpo.beta`=nan"),
-        ({"label_smoothing": 0.5}, r"`dpo.label_smoothing`=0.5: expected 0 or more and less"),
+        ({"losses": {"sigmoid": 0.0}}, r"`dpo.loss_weights`=\[0.0\]: expected a number above 0"),
+        ({"beta": 0.0}, r"`dpo.beta`=0.0: expected a number above 0, e.g. `dpo.beta=0.1`"),
+        ({"beta": float("nan")}, "`dpo.beta`=nan: expected a finite number"),
+        (
+            {"label_smoothing": 0.5},
+            "`dpo.label_smoothing`=0.5: expected a number at least 0 and below 0.5",
+        ),
         ({"label_smoothing": -0.1}, "`dpo.label_smoothing`=-0.1"),
-        ({"losses": {"exo_pair": 1.0}}, "Choose `dpo.label_smoothing=0.001`"),
+        ({"losses": {"exo_pair": 1.0}}, "`dpo.label_smoothing=0.001`, as its paper does"),
         ({"discopop_tau": -1.0}, "`dpo.discopop_tau`=-1"),
-        ({"nll_weight": -1.0}, "`dpo.nll_weight`=-1: expected 0 or more"),
+        ({"nll_weight": -1.0}, "`dpo.nll_weight`=-1.0: expected a number at least 0"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: dict[str, object], message: str) -> None:

@@ -7,9 +7,9 @@ import torch
 
 from infinito.preferences.objective.losses import PairLogProbs
 from infinito.preferences.objective.metrics import (
-    displacement_warning,
-    pair_metrics,
-    token_metrics,
+    compute_pair_metrics,
+    compute_token_metrics,
+    describe_displacement,
 )
 
 
@@ -23,7 +23,7 @@ def test_pair_figures_by_hand() -> None:
         torch.tensor([2, 2]),
         torch.tensor([4, 4]),
     )
-    found = {name: float(value) for name, value in pair_metrics(pairs, 0.5).items()}
+    found = {name: float(value) for name, value in compute_pair_metrics(pairs, 0.5).items()}
     assert found == pytest.approx(
         {
             "rewards/chosen": -0.5,
@@ -39,7 +39,7 @@ def test_pair_figures_by_hand() -> None:
 
 
 def test_token_figures_by_hand() -> None:
-    found = token_metrics(
+    found = compute_token_metrics(
         entropy=torch.tensor([1.0, 2.0, 6.0]),
         mean_logits=torch.tensor([1.0, 3.0, 5.0]),
         is_top=torch.tensor([True, False, True]),
@@ -64,7 +64,7 @@ def test_displacement(margin: float, chosen: float, warned: bool) -> None:
         "rewards/chosen": chosen,
         "displacement/chosen_fell": 0.75,
     }
-    warning = displacement_warning(means)
+    warning = describe_displacement(means)
     assert (warning is not None) == warned
     if warning:
         assert "margin rose to 1" in warning

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from infinito.preferences.pairs.bundled import HELD_OUT, TRAINING
-from infinito.preferences.pairs.checking import duplicates, flipped, overlap
+from infinito.preferences.pairs.checking import find_duplicates, find_flipped, find_overlap
 from infinito.preferences.pairs.pair_set import read_pairs
 
 
@@ -23,10 +23,10 @@ def test_balanced(path: Path) -> None:
     ratios = [len(pair.chosen) / len(pair.rejected) for pair in read.pairs]
     assert sum(ratio < 1 for ratio in ratios) == 4
     assert 0.8 <= np.mean(ratios) <= 1.25
-    assert duplicates(read.pairs) == flipped(read.pairs) == []
+    assert find_duplicates(read.pairs) == find_flipped(read.pairs) == []
 
 
 def test_twins_share_a_category_and_nothing_else() -> None:
     training, held_out = (read_pairs(str(path)).pairs for path in (TRAINING, HELD_OUT))
     assert [pair.category for pair in training] == [pair.category for pair in held_out]
-    assert overlap(training, held_out)["prompts"]["count"] == 0
+    assert find_overlap(training, held_out)["prompts"]["count"] == 0

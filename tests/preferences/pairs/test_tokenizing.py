@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.errors import DataError
-from infinito.preferences.pairs.text_pair import RowFault, TextPair
+from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 PAIR = TextPair("abc", " de", " dfg", "letters", 3, 0.5)
@@ -148,3 +149,40 @@ def test_a_beginning_of_text_token_stays_before_a_cut_prompt(shared_data: Any) -
     assert pair.prompt_ids[0] == tokenizer.bos_token_id
     assert tokenizer.decode(pair.chosen_ids).strip() == "a dog</s>"
     assert len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) == 9
+
+
+def test_plain_chat_begins_as_the_tokenizer_begins_any_text(shared_data: Any) -> None:
+    """Generation adds the token of a text's beginning to a prompt; training must, too."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(shared_data / "stories260k/hf")
+    pair = made(tokenizer, chat=True, chat_template="plain")(TextPair("Hi", "a", "b", None, 0))
+    assert list(pair.prompt_ids) == tokenizer("Human: Hi\nAssistant:")["input_ids"]
+    assert pair.prompt_ids[0] == tokenizer.bos_token_id
+
+
+LLAMA_3 = (
+    "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
+
+def test_an_answer_that_the_template_ends_gets_no_second_end() -> None:
+    tokenizer = BpeTokenizer(257).build([], separates_documents=True)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|start|>", "<|eot_id|>"]})
+    text = TextPair("Hi", "a", "b", None, 0)
+    encode = made(tokenizer, chat=True, chat_template=LLAMA_3)
+    turn_end = tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    assert list(encode(text).chosen_ids) == [*tokenizer("a")["input_ids"], turn_end]
+    assert encode.end_ids(text) == [tokenizer.eos_token_id, turn_end]
+    named = made(tokenizer, chat=True, chat_template=LLAMA_3, end_token="<eos>")
+    assert named(text).chosen_ids[-1] == tokenizer.eos_token_id
+    assert named.end_ids(text) == [tokenizer.eos_token_id]
+    assert made(tokenizer, chat=False).end_ids(text) == [tokenizer.eos_token_id]
+
+
+def test_a_character_without_a_token_is_a_fault_of_its_row(
+    letters: PreTrainedTokenizerFast,
+) -> None:
+    with pytest.raises(RowFault, match="a character that the tokenizer does not know"):
+        made(letters)(replace(PAIR, prompt="€"))

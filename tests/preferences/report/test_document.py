@@ -9,17 +9,17 @@ from typing import Any
 import jsonschema
 import pytest
 
-from infinito.preferences.report import curves as dpo_plots
+from infinito.preferences.report.curves import draw_curves, save_figures
 from infinito.preferences.report.document import (
     FORMAT,
-    held_out_section,
-    markdown,
-    schema,
-    shown,
-    training_section,
+    describe_held_out,
+    describe_training,
+    format_number,
+    load_schema,
+    render_markdown,
 )
-from infinito.preferences.report.model_card import model_card
-from infinito.preferences.report.sweep_table import sweep_table
+from infinito.preferences.report.model_card import render_model_card
+from infinito.preferences.report.sweep_table import render_sweep_table
 from tests.preferences.scoring.test_figures import scores
 
 HISTORY = [
@@ -65,8 +65,8 @@ def report(**changes: Any) -> dict[str, Any]:
         "held_out_samples": 4,
         "epochs": 2.0,
         "steps": 2,
-        **training_section(HISTORY),
-        "held_out": held_out_section(scores([0.0] * 4), scores([1.0, 2, 3, 4]), 0.1),
+        **describe_training(HISTORY),
+        "held_out": describe_held_out(scores([0.0] * 4), scores([1.0, 2, 3, 4]), 0.1),
         "answers": [{"prompt": "Why?", "category": None, "before": "x\ny", "after": "z"}],
         "timing": {
             "started": "2000-01-01",
@@ -81,7 +81,7 @@ def report(**changes: Any) -> dict[str, Any]:
 
 def test_first_and_last_figures() -> None:
     found = report()
-    jsonschema.validate(found, schema())
+    jsonschema.validate(found, load_schema())
     assert (found["initial_loss"], found["final_loss"]) == (0.69, 0.5)
     assert (found["initial_margins"], found["final_margins"]) == (0.0, 0.4)
     assert found["final_accuracy"] == 1.0
@@ -93,17 +93,17 @@ def test_first_and_last_figures() -> None:
 )
 def test_the_schema_refuses(key: str, value: Any) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(report(**{key: value}), schema())
+        jsonschema.validate(report(**{key: value}), load_schema())
 
 
 def test_a_failed_run_has_a_report_too() -> None:
-    found = report(status="failed", held_out=None, answers=[], **training_section([]))
-    jsonschema.validate(found, schema())
-    assert markdown(found).startswith("# Preference tuning: failed")
+    found = report(status="failed", held_out=None, answers=[], **describe_training([]))
+    jsonschema.validate(found, load_schema())
+    assert render_markdown(found).startswith("# Preference tuning: failed")
 
 
 def test_markdown_tells_all() -> None:
-    text = markdown(report())
+    text = render_markdown(report())
     for part in (
         "# Preference tuning: ok",
         "- a note",
@@ -117,7 +117,7 @@ def test_markdown_tells_all() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [shown(each) for each in (0.123456, None, float("nan"), 0.0)] == [
+    assert [format_number(each) for each in (0.123456, None, float("nan"), 0.0)] == [
         "0.1235",
         "–",
         "–",
@@ -126,17 +126,17 @@ def test_numbers_are_short() -> None:
 
 
 def test_the_card_names_its_base() -> None:
-    card = model_card(report(), "some/model")
+    card = render_model_card(report(), "some/model")
     assert "base_model: some/model" in card.partition("---\n\n")[0]
     assert "import infinito.models.distance_lm.model" in card
-    assert "base_model" not in model_card(report(), None)
+    assert "base_model" not in render_model_card(report(), None)
     assert "plots/" not in card
 
 
 def test_a_table_of_a_sweep_shows_what_differs_the_best_first() -> None:
     other = copy.deepcopy(report(seed=1, status="failed", held_out=None))
     other["method"]["loss"], other["method"]["reference"] = ["ipo", "sft"], "copy"
-    lines = sweep_table({"0": other, "1": report()}).splitlines()
+    lines = render_sweep_table({"0": other, "1": report()}).splitlines()
     assert lines[0].startswith("| run | seed | loss | beta | learning_rate | reference | held-out")
     assert lines[2].startswith("| 1 | 0 | sigmoid | 0.1 | 0.001 | precomputed | 1.000 (0.510")
     assert lines[3].startswith("| 0 | 1 | ipo+sft | 0.1 | 0.001 | copy | – | – | 0.5 | failed |")
@@ -144,7 +144,7 @@ def test_a_table_of_a_sweep_shows_what_differs_the_best_first() -> None:
 
 def run_of(beta: float, gains: list[float]) -> dict[str, Any]:
     """A run with these gains of the held-out chosen answers, in nats."""
-    made = report(held_out=held_out_section(scores([0.0] * 4), scores(gains), beta))
+    made = report(held_out=describe_held_out(scores([0.0] * 4), scores(gains), beta))
     return {**made, "method": {**made["method"], "beta": beta}}
 
 
@@ -157,17 +157,17 @@ def test_a_table_of_a_sweep_is_not_led_by_a_large_beta() -> None:
         "most": run_of(0.1, [4.0] * 4),
         "all": run_of(0.5, [3.0] * 4),
     }
-    lines = sweep_table(found).splitlines()[2:]
+    lines = render_sweep_table(found).splitlines()[2:]
     names = [line.split("|")[1].strip() for line in lines]
     assert names == ["most", "all", "wide", "none", "below"]
 
 
 def test_curves_show_training_and_held_out_values(tmp_path: Path) -> None:
-    figures = dpo_plots.curves(HISTORY)
+    figures = draw_curves(HISTORY)
     loss = figures["loss"].axes[0]
     assert [list(line.get_ydata()) for line in loss.lines] == [[0.69, 0.5], [0.6]]
     assert not figures["log_probabilities"].axes[0].lines
-    dpo_plots.save(figures, tmp_path)
+    save_figures(figures, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "accuracies.png",
         "log_probabilities.png",

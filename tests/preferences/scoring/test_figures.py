@@ -9,13 +9,13 @@ import pytest
 
 from infinito.preferences.scoring.figures import (
     PreferenceScores,
-    by_category,
-    displacement,
-    figures,
-    length_baselines,
+    correlate_with_length,
     mean_interval,
-    reward_length_correlation,
+    measure_displacement,
+    score_by_length,
     share_interval,
+    summarize_by_category,
+    summarize_scores,
 )
 
 
@@ -40,7 +40,7 @@ def scores(margins: list[float], longer: list[int] | None = None) -> PreferenceS
 
 def test_figures_by_hand() -> None:
     """β 0.5, gains 2, −2, 4, 0 nats: rewards 1, −1, 2, 0, mean 0.5; 2 of 4 right, one tied."""
-    found = figures(scores([2.0, -2.0, 4.0, 0.0]), beta=0.5)
+    found = summarize_scores(scores([2.0, -2.0, 4.0, 0.0]), beta=0.5)
     assert found["margin"]["mean"] == found["reward_chosen"] == 0.5
     assert found["reward_rejected"] == 0
     assert found["accuracy"]["share"] == 0.5
@@ -51,7 +51,7 @@ def test_figures_by_hand() -> None:
 
 def test_rounding_is_a_tie() -> None:
     """A nat's hundred-thousandth is no preference, however large β is."""
-    found = figures(scores([1e-5, -1e-5, 1e-3, 1.0]), beta=50)
+    found = summarize_scores(scores([1e-5, -1e-5, 1e-3, 1.0]), beta=50)
     assert (found["ties"], found["accuracy"]["share"]) == (2, 0.5)
 
 
@@ -63,7 +63,7 @@ def test_wilson_of_halves() -> None:
 
 
 def test_categories_are_parted() -> None:
-    found = by_category(scores([2.0, -2.0, 4.0, 0.0]), beta=0.5)
+    found = summarize_by_category(scores([2.0, -2.0, 4.0, 0.0]), beta=0.5)
     assert {name: each["margin"]["mean"] for name, each in found.items()} == {"a": 1.5, "b": -0.5}
 
 
@@ -83,19 +83,19 @@ def test_t_interval() -> None:
 
 def test_length_alone() -> None:
     """Longer, longer, shorter, equal: 2½ of 4 and 1½ of 4."""
-    found = length_baselines(scores([1.0] * 4, longer=[1, 1, -1, 0]))
+    found = score_by_length(scores([1.0] * 4, longer=[1, 1, -1, 0]))
     assert found["longer_wins"]["share"] == 0.625
     assert found["shorter_wins"]["share"] == 0.375
 
 
 def test_correlation_with_length() -> None:
-    assert reward_length_correlation(scores([1, 2, 3], [1, 2, 3]), 0.1) == pytest.approx(1)
-    assert reward_length_correlation(scores([3, 2, 1], [1, 2, 3]), 0.1) == pytest.approx(-1)
-    assert reward_length_correlation(scores([1, 2, 3], [5, 5, 5]), 0.1) is None
+    assert correlate_with_length(scores([1, 2, 3], [1, 2, 3]), 0.1) == pytest.approx(1)
+    assert correlate_with_length(scores([3, 2, 1], [1, 2, 3]), 0.1) == pytest.approx(-1)
+    assert correlate_with_length(scores([1, 2, 3], [5, 5, 5]), 0.1) is None
 
 
 def test_displacement() -> None:
-    found = displacement(np.array([2.0, -2.0, -3.0, -1.0]), np.zeros(4))
+    found = measure_displacement(np.array([2.0, -2.0, -3.0, -1.0]), np.zeros(4))
     assert found["chosen_change_nats"] == -1
     assert found["share_of_chosen_that_fell"] == 0.75
     assert found["rejected_change_nats"] == 0

@@ -10,7 +10,7 @@ import torch
 from infinito.config.memory import MemoryConf
 from infinito.models.memory.model import with_memory
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.scoring.answer_scores import answer_scores
+from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import choose_layout
 from infinito.preferences.scoring.layouts import arrange
 from tests.preferences.pair_models import make, random_pairs
@@ -50,8 +50,8 @@ def test_each_architecture_gets_the_fastest_that_is_right(
     if reason:
         assert reason in warnings[0]
     with torch.no_grad():
-        found = answer_scores(model, arrange(PAIRS, layout.name), layout.head).log_probs
-        plain = answer_scores(model, arrange(PAIRS, "full")).log_probs
+        found = score_answers(model, arrange(PAIRS, layout.name), layout.head).log_probs
+        plain = score_answers(model, arrange(PAIRS, "full")).log_probs
     assert torch.allclose(found, plain, atol=5e-5)
 
 
@@ -76,7 +76,7 @@ def test_a_bool_mask_would_be_silently_wrong_with_eager_attention() -> None:
     batch = arrange(PAIRS, "concat")
     shared = arrange(PAIRS, "shared")
     with torch.no_grad():
-        plain = answer_scores(model, batch).log_probs
+        plain = score_answers(model, batch).log_probs
         inputs = shared.inputs[0]
         as_bool = {**inputs, "attention_mask": inputs["attention_mask"] == 0}
         hidden = model.model(**as_bool).last_hidden_state.flatten(0, 1)[shared.positions[0]]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.scoring.answer_scores import Head, answer_scores
-from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, arrange, like_lengths
+from infinito.preferences.scoring.answer_scores import Head, score_answers
+from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, arrange, group_by_length
 from tests.preferences.pair_models import make, random_pairs
 
 TOLERANCE = {"llama": 2e-5, "gpt2": 1e-5, "distance_dot": 1e-9, "distance_l1": 1e-9}
@@ -52,9 +52,9 @@ def test_a_row_for_each_answer_by_hand() -> None:
 
 def test_parts_by_hand() -> None:
     """A further call costs 3 tokens: 2 2 3 | 9 9 pads one token, 2 2 3 9 9 would pad twenty."""
-    assert like_lengths([9, 2, 3, 9, 2], 3) == [[1, 2, 4], [0, 3]]
-    assert like_lengths([9, 2, 3, 9, 2], 0) == [[1, 4], [2], [0, 3]]
-    assert like_lengths([9, 2, 3, 9, 2], 100) == [[0, 1, 2, 3, 4]]
+    assert group_by_length([9, 2, 3, 9, 2], 3) == [[1, 2, 4], [0, 3]]
+    assert group_by_length([9, 2, 3, 9, 2], 0) == [[1, 4], [2], [0, 3]]
+    assert group_by_length([9, 2, 3, 9, 2], 100) == [[0, 1, 2, 3, 4]]
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(0, 40))
@@ -71,7 +71,7 @@ def test_parts_cost_least(lengths: list[int], call_tokens: int) -> None:
         for row, cut in zip(order[1:], cuts, strict=True):
             parts.append([row]) if cut else parts[-1].append(row)
         ways.append(cost(parts))
-    found = like_lengths(lengths, call_tokens)
+    found = group_by_length(lengths, call_tokens)
     assert sorted(row for part in found for row in part) == list(range(len(lengths)))
     assert cost(found) == min(ways)
 
@@ -102,7 +102,7 @@ def test_every_layout_and_head_agrees_with_plain_logits(name: str, attention: st
                 batch = arrange(pairs, layout, call_tokens=call_tokens)
                 assert len(batch.inputs) == 1 or call_tokens is not None
                 with torch.no_grad():
-                    found = answer_scores(model, batch, head).log_probs
+                    found = score_answers(model, batch, head).log_probs
                 close = torch.allclose(found, expected, rtol=0, atol=TOLERANCE[name])
                 assert close, (layout, head, call_tokens)
 
@@ -116,7 +116,7 @@ def test_gradients_agree(name: str) -> None:
     ) -> list[torch.Tensor]:
         model = make(name).double()
         batch = arrange(pairs, layout, call_tokens=call_tokens)
-        scores = answer_scores(model, batch, head).log_probs
+        scores = score_answers(model, batch, head).log_probs
         (scores * torch.linspace(-1, 1, 6)).sum().backward()
         return [each.grad for each in model.parameters() if each.grad is not None]
 
@@ -141,7 +141,7 @@ def test_answers_do_not_see_each_other() -> None:
     other = TokenizedPair(PAIR.prompt_ids, PAIR.chosen_ids, [1, 2], None, 0)
     with torch.no_grad():
         first, second = (
-            answer_scores(model, arrange([pair], "shared")).tokens.log_probs
+            score_answers(model, arrange([pair], "shared")).tokens.log_probs
             for pair in (PAIR, other)
         )
     assert torch.equal(first[:3], second[:3])
@@ -163,10 +163,10 @@ def test_lower_precision_is_near(name: str, whole: bool) -> None:
     pairs = random_pairs(4)
     batch = arrange(pairs, "shared", call_tokens=8)
     with torch.no_grad():
-        exact = answer_scores(make(name), batch).log_probs
+        exact = score_answers(make(name), batch).log_probs
     model = make(name).bfloat16() if whole else make(name)
     with torch.autocast("cpu", torch.bfloat16, enabled=not whole):
-        found = answer_scores(model, batch).log_probs
+        found = score_answers(model, batch).log_probs
     found.sum().backward()
     assert found.dtype == torch.float64
     assert torch.allclose(found, exact, rtol=0.1, atol=1.0)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infinito.errors import DataError, HubError
-from infinito.preferences.pairs.reading import read_rows
-from infinito.preferences.pairs.text_pair import RowFault
+from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.preferences.pairs.rows.reading import read_rows
 
 ROWS = [{"prompt": f"p{n}", "chosen": f"é{n}", "rejected": f"b{n}"} for n in range(3)]
 
@@ -96,6 +97,13 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="is no dataset"):
         list(read_rows(str(tmp_path / "folder")))
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl")
+    Path(path).write_text(json.dumps(ROWS[0]))
+    with pytest.raises(DataError, match=r"caf\\udce9.jsonl: the name is not UTF-8. Rename"):
+        list(read_rows(path))
 
 
 def test_a_hub_id_without_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from infinito.preferences.pairs.rows import split_dialogues, text_pair
-from infinito.preferences.pairs.text_pair import RowFault
+from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.preferences.pairs.rows.parsing import parse_row
+from infinito.preferences.pairs.rows.splitting import split_dialogues
 
 USER = {"role": "user", "content": "Hi"}
 GOOD = {"role": "assistant", "content": "Hello!"}
@@ -19,7 +20,7 @@ STRINGS = {"prompt": "Hi", "chosen": "Hello!", "rejected": "What?"}
 
 
 def test_text_with_category_and_weight() -> None:
-    pair = text_pair({**STRINGS, "category": "tone", "weight": 2}, 7)
+    pair = parse_row({**STRINGS, "category": "tone", "weight": 2}, 7)
     assert (pair.prompt, pair.chosen, pair.rejected) == ("Hi", "Hello!", "What?")
     assert (pair.category, pair.weight, pair.row) == ("tone", 2.0, 7)
 
@@ -36,14 +37,14 @@ def test_text_with_category_and_weight() -> None:
     ],
 )
 def test_messages_in_every_mixture(row: dict[str, Any]) -> None:
-    pair = text_pair(row, 0)
+    pair = parse_row(row, 0)
     assert (pair.prompt, pair.chosen, pair.rejected) == ((USER,), (GOOD,), (BAD,))
 
 
 def test_only_dialogues_have_turns() -> None:
     start = "\n\nHuman: a\n\nAssistant:"
-    assert text_pair({"chosen": f"{start} b", "rejected": f"{start} c"}, 0).has_turns
-    assert not text_pair(STRINGS, 0).has_turns
+    assert parse_row({"chosen": f"{start} b", "rejected": f"{start} c"}, 0).has_turns
+    assert not parse_row(STRINGS, 0).has_turns
 
 
 def test_dialogues_part_at_a_turn_not_at_a_letter() -> None:
@@ -93,19 +94,19 @@ def test_dialogues_without_a_shared_prompt(chosen: str, rejected: str) -> None:
 )
 def test_bad_rows(change: dict[str, Any], kind: str, message: str) -> None:
     with pytest.raises(RowFault, match=message) as caught:
-        text_pair({**STRINGS, **change}, 0)
+        parse_row({**STRINGS, **change}, 0)
     assert caught.value.kind == kind
     assert caught.value.mend
 
 
 def test_a_missing_field_is_named_with_what_is_there() -> None:
     with pytest.raises(RowFault, match=r"lacks `rejected` \(it has prompt, chosen\)"):
-        text_pair({"prompt": "a", "chosen": "b"}, 0)
+        parse_row({"prompt": "a", "chosen": "b"}, 0)
 
 
 def test_conversations_that_share_nothing() -> None:
     with pytest.raises(RowFault, match="do not part in an answer"):
-        text_pair({"chosen": [USER, GOOD], "rejected": [GOOD, USER]}, 0)
+        parse_row({"chosen": [USER, GOOD], "rejected": [GOOD, USER]}, 0)
 
 
 def test_real_dialogues_part_where_an_answer_begins(shared_data: Path) -> None:

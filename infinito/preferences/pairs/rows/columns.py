@@ -1,0 +1,55 @@
+"""The columns of a preference file that make a pair, and those that no pair can have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from infinito.preferences.pairs.rows.faults import RowFault
+
+ANSWERS = ("chosen", "rejected")
+
+CONVERSATIONS = ("conversations", "messages")
+"""Where ShareGPT's and OpenAI's shapes keep the turns before the answers."""
+
+ALPACA = ("instruction", "input", "history")
+"""What stands for a prompt in the shape of Alpaca, which LLaMA-Factory reads."""
+
+UNSUPPORTED = ("images", "videos", "audios", "chat_template_kwargs")
+"""Part of what a model would be shown, which infinito cannot show it."""
+
+COLUMNS = frozenset(
+    {
+        *("prompt", *ANSWERS, "category", "weight", "system", "tools"),
+        *(*CONVERSATIONS, *ALPACA, *UNSUPPORTED),
+    }
+)
+"""All that is read of a row."""
+
+
+def lacks_columns(names: Iterable[Any]) -> RowFault | None:
+    """Return the fault of a row that lacks an answer, with the names that it has."""
+    known = list(map(str, names))
+    missing = [f"`{name}`" for name in ANSWERS if name not in known]
+    if not missing:
+        return None
+    return RowFault(
+        "missing field",
+        f"lacks {' and '.join(missing)} (it has {', '.join(known) or 'nothing'})",
+        "Expected prompt, chosen and rejected",
+    )
+
+
+def refuse_unsupported(row: Mapping[str, Any]) -> None:
+    """Check that a row has nothing that would be dropped without a word.
+
+    Raises:
+        RowFault: names the columns.
+    """
+    if found := [name for name in UNSUPPORTED if row.get(name)]:
+        raise RowFault(
+            "unsupported column",
+            f"has {' and '.join(f'`{name}`' for name in found)}, which infinito cannot show a "
+            "model",
+            "Take the column out of the file if the answers do not depend on it",
+        )

@@ -1,0 +1,99 @@
+"""Templates write all that a message has, or are refused; none of them hangs or stops the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from infinito.data.tokenizers.bpe import BpeTokenizer
+from infinito.errors import DataError
+from infinito.preferences.pairs import chat
+from infinito.preferences.pairs.chat import ChatTemplate
+from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.preferences.pairs.rows.parsing import parse_row
+
+TOOLS = (
+    "{% if tools %}{{ tools | tojson }}{% endif %}"
+    "{% for m in messages %}[{{ m.role }}|{{ m.content }}|{{ m.tool_calls | tojson }}"
+    "|{{ m.reasoning_content }}]{% endfor %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return BpeTokenizer(257).build([], separates_documents=True)
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {"prompt": "Hi", "chosen": "a", "rejected": "b", **changes}
+
+
+def answer(**changes: Any) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "content": "", **changes}]
+
+
+def test_an_empty_system_message_is_left_out_by_plain(tokenizer: PreTrainedTokenizerFast) -> None:
+    prompt = [{"role": "system", "content": ""}, {"role": "user", "content": "Hi"}]
+    texts = ChatTemplate(tokenizer, "plain").render_pair(parse_row(row(prompt=prompt), 0))
+    assert texts == ("Human: Hi\nAssistant:", " a", " b")
+
+
+def test_tools_calls_and_reasoning_reach_the_template(tokenizer: PreTrainedTokenizerFast) -> None:
+    chosen = answer(tool_calls=[{"function": {"name": "add", "arguments": {"a": 1}}}])
+    rejected = answer(content="b", reasoning_content="hm")
+    pair = parse_row(row(chosen=chosen, rejected=rejected, tools=[{"name": "add"}]), 0)
+    prompt, *answers = ChatTemplate(tokenizer, TOOLS).render_pair(pair)
+    assert prompt.startswith('[{"name": "add"}][user|Hi|')
+    assert '"arguments": {"a": 1}' in answers[0]
+    assert "|hm]" in answers[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        (
+            {"chosen": answer(tool_calls=[{"name": "f"}]), "rejected": answer(content="b")},
+            "tool_calls",
+        ),
+        (
+            {"chosen": answer(content="a", reasoning_content="x"), "rejected": answer(content="b")},
+            "reasoning_content",
+        ),
+        ({"tools": [{"name": "f"}]}, "tools"),
+    ],
+)
+def test_what_a_template_leaves_out_is_refused_by_name(
+    changes: dict[str, Any], name: str, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    pair = parse_row(row(**changes), 0)
+    with pytest.raises(RowFault, match=f"has `{name}`, which the chat template") as caught:
+        ChatTemplate(tokenizer, "plain").render_pair(pair)
+    assert "`data.chat_template=null`" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 1 / 0 }}",
+        "{{ messages.foo.bar }}",
+        "{% if %}",
+        "{{ range(10**9) | list }}",
+        "{{ 'a'.x() }}",
+    ],
+)
+def test_a_template_that_fails_is_a_fault_of_the_row(
+    template: str, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    with pytest.raises(RowFault, match="is refused by the chat template: "):
+        ChatTemplate(tokenizer, template).render_pair(parse_row(row(), 0))
+
+
+def test_a_template_without_end_ends_the_run(
+    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat, "RENDERING_S", 0.1)
+    loops = "".join(f"{{% for {name} in range(99999) %}}" for name in "abcd") + "{% endfor %}" * 4
+    with pytest.raises(DataError, match="took more than 0.1 CPU seconds for row 3"):
+        ChatTemplate(tokenizer, loops).render_pair(parse_row(row(), 3))
