@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from infinito.cli.continuation import effective_values
+from infinito.cli.rules.scores import score_faults
 from infinito.cli.typed_values import Origin, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
@@ -74,6 +75,8 @@ def check(
         run = parse(values, origin, combinations=not (sweep or faults))
     except ConfigError as error:
         raise ConfigError([*faults, *error.faults]) from None
+    if sweep:
+        faults.extend(score_faults(run))
     if faults:
         raise ConfigError(faults)
     return run

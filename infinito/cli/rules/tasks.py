@@ -36,7 +36,7 @@ def task_faults(conf: RunConf) -> Iterable[str]:
         )
     if conf.task == "compare" and len(conf.runs) < 2:
         yield "`task=compare` needs two run folders or more, e.g. `runs=[multirun/a,multirun/b]`"
-    if conf.task == "search_report" and not conf.runs:
-        yield "`task=search_report` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
+    if conf.task in {"search_report", "export_sweep"} and not conf.runs:
+        yield f"`task={conf.task}` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
     if conf.generation.prompt is not None and conf.generation.prompts_file is not None:
         yield "`generation.prompt` and `generation.prompts_file` are both set: give one of them"
