@@ -1,6 +1,8 @@
-"""The class that Hydra looks for under `hydra/sweeper=mcts`; what it does is in `infinito.sweeps`.
+"""What Hydra finds of infinito: `hydra/sweeper=mcts` and `hydra/callbacks=plain_sweep`.
 
-Hydra imports this module whenever it starts, so heavy imports wait until a sweep is asked for.
+What both do is in `infinito.sweeps`.
+
+Hydra imports this module whenever it starts, so heavy imports wait until a sweep begins.
 """
 
 from __future__ import annotations
@@ -17,6 +19,12 @@ from infinito.sweeps.settings import MctsSweeperConf
 
 ConfigStore.instance().store(
     group="hydra/sweeper", name="mcts", node=MctsSweeperConf, provider="infinito"
+)
+ConfigStore.instance().store(
+    group="hydra/callbacks",
+    name="plain_sweep",
+    node={"plain_sweep": {"_target_": "infinito.sweeps.plain_sweep.PlainSweepReport"}},
+    provider="infinito",
 )
 
 
@@ -36,7 +44,7 @@ class MctsSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Takes Hydra's state and makes the launcher."""
+        """Take Hydra's state and make the launcher."""
         from hydra.core.plugins import Plugins
 
         from infinito.sweeps.composing import QuickLoader

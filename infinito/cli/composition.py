@@ -29,6 +29,7 @@ from infinito.cli.continuation import command_faults, effective_values
 from infinito.cli.defaults import store_defaults
 from infinito.cli.read_by import ALL
 from infinito.cli.read_by import unread as unread_keys
+from infinito.cli.rules.scores import score_faults
 from infinito.cli.typed_values import Origin, name_elsewhere, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
@@ -88,6 +89,8 @@ def check(
         run = parse(effective_values(values, given), origin, combinations=not (sweep or faults))
     except ConfigError as error:
         raise ConfigError([*faults, *error.faults]) from None
+    if sweep:
+        faults.extend(score_faults(run))
     if faults:
         raise ConfigError(faults)
     return run

@@ -140,6 +140,7 @@ READ_BY: dict[str, frozenset[str]] = {
     ),
     "compare": RUN | keys("runs"),
     "search_report": RUN | keys("runs"),
+    "export_sweep": RUN | keys("runs"),
     "doctor": RUN | keys("data.cache_dir"),
     "list": RUN,
 }

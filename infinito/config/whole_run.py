@@ -27,6 +27,7 @@ TASKS = (
     "train",
     "trial",
     "search_report",
+    "export_sweep",
     "evaluate",
     "generate",
     "analyze",

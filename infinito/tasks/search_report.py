@@ -1,4 +1,4 @@
-"""`task=search_report`: writes the report of sweeps anew, finished or not."""
+"""`task=search_report`: write the report of sweeps anew, finished or not."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from infinito.sweeps.report.page import write_report
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
-    """Writes report.html and pictures into each folder of `runs`.
+    """Write report.html and pictures into each folder of `runs`.
 
     Raises:
-        ResumeError: one of them holds no sweep, or its journal is damaged.
+        ResumeError: One of the folders holds no sweep, or its journal is damaged.
     """
     console = Console(soft_wrap=True, highlight=False)
     for sweep in conf.runs:

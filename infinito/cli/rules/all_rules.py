@@ -13,6 +13,7 @@ from infinito.cli.rules.models import (
 )
 from infinito.cli.rules.preferences import preference_faults
 from infinito.cli.rules.rl import rl_faults
+from infinito.cli.rules.scores import score_faults
 from infinito.cli.rules.tasks import schedule_faults, task_faults
 from infinito.config import RunConf
 
@@ -32,5 +33,6 @@ def combination_faults(conf: RunConf) -> list[str]:
         rl_faults,
         schedule_faults,
         task_faults,
+        score_faults,
     )
     return [fault for check in checks for fault in check(conf)]

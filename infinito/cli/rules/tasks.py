@@ -40,8 +40,8 @@ def task_faults(conf: RunConf) -> Iterable[str]:
             "`task=compare` needs run folders or the folder of a sweep, e.g. "
             "`runs=[multirun/a,multirun/b]`"
         )
-    if conf.task == "search_report" and not conf.runs:
-        yield "`task=search_report` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
+    if conf.task in {"search_report", "export_sweep"} and not conf.runs:
+        yield f"`task={conf.task}` needs the folders of sweeps, e.g. `runs=[multirun/a/sweep_b]`"
     settings = conf.generation
     no_prompt = settings.prompt is None and settings.prompts_file is None
     if conf.task == "generate" and no_prompt and (sys.stdin is None or sys.stdin.isatty()):
