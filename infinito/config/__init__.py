@@ -21,7 +21,7 @@ from infinito.config.limits import limited
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
-from infinito.config.optimizer import AdamWConf
+from infinito.config.optimizer import AdamWConf, MuonConf
 from infinito.config.rl import REWARDS, RewardConf, RlConf, rl_faults
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
@@ -47,6 +47,7 @@ __all__ = [
     "MarkovConf",
     "MemoryConf",
     "ModelConf",
+    "MuonConf",
     "ObjectiveConf",
     "PairsConf",
     "PretrainedConf",

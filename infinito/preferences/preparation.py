@@ -55,6 +55,7 @@ class Prepared:
             "held-out pairs": _counted(self.held_out),
             "loss": f"{' + '.join(self.conf.dpo.loss)}, β = {self.conf.dpo.beta:g}",
             "reference": self.conf.dpo.reference,
+            "optimizer": describe_optimizer(model, self.conf.optimizer),
             "layout": f"{self.layout.name}, {self.layout.head} head",
             "seed": self.conf.seed,
         }

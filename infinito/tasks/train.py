@@ -34,6 +34,7 @@ from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.dry_run import estimate
 from infinito.training.headline import attention_choice, describe_training, known_floor
+from infinito.training.optimizer.assembly import describe_optimizer
 from infinito.training.phi_assembly import build_phi_term
 from infinito.training.recording import is_first_process, recorded, use_threads
 
@@ -70,6 +71,7 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
         model.compile()
     task = build_language_module(conf, model, tokenizer, length, units, phi)
     log.info(attention_choice(conf, model))
+    log.info(describe_optimizer(model, conf.optimizer))
     print_table(console, f"{conf.name}  →  {folder}", describe_training(conf, data, model, length))
     if conf.resume is None and is_first_process():
         write_json(folder / "provenance.json", provenance(data_record(data)))

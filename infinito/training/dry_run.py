@@ -17,6 +17,7 @@ from infinito.device import choose_device
 from infinito.models.assembly import build_language_model
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_module, count_text_units, plan_length
+from infinito.training.optimizer.assembly import describe_optimizer
 from infinito.training.phi_assembly import build_phi_term
 
 TIMED_STEPS = 3
@@ -54,6 +55,7 @@ def estimate(conf: RunConf, console: Console) -> None:
         f"{conf.name}: dry run, nothing is written but the cache of tokens",
         {
             "parameters": model.num_parameters(),
+            "optimizer": describe_optimizer(model, conf.optimizer),
             "vocabulary": data.vocab_size,
             "batch": f"{tuple(batch.shape)} token ids",
             "loss": f"{loss.item():.3f} nats (log vocabulary {math.log(data.vocab_size):.3f})",

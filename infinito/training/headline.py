@@ -18,6 +18,7 @@ from infinito.models.pretrained.replaced_attention import requests_of
 from infinito.training.assembly import (
     Length,
 )
+from infinito.training.optimizer.assembly import describe_optimizer
 
 
 def describe_training(
@@ -36,6 +37,7 @@ def describe_training(
             f"{length.steps:,} steps of {conf.data.batch_size * conf.trainer.accumulate} × "
             f"{conf.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
         ),
+        "optimizer": describe_optimizer(model, conf.optimizer),
         "seed": conf.seed,
         **known_floor(data),
     }

@@ -13,7 +13,7 @@ from infinito.cli.rules.models import (
 )
 from infinito.cli.rules.preferences import dpo_faults
 from infinito.cli.rules.rl import rl_faults
-from infinito.cli.rules.tasks import schedule_faults, task_faults
+from infinito.cli.rules.tasks import optimizer_faults, schedule_faults, task_faults
 from infinito.config import RunConf
 
 
@@ -31,6 +31,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         dpo_faults,
         rl_faults,
         schedule_faults,
+        optimizer_faults,
         task_faults,
     )
     return [fault for check in checks for fault in check(conf)]
