@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,25 +17,42 @@ from infinito.models.attention_probe import (
 from infinito.models.pretrained.opening import learned_positions
 from infinito.models.trained import Trained
 
+SAMPLE_TOP_P = 0.95
+"""What a sample takes for `generation.top_p` where that is null: it leaves out the rarest tokens."""
+
 
 def sample_text(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: int, seed: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: torch.Tensor,
+    settings: GenerationConf,
+    seed: int,
 ) -> str:
-    """Text drawn from the model at temperature 1, without touching torch's generator."""
-    longest = getattr(model.config, "max_position_embeddings", tokens + 1)
-    start = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else 0
+    """Return how the model continues a prompt, drawn as `task=generate` draws.
+
+    Neither torch's generator nor the model's mode is touched.
+
+    Args:
+        prompt: token ids (time,), at least one.
+        settings: `max_new_tokens` is cut to what learned positions leave.
+        seed: of the draw.
+    """
+    longest = learned_positions(model)
+    room = settings.max_new_tokens if longest is None else longest - len(prompt)
+    drawn = replace(
+        settings,
+        max_new_tokens=min(settings.max_new_tokens, room),
+        top_p=settings.top_p or SAMPLE_TOP_P,
+    )
+    ids = prompt[None].to(model.device)
     with evaluated_eagerly(model), torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        ids = model.generate(  # type: ignore[operator]
-            input_ids=torch.tensor([[start]], device=model.device),
-            attention_mask=torch.ones(1, 1, dtype=torch.long, device=model.device),
-            max_new_tokens=min(tokens, longest - 1),
-            do_sample=True,
-            top_k=0,
-            pad_token_id=start,
-            eos_token_id=None,
+        written = model.generate(  # type: ignore[operator]
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            **sampling_settings(drawn, Trained(model, tokenizer, Path())),  # type: ignore[arg-type]
         )
-    return str(tokenizer.decode(ids[0, 1:], skip_special_tokens=False))
+    return str(tokenizer.decode(written[0, len(prompt) :], skip_special_tokens=True))
 
 
 def encode_prompt(prompt: str, trained: Trained, settings: GenerationConf) -> torch.Tensor:

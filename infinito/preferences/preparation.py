@@ -23,6 +23,7 @@ from infinito.preferences.pairs.pair_set import PairSet
 from infinito.preferences.report.answers import answers
 from infinito.preferences.scoring.layout_probe import Layout, choose_layout
 from infinito.preferences.scoring.log_prob_table import log_prob_table
+from infinito.training.optimizer.assembly import describe_optimizer
 
 
 class Prepared:

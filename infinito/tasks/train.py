@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 from transformers import PreTrainedModel
 
 from infinito.config import RunConf
@@ -37,6 +38,9 @@ from infinito.training.headline import attention_choice, describe_training, know
 from infinito.training.optimizer.assembly import describe_optimizer
 from infinito.training.phi_assembly import build_phi_term
 from infinito.training.recording import is_first_process, recorded, use_threads
+
+UNLISTED = ("run", "prompt", "sample")
+"""Entries of summary.json that the table of results leaves out."""
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -119,11 +123,13 @@ def _finish(
     )
     training.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(open_trained(str(folder)), folder / "model")
-    shown = {name: value for name, value in summary.items() if name not in ("run", "sample")}
+    shown = {name: value for name, value in summary.items() if name not in UNLISTED}
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
     if training.report.sample:
-        console.print("\n[bold]sample[/]")
-        console.print(training.report.sample, markup=False, highlight=False)
+        console.print(
+            "\n[bold]sample[/]: a validation document's beginning, and how the model goes on"
+        )
+        console.print(Text(str(training.report.prompt), "dim") + Text(training.report.sample))
     name = "python -m infinito.run"
     print_next(
         console,
@@ -160,6 +166,7 @@ def summarize(
         "tokens_per_s": training.log.mean_tokens_per_s,
         "elapsed_s": training.log.elapsed_s,
         "stopped_early": training.trainer.should_stop,
+        "prompt": training.report.prompt,
         "sample": training.report.sample,
     }
 

@@ -122,7 +122,7 @@ def build_training(
         interruption=interruption,
     )
     log = TrainingLog(settings.log_every)
-    report = ValidationReport(tokenizer, conf.seed, settings.sample_tokens)
+    report = ValidationReport(tokenizer, conf.seed, settings.sample_tokens, conf.generation)
     callbacks: list[Callback] = [log, report, milestones]
     if settings.patience is not None:
         callbacks.append(EarlyStopping("val/loss", patience=settings.patience, check_finite=False))
