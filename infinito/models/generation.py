@@ -18,7 +18,7 @@ from infinito.models.pretrained.opening import learned_positions
 from infinito.models.trained import Trained
 
 SAMPLE_TOP_P = 0.95
-"""What a sample takes for `generation.top_p` where that is null: it leaves out the rarest tokens."""
+"""What a sample takes for `generation.top_p` where that is null: without the rarest tokens."""
 
 
 def sample_text(
