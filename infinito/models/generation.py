@@ -34,10 +34,10 @@ def sample_text(
 
     Args:
         prompt: token ids (time,), at least one.
-        settings: `max_new_tokens` is cut to what learned positions leave.
+        settings: `max_new_tokens` is cut to the length that the model is made for.
         seed: of the draw.
     """
-    longest = learned_positions(model)
+    longest = getattr(model.config, "max_position_embeddings", None)
     room = settings.max_new_tokens if longest is None else longest - len(prompt)
     drawn = replace(
         settings,

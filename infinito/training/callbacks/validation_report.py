@@ -91,7 +91,7 @@ class ValidationReport(Callback):
     def _write_sample(self, model: PreTrainedModel, logger: TensorBoardLogger, step: int) -> None:
         """Let the model continue the beginning of the first validation document."""
         assert self._probe is not None
-        start = self._probe[0, : min(PROMPT_TOKENS, self._probe.shape[1] // 2)]
+        start = self._probe[0, : min(PROMPT_TOKENS, max(1, self._probe.shape[1] // 4))]
         seed = child_seed(self.seed, "sample", step)
         self.prompt = str(self.tokenizer.decode(start, skip_special_tokens=True))
         self.sample = sample_text(model, self.tokenizer, start, self.generation, seed)

@@ -38,8 +38,11 @@ def test_a_sample_at_temperature_0_is_the_likeliest_text(trained: Callable[..., 
     assert sample == opened.tokenizer.decode(ids[0, 2:], skip_special_tokens=True)
 
 
-def test_a_sample_ends_with_the_learned_positions(trained: Callable[..., Path]) -> None:
-    opened = open_trained(str(trained("model.position=learned", "model.max_positions=16")))
+@pytest.mark.parametrize("position", ["learned", "rotary"])
+def test_a_sample_ends_with_the_models_positions(
+    trained: Callable[..., Path], position: str
+) -> None:
+    opened = open_trained(str(trained(f"model.position={position}", "model.max_positions=16")))
     settings = GenerationConf(max_new_tokens=99)
     sample = sample_text(opened.model, opened.tokenizer, torch.arange(1, 11), settings, seed=1)
     assert len(sample) == 6
