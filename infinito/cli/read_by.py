@@ -63,7 +63,10 @@ SHOWS = keys("trainer.progress_bar", "trainer.log_every", "trainer.sample_tokens
 SAMPLES = keys("generation") - keys(
     "generation.agent_every", "generation.json", "generation.prompt", "generation.prompts_file"
 )
-"""How text is drawn, where the task brings the prompts."""
+"""How answers are drawn, where the task brings the prompts."""
+
+DRAWS = SAMPLES - keys("generation.max_new_tokens")
+"""How a training draws its sample text, of `trainer.sample_tokens`."""
 
 READS_SCHEDULE = (
     RUN | TEXT | keys("checkpoint", "seed", "trainer.threads", "rl", "optimizer.clip_norm")
@@ -94,14 +97,14 @@ CHECKS_PAIRS = (RUN | PAIRS | keys("checkpoint")) - keys(
 )
 
 READ_BY: dict[str, frozenset[str]] = {
-    "train": TRAINS | TEXT | keys("objective", "score", "resume", "dry_run"),
+    "train": (TRAINS | TEXT | DRAWS | keys("objective", "score", "resume", "dry_run")),
     "trial": (
         (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
         - SHOWS
         - keys("trainer.checkpoint_every", "trainer.compile", "trainer.patience", "checkpoint")
         - keys("objective")
     ),
-    "reproducibility": TRAINS | TEXT | keys("objective"),
+    "reproducibility": TRAINS | TEXT | DRAWS | keys("objective"),
     "evaluate": (
         RUN
         | COMPUTES

@@ -21,7 +21,7 @@ from infinito.config.limits import limited
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
-from infinito.config.optimizer import AdamWConf
+from infinito.config.optimizer import AdamWConf, MuonConf
 from infinito.config.renamed import RENAMED_KEYS, SB3_NAMES, is_renamed, translate_renamed
 from infinito.config.rl import REWARDS, RewardConf, RlConf, rl_faults
 from infinito.config.tokenizer import TokenizerConf
@@ -50,6 +50,7 @@ __all__ = [
     "MarkovConf",
     "MemoryConf",
     "ModelConf",
+    "MuonConf",
     "ObjectiveConf",
     "PairsConf",
     "PretrainedConf",

@@ -1,10 +1,12 @@
-"""The schema of the `optimizer` group."""
+"""The schemas of the `optimizer` group."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from infinito.config.limits import limited
+
+SCHEDULES = ("constant", "cosine", "linear", "wsd", "plateau")
 
 
 @dataclass
@@ -21,12 +23,30 @@ class AdamWConf:
     """Decoupled decay of matrices; vectors are not decayed."""
     clip_norm: float | None = limited(1.0, above=0)
     """Largest gradient norm, null for no clipping."""
-    schedule: str = limited("cosine", choices=("constant", "cosine", "plateau"))
+    schedule: str = limited("cosine", choices=SCHEDULES)
     warmup_steps: int = limited(0, at_least=0)
     """Steps of linear warm-up."""
     min_lr_ratio: float = limited(0.1, at_least=0, at_most=1)
-    """Where the cosine ends, over `lr`."""
+    """Where cosine, linear and wsd end, over the peak."""
+    decay_share: float = limited(0.4, above=0, at_most=1)
+    """Share of the steps, at the end, in which `schedule=wsd` falls; it is constant before."""
     plateau_factor: float = limited(0.5, above=0, below=1)
     """What the rate is multiplied by when validation stalls (`schedule=plateau`)."""
     plateau_patience: int = limited(2, at_least=0)
     """Validations without improvement before that."""
+
+
+@dataclass
+class MuonConf(AdamWConf):
+    """Muon for the weights of hidden linear layers; AdamW, as above, for all other parameters.
+
+    The schedule multiplies the rates of both.
+    """
+
+    name: str = limited("muon", choices=("muon",))
+    matrix_lr: float = limited(0.02, above=0)
+    """Peak learning rate of Muon: length of a step, whatever the size of the gradient."""
+    matrix_weight_decay: float = limited(0.0, at_least=0)
+    """Decoupled decay of Muon's matrices."""
+    momentum: float = limited(0.95, at_least=0, below=1)
+    """Decay of Muon's running mean of the gradient."""

@@ -18,7 +18,7 @@ from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf
-from infinito.config.optimizer import AdamWConf
+from infinito.config.optimizer import AdamWConf, MuonConf
 from infinito.config.rl import RlConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
@@ -98,6 +98,10 @@ VARIANTS: dict[str, dict[str, type]] = {
     "objective": {
         "language": ObjectiveConf,
         "language_phi": LanguagePhiConf,
+    },
+    "optimizer": {
+        "adamw": AdamWConf,
+        "muon": MuonConf,
     },
     "data": {
         "python_docs": PythonDocsConf,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,25 +31,36 @@ TAKEN = ("bos_token_id", "eos_token_id", "pad_token_id")
 DECIDED = ("do_sample", "max_length", "max_new_tokens", "transformers_version")
 """Entries of a generation config that say nothing beside the command's settings."""
 
+SAMPLE_TOP_P = 0.95
+"""What a sample takes for `generation.top_p` where that is null: without the rarest tokens."""
+
 
 def sample_text(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: int, seed: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: torch.Tensor,
+    settings: GenerationConf,
+    seed: int,
 ) -> str:
-    """Return text drawn from the model at temperature 1; torch's generator is left untouched."""
-    longest = window_of(model) or tokens + 1
-    start = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else 0
+    """Return how the model continues a prompt, drawn as `task=generate` draws.
+
+    Neither torch's generator nor the model's mode is touched.
+
+    Args:
+        prompt: token ids (time,), at least one.
+        settings: how the text is drawn, and how many tokens.
+        seed: of the draw.
+    """
+    drawn = replace(settings, top_p=settings.top_p or SAMPLE_TOP_P)
+    options = sampling_settings(drawn, Trained(model, tokenizer, Path()))  # type: ignore[arg-type]
     with evaluated_eagerly(model), torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        ids = continue_tokens(
+        written = continue_tokens(
             model,
-            torch.tensor([[start]], device=model.device),
-            max_new_tokens=min(tokens, longest - 1),
-            do_sample=True,
-            top_k=0,
-            pad_token_id=start,
-            eos_token_id=None,
+            prompt[None].to(model.device),  # (1, time)
+            **options,
         )
-    return str(tokenizer.decode(ids[0, 1:], skip_special_tokens=False))
+    return str(tokenizer.decode(written[0, len(prompt) :], skip_special_tokens=True))
 
 
 def encode_prompt(prompt: str, trained: Trained) -> Tensor:

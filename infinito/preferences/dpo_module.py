@@ -22,10 +22,10 @@ from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import PairBatch
 from infinito.storage import locked, written_whole
 from infinito.training.metric_means import MetricMeans
-from infinito.training.optimizer.adamw_module import AdamWTask
+from infinito.training.optimizer.optimized_task import OptimizedTask
 
 
-class DpoPolicyTask(AdamWTask):
+class DpoPolicyTask(OptimizedTask):
     """Preference tuning of any causal language model, with adapters or without.
 
     A batch is a `PairBatch`. Losses are computed in float64 from sums in float64.
@@ -34,8 +34,8 @@ class DpoPolicyTask(AdamWTask):
         model: The policy.
         layout: Layout of the batches, which must suit the policy.
         objective: What is minimized.
-        optimizer: AdamW and its schedule.
-        total_steps: Optimizer steps of the whole training, where the cosine ends.
+        optimizer: The optimizer and its schedule.
+        total_steps: Optimizer steps of the whole training, where the schedule ends.
         reference: Source of the reference's log-probabilities.
         dropout: Train with the model's dropout; without it policy and reference agree exactly at
             the start.

@@ -26,6 +26,7 @@ from infinito.preferences.report.answers import write_answers
 from infinito.preferences.scoring.layout_probe import Layout, choose_layout
 from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 from infinito.run_folder.records import provenance, write_json
+from infinito.training.optimizer.assembly import describe_optimizer
 
 
 class Prepared:
@@ -63,6 +64,7 @@ class Prepared:
             "held-out pairs": _count_pairs(self.held_out),
             "loss": f"{' + '.join(self.conf.dpo.loss)}, β = {self.conf.dpo.beta:g}",
             "reference": self.conf.dpo.reference,
+            "optimizer": describe_optimizer(model, self.conf.optimizer),
             "layout": f"{self.layout.name}, {self.layout.head} head",
             "seed": self.conf.seed,
         }

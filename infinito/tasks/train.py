@@ -8,6 +8,7 @@ from logging import Logger
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
@@ -26,9 +27,13 @@ from infinito.training.assembly import (
 )
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.dry_run import estimate
+from infinito.training.optimizer.assembly import describe_optimizer
 from infinito.training.recording import is_first_process, recorded, use_threads
 from infinito.training.report.headline import attention_choice, describe_training
 from infinito.training.report.results import summarize
+
+UNLISTED = ("run", "prompt", "sample")
+"""Entries of summary.json that the table of results leaves out."""
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -52,6 +57,7 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
     with console.status("preparing text and model"):
         training = build_language_training(conf, build_data_module(conf), last)
     log.info(attention_choice(conf, training.model))
+    log.info(describe_optimizer(training.model, conf.optimizer))
     print_table(console, f"{conf.name}  →  {folder}", describe_training(conf, training))
     if last is None and is_first_process():
         write_json(folder / "provenance.json", provenance(data_record(training.data)))
@@ -84,11 +90,13 @@ def _finish(
     )
     saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(open_trained(str(folder)), folder / "model")
-    shown = {name: value for name, value in summary.items() if name not in ("run", "sample")}
+    shown = {name: value for name, value in summary.items() if name not in UNLISTED}
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
     if summary["sample"]:
-        console.print("\n[bold]sample[/]")
-        console.print(summary["sample"], markup=False, highlight=False)
+        console.print(
+            "\n[bold]sample[/]: a validation document's beginning, and how the model goes on"
+        )
+        console.print(Text(str(summary["prompt"]), "dim") + Text(summary["sample"]))
     name = "python -m infinito.run"
     print_next(
         console,

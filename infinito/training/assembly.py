@@ -121,7 +121,9 @@ def build_saving_trainer(
     """
     settings, length = conf.trainer, training.length
     log = TrainingLog(settings.log_every)
-    report = ValidationReport(training.data.tokenizer, conf.seed, settings.sample_tokens)
+    report = ValidationReport(
+        training.data.tokenizer, conf.seed, settings.sample_tokens, conf.generation
+    )
     milestones = Milestones(
         folder / "checkpoints",
         length.batches,

@@ -16,6 +16,7 @@ from infinito.data.assembly import build_data_module
 from infinito.device import choose_device
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_training
+from infinito.training.optimizer.assembly import describe_optimizer
 
 TIMED_STEPS = 3
 
@@ -47,6 +48,7 @@ def estimate(conf: RunConf, console: Console) -> None:
         f"{conf.name}: dry run, nothing is written but the cache of tokens",
         {
             "parameters": training.model.num_parameters(),
+            "optimizer": describe_optimizer(training.model, conf.optimizer),
             "vocabulary": data.vocab_size,
             "batch": f"{tuple(batch.shape)} token ids",
             "loss": f"{loss.item():.3f} nats (log vocabulary {math.log(data.vocab_size):.3f})",

@@ -16,19 +16,19 @@ from infinito.models.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.units import TextUnits, loss_report
 from infinito.training.metric_means import MetricMeans
-from infinito.training.optimizer.adamw_module import AdamWTask
+from infinito.training.optimizer.optimized_task import OptimizedTask
 from infinito.training.phi.term import PhiObjective
 
 
-class LanguageModelTask(AdamWTask):
+class LanguageModelTask(OptimizedTask):
     """Next-token training of any Hugging Face causal language model.
 
     A batch is a window of token ids (batch, block + 1): each token but the first is a target.
 
     Args:
         model: The language model.
-        optimizer: AdamW and its schedule.
-        total_steps: Optimizer steps of the whole training, where the cosine ends.
+        optimizer: The optimizer and its schedule.
+        total_steps: Optimizer steps of the whole training, where the schedule ends.
         units: Units of the validation split.
         seed: Randomness inside batch n is a function of (seed, n, rank).
         description: Plain values that make a checkpoint readable on its own (model configuration,

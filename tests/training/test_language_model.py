@@ -18,7 +18,6 @@ from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.objectives.units import TextUnits, loss_report
 from infinito.seeding import seed_device
 from infinito.training.language_model import LanguageModelTask
-from infinito.training.optimizer.rate_schedule import Plateau, rate_factor
 
 
 def test_units_by_hand() -> None:
@@ -28,37 +27,6 @@ def test_units_by_hand() -> None:
     assert report["val/bits_per_byte"] == pytest.approx(0.72135, abs=1e-5)
     assert report["val/word_perplexity"] == pytest.approx(math.e**4)
     assert "val/word_perplexity" not in loss_report(2.0, TextUnits(4.0), "val")
-
-
-def test_decay_reaches_matrices_only() -> None:
-    model = DistanceLMForCausalLM(
-        DistanceLMConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1)
-    )
-    task = LanguageModelTask(model, AdamWConf(), 10, TextUnits(1.0))
-    optimizer, _ = task.optimizer_and_schedule()
-    for group in optimizer.param_groups:
-        assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
-    counted = sum(len(group["params"]) for group in optimizer.param_groups)
-    assert counted == len(list(model.parameters()))
-
-
-def test_cosine_with_warm_up_by_hand() -> None:
-    """4 steps of warm-up rise by fifths; half-way to 24 the cosine is half-way from 1 to 0.1."""
-    factor = rate_factor("cosine", 4, 24, 0.1)
-    assert [factor(step) for step in range(4)] == pytest.approx([0.2, 0.4, 0.6, 0.8])
-    assert factor(4) == 1.0
-    assert factor(14) == pytest.approx(0.55)
-    assert factor(24) == factor(99) == pytest.approx(0.1)
-    assert rate_factor("constant", 0, 24, 0.1)(20) == 1.0
-
-
-def test_plateau_by_hand() -> None:
-    plateau = Plateau(factor=0.5, patience=1)
-    scales = []
-    for loss in (3.0, 2.0, 2.0, 2.5, 1.0, 1.5, 1.5):
-        plateau.judge(loss)
-        scales.append(plateau.scale)
-    assert scales == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
 
 
 def test_seeding_a_step_is_torchs_own_seeding() -> None:

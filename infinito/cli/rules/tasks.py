@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from infinito.config import RunConf
+from infinito.config import MuonConf, RunConf
 
 
 def schedule_faults(conf: RunConf) -> Iterable[str]:
@@ -17,6 +17,21 @@ def schedule_faults(conf: RunConf) -> Iterable[str]:
             f"`optimizer.warmup_steps`={optimizer.warmup_steps} does not end before "
             f"`trainer.max_steps`={trainer.max_steps}, e.g. "
             f"`optimizer.warmup_steps={trainer.max_steps // 10}`"
+        )
+
+
+def optimizer_faults(conf: RunConf) -> Iterable[str]:
+    if not isinstance(conf.optimizer, MuonConf):
+        return
+    if conf.trainer.strategy == "fsdp":
+        yield (
+            "`optimizer`=muon works on whole matrices, and `trainer.strategy`=fsdp splits them "
+            "over devices. Use `optimizer=adamw` or `trainer=ddp`"
+        )
+    if conf.task == "rl_scheduler":
+        yield (
+            f"`optimizer`=muon is not for `task={conf.task}`, which trains by "
+            f"`rl.inner_optimizer`={conf.rl.inner_optimizer}. Use `optimizer=adamw`"
         )
 
 

@@ -63,7 +63,7 @@ def _read_values(run: Path) -> dict[str, Any]:
 def _read_overrides(run: Path) -> dict[str, str]:
     """Return the values of a run's overrides by their keys."""
     path = run / "overrides.yaml"
-    listed = OmegaConf.load(path) if path.is_file() else []
+    listed: Any = OmegaConf.load(path) if path.is_file() else []
     pairs = (str(text).lstrip("+").partition("=") for text in listed)
     return {key: value for key, _, value in pairs}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import cast
 
 from lightning import Callback, LightningModule, Trainer
@@ -10,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from infinito.config import GenerationConf
 from infinito.models.attention_probe import (
     PROBE_WINDOWS,
     probe_attention,
@@ -19,6 +21,8 @@ from infinito.models.generation import sample_text
 from infinito.seeding import child_seed
 from infinito.training.report.heat_maps import attention_figure
 
+PROMPT_TOKENS = 16
+"""Tokens of the first validation document that a sample continues, at most."""
 SHOWN_POSITIONS = 256
 """Positions of the first window that a heat map shows at most."""
 
@@ -32,6 +36,7 @@ class ValidationReport(Callback):
         tokenizer: Turns sample tokens into text.
         seed: Sample text is drawn from a seed of its own: training randomness is untouched.
         sample_tokens: Length of the sample text, 0 for none.
+        generation: How the sample is drawn; its length and prompt are not read.
         measure_attention: Log entropy, mean and maximum of attention a layer, and heat maps.
     """
 
@@ -40,12 +45,15 @@ class ValidationReport(Callback):
         tokenizer: PreTrainedTokenizerBase,
         seed: int,
         sample_tokens: int,
+        generation: GenerationConf | None = None,
         measure_attention: bool = True,
     ) -> None:
         self.tokenizer = tokenizer
         self.seed = seed
         self.sample_tokens = sample_tokens
+        self.generation = replace(generation or GenerationConf(), max_new_tokens=sample_tokens)
         self.measure_attention = measure_attention
+        self.prompt: str | None = None
         self.sample: str | None = None
         self._probe: Tensor | None = None
 
@@ -76,8 +84,15 @@ class ValidationReport(Callback):
                 self.measure_attention = False
                 _log.info("this model does not show its attention: no figures of it are written")
         logger.log_metrics(metrics, step=step)
-        if self.sample_tokens:
-            seed = child_seed(self.seed, "sample", step)
-            self.sample = sample_text(model, self.tokenizer, self.sample_tokens, seed)
-            logger.experiment.add_text("sample", f"```\n{self.sample}\n```", step)
+        if self.sample_tokens and self._probe is not None:
+            self._write_sample(model, logger, step)
         logger.experiment.flush()
+
+    def _write_sample(self, model: PreTrainedModel, logger: TensorBoardLogger, step: int) -> None:
+        """Let the model continue the beginning of the first validation document."""
+        assert self._probe is not None
+        start = self._probe[0, : min(PROMPT_TOKENS, max(1, self._probe.shape[1] // 4))]
+        seed = child_seed(self.seed, "sample", step)
+        self.prompt = str(self.tokenizer.decode(start, skip_special_tokens=True))
+        self.sample = sample_text(model, self.tokenizer, start, self.generation, seed)
+        logger.experiment.add_text("sample", f"```\n{self.prompt}⟶{self.sample}\n```", step)

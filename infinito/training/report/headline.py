@@ -16,6 +16,7 @@ from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.pretrained.lora import inside_memory
 from infinito.models.pretrained.replaced_attention import requests_of
 from infinito.training.assembly import LanguageTraining
+from infinito.training.optimizer.assembly import describe_optimizer
 
 
 def describe_training(conf: RunConf, training: LanguageTraining) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def describe_training(conf: RunConf, training: LanguageTraining) -> dict[str, An
             f"{length.steps:,} steps of {conf.data.batch_size * conf.trainer.accumulate} × "
             f"{conf.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
         ),
+        "optimizer": describe_optimizer(model, conf.optimizer),
         "seed": conf.seed,
         **known_floor(data),
     }

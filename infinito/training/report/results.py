@@ -27,6 +27,7 @@ def summarize(folder: Path, training: LanguageTraining, saving: SavingTrainer) -
         "tokens_per_s": saving.log.throughput.mean_tokens_per_s,
         "elapsed_s": saving.log.elapsed_s,
         "stopped_early": saving.trainer.should_stop,
+        "prompt": saving.report.prompt,
         "sample": saving.report.sample,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from infinito.attention import attention_statistics
+from infinito.config import GenerationConf
 from infinito.models.attention_probe import evaluated_eagerly, probe_attention, probe_statistics
 from infinito.models.generation import sample_text
 from infinito.models.trained import open_trained
@@ -16,13 +18,43 @@ from infinito.models.trained import open_trained
 
 def test_samples_repeat_themselves_and_touch_nothing(trained: Callable[..., Path]) -> None:
     opened = open_trained(str(trained()))
-    model = opened.model.train()
+    model, prompt = opened.model.train(), torch.tensor([1, 2])
+    settings = GenerationConf(max_new_tokens=8)
     state = torch.get_rng_state()
-    first = sample_text(model, opened.tokenizer, 8, seed=1)
-    assert first == sample_text(model, opened.tokenizer, 8, seed=1)
-    assert first != sample_text(model, opened.tokenizer, 8, seed=2)
+    first = sample_text(model, opened.tokenizer, prompt, settings, seed=1)
+    assert first == sample_text(model, opened.tokenizer, prompt, settings, seed=1)
+    assert first != sample_text(model, opened.tokenizer, prompt, settings, seed=2)
     assert model.training
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_sample_at_temperature_0_is_the_likeliest_text(trained: Callable[..., Path]) -> None:
+    opened = open_trained(str(trained()))
+    prompt, settings = torch.tensor([1, 2]), GenerationConf(max_new_tokens=4, temperature=0)
+    ids = prompt[None]
+    for _ in range(4):
+        ids = torch.cat((ids, opened.model(ids).logits[:, -1:].argmax(-1)), dim=1)
+    sample = sample_text(opened.model, opened.tokenizer, prompt, settings, seed=1)
+    assert sample == opened.tokenizer.decode(ids[0, 2:], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("position", ["learned", "rotary"])
+def test_a_sample_ends_with_the_models_positions(
+    trained: Callable[..., Path], position: str
+) -> None:
+    opened = open_trained(str(trained(f"model.position={position}", "model.max_positions=16")))
+    settings = GenerationConf(max_new_tokens=99)
+    sample = sample_text(opened.model, opened.tokenizer, torch.arange(1, 11), settings, seed=1)
+    assert len(sample) == 6
+
+
+def test_a_training_continues_the_first_validation_document(
+    trained: Callable[..., Path], text_file: Path
+) -> None:
+    summary = json.loads((trained() / "summary.json").read_text())
+    assert summary["prompt"]
+    assert summary["prompt"] in text_file.read_text()
+    assert len(summary["sample"]) == 8
 
 
 def test_probed_attention_is_causal_and_sums_to_one(trained: Callable[..., Path]) -> None:

@@ -1,4 +1,4 @@
-"""What every task that trains a causal language model by AdamW has in common."""
+"""Optimizer, schedule, clipping and checkpoints of every task that trains a language model."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
-from infinito.config import AdamWConf
+from infinito.config import AdamWConf, MuonConf
 from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import FORMAT
 from infinito.models.pretrained.base_weights import additions, rests_on_base
 from infinito.models.trained import MODEL_PREFIX, check_fits
 from infinito.seeding import child_seed, seed_device
-from infinito.training.optimizer.adamw import adamw_and_schedule, clipped_norm
-from infinito.training.optimizer.rate_schedule import Plateau
+from infinito.training.optimizer.assembly import build_optimizer
+from infinito.training.optimizer.clipping import clip_gradients
+from infinito.training.optimizer.rate_schedule import Plateau, rate_factor
 
 
-class AdamWTask(LightningModule):
+class OptimizedTask(LightningModule):
     """Optimizer, schedule, clipping and checkpoints of a task; its steps are the subclass's.
 
     A subclass sets `last_loss` in each step and calls `judge_validation` after each validation.
 
     Args:
         model: The language model.
-        optimizer: AdamW and its schedule.
-        total_steps: Optimizer steps of the whole training, where the cosine ends.
+        optimizer: The optimizer and its schedule.
+        total_steps: Optimizer steps of the whole training, where the schedule ends.
         seed: Randomness inside batch n is a function of (seed, n, rank).
         description: Plain values that make a checkpoint readable on its own (model configuration,
             tokenizer).
@@ -63,11 +65,17 @@ class AdamWTask(LightningModule):
         optimizer, schedule = self.optimizer_and_schedule()
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def optimizer_and_schedule(self) -> tuple[torch.optim.AdamW, LambdaLR]:
-        """AdamW that decays matrices only, and a learning rate that follows the step."""
-        return adamw_and_schedule(
-            self.trained, self.settings, self.total_steps, lambda: self.plateau.scale
+    def optimizer_and_schedule(self) -> tuple[Optimizer, LambdaLR]:
+        """Return the optimizer, and the schedule that all of its rates follow."""
+        optimizer = build_optimizer(self.model, self.settings)
+        factor = rate_factor(
+            self.settings.schedule,
+            self.settings.warmup_steps,
+            self.total_steps,
+            self.settings.min_lr_ratio,
+            self.settings.decay_share,
         )
+        return optimizer, LambdaLR(optimizer, lambda step: factor(step) * self.plateau.scale)
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Clips the gradient, and refuses a step from a loss or gradient that is not finite.
@@ -75,7 +83,7 @@ class AdamWTask(LightningModule):
         Raises:
             NonFiniteError: names the step and the batch; no weight has been touched by it.
         """
-        norm = clipped_norm(self.trained, self.settings.clip_norm)
+        norm = clip_gradients(self.trained, self.settings.clip_norm)
         self.last_gradient_norm = norm
         scales_loss = self.trainer.precision == "16-mixed"  # skips such steps by design
         if not torch.isfinite(norm) and not scales_loss:
@@ -83,9 +91,16 @@ class AdamWTask(LightningModule):
                 f"step {self.global_step + 1} (batch {self.trainer.fit_loop.total_batch_idx + 1}): "
                 f"the loss is {self.last_loss:g} and the gradient norm {norm:g}, so training "
                 "stopped before the step. The last good checkpoint is kept. Try a smaller "
-                f"`optimizer.lr` (now {self.settings.lr:g}), a longer `optimizer.warmup_steps`, "
+                f"{self._rates()}, a longer `optimizer.warmup_steps`, "
                 "or `optimizer.clip_norm=1.0`."
             )
+
+    def _rates(self) -> str:
+        """Return the peak rates as overrides, for error messages."""
+        rates = f"`optimizer.lr` (now {self.settings.lr:g})"
+        if isinstance(self.settings, MuonConf):
+            rates += f" or `optimizer.matrix_lr` (now {self.settings.matrix_lr:g})"
+        return rates
 
     def judge_validation(self, loss: float) -> None:
         """Lets the plateau schedule see a validation loss.
@@ -96,7 +111,7 @@ class AdamWTask(LightningModule):
         if not torch.isfinite(torch.tensor(loss)):
             raise NonFiniteError(
                 f"step {self.global_step}: the validation loss is {loss}. "
-                "The last good checkpoint is kept. Try a smaller `optimizer.lr`."
+                f"The last good checkpoint is kept. Try a smaller {self._rates()}."
             )
         if self.settings.schedule == "plateau":
             self.plateau.judge(loss)

@@ -1,0 +1,186 @@
+"""A small language model whose every part is an option: what the study compares.
+
+The options that pay are options of infinito's own model and optimizer; the others live here only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infinito.attention.functional import distance_attention
+from infinito.models.distance_lm.rotary_positions import rotate, rotations
+from infinito.objectives.language import cross_entropy
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train; the defaults are `optimizer=adamw` at the rate that suits it."""
+
+    metric: str = "dot"
+    dim: int = 128
+    layers: int = 4
+    heads: int = 4
+    vocab: int = 2048
+    batch: int = 16
+    block: int = 128
+    precision: str = "float32"
+    optimizer: str = "adamw"
+    lr: float = 3e-3
+    matrix_lr: float = 0.02
+    weight_decay: float = 0.1
+    schedule: str = "cosine"
+    decay_share: float = 0.4
+    min_ratio: float = 0.0
+    warmup_steps: int = 50
+    dropout: float = 0.0
+    norm: str = "layer"
+    """"layer" or "rms"."""
+    qk_norm: bool = False
+    """Queries and keys of root mean square 1."""
+    activation: str = "gelu"
+    """"gelu", "relu2" (squared ReLU) or "swiglu" (of equal parameters)."""
+    zero_init: bool = False
+    """Layers that add to the residual stream start at zero, not at 1 / (2 · layers)."""
+    tied: bool = True
+    """The head shares the embedding's weights."""
+    soft_cap: float = 0.0
+    """Logits are cap · tanh(logits / cap); 0 for no cap."""
+    value_residual: bool = False
+    """Each layer mixes its values with the first layer's, by two learned numbers."""
+    learned_scale: bool = False
+    """Each head learns its λ."""
+
+    @classmethod
+    def parse(cls, words: str) -> Recipe:
+        """Return the recipe of "key=value key=value"."""
+        kinds = {entry.name: type(entry.default) for entry in fields(cls)}
+        pairs = dict(word.split("=", 1) for word in words.split())
+        as_bool = {"true": True, "false": False}
+        return cls(
+            **{
+                key: as_bool[value] if kinds[key] is bool else kinds[key](value)
+                for key, value in pairs.items()
+            }
+        )
+
+
+class Model(nn.Module):
+    """The language model of a recipe; `forward` returns the mean loss, in nats per token."""
+
+    def __init__(self, recipe: Recipe, vocab: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        dim = recipe.dim
+        self.embedding = nn.Embedding(vocab, dim)
+        nn.init.normal_(self.embedding.weight, std=0.5 / math.sqrt(dim))
+        self.blocks = nn.ModuleList(Block(recipe, layer) for layer in range(recipe.layers))
+        self.norm = norm_of(recipe)
+        self.head = nn.Linear(dim, vocab, bias=False)
+        nn.init.normal_(self.head.weight, std=0.5 / math.sqrt(dim))
+        if recipe.tied:
+            self.head.weight = self.embedding.weight
+        table = rotations(torch.arange(recipe.block), dim // recipe.heads, 10_000.0)
+        self.register_buffer("rotation", table[None, :, None])
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        hidden = self.drop(self.embedding(inputs))
+        first_values: Tensor | None = None
+        for block in self.blocks:
+            hidden, values = block(hidden, self.rotation, first_values)
+            first_values = values if first_values is None else first_values
+        logits = self.head(self.norm(hidden))
+        if cap := self.recipe.soft_cap:
+            logits = cap * torch.tanh(logits.float() / cap)
+        return cross_entropy(logits, targets)
+
+    def drop(self, hidden: Tensor) -> Tensor:
+        return F.dropout(hidden, self.recipe.dropout, self.training)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward of a recipe."""
+
+    def __init__(self, recipe: Recipe, layer: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        dim = recipe.dim
+        gated = recipe.activation == "swiglu"
+        width = 4 * dim if not gated else 8 * dim // 3
+        self.attention_norm, self.feed_forward_norm = norm_of(recipe), norm_of(recipe)
+        self.qkv = linear(dim, 3 * dim)
+        self.out = residual_linear(dim, dim, recipe)
+        self.up = linear(dim, width * (2 if gated else 1))
+        self.down = residual_linear(width, dim, recipe)
+        if recipe.value_residual and layer:
+            self.mix = nn.Parameter(torch.tensor([0.5, 0.5]))
+        if recipe.learned_scale:
+            self.raw_scale = nn.Parameter(torch.full((recipe.heads,), math.log(math.e - 1)))
+
+    def forward(
+        self, hidden: Tensor, rotation: Tensor, first_values: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        mixed, values = self.attend(self.attention_norm(hidden), rotation, first_values)
+        hidden = hidden + self.drop(self.out(mixed))
+        return hidden + self.drop(self.feed_forward(self.feed_forward_norm(hidden))), values
+
+    def attend(
+        self, hidden: Tensor, rotation: Tensor, first_values: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        recipe = self.recipe
+        features = self.qkv(hidden).unflatten(-1, (3 * recipe.heads, -1))
+        turning, values = features.split((2 * recipe.heads, recipe.heads), dim=2)
+        if recipe.qk_norm:
+            turning = F.rms_norm(turning, turning.shape[-1:])
+        queries, keys = rotate(turning, rotation[:, : hidden.shape[1]]).chunk(2, dim=2)
+        own_values = values
+        if first_values is not None and recipe.value_residual:
+            values = self.mix[0] * values + self.mix[1] * first_values
+        mixed = distance_attention(
+            queries.transpose(1, 2),
+            keys.transpose(1, 2),
+            values.transpose(1, 2),
+            metric=recipe.metric,
+            scale=F.softplus(self.raw_scale) if recipe.learned_scale else 1.0,
+        )
+        return mixed.transpose(1, 2).flatten(2), own_values
+
+    def feed_forward(self, hidden: Tensor) -> Tensor:
+        hidden = self.up(hidden)
+        match self.recipe.activation:
+            case "relu2":
+                return self.down(F.relu(hidden).square())
+            case "swiglu":
+                gate, value = hidden.chunk(2, dim=-1)
+                return self.down(F.silu(gate) * value)
+            case _:
+                return self.down(F.gelu(hidden))
+
+    def drop(self, branch: Tensor) -> Tensor:
+        return F.dropout(branch, self.recipe.dropout, self.training)
+
+
+def norm_of(recipe: Recipe) -> nn.Module:
+    """The normalisation of a recipe, with a gain and without a bias."""
+    if recipe.norm == "rms":
+        return nn.RMSNorm(recipe.dim, eps=1e-5)
+    return nn.LayerNorm(recipe.dim, bias=False)
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A layer that keeps the size of what it is given, as DistanceLM's are drawn."""
+    layer = nn.Linear(inputs, outputs, bias=False)
+    nn.init.normal_(layer.weight, std=1 / math.sqrt(inputs))
+    return layer
+
+
+def residual_linear(inputs: int, outputs: int, recipe: Recipe) -> nn.Linear:
+    """A layer that adds to the residual stream: it starts smaller by 2 · layers, or at zero."""
+    layer = linear(inputs, outputs)
+    with torch.no_grad():
+        layer.weight.mul_(0.0 if recipe.zero_init else 1 / (2 * recipe.layers))
+    return layer
