@@ -74,7 +74,7 @@ def test_everything_that_was_hidden_is_found(
     for name, kept in (("a", rows), ("b", [rows[0], {**good, "prompt": "When?"}])):
         text = "".join(json.dumps(row) + "\n" for row in kept)
         (tmp_path / f"{name}.jsonl").write_text(text + "{not json\n")
-    report = examined(
+    report = inspect(
         tmp_path,
         f"data.path={tmp_path / 'a.jsonl'}",
         f"data.held_out_path={tmp_path / 'b.jsonl'}",

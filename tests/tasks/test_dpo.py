@@ -257,6 +257,13 @@ def test_a_run_that_fails_is_in_the_table_of_its_sweep(
     assert line.endswith("| – | – | – | failed |")
 
 
+def test_a_point_is_a_whole_optimizer_step(tune: Tune) -> None:
+    """Two batches of two pairs make a step: 8 pairs in 2 epochs are 4 steps and 4 points."""
+    report = tune("trainer.accumulate=2", "data.batch_size=2", "trainer.log_every=1")
+    assert report["steps"] == 4
+    assert [each["step"] for each in report["history"] if "train/loss" in each] == [1, 2, 3, 4]
+
+
 def test_nothing_learned_is_no_improvement(tune: Tune) -> None:
     report = tune("optimizer.lr=1e-12")
     assert report["status"] == "no_improvement"
@@ -299,13 +306,14 @@ def test_held_out_pairs_that_are_not_unseen_are_noted(
         "dpo.warmup_steps=0",
         "tokenizer=char",
     )
-    notes = dpo.Prepared(small(*leaking, "trainer.patience=2"), Console(quiet=True)).notes()
+    notes = dpo.Prepared(small(*leaking, "trainer.patience=2"), Console(quiet=True)).list_notes()
     assert notes[:2] == [
         f"2 of 2 held-out {what} are trained on too" for what in ("pairs", "prompts")
     ]
-    assert len(notes) == 3
-    assert "`trainer.patience` watched" in notes[2]
-    assert dpo.Prepared(small("dpo.warmup_steps=0"), Console(quiet=True)).notes() == []
+    assert len(notes) == 4
+    assert "`trainer.patience` used" in notes[2]
+    (note,) = dpo.Prepared(small("dpo.warmup_steps=0"), Console(quiet=True)).list_notes()
+    assert note.startswith("the policy began with random weights")
 
 
 def test_a_file_of_bad_rows_alone_says_what_is_wrong(tune: Tune, tmp_path: Path) -> None:

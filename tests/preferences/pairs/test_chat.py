@@ -16,7 +16,7 @@ from infinito.preferences.pairs.rows.parsing import parse_row
 
 TOOLS = (
     "{% if tools %}{{ tools | tojson }}{% endif %}"
-    "{% for m in messages %}[{{ m.role }}|{{ m.content }}|{{ m.tool_calls | tojson }}"
+    "{% for m in messages %}[{{ m.role }}|{{ m.content }}|{{ (m.tool_calls or []) | tojson }}"
     "|{{ m.reasoning_content }}]{% endfor %}"
 )
 
@@ -95,5 +95,5 @@ def test_a_template_without_end_ends_the_run(
 ) -> None:
     monkeypatch.setattr(chat, "RENDERING_S", 0.1)
     loops = "".join(f"{{% for {name} in range(99999) %}}" for name in "abcd") + "{% endfor %}" * 4
-    with pytest.raises(DataError, match="took more than 0.1 CPU seconds for row 3"):
+    with pytest.raises(DataError, match=r"took more than 0\.1 CPU seconds for row 3"):
         ChatTemplate(tokenizer, loops).render_pair(parse_row(row(), 3))

@@ -10,11 +10,15 @@ import pytest
 from infinito.preferences.pairs.time_limit import TimeLimitError, limit_cpu_time
 
 
+def loop_forever() -> None:
+    while True:
+        pass
+
+
 def test_a_loop_is_interrupted_and_the_timer_is_put_back() -> None:
     before = signal.getsignal(signal.SIGVTALRM)
     with pytest.raises(TimeLimitError), limit_cpu_time(0.05):
-        while True:
-            pass
+        loop_forever()
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
     assert signal.getsignal(signal.SIGVTALRM) == before
 
