@@ -209,8 +209,8 @@ def test_a_run_of_an_earlier_version_goes_on(
     program.execute(rl_configured("rl.export_zip=true", "rl.total_timesteps=30"), folder)
     text = (folder / "config.yaml").read_text()
     for old, new in RENAMED_KEYS["rl"].items():
-        assert f"  {new}: " in text
-        text = text.replace(f"  {new}: ", f"  {old}: ")
+        assert f"\n  {new}:" in text
+        text = text.replace(f"\n  {new}:", f"\n  {old}:")
     (folder / "config.yaml").write_text(text)
     overrides = [f"resume={folder}", "rl.total_timesteps=45"]
     program.execute(check(overrides, conf_dir()), folder)
@@ -268,7 +268,7 @@ def test_bad_zips_are_refused(
     packed = bytearray((tmp_path / "packed.zip").read_bytes())
     packed[60:100] = b"\xff" * 40
     (tmp_path / "packed.zip").write_bytes(packed)
-    with pytest.raises(CheckpointError, match="is no zip, or a damaged one"):
+    with pytest.raises(CheckpointError, match="is no zip file, or a damaged one"):
         import_zip(ppo, tmp_path / "packed.zip")
     with pytest.raises(CheckpointError, match=r"not written by infinito.*can run any code"):
         import_zip(ppo, tmp_path / "foreign.zip")
