@@ -1,4 +1,4 @@
-"""How much each parameter alone says about the scores, and how sure that is."""
+"""How much each parameter alone explains of the scores, with intervals."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from infinito.search.space.parameters import Array
 BINS = 5
 RESAMPLES = 300
 INTERVAL = (5.0, 95.0)
-"""Percentiles of the interval."""
+"""Percentiles of the resampled shares that bound an interval."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """A share of the scores' variance, 0 to 1, with the interval that resampling trials gives."""
+    """A share of the variance of ranks, 0 to 1, with its interval over resampled trials."""
 
     share: float
     low: float
@@ -26,16 +26,16 @@ class Importance:
 
 
 def estimate_importances(rows: Array, losses: Array, seed: int = 0) -> list[Importance]:
-    """For each parameter, the share of the variance of the trials' ranks that it explains alone.
+    """Return the share of the variance of the trials' ranks that each parameter explains alone.
 
     The correlation ratio over its values, or over five bins of equally many trials where it has
-    more, corrected for the share that as many bins explain by chance. What parameters do only
-    together is not seen, and a search looks most where scores are good: a guide, not an experiment.
+    more, corrected for the share that as many bins explain by chance. Effects of several parameters
+    together are missed, and a search looks most where scores are good: a guide, not an experiment.
 
     Args:
         rows: (trials, parameters): coordinates in [0, 1].
         losses: (trials,).
-        seed: Of the resampling.
+        seed: Draws the resampled trials.
 
     Source: Kelley, An Unbiased Correlation Ratio Measure (1935): epsilon squared.
     """
@@ -61,7 +61,7 @@ def _bin(column: Array) -> NDArray[np.int64]:
 
 
 def _explain_share(bins: NDArray[np.int64], ranked: Array) -> float:
-    """Epsilon squared, 0 where chance alone would explain as much."""
+    """Return epsilon squared, 0 where chance alone would explain as much."""
     counts = np.bincount(bins)
     kinds = int((counts > 0).sum())
     total = ((ranked - ranked.mean()) ** 2).sum()

@@ -17,7 +17,8 @@ class Region:
 
     Attributes:
         low, high: (parameters,): bounds of the ordered parameters; 0 and 1 for the others.
-        subsets: For each parameter without order (its values,): which are in here; else None.
+        subsets: For each parameter without order (values,): which of them lie inside; None for an
+            ordered parameter.
         ordered: (parameters,): which parameters have an order.
     """
 
@@ -28,7 +29,7 @@ class Region:
 
     @classmethod
     def whole(cls, space: Space) -> Region:
-        """All of the space."""
+        """Return the region that covers the space."""
         count = len(space.names)
         subsets = tuple(
             None if p.is_ordered else np.ones(int(p.count), dtype=bool) for p in space.parameters
@@ -37,7 +38,7 @@ class Region:
         return cls(np.zeros(count), np.ones(count), subsets, ordered)
 
     def holds(self, rows: Array) -> NDArray[np.bool_]:
-        """(points,): which of these are inside."""
+        """(points,): which of these points (points, parameters) lie inside."""
         inside = np.all((rows >= self.low) & (rows <= self.high), axis=1)
         for i, subset in enumerate(self.subsets):
             if subset is not None:
@@ -45,7 +46,7 @@ class Region:
         return inside
 
     def stretch(self, units: Array) -> Array:
-        """Stretches points of the unit cube over the region."""
+        """Map points of the unit cube (points, parameters) onto the region."""
         rows = self.low + (self.high - self.low) * units
         for i, subset in enumerate(self.subsets):
             if subset is not None:
@@ -55,13 +56,13 @@ class Region:
         return rows
 
     def cut(self, i: int, at: float) -> tuple[Region, Region]:
-        """The parts below and above a coordinate of one ordered parameter."""
+        """Return the parts below and above a coordinate of one ordered parameter."""
         high, low = self.high.copy(), self.low.copy()
         high[i] = low[i] = at
         return replace(self, high=high), replace(self, low=low)
 
     def cut_values(self, i: int, inside: NDArray[np.bool_]) -> tuple[Region, Region]:
-        """The parts with some values of one unordered parameter and with its others."""
+        """Return the parts with some values of one unordered parameter and with its others."""
         subset = self.subsets[i]
         assert subset is not None
         left, right = self.subsets[:i], self.subsets[i + 1 :]
@@ -72,5 +73,5 @@ class Region:
 
 
 def index_of(column: Array, count: int) -> NDArray[np.int64]:
-    """Which of `count` values each coordinate stands for."""
+    """Return which of `count` values each coordinate stands for."""
     return np.clip(np.floor(column * count), 0, count - 1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What the search learns from: one loss for each trial, on scales that suit tree and surrogate."""
+"""One loss for each trial, on the scales that the tree and the surrogate learn from."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from infinito.search.space.parameters import Array
 
 FIRST, DIVERGED = 8, 1e3
-"""A loss has diverged if it exceeds the median of the first 8 by 1000 of their quartile ranges."""
+"""A loss has diverged if it is 1000 interquartile ranges of the first 8 above their median."""
 
 FAR = 1e6
-"""First losses so many times farther from the least than the one before have diverged too."""
+"""Among the first losses, one this many times farther from the least than the next smaller one has
+diverged too."""
 
 _POWERS = np.linspace(-4.0, 2.0, 25)[:, None]
 
@@ -24,7 +25,7 @@ def scalarise(losses: Array, rng: np.random.Generator | None) -> Array:
 
     Args:
         losses: (trials, objectives), NaN in the rows of trials without scores.
-        rng: For the weights; equal ones if None.
+        rng: Draws the weights; None for equal ones.
 
     Source: Knowles, ParEGO (2006), equation 2.
     """
@@ -52,10 +53,10 @@ def rank(losses: Array) -> Array:
 
 
 def normalise(losses: Array) -> Array:
-    """(trials,): losses bent towards a normal distribution, of mean 0 and variance 1.
+    """(trials,): losses transformed towards a normal distribution, of mean 0 and variance 1.
 
-    The order is kept, but for diverged losses, which are cut first. The power is the most likely
-    one of a grid.
+    The order is kept, except that diverged losses become equal. The power is the most likely one of
+    a grid.
 
     Source: Yeo and Johnson, A New Family of Power Transformations (2000).
     """
@@ -73,9 +74,9 @@ def normalise(losses: Array) -> Array:
 
 
 def _clip_diverged(losses: Array) -> Array:
-    """Losses as far beyond the first ones as only a diverged trial gets are no farther than that.
+    """Limit losses to the range that only a diverged trial exceeds.
 
-    One loss of 1e30 would otherwise leave no difference between all others.
+    Without the limit one loss of 1e30 would leave no difference between all others.
     """
     if not len(losses):
         return losses
@@ -89,6 +90,6 @@ def _clip_diverged(losses: Array) -> Array:
 
 
 def _bend(logs: Array, powers: Array) -> Array:
-    """((1 + |z|)^power − 1) / power, for power 0 its limit."""
+    """Compute ((1 + |z|)^power − 1) / power from log(1 + |z|); its limit for power 0."""
     flat = np.abs(powers) < 1e-9
     return np.where(flat, logs, np.expm1(powers * logs) / np.where(flat, 1.0, powers))

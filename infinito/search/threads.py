@@ -1,4 +1,4 @@
-"""Linear algebra in one thread: matrices this small lose more to a second one than they gain."""
+"""Linear algebra in one thread: matrices this small are slower in two."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def use_one_thread() -> AbstractContextManager[Any]:
-    """While this is entered, numpy's and scipy's BLAS use the calling thread alone.
+    """Limit numpy's and scipy's BLAS to the calling thread, in a `with` block.
 
     On a busy machine their threads wait for each other: a suggestion can take ten times as long.
     """

@@ -16,14 +16,14 @@ State = Literal["running", "finished", "failed"]
 
 @dataclass
 class Trial:
-    """What was tried and what came of it.
+    """A point and its scores.
 
     Attributes:
         number: 0 for the first proposal of a search, and so on.
         params: Searched values by dotted name.
         values: One score for each objective, once finished.
         error: Why it failed.
-        intermediate: Scores of the first objective on the way, by step.
+        intermediate: Scores of the first objective before the end, by step.
     """
 
     number: int
@@ -35,7 +35,7 @@ class Trial:
 
 
 def tabulate_losses(trials: Sequence[Trial], signs: Sequence[float]) -> Array:
-    """(trials, objectives): scores of which less is better; NaN where a trial has none.
+    """(trials, objectives): scores signed so that less is better; NaN where a trial has none.
 
     Args:
         trials: In any state.

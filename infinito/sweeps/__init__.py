@@ -1,1 +1,1 @@
-"""Running a search: what Hydra sweeps with."""
+"""Sweeps: Hydra's sweeper over `infinito.search`, its records and reports."""

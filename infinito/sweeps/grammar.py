@@ -38,6 +38,7 @@ class Grammar:
 
     parameters: dict[str, Parameter] = field(default_factory=dict)
     fixed: list[str] = field(default_factory=list)
+    _order: list[str] = field(default_factory=list)
     _searched: dict[str, Override] = field(default_factory=dict)
     _texts: dict[str, dict[Any, str]] = field(default_factory=dict)
 
@@ -77,12 +78,11 @@ class Grammar:
         return Space(parameters, conditions, fixed)
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
-        """Return the overrides that give a job these values, after those that all jobs have."""
-        searched = [
-            f"{self._searched[name].get_key_element()}={self._format(name, value)}"
-            for name, value in params.items()
-        ]
-        return [*self.fixed, *searched]
+        """Return the overrides of a job with these values, in the order that they were given in."""
+        job = {_read_key(text): text for text in self.fixed}
+        for name, value in params.items():
+            job[name] = f"{self._searched[name].get_key_element()}={self._format(name, value)}"
+        return [job[name] for name in self._order]
 
     def defaults(self, config: DictConfig, space: Space, seed: int) -> list[dict[str, Any]]:
         """Return the configuration's own values as the first point to try.
@@ -129,6 +129,7 @@ class Grammar:
         for earlier in (self.parameters, self._searched, self._texts):
             earlier.pop(name, None)
         self.fixed = [text for text in self.fixed if _read_key(text) != name]
+        self._order = [*(each for each in self._order if each != name), name]
         if not override.is_sweep_override():
             self.fixed.append(str(override.input_line))
             return
@@ -245,4 +246,4 @@ def _tag_type(value: Any) -> tuple[str, Any]:
 
 
 def _read_key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
+    return override.lstrip("+~").partition("=")[0].strip()

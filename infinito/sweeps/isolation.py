@@ -1,8 +1,13 @@
-"""One child process that runs trials one after the other, and is killed and replaced at need.
+"""A child process that runs trials one after the other, and is killed and replaced when it hangs.
 
-It lives as long as its trials are well, so they share imports, data and tokenizers. It ends itself
-when its parent is gone. It is a plain subprocess, not one of `multiprocessing`, which cannot start
-one from within joblib's workers.
+It lives while its trials go well, so they share imports, data and tokenizers. It is a process group
+of its own: killed at a trial's limit, it takes the processes that the trial started with it. It
+ends itself, with them, when its parent dies. It is a plain subprocess, so it also starts inside
+joblib's workers.
+
+Libraries for this do less. Pebble 5.2 kills its worker alone: what the trial started lives
+on, and after a SIGKILL of the parent the worker does too, as long as its call runs. Loky has no
+time limit for a call.
 """
 
 from __future__ import annotations
@@ -30,11 +35,11 @@ if TYPE_CHECKING:
     from infinito.sweeps.trial import TrialTask
 
 GRACE_S = 5.0
-"""How long past its limit a trial may take to stop by itself before its process is killed."""
+"""Seconds past its limit that a trial has to stop by itself before its process is killed."""
 
 
 class Child:
-    """A child process that runs what it is sent."""
+    """A child process that runs one trial at a time."""
 
     def __init__(self) -> None:
         self._pipe, theirs = Pipe()
@@ -53,17 +58,17 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can take another trial."""
+        """Whether the process is running and can take another trial."""
         return self._process.poll() is None
 
     def call(self, task: TrialTask, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
-        """Runs a trial and returns what the task returned.
+        """Run a trial and return what the task returned.
 
         Args:
             task: Its `run` is called.
-            config: Of the trial.
-            whole: The same with Hydra's own node.
-            limit_s: The longest it may take.
+            config: The trial's configuration.
+            whole: The same with Hydra's node.
+            limit_s: Seconds that it may take; None for no limit.
 
         Raises:
             TrialFailed: It raised, its process ended, or it was killed at its limit.
@@ -91,7 +96,7 @@ class Child:
         return returned
 
     def kill(self) -> None:
-        """Ends it and what it has started."""
+        """Kill the process and those that it has started."""
         atexit.unregister(self.kill)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -105,7 +110,7 @@ _child: Child | None = None
 
 
 def run_in_child(task: TrialTask, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
-    """What the task returns for `config`, run in this process's child.
+    """Return what the task returns for `config`, run in the child of this process.
 
     Raises:
         TrialFailed: The trial failed, or its process did.

@@ -23,31 +23,31 @@ class MctsSweeperConf:
     n_jobs: int = 1
     """Trials in flight at once; the launcher decides where they run."""
     timeout_s: float | None = None
-    """No trial is started after so long; null for no limit."""
+    """No trial is started later than this; null for no limit."""
     trial_timeout_s: float | None = None
     """A trial that takes longer has failed; null for no limit."""
     isolate: bool = False
-    """Run trials in a child process, which a crash or a hang in compiled code ends alone."""
+    """Run trials in a child process, so that a crash or hang in compiled code ends one trial."""
     quiet: bool = True
     """Send what a trial prints to `output.log` in its folder."""
     max_failure_rate: float = 0.3
     """Stop once more than this share of `n_trials` has failed."""
     seed: int = 0
-    """Of the search; the trials have their own."""
+    """Seed of the search; the trials have their own."""
     strategy: str = "tree"
     """`tree`, `uct` (the textbook algorithm over discretised values) or `random`."""
     selection: str = "ucb1_tuned"
-    """How the tree is walked down: `ucb1_tuned`, `ucb1` or `puct`."""
+    """Rule of the walk down the tree: `ucb1_tuned`, `ucb1` or `puct`."""
     exploration: float = 1.4142135623730951
-    """Weight of what is unknown against what was good."""
+    """Factor c of the confidence bound: the weight of the unknown against the good."""
     max_depth: int = 15
-    """Of the tree."""
+    """Nodes of the tree at this depth are not split."""
     warm_start: list[str] = field(default_factory=list)
     """Folders of earlier sweeps, or CSV tables like their trials.csv, to learn from."""
     resume: str | None = None
     """The folder of a sweep to go on with."""
     report: bool = True
-    """Write trials to TensorBoard while they end, and report.html with its pictures at last."""
+    """Write each trial to TensorBoard, and report.html with its pictures at the end."""
 
 
 def list_directions(settings: MctsSweeperConf) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A trial as the launcher runs it: limited in time, its output kept apart, its outcome on disk."""
+"""A trial as the launcher runs it: limited in time, with its output and outcome in files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from infinito.sweeps.trial_faults import (
 )
 
 SIGNALLED = 128
-"""Exit codes above tell the signal that asked a trial, and so the sweep, to stop."""
+"""Exit codes above this name the signal that stopped a trial, and so the sweep."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class TrialTask:
     """The task function, wrapped; launchers carry it to wherever trials run.
 
     Args:
-        task: The application's own.
-        folder: Of the sweep, absolute.
+        task: The application's task function.
+        folder: The sweep's, absolute.
         objectives: How many numbers the task must return.
         limit_s: The longest a trial may take.
         isolate: Run in a child process that can be killed.
@@ -55,7 +55,7 @@ class TrialTask:
 
     @classmethod
     def wrap(cls, task: TaskFunction, config: DictConfig, settings: MctsSweeperConf) -> TrialTask:
-        """The task function with the sweeper's settings."""
+        """Wrap the task function with the sweeper's settings."""
         direction = settings.direction
         return cls(
             task,
@@ -67,10 +67,10 @@ class TrialTask:
         )
 
     def __call__(self, config: DictConfig) -> Any:
-        """Runs one trial and leaves its outcome in the sweep's folder.
+        """Run one trial and leave its outcome in the sweep's folder.
 
         Raises:
-            TrialFailed: It gave no score, whatever the reason.
+            TrialFailed: It gave no score.
         """
         hydra = HydraConfig.get()
         started_s = time.perf_counter()
@@ -84,7 +84,7 @@ class TrialTask:
             values = read_scores(returned, self.objectives)
         except (Exception, SystemExit, TrialTimeout) as fault:
             if getattr(fault, "exit_code", 0) > SIGNALLED or _is_interrupted(fault):
-                raise KeyboardInterrupt from fault  # the sweep's to obey: the trial has not failed
+                raise KeyboardInterrupt from fault  # ends the sweep; the trial has not failed
             values, error = None, describe_fault(fault)
             log = Path(hydra.runtime.output_dir) / "error.txt"
             log.write_text("".join(traceback.format_exception(fault)), encoding="utf-8")
@@ -95,20 +95,20 @@ class TrialTask:
         return returned
 
     def run(self, config: DictConfig) -> Any:
-        """The task's own result, in this process."""
+        """Return the task's result, computed in this process."""
         output = Path(HydraConfig.get().runtime.output_dir) / "output.log"
         with redirect_output(output) if self.quiet else nullcontext(), limit_time(self.limit_s):
             return self.task(config)
 
 
 def _is_interrupted(fault: BaseException) -> bool:
-    """Whether Ctrl+C was answered by leaving the process, as Lightning's trainer does."""
+    """Tell whether the process exited because of Ctrl+C, as Lightning's trainer does."""
     return isinstance(fault, SystemExit) and isinstance(fault.__context__, KeyboardInterrupt)
 
 
 @contextmanager
 def redirect_output(path: Path) -> Iterator[None]:
-    """Sends what this process prints to a file."""
+    """Send what this process prints to a file."""
     with (
         path.open("a", encoding="utf-8", buffering=1) as file,
         redirect_stdout(file),
@@ -119,10 +119,10 @@ def redirect_output(path: Path) -> Iterator[None]:
 
 @contextmanager
 def limit_time(limit_s: float | None) -> Iterator[None]:
-    """Raises `TrialTimeout` in the block after so long, at the next step of Python code.
+    """Raise `TrialTimeout` in the block once the time is over, at the next step of Python code.
 
     Raises:
-        ConfigError: Not in the main thread, which alone can be interrupted.
+        ConfigError: This is not the main thread, the only one that can be interrupted.
     """
     if limit_s is None:
         yield

@@ -1,15 +1,15 @@
-"""How a trial fails."""
+"""The ways in which a trial fails, and their descriptions in one line."""
 
 from __future__ import annotations
 
 from infinito.errors import ConfigError
 
 LABEL = "INFINITO_TRIAL"
-"""The job's environment variable that names the launch."""
+"""The job's environment variable with the label of the launch."""
 
 
 class TrialTimeout(BaseException):
-    """A trial ran past its limit; no `except Exception` of the trial's own may swallow this."""
+    """A trial ran past its limit; no `except Exception` in the trial may swallow this."""
 
 
 class TrialFailed(Exception):
@@ -17,7 +17,7 @@ class TrialFailed(Exception):
 
 
 def describe_fault(fault: BaseException) -> str:
-    """What went wrong, in one line."""
+    """Return what went wrong, in one line."""
     if isinstance(fault, TrialTimeout | TrialFailed):
         return str(fault)
     if isinstance(fault, SystemExit):
@@ -29,5 +29,5 @@ def describe_fault(fault: BaseException) -> str:
 
 
 def describe_limit(limit_s: float) -> str:
-    """What is recorded of a trial that took too long."""
+    """Return what is recorded for a trial that took too long."""
     return f"stopped after {limit_s:g} s, the limit of `hydra.sweeper.trial_timeout_s`"

@@ -86,7 +86,7 @@ def test_the_command_line_wins_and_order_is_kept(loader: ConfigLoader) -> None:
     assert list(grammar.parameters) == ["c", "a"]
     assert grammar.parameters["a"] == Int("a", 1, 2)
     assert grammar.fixed == ["b=5", "d=1"]
-    assert grammar.overrides({"c": "x", "a": 2}) == ["b=5", "d=1", "c=x", "a=2"]
+    assert grammar.overrides({"c": "x", "a": 2}) == ["b=5", "c=x", "d=1", "a=2"]
 
 
 def test_all_faults_are_told_together(loader: ConfigLoader) -> None:

@@ -2,7 +2,7 @@
 
 They read each job's result from what the sweeper returns, in the order of a grid. This sweeper
 returns the best score and proposes in an order of its own, so a fixture gives the tests the jobs as
-they were launched, sorted as a grid, each with its overrides sorted.
+they were launched, sorted as a grid.
 
 Not run: `test_sweep_1_job` and its two variants, which sweep over nothing (a search needs a
 parameter), and `test_sweep_with_custom_resolver`, the same; the integration suite, whose
@@ -47,8 +47,6 @@ def hydra_sweep_runner(
         monkeypatch.setattr(self.launcher, "launch", record)
         search(self, arguments)
         jobs = sorted((job for batch in batches for job in batch), key=lambda job: job.overrides)
-        for job in jobs:
-            job.overrides = sorted(job.overrides)
         size = len(batches[0])
         return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 

@@ -80,7 +80,7 @@ def test_every_figure_can_be_the_score(configured: Configured, tmp_path: Path) -
     )
     summary = json.loads((tmp_path / "two/summary.json").read_text())
     assert scores == [summary["val/loss"], summary["composite"]]
-    with pytest.raises(ConfigError, match="`score`=val/lost: the summary has no such number"):
+    with pytest.raises(ConfigError, match="`score`=val/lost: `task=trial` has no such figure"):
         program.execute(configured("task=trial", "score=val/lost"), tmp_path / "none")
 
 

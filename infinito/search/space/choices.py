@@ -1,4 +1,4 @@
-"""Choices to search, each seen as a stretch of the unit interval, as `parameters` has it."""
+"""Parameters with a list of values, as stretches of the unit interval (see `parameters`)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Categorical:
         return bool(self.ordered)
 
     def decode(self, units: Array) -> NDArray[Any]:
-        """The values at these coordinates."""
+        """Return the values at these coordinates."""
         table = np.array(self.choices)
         if len({type(choice) for choice in self.choices}) > 1 or table.ndim != 1:
             table = np.empty(self.count, dtype=object)
@@ -66,7 +66,7 @@ class Categorical:
         return table[self._index(units)]
 
     def encode(self, value: Any) -> float:
-        """The coordinate of a value.
+        """Return the coordinate of a value.
 
         Raises:
             ConfigError: The value is not among the choices.
@@ -77,7 +77,7 @@ class Categorical:
         return (keys.index(_key(value)) + 0.5) / self.count
 
     def snap(self, units: Array) -> Array:
-        """The coordinates of the values nearest to these."""
+        """Return the coordinates of the nearest values."""
         return (self._index(units) + 0.5) / self.count
 
     def grid(self) -> Array:
@@ -89,7 +89,7 @@ class Categorical:
 
 
 def _key(value: Any) -> tuple[str, Any]:
-    """Values that compare equal but are not the same (1 and True) have different keys."""
+    """Return a key that differs for values that are equal but not the same (1 and True)."""
     return ("number" if is_number(value) else type(value).__name__), value
 
 

@@ -1,4 +1,4 @@
-"""Conditions on a space's values, read from text without ever running it as Python."""
+"""Conditions on a space's values, parsed from text that is never run as Python."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Condition:
     """A statement such as `model.dim % attention.heads == 0`.
 
     Arithmetic, comparisons (chained ones too), `in` a tuple of constants, `and`, `or`, `not`,
-    dotted names and constants; everything else is refused.
+    dotted names and constants are allowed; anything more is refused.
 
     Raises:
         ConfigError: The text is no such statement.
@@ -61,7 +61,7 @@ class Condition:
     names: frozenset[str] = frozenset()
 
     def holds(self, columns: Columns) -> Any:
-        """Whether it is true: one bool, or one for each row where the values are arrays.
+        """Tell whether it is true: one bool, or one for each row where the values are arrays.
 
         Raises:
             ConfigError: The values cannot be compared or computed with (a number with a text).

@@ -1,4 +1,4 @@
-"""Numbers and whole numbers to search, each seen as the unit interval.
+"""Parameters that are numbers or whole numbers, as coordinates of the unit interval.
 
 Every value owns a stretch of [0, 1] and is encoded as the middle of it; so a uniform draw on the
 interval is a uniform draw of values (of their logarithms where `log` is set).
@@ -35,17 +35,17 @@ class Float:
         _check_range(self.name, self.low, self.high, self.log, distinct=True)
 
     def decode(self, units: Array) -> NDArray[Any]:
-        """The values at these coordinates."""
+        """Return the values at these coordinates."""
         if self.log:
             low, high = math.log(self.low), math.log(self.high)
             return np.clip(np.exp(low + (high - low) * units), self.low, self.high)
         return np.clip(self.low + (self.high - self.low) * units, self.low, self.high)
 
     def encode(self, value: Any) -> float:
-        """The coordinate of a value.
+        """Return the coordinate of a value.
 
         Raises:
-            ConfigError: The value is not of this range.
+            ConfigError: The value is not in this range.
         """
         if not is_number(value) or not self.low <= value <= self.high:
             raise ConfigError(
@@ -56,7 +56,7 @@ class Float:
         return (value - self.low) / (self.high - self.low)
 
     def snap(self, units: Array) -> Array:
-        """The coordinates of the values nearest to these."""
+        """Return the coordinates of the nearest values."""
         return np.clip(units, 0.0, 1.0)
 
 
@@ -77,7 +77,8 @@ class Int:
         whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.low, self.high))
         if not whole:
             raise ConfigError(
-                f"`{self.name}`: the range {self.low}…{self.high} is not of whole numbers; "
+                f"`{self.name}`: the range {self.low}…{self.high} has an end that is no whole "
+                "number; "
                 "write it with decimal points to search numbers"
             )
         if not isinstance(self.step, int) or self.step < 1:
@@ -98,7 +99,7 @@ class Int:
         return math.log(max(low, self.low / 2)), math.log(high)
 
     def decode(self, units: Array) -> NDArray[Any]:
-        """The values at these coordinates."""
+        """Return the values at these coordinates."""
         low, high = self._edges
         numbers = low + (high - low) * units
         if self.log:
@@ -107,10 +108,10 @@ class Int:
         return self.low + self.step * np.clip(index, 0, self.count - 1).astype(np.int64)
 
     def encode(self, value: Any) -> float:
-        """The coordinate of a value.
+        """Return the coordinate of a value.
 
         Raises:
-            ConfigError: The value is not of this range.
+            ConfigError: The value is not in this range.
         """
         if (
             not is_number(value)
@@ -122,7 +123,7 @@ class Int:
         return float(self._coordinates(np.array([float(value)]))[0])
 
     def snap(self, units: Array) -> Array:
-        """The coordinates of the values nearest to these."""
+        """Return the coordinates of the nearest values."""
         return self._coordinates(self.decode(units).astype(np.float64))
 
     def grid(self) -> Array:
@@ -135,18 +136,20 @@ class Int:
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is an int or a float; a bool is neither."""
+    """Tell whether this is an int or a float; a bool is neither."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def format_range_fault(name: str, value: Any, expected: str) -> str:
-    """The fault of a value that its parameter does not have."""
+    """Return the fault of a value that its parameter does not have."""
     return f"`{name}`={value!r} is not in the space; expected {expected}"
 
 
 def _check_range(name: str, low: float, high: float, log: bool, distinct: bool) -> None:
     if not (is_number(low) and is_number(high) and math.isfinite(low) and math.isfinite(high)):
-        raise ConfigError(f"`{name}`: the range {low!r}…{high!r} is not of finite numbers")
+        raise ConfigError(
+            f"`{name}`: the range {low!r}…{high!r} has an end that is no finite number"
+        )
     if low > high:
         raise ConfigError(
             f"`{name}`: the range {low}…{high} is reversed; write the smaller number first"

@@ -1,4 +1,4 @@
-"""Points that need no scores: the configured defaults, a scrambled Sobol sequence, chance."""
+"""Points that need no scores: configured defaults, a scrambled Sobol sequence, random draws."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from infinito.seeding import child_seed
 
 _CHUNK = 256
 _CHUNKS = 256
-"""Feasible points are looked for among this many chunks before the search gives up."""
+"""Chunks of random points that are searched for feasible ones."""
 
 
 class Sampler:
-    """Draws of a space that depend on the seed and the trial's number alone.
+    """Draws points that depend on the seed and the trial's number alone.
 
     Args:
         space: What is searched.
@@ -37,11 +37,11 @@ class Sampler:
         self.defaults = [self._complete(dict(given), i) for i, given in enumerate(defaults)]
 
     def decode(self, row: Array) -> dict[str, Any]:
-        """The values of a point; those of a default as they were given, to the last digit."""
+        """Return the values of a point; a default has its numbers to the last digit."""
         return {**self.space.decode(row), **self._given.get(row.tobytes(), {})}
 
     def make_generator(self, number: int) -> np.random.Generator:
-        """The generator of one trial."""
+        """Return the generator of one trial."""
         return np.random.default_rng(child_seed(self.seed, "trial", number))
 
     def draw_uniform(self, rng: np.random.Generator, count: int) -> Array:
@@ -60,7 +60,7 @@ class Sampler:
     def design(self, count: int) -> Array:
         """(at most count, parameters): the defaults, then the first of a scrambled Sobol sequence.
 
-        Snapped, feasible, no point twice.
+        All are values of the space and feasible, and no point appears twice.
         """
         rows = np.concatenate([*(row[None] for row in self.defaults), self._draw_sobol()])
         _, first = np.unique(rows, axis=0, return_index=True)
@@ -69,8 +69,8 @@ class Sampler:
     def draw_untried(self, rng: np.random.Generator, count: int, tried: Array) -> Array:
         """(at most count, parameters): uniform draws without those of `tried`.
 
-        Where the space is small enough to be listed, none is left out by chance: the answer is
-        empty only if every point has been tried.
+        Where the space is small enough to be listed, the result is empty only if every point has
+        been tried.
         """
         if self.space.table is None:
             return exclude(self.draw_uniform(rng, count), tried)
@@ -106,6 +106,6 @@ class Sampler:
 
 
 def exclude(rows: Array, tried: Array) -> Array:
-    """The rows that are not among those tried, to nine digits."""
+    """Return the rows (points, parameters) that are not among those tried, to nine digits."""
     seen = {row.tobytes() for row in tried.round(9)}
     return rows[[row.tobytes() not in seen for row in rows.round(9)]]

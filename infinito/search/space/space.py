@@ -1,4 +1,4 @@
-"""The space that is searched: parameters, the conditions that bind them, and what stays fixed."""
+"""The space that is searched: parameters, conditions on them, and values that stay fixed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TABLE_LIMIT = 1 << 16
 """Spaces with at most this many combinations are listed point by point."""
 
 _DRAWS = 1 << 14
-"""Random points that are tried before a condition counts as one that nobody can satisfy."""
+"""Random points that are tried before a condition counts as impossible."""
 
 _KINDS = {kind.kind: kind for kind in (Float, Int, Categorical)}
 
@@ -57,7 +57,7 @@ class Space:
         self._check_conditions()
 
     def decode(self, row: Array) -> dict[str, Any]:
-        """The values of one point by dotted name, as plain Python values."""
+        """Return the values of one point by dotted name, as plain Python values."""
         values = (p.decode(row[i : i + 1])[0] for i, p in enumerate(self.parameters))
         return {
             name: value.item() if isinstance(value, np.generic) else value
@@ -65,7 +65,7 @@ class Space:
         }
 
     def encode(self, values: Mapping[str, Any]) -> Array:
-        """The point with these values; names that are fixed or not searched are left out.
+        """Return the point with these values; names that are fixed or not searched are left out.
 
         Raises:
             ConfigError: A parameter is missing or its value is not in its range.
@@ -76,7 +76,7 @@ class Space:
         return np.array([p.encode(values[p.name]) for p in self.parameters])
 
     def contains(self, values: Mapping[str, Any]) -> bool:
-        """Whether these values are a point of the space, its conditions included."""
+        """Tell whether these values are a point of the space that keeps its conditions."""
         try:
             row = self.encode(values)
         except ConfigError:
@@ -84,7 +84,7 @@ class Space:
         return bool(self.is_feasible(row[None])[0])
 
     def snap(self, rows: Array) -> Array:
-        """(points, parameters): the nearest coordinates that stand for a value."""
+        """(points, parameters): the coordinates of the nearest values."""
         return np.stack([p.snap(rows[:, i]) for i, p in enumerate(self.parameters)], axis=1)
 
     def is_feasible(self, rows: Array) -> NDArray[np.bool_]:
@@ -102,15 +102,15 @@ class Space:
         return holds
 
     def count(self) -> float:
-        """How many distinct points there are: a whole number, or inf.
+        """Return how many distinct points there are: a whole number, or inf.
 
-        Conditions are counted where at most `TABLE_LIMIT` combinations exist without them;
-        beyond that the number is the one without them.
+        Where more than `TABLE_LIMIT` combinations exist, those that break a condition are counted
+        too.
         """
         return self.size if self.table is None else len(self.table)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that `from_dict` reads, equal for equal spaces."""
+        """Return plain values that `from_dict` reads, equal for equal spaces."""
         listed = []
         for parameter in self.parameters:
             fields = dict(vars(parameter))
@@ -122,7 +122,7 @@ class Space:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Space:
-        """The space that `to_dict` wrote.
+        """Return the space that `to_dict` described.
 
         Raises:
             ConfigError: An unknown kind of parameter, or a fault of the space itself.

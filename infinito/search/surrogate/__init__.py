@@ -1,1 +1,1 @@
-"""The Gaussian-process surrogate of a leaf and the simulation that plays it out."""
+"""The Gaussian-process surrogate of the scores, and the play-outs that simulate with it."""

@@ -13,7 +13,7 @@ from infinito.search.space.parameters import Array
 def log_expected_improvement(
     mean: Array, deviation: Array, best: float | Array
 ) -> tuple[Array, Array]:
-    """log EI up to a constant, and Φ(z)/φ(z)-type slope factors; stable far below the best.
+    """Compute log EI and the factors of its slopes; stable far below the best.
 
     Returns:
         The logarithm of the expected improvement on `best` (points,), and r (points,), for which

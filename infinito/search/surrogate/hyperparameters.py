@@ -1,4 +1,4 @@
-"""Length scales, mixture and noise of the surrogate: the most probable ones, given their priors."""
+"""The surrogate's most probable length scales, mixture and noise, given their priors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BOUNDS_NOISE = (math.log(1e-6), math.log(0.5))
 def fit_theta(
     rows: Array, scores: Array, ordered: NDArray[np.bool_], start: Array, steps: int = 20
 ) -> Array:
-    """The most probable hyper-parameters near a start (see `Surrogate` for their order)."""
+    """Find the most probable hyper-parameters near a start (see `Surrogate` for their order)."""
     from scipy.optimize import minimize
 
     bounds = [_BOUNDS_LENGTH] * (len(start) - 2) + [_BOUNDS_JOINT, _BOUNDS_NOISE]
@@ -52,7 +52,7 @@ def fit_theta(
 
 
 def make_default_theta(size: int) -> Array:
-    """The prior's median for so many parameters."""
+    """Return the prior's median for this number of parameters."""
     return np.array([math.log(LENGTH_MEDIAN)] * size + [JOINT_MEDIAN, math.log(NOISE_MEDIAN)])
 
 
@@ -102,7 +102,7 @@ class _Posterior:
         return value + 0.5 * away @ away, slope + away / _spread(size)
 
     def _alone(self, inverses: Array) -> Array:
-        """(pairs,): the mean of the single kernels; keeps (1 + reach)·exp(−reach) of each."""
+        """(pairs,): the mean of the single kernels; keep (1 + reach)·exp(−reach) of each."""
         total = np.zeros(self.apart.shape[1])
         for apart, squares, steep, inverse in zip(
             self.apart, self.squares, self.steep, inverses, strict=True

@@ -10,33 +10,33 @@ from scipy.linalg.lapack import dpotrf
 from infinito.search.space.parameters import Array
 
 AMPLITUDE_WEIGHT = 3.0
-"""The amplitude's prior: as if so many standardised scores of variance 1 had been seen."""
+"""The amplitude's prior, worth this many standardised scores of variance 1."""
 
 CONSTANT = 1.0
 """Variance of the constant part, as a share of the amplitude."""
 
 
 def scale_distance(first: Array, second: Array, scale: float, is_ordered: bool) -> Array:
-    """How far values of one parameter lie apart: √5 × distance / length scale.
+    """Compute √5 × distance / length scale between values of one parameter.
 
     Args:
         first, second: Coordinates times `scale`, of shapes that broadcast.
         scale: √5 / length scale.
-        is_ordered: If not, different values are at distance 1.
+        is_ordered: Without an order, different values are at distance 1.
     """
     reach: Array = np.abs(first - second)
     return reach if is_ordered else np.where(reach > 1e-9, scale, 0.0)
 
 
 def matern(reach: Array) -> Array:
-    """Matérn 5/2 of √5 × distance / length scale."""
+    """Compute the Matérn 5/2 kernel of √5 × distance / length scale."""
     value = np.exp(-reach)
     value *= (reach * (1 / 3) + 1) * reach + 1
     return value
 
 
 def cholesky(kernel: Array) -> Array:
-    """The lower factor; the diagonal is raised as far as rounding asks for it."""
+    """Return the lower factor; the diagonal is raised where rounding makes the kernel singular."""
     jitter = 0.0
     while jitter < math.inf:
         raised = kernel if not jitter else kernel + jitter * np.eye(len(kernel))

@@ -1,8 +1,8 @@
-"""A Gaussian process over mixed points: what scores to expect where nothing has been tried.
+"""A Gaussian process over mixed points, which predicts scores of untried ones.
 
 The kernel is a constant plus a mixture of a Matérn 5/2 of all parameters together and the mean of
-one for each parameter alone, so that what one parameter does is learned from all trials where
-parameters act separately. Values without order differ by 1 or not at all. The amplitude is
+one for each parameter alone; where parameters act separately, the second part learns the effect of
+each from all trials. Values without order differ by 1 or not at all. The amplitude is
 integrated out in closed form; `hyperparameters` finds the rest.
 """
 
@@ -26,11 +26,11 @@ from infinito.search.surrogate.kernel import (
 )
 
 _CACHED = 12_000
-"""Kernel entries that are computed together: few enough to stay in the cache."""
+"""Kernel entries computed together: few enough for the processor's cache."""
 
 
 class Surrogate:
-    """The posterior given points, standardised scores and hyper-parameters.
+    """The posterior, given points, standardised scores and hyper-parameters.
 
     Args:
         rows: (trials, parameters).
@@ -52,10 +52,10 @@ class Surrogate:
         self.amplitude = (freedom + whitened @ whitened) / (freedom + len(scores))
 
     def fantasise(self, rows: Array, count: int, rng: np.random.Generator) -> Surrogate:
-        """The posterior given scores for `rows` too, drawn from this one `count` times.
+        """Return the posterior that also knows scores of `rows`, drawn `count` times from this one.
 
-        Its scores are (trials, count), `rows` last, and its means (count, points). They tell apart
-        what is not known yet from what is known to be no better than expected.
+        Its scores are (trials, count), `rows` last, and its means (count, points). The draws differ
+        where a score is still unknown and agree where it is known.
 
         Source: Snoek, Larochelle and Adams (2012), section 3.3.
         """
@@ -69,7 +69,7 @@ class Surrogate:
         return found
 
     def _condition(self, rows: Array, scores: Array) -> Array:
-        """Takes the trials in; returns their scores, uncorrelated."""
+        """Condition on the trials; return their scores, decorrelated."""
         self.rows, self.scores = rows, scores
         kernel = self._kernel(rows, rows)
         kernel[np.diag_indices_from(kernel)] += self.noise
@@ -79,7 +79,7 @@ class Surrogate:
         return whitened
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation (points,) of the score without noise.
+        """Return mean and standard deviation (points,) of the score without noise.
 
         Where scores are fantasised, means are (count, points).
         """
@@ -89,7 +89,7 @@ class Surrogate:
         return self.weights @ kernel, np.sqrt(self.amplitude * np.maximum(variance, 1e-10))
 
     def predict_slopes(self, rows: Array) -> tuple[Array, Array, Array, Array]:
-        """Mean, deviation (points,), and their gradients (points, parameters).
+        """Return mean and deviation (points,), and their gradients (points, parameters).
 
         Where scores are fantasised, means and their gradients have an axis (count,) before these.
         """

@@ -1,1 +1,1 @@
-"""What a sweep writes down and reads again."""
+"""What a sweep leaves in its folder: journal, outcomes, tables; and how it goes on from them."""

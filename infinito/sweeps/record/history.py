@@ -1,7 +1,7 @@
-"""What a journal's events say: the trials, how often each was launched, how long each took.
+"""The events of a sweep's journal: made here, and read back as trials, launches and durations.
 
 Events: `begin` (plan), `prior` (trials of earlier sweeps), `ask` (numbers and parameters of a
-batch, in one line: a batch is asked for whole or not at all), `start`, `finish`, `fail`.
+batch; one line, so that a kill leaves a batch whole or leaves none), `start`, `finish`, `fail`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from infinito.sweeps.record.journal import Event
 
 
 def read_plan(events: Iterable[Event]) -> dict[str, Any] | None:
-    """What the sweep set out to do, or None where it did not begin."""
+    """Return the sweep's plan, or None where it has not begun."""
     return next((event["plan"] for event in events if event["event"] == "begin"), None)
 
 
 def read_prior(events: Iterable[Event]) -> list[Trial]:
-    """The trials of earlier sweeps that this one learns from; the last list counts."""
+    """Return the trials of earlier sweeps that this one learns from; the last list counts."""
     lists = [event["trials"] for event in events if event["event"] == "prior"]
     listed = lists[-1] if lists else []
     return [
@@ -30,7 +30,7 @@ def read_prior(events: Iterable[Event]) -> list[Trial]:
 
 
 def read_trials(events: Iterable[Event]) -> list[Trial]:
-    """All trials that were asked for, as far as they came; those in flight are "running"."""
+    """Return all proposed trials; those without an end are "running"."""
     trials: list[Trial] = []
     for event in events:
         match event["event"]:
@@ -46,29 +46,29 @@ def read_trials(events: Iterable[Event]) -> list[Trial]:
 
 
 def count_attempts(events: Iterable[Event]) -> Counter[int]:
-    """How often each trial was launched; more than once only where a sweep was killed."""
+    """Return how often each trial was launched; more than once only where a sweep was killed."""
     starts = (event["numbers"] for event in events if event["event"] == "start")
     return Counter(number for numbers in starts for number in numbers)
 
 
 def read_seconds(events: Iterable[Event]) -> dict[int, float]:
-    """How long each trial took that ended, where that is known."""
+    """Return how long each ended trial took, where that is known."""
     ended = (event for event in events if event["event"] in ("finish", "fail"))
     return {event["number"]: event["seconds"] for event in ended if event["seconds"] is not None}
 
 
 def make_ask_event(trials: Sequence[Trial]) -> Event:
-    """The event that a batch was asked for."""
+    """Return the event of a proposed batch."""
     listed = [{"number": trial.number, "params": trial.params} for trial in trials]
     return {"event": "ask", "trials": listed}
 
 
 def make_prior_event(trials: Sequence[Trial]) -> Event:
-    """The event that names the earlier trials the search learns from."""
+    """Return the event that lists the earlier trials the search learns from."""
     listed = [{"params": trial.params, "values": list(trial.values or ())} for trial in trials]
     return {"event": "prior", "trials": listed}
 
 
 def make_begin_event(plan: Mapping[str, Any]) -> Event:
-    """The event that says what the sweep sets out to do."""
+    """Return the event that holds the sweep's plan."""
     return {"event": "begin", "plan": dict(plan)}

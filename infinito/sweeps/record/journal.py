@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from infinito.errors import ResumeError, SaveError
 
 VERSION = 1
-"""Of the format; the first event of every journal names it."""
+"""Version of the format, in the first event of every journal."""
 
 Event = dict[str, Any]
 
@@ -28,11 +28,11 @@ class Journal:
     """The events of one search, locked against a second writer until closed.
 
     Args:
-        path: Made, with its folder, where it does not exist. What a kill left of an unfinished
-            last line is cut off.
+        path: The file; it and its folder are made where they do not exist. An unfinished last
+            line, which a kill leaves, is cut off.
 
     Attributes:
-        events: All that is written so far; the first tells the version.
+        events: All that is written so far; the first holds the version.
 
     Raises:
         ResumeError: Another process writes it, or it is damaged or of a newer version.
@@ -62,7 +62,7 @@ class Journal:
             raise
 
     def append(self, *events: Mapping[str, Any]) -> None:
-        """Writes events, which are on the disk when this returns.
+        """Write events; they are on the disk when this returns.
 
         Raises:
             SaveError: They could not be written.
@@ -82,7 +82,7 @@ class Journal:
         self.events.extend(map(dict, events))
 
     def close(self) -> None:
-        """Lets another process write."""
+        """Let another process write."""
         self._file.close()
         self._lock.release()
 
@@ -107,7 +107,7 @@ class Journal:
 
 
 def read(path: Path) -> list[Event]:
-    """The events of a journal, without those of an unfinished last line; nothing is changed.
+    """Return the events of a journal up to an unfinished last line; change nothing.
 
     Raises:
         ResumeError: There is none, or it is damaged or of a newer version.
@@ -120,7 +120,7 @@ def read(path: Path) -> list[Event]:
 
 
 def _parse(content: bytes, path: Path) -> tuple[list[Event], int, int]:
-    """Events, the bytes they take, and the checksum of the last one."""
+    """Return the events, their size in bytes, and the checksum of the last one."""
     events: list[Event] = []
     sound = checksum = 0
     lines = content.splitlines(keepends=True)
@@ -148,7 +148,7 @@ def _line(event: Mapping[str, Any], previous: int) -> tuple[bytes, int]:
 
 
 def _event(line: bytes, previous: int) -> tuple[Event | None, int]:
-    """The event of a sound line, else None."""
+    """Return the event and checksum of a sound line; None for a damaged one."""
     written, _, text = line[:-1].partition(b" ")
     checksum = zlib.crc32(text, previous)
     if not line.endswith(b"\n") or written != b"%08x" % checksum:

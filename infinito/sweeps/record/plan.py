@@ -1,4 +1,4 @@
-"""The search that a journal's plan describes, made anew from plain values."""
+"""Searches made from the plan in a journal."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import read
 
 JOURNAL = "journal.jsonl"
-"""In a sweep's folder."""
+"""Name of the journal in a sweep's folder."""
 
 SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
-"""Settings that decide what is proposed; a resumed sweep has them unchanged."""
+"""Settings that decide what is proposed; a resumed sweep must have the same."""
 
 
 def make_search(
     plan: Mapping[str, Any], prior: Sequence[Trial] = (), trials: Sequence[Trial] = ()
 ) -> Search:
-    """The search that a plan describes.
+    """Make the search that a plan describes.
 
     Args:
         plan: Plain values: space, directions, defaults and the `SEARCH_KEYS`.
@@ -41,7 +41,7 @@ def make_search(
 
 
 def reopen(folder: Path) -> tuple[Search, dict[int, float]]:
-    """A sweep's search as far as it came, and the seconds each trial took; to look at only.
+    """Return a sweep's search with its trials, and the seconds each took; for reading only.
 
     Raises:
         ResumeError: The folder holds no sweep, or its journal is damaged or of a newer version.

@@ -1,1 +1,1 @@
-"""What a sweep shows people."""
+"""What a sweep shows: tables on the screen, TensorBoard, a page with pictures."""

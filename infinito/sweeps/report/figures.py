@@ -21,7 +21,7 @@ COLOURS = colormaps["viridis_r"]
 
 
 def plot_best_so_far(trials: Sequence[Trial], sign: float) -> Figure:
-    """Every trial's first score, and the best one up to each trial.
+    """Plot every trial's first score, and the best one up to each trial.
 
     Args:
         sign: 1 where less is better, −1 where more is.
@@ -46,7 +46,7 @@ def plot_best_so_far(trials: Sequence[Trial], sign: float) -> Figure:
 
 
 def plot_tree(root: Mapping[str, Any]) -> Figure:
-    """The tree of `Search.tree()`: size tells visits, colour the mean reward."""
+    """Plot the tree of `Search.tree()`: size shows visits, colour the mean reward."""
     places: list[tuple[float, Mapping[str, Any], list[float]]] = []
     leaves = _lay_out(root, 0, places)
     depth = max(node["depth"] for _, node, _ in places)
@@ -71,7 +71,7 @@ def plot_tree(root: Mapping[str, Any]) -> Figure:
 
 
 def plot_parallel_coordinates(space: Space, rows: Array, ranks: Array) -> Figure:
-    """A line a trial over all parameters; dark lines scored well.
+    """Plot each trial as a line over all parameters; dark lines scored well.
 
     Args:
         space: Names the axes.
@@ -94,7 +94,7 @@ def plot_parallel_coordinates(space: Space, rows: Array, ranks: Array) -> Figure
 
 
 def plot_importances(space: Space, rows: Array, values: Array) -> Figure:
-    """What each parameter alone explains, with 90 % intervals.
+    """Plot what each parameter alone explains, with 90 % intervals.
 
     Args:
         space: Names the bars.
@@ -116,7 +116,7 @@ def plot_importances(space: Space, rows: Array, values: Array) -> Figure:
 
 
 def plot_slices(space: Space, rows: Array, scores: Array) -> Figure:
-    """Scores over each parameter, shaded by trial: late trials are dark.
+    """Plot scores over each parameter; late trials are dark.
 
     Args:
         space: Names the panels.
@@ -144,7 +144,7 @@ def plot_slices(space: Space, rows: Array, scores: Array) -> Figure:
 
 
 def plot_pareto_front(trials: Sequence[Trial], front: Sequence[Trial]) -> Figure:
-    """The first two objectives of all trials, the front in red."""
+    """Plot the first two objectives of all trials, the front in red."""
     figure = Figure(figsize=(5, 4), layout="constrained")
     axis = figure.subplots()
     points = np.array([trial.values[:2] for trial in trials if trial.values])
@@ -157,7 +157,7 @@ def plot_pareto_front(trials: Sequence[Trial], front: Sequence[Trial]) -> Figure
 
 
 def plot_all(search: Any) -> dict[str, Figure]:
-    """All pictures that a search has the trials for, by name.
+    """Plot all pictures that a search has enough trials for, by name.
 
     Args:
         search: A `Search`.
@@ -184,7 +184,7 @@ def plot_all(search: Any) -> dict[str, Figure]:
 
 
 def list_ticks(parameter: Parameter) -> list[tuple[float, str]]:
-    """Coordinates and values to mark on a parameter's axis."""
+    """Return coordinates and values to mark on a parameter's axis."""
     if isinstance(parameter, Categorical):
         return [(parameter.encode(choice), format_value(choice)) for choice in parameter.choices]
     units = parameter.snap(np.array([0.0, 0.5, 1.0]))
@@ -197,7 +197,7 @@ def _lay_out(
     start: float,
     places: list[tuple[float, Mapping[str, Any], list[float]]],
 ) -> int:
-    """Puts a node above the middle of its leaves; returns how many they are."""
+    """Place a node above the middle of its leaves; return how many these are."""
     leaves, below = 0, []
     for child in node["children"]:
         leaves += _lay_out(child, start + leaves, places)

@@ -23,22 +23,25 @@ HEADINGS = {
     "best_so_far": ("Best so far", "Each trial's score, and the best one until then."),
     "tree": (
         "Tree",
-        "Each split separates good from bad trials; searching goes on where both score and "
-        "doubt are high.",
+        "Each split separates good from bad trials; the search goes on where scores are good or "
+        "uncertain.",
     ),
     "importances": (
         "Importances",
-        "What each parameter alone explains, with 90 % intervals from resampled trials. What "
-        "parameters do only together is not seen.",
+        "What each parameter alone explains, with 90 % intervals from resampled trials. Effects of "
+        "several parameters together are missed.",
     ),
     "slices": ("Slices", "Scores over each parameter; late trials are dark."),
-    "parallel_coordinates": ("Parallel coordinates", "A line a trial; dark lines scored well."),
+    "parallel_coordinates": (
+        "Parallel coordinates",
+        "One line for each trial; dark lines scored well.",
+    ),
     "pareto_front": ("Pareto front", "Trials that no other beats in every objective."),
 }
 
 
 def write_report(folder: Path) -> Path:
-    """Writes report.html and pictures into a sweep's folder.
+    """Write report.html and pictures into a sweep's folder.
 
     Returns:
         The HTML file.
@@ -60,7 +63,7 @@ def write_report(folder: Path) -> Path:
 def render(
     name: str, search: Search, drawn: Mapping[str, Figure], seconds: Mapping[int, float]
 ) -> str:
-    """The page as text."""
+    """Return the page as text."""
     template = Environment(autoescape=True, trim_blocks=True).from_string(
         TEMPLATE.read_text(encoding="utf-8")
     )
@@ -89,7 +92,7 @@ def render(
 
 
 def summarise(search: Search) -> str:
-    """Counts and the best trial, as a sentence."""
+    """Return counts and the best trial, as a sentence."""
     states = [trial.state for trial in search.trials]
     counts = f"{states.count('finished')} of {len(states)} trials finished"
     failed = states.count("failed")

@@ -96,10 +96,10 @@ def test_plain_form_is_equal_after_a_journey_through_json() -> None:
         (lambda: Float("lr", 1, 1), r"`lr`: the range 1…1 is empty"),
         (lambda: Float("lr", 2, 1), r"`lr`: the range 2…1 is reversed"),
         (lambda: Float("lr", 0, 1, log=True), r"`lr`: the logarithm of 0"),
-        (lambda: Float("lr", 0, math.nan), r"`lr`: the range 0…nan is not of finite numbers"),
+        (lambda: Float("lr", 0, math.nan), r"`lr`: the range 0…nan has an end that is no finite"),
         (lambda: Int("n", 5, 4), r"`n`: the range 5…4 is reversed"),
         (lambda: Int("n", 0, 4, log=True), r"`n`: the logarithm of 0"),
-        (lambda: Int("n", 0.5, 4), r"`n`: .* not of whole numbers"),  # type: ignore[arg-type]
+        (lambda: Int("n", 0.5, 4), r"`n`: .* has an end that is no whole number"),  # type: ignore[arg-type]
         (lambda: Int("n", 0, 4, step=0), r"`n`: step=0"),
         (lambda: Categorical("c", []), r"`c`: no choices"),
         (lambda: Categorical("c", ["a", "a"]), r"`c`: the choices .* repeat"),
