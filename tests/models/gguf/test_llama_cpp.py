@@ -1,28 +1,26 @@
 """llama.cpp itself reads what is written as GGUF and predicts what the model predicts.
 
-It runs where the wheel of llama.cpp is installed: `pip install llama-cpp-py-sync`.
+It runs where a wheel of llama.cpp is installed: `pip install xllamacpp`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.models.gguf.weights import write_gguf
 from tests.models.gguf.test_weights import made
 
-llama_cpp = pytest.importorskip("llama_cpp_py_sync", reason="llama-cpp-py-sync is not installed")
+llama_cpp = pytest.importorskip("xllamacpp", reason="xllamacpp, a wheel of llama.cpp, is missing")
 
 TEXT = "some text, some more text, and a word"
-TOKENS = 40
+FLOAT32, OFF = 0, 0
+"""llama.cpp's numbers for a cache in float32 and for no flash attention."""
 
 
 @pytest.fixture(scope="module")
@@ -30,23 +28,17 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return BpeTokenizer(270).build([TEXT] * 9, separates_documents=True)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """llama.cpp on one thread, its cache in float32."""
-    model = llama_cpp.Llama(
-        str(path), n_ctx=64, n_threads=1, type_k="f32", type_v="f32", flash_attn_type=0
-    )
-    try:
-        yield model
-    finally:
-        model.close()
-
-
-def feed(model: Any, token: int, place: int, vocab: int) -> Tensor:
-    """Return llama.cpp's logits (vocab,) after one more token."""
-    model._eval_tokens([token], place)
-    logits = model._lib.llama_get_logits(model._ctx)
-    return torch.frombuffer(bytearray(model._ffi.buffer(logits, 4 * vocab)), dtype=torch.float32)
+def continued(path: Path, prompt: str, tokens: int) -> list[dict[str, Any]]:
+    """Return llama.cpp's greedy continuation, a token and its log-probability each."""
+    params = llama_cpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = 64
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.cache_type_k = params.cache_type_v = FLOAT32
+    params.flash_attn_type = OFF
+    request = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "logprobs": 1}
+    answer = llama_cpp.Server(params).handle_completions({**request, "ignore_eos": True})
+    return answer["choices"][0]["logprobs"]["content"]
 
 
 @pytest.mark.slow
@@ -54,18 +46,17 @@ def feed(model: Any, token: int, place: int, vocab: int) -> Tensor:
 def test_llama_cpp_predicts_the_same(
     family: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    """Token by token, greedily: the same tokens, with the same log-probabilities."""
+    """40 greedy tokens after a prompt that it splits itself, each with its log-probability."""
     model = made(family)
     write_gguf(model, tokenizer, tmp_path / "model.gguf")
-    with opened(tmp_path / "model.gguf") as there:
-        text = "some more text"
-        ids = tokenizer(text)["input_ids"]
-        assert there.tokenize(text, add_special=False) == ids
-        for place in range(TOKENS):
-            found = feed(there, ids[place], place, 270).log_softmax(-1)
-            with torch.no_grad():
-                logits = model(torch.tensor([ids[: place + 1]])).logits[0, -1]  # (vocab,)
-            torch.testing.assert_close(found, logits.log_softmax(-1), rtol=0, atol=5e-3)
-            if place + 1 == len(ids):
-                ids.append(int(found.argmax()))
-                assert ids[-1] == int(logits.argmax())
+    found = continued(tmp_path / "model.gguf", "some more text", 40)
+    assert len(found) == 40
+    ids = tokenizer("some more text")["input_ids"]
+    for row in found:
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0, -1]  # (vocab,)
+        # llama.cpp was told to ignore the end of text, id 0.
+        assert row["id"] == int(logits[1:].argmax()) + 1
+        expected = float(logits.log_softmax(-1)[row["id"]])
+        assert row["logprob"] == pytest.approx(expected, abs=5e-3)
+        ids.append(row["id"])

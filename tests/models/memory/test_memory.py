@@ -10,7 +10,6 @@ from torch import Tensor
 
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.models.memory.memory import Entries, IntegrationMemory
-from infinito.models.memory.ranking import rank, weigh_highest
 from infinito.models.memory.segments import Segments, cut_segments
 
 
@@ -40,15 +39,6 @@ def entries(values: list[float], alive: list[bool] | None = None) -> Entries:
 
 def batched(one: Entries) -> Entries:
     return Entries(*(each[None] for each in one))
-
-
-def test_weights_of_the_highest_by_hand() -> None:
-    """Of scores log 1, log 3, log 6 and an unreadable one, the two highest weigh ⅓ and ⅔."""
-    scores = torch.tensor([[1.0, 3.0, 6.0, 99.0]]).log()
-    readable = torch.tensor([[True, True, True, False]])
-    assert weigh_highest(scores, readable, 2)[0].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 0])
-    assert weigh_highest(scores, readable, 9)[0].tolist() == pytest.approx([0.1, 0.3, 0.6, 0])
-    assert not weigh_highest(scores, torch.zeros_like(readable), 2).any()
 
 
 def test_a_read_by_hand() -> None:
@@ -118,9 +108,9 @@ def test_the_newest_stay_when_age_rules() -> None:
 
 def test_priority_by_hand() -> None:
     """Components (1, 0.5, 0.25, 0.5): Φ = 5.8... /10: .3+.15+.05+.1 = .6; .48 + .1 + .1 = .68."""
-    found = memory().priority(torch.tensor([1.0, 0.5, 0.25, 0.5]), torch.tensor(0))
+    found = memory().prioritize(torch.tensor([1.0, 0.5, 0.25, 0.5]), torch.tensor(0))
     assert float(found) == pytest.approx(0.68)
-    aged = memory().priority(torch.tensor([1.0, 0.5, 0.25, 0.5]), torch.tensor(256))
+    aged = memory().prioritize(torch.tensor([1.0, 0.5, 0.25, 0.5]), torch.tensor(256))
     assert float(aged) == pytest.approx(0.58 + 0.1 / math.e)
 
 
@@ -132,14 +122,6 @@ def test_a_random_priority_is_an_entrys_own() -> None:
     assert torch.equal(first[10:20], block.prioritize(components[10:20], torch.zeros(10)))
     assert first.std() > 0.1
     assert abs(float(torch.corrcoef(torch.stack([first, components.mean(-1)]))[0, 1])) < 0.35
-
-
-def test_dead_entries_rank_last() -> None:
-    assert rank(torch.tensor([0.1, 0.9, 0.5]), torch.tensor([True, False, True])).tolist() == [
-        1,
-        2,
-        0,
-    ]
 
 
 def test_no_more_than_the_slots_are_readable() -> None:
