@@ -191,7 +191,8 @@ def _walk(folder: Path) -> FoundFiles:
     files: list[Path] = []
     skipped: list[str] = []
     read: set[Path] = set()
-    waiting, links = [folder], []
+    waiting: list[Path] = [folder]
+    links: list[Path] = []
     while waiting or links:
         place = waiting.pop() if waiting else links.pop(0)
         if (real := place.resolve()) in read:
