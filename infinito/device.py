@@ -1,4 +1,4 @@
-"""Finds the device and the precision that a run asks for."""
+"""Find the device and the precision that a run asks for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infinito.errors import DeviceError
 
 
 def choose_accelerator(conf: RunConf) -> str:
-    """Lightning's name of the device asked for.
+    """Return Lightning's name of the device that `trainer.accelerator` names.
 
     Raises:
         DeviceError: it is not there; nothing else is taken in its place.
@@ -52,7 +52,7 @@ def _has_device(name: str) -> bool:
 
 
 def choose_device(conf: RunConf) -> torch.device:
-    """The device of tasks that need no Lightning trainer."""
+    """Return the device of tasks that need no Lightning trainer."""
     asked = choose_accelerator(conf)
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
@@ -60,5 +60,5 @@ def choose_device(conf: RunConf) -> torch.device:
 
 
 def choose_autocast_dtype(conf: RunConf) -> torch.dtype | None:
-    """The lower precision that `trainer.precision` asks for, or None."""
+    """Return the lower precision that `trainer.precision` names, or None."""
     return {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(conf.trainer.precision)

@@ -32,7 +32,7 @@ class ConfigError(InfinitoError):
 
 
 class DataError(InfinitoError):
-    """Text, tokens or a tokenizer that cannot be used as asked."""
+    """Text, tokens or a tokenizer that cannot be used."""
 
 
 class CheckpointError(InfinitoError):
@@ -40,7 +40,7 @@ class CheckpointError(InfinitoError):
 
 
 class DeviceError(InfinitoError):
-    """A device or precision that was asked for and is not there."""
+    """A device or precision that this machine does not have."""
 
 
 class HubError(InfinitoError):
@@ -48,7 +48,7 @@ class HubError(InfinitoError):
 
 
 class ResumeError(InfinitoError):
-    """A run that cannot be resumed as asked."""
+    """A run that cannot be resumed with this command."""
 
 
 class NonFiniteError(InfinitoError):

@@ -10,7 +10,7 @@ from infinito.wording import format_path
 
 
 def conf_dir() -> Path:
-    """The folder of configuration files: inside an installed package, or at the root of a checkout.
+    """Return the folder of configuration files, of an installed package or of a checkout.
 
     Raises:
         ConfigError: neither is there, so the installation is incomplete.
@@ -26,7 +26,7 @@ def conf_dir() -> Path:
 
 
 def cache_dir(configured: str | None = None) -> Path:
-    """The folder of reusable files: `configured`, else the user's cache folder (XDG)."""
+    """Return the folder of reusable files: `configured`, or the user's cache folder (XDG)."""
     if configured is not None:
         return Path(configured).expanduser()
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -10,21 +10,21 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Names of glibc's `mallopt`."""
 LARGEST_BYTES = 32 * 2**20
 """What glibc takes at most for MMAP_THRESHOLD on 64 bits; greater tensors are mapped anew."""
-OF_THE_USER = ("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+USER_SETTINGS = ("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc not to give freed memory back to the kernel, until the process ends.
+    """Make glibc keep freed memory instead of giving it back to the kernel.
 
     Every step of a training frees its gradients and activations and asks for as much again. What
     has been given back comes as new pages, zeroed one fault at a time, which can cost as much as
     the arithmetic of a small step. The greatest use of memory stays about what it was.
 
     Returns:
-        Whether glibc has been told: not on other systems, nor where the user has chosen an
+        Whether glibc agreed. It is not asked on other systems, nor where the user has chosen an
         allocator or its settings.
     """
-    if not sys.platform.startswith("linux") or any(name in os.environ for name in OF_THE_USER):
+    if not sys.platform.startswith("linux") or any(name in os.environ for name in USER_SETTINGS):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
@@ -33,7 +33,7 @@ def keep_freed_memory() -> bool:
 
 
 def share_cores() -> None:
-    """Lets idle OpenMP threads sleep, not spin, where others use the cores too.
+    """Let idle OpenMP threads sleep, not spin, where others use the cores too.
 
     Must run before torch is loaded. On two cores of which one was busy, spinning made two threads
     several times slower than one.

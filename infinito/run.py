@@ -44,7 +44,7 @@ OmegaConf.register_new_resolver(
 
 
 def main() -> None:
-    """Reads the command line, reports every fault of it, else runs the job or the sweep."""
+    """Read the command line, then report every fault of it, or run the job or the sweep."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     share_cores()
     parser = get_args_parser()
@@ -81,7 +81,7 @@ def _folders(args: Any) -> list[Path]:
 
 
 def _checked(argv: Sequence[str], args: Any) -> list[str]:
-    """The same command line with the folder of a resumed run as its output; all faults raised."""
+    """Return the command line with the folder of a resumed run as its output; raise all faults."""
     run = composition.check(
         args.overrides,
         conf_dir() if args.config_path is None else Path(args.config_path).absolute(),
@@ -96,7 +96,7 @@ def _checked(argv: Sequence[str], args: Any) -> list[str]:
 
 
 def job(composed: DictConfig) -> float | None:
-    """Runs one configured job and returns its score, which sweepers read."""
+    """Run one configured job and return its score, which sweepers read."""
     settings = HydraConfig.get()
     overrides = list(settings.overrides.task)
     folder = Path(os.path.relpath(settings.runtime.output_dir))
@@ -118,7 +118,7 @@ def job(composed: DictConfig) -> float | None:
 
 
 def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float | None:
-    """Runs the job that `run.task` names, in `folder`.
+    """Run the job that `conf.task` names, in `folder`.
 
     Returns:
         The score, for tasks that have one.
@@ -139,7 +139,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _reported(error: Exception, folder: Path | None = None) -> int:
-    """Prints an error, in one line where the user cannot mend it; returns its exit code."""
+    """Print an error, in one line where the user cannot mend it; return its exit code."""
     heading = "error"
     if isinstance(error, InfinitoError):
         message, code, heading = str(error), error.exit_code, error.heading

@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Holds the lock of `target` among processes; creates its folder.
+    """Hold the lock of `target` among processes; creates its folder.
 
     Raises:
         SaveError: the folder cannot be written.
@@ -37,7 +37,7 @@ def locked(target: Path) -> Iterator[None]:
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[BinaryIO]:
-    """Opens a file beside `target` that replaces it, synced, when the block ends without an error.
+    """Open a file beside `target` that replaces it, synced, when the block ends without an error.
 
     Hold `locked(target)`: the name of the unfinished file is fixed, so that the next writer
     overwrites what a killed one left.
@@ -61,7 +61,7 @@ def written_whole(target: Path) -> Iterator[BinaryIO]:
 
 
 def sha256_of_file(path: Path, start: int = 0, stop: int | None = None) -> str:
-    """Returns the hex SHA-256 of the bytes `start:stop`, read in pieces."""
+    """Return the hex SHA-256 of the bytes `start:stop`, read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(start)

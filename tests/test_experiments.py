@@ -23,6 +23,7 @@ OPTIONS = [
 ]
 NEEDED = {
     "data/text": ["data.path=x"],
+    "data/hub": ["data.path=x"],
     "data/pairs": ["task=dpo"],
     "tokenizer/pretrained": ["tokenizer.path=x"],
     "tokenizer/own": ["model=gpt2"],

@@ -7,6 +7,7 @@ group with several kinds of member (data) names the kind in its `name` key.
 from infinito.config.attention import METRICS, OWN, AttentionConf
 from infinito.config.data import (
     DataConf,
+    HubConf,
     MarkovConf,
     PairsConf,
     PythonDocsConf,
@@ -45,6 +46,7 @@ __all__ = [
     "DistanceLMConf",
     "DpoConf",
     "GenerationConf",
+    "HubConf",
     "LanguagePhiConf",
     "LoraConf",
     "MarkovConf",

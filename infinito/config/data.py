@@ -62,6 +62,22 @@ class TextConf(SplitTextConf):
 
 
 @dataclass
+class HubConf(SplitTextConf):
+    """A column of text of any data set (`data=hub data.path=…`)."""
+
+    path: str | None = None
+    """JSON lines, Parquet or Arrow file, folder of them, or hub id (`owner/name`)."""
+    column: str = "text"
+    """The column of text; each row is a document."""
+    split: str = "train"
+    """The data set's split that trains."""
+    subset: str | None = None
+    """Part of a hub data set that has several, such as a language."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub data set."""
+
+
+@dataclass
 class WikiText2Conf(WrittenTextConf):
     """WikiText-2 (`data=wikitext2`)."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from infinito.config.attention import AttentionConf
 from infinito.config.data import (
     DataConf,
+    HubConf,
     MarkovConf,
     PairsConf,
     PythonDocsConf,
@@ -106,6 +107,7 @@ VARIANTS: dict[str, dict[str, type]] = {
     "data": {
         "python_docs": PythonDocsConf,
         "text": TextConf,
+        "hub": HubConf,
         "wikitext2": WikiText2Conf,
         "markov": MarkovConf,
         "pairs": PairsConf,

@@ -7,6 +7,7 @@ from transformers import PreTrainedTokenizerFast
 from infinito import config
 from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
+from infinito.data.sources.hub_text import HubText
 from infinito.data.sources.markov import MarkovSource
 from infinito.data.sources.python_docs import PythonDocs
 from infinito.data.sources.source import TextSource
@@ -40,6 +41,17 @@ def build_source(conf: RunConf) -> TextSource | MarkovSource:
         case config.TextConf():
             return TextFiles(
                 str(data.path),
+                valid_fraction=data.valid_fraction,
+                test_fraction=data.test_fraction,
+                max_bytes=data.max_bytes,
+            )
+        case config.HubConf():
+            return HubText(
+                str(data.path),
+                column=data.column,
+                split=data.split,
+                subset=data.subset,
+                revision=data.revision,
                 valid_fraction=data.valid_fraction,
                 test_fraction=data.test_fraction,
                 max_bytes=data.max_bytes,

@@ -33,7 +33,7 @@ class EvaluationLoader:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Tensor]:
-        return iter(fetched(self.blocks, self.order.batches(), self.workers))
+        return iter(fetch(self.blocks, self.order.batches(), self.workers))
 
 
 class TrainingStream:
@@ -62,12 +62,12 @@ class TrainingStream:
         self.total, self.start = total, start
 
     def __len__(self) -> int:
-        """Returns the batches of the whole training, wherever this stream begins."""
+        """Return the batches of the whole training, wherever this stream begins."""
         return self.total
 
     def __iter__(self) -> Iterator[Tensor]:
         batches = islice(self._window_numbers(), self.total - self.start)
-        return iter(fetched(self.blocks, batches, self.workers))
+        return iter(fetch(self.blocks, batches, self.workers))
 
     def _window_numbers(self) -> Iterator[np.ndarray]:
         epoch, batch = divmod(self.start, len(self.order))
@@ -76,17 +76,17 @@ class TrainingStream:
             epoch, batch = epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns nothing: the place is `start`, which the trainer's counter gives.
+        """Return nothing: the place is `start`, which the trainer's counter gives.
 
         Lightning asks for this method as the sign of a loader that can be resumed.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Does nothing, as `state_dict` has nothing."""
+        """Do nothing, as `state_dict` has nothing."""
 
 
-def fetched(blocks: TokenBlocks, batches: Iterable[np.ndarray], workers: int) -> Iterable[Tensor]:
+def fetch(blocks: TokenBlocks, batches: Iterable[np.ndarray], workers: int) -> Iterable[Tensor]:
     """Yield the windows (batch, block_size + 1) of each batch of window numbers, in order.
 
     Raises:

@@ -44,7 +44,7 @@ class TrainingOrder:
         return self.windows // self.global_batch
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[np.ndarray]:
-        """Yields the window numbers (batch,) of the batches of an epoch from number `start` on."""
+        """Yield the window numbers (batch,) of the batches of an epoch from number `start` on."""
         order = permutation(self.windows, self.seed, epoch)
         for batch in range(start, len(self)):
             first = batch * self.global_batch
@@ -83,7 +83,7 @@ class EvaluationOrder:
         return self.count
 
     def batches(self) -> Iterator[np.ndarray]:
-        """Yields the window numbers (batch,) of each batch."""
+        """Yield the window numbers (batch,) of each batch."""
         share = np.arange(self.first, self.stop)
         for batch in range(self.count):
             low, high = (_cut(len(share), part, self.count) for part in (batch, batch + 1))
@@ -91,7 +91,7 @@ class EvaluationOrder:
 
 
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns a permutation of range(count), int32 or int64, fixed by (seed, epoch)."""
+    """Return a permutation of range(count), int32 or int64, fixed by (seed, epoch)."""
     numbers = np.arange(count, dtype=np.int32 if count < 1 << 31 else np.int64)
     np.random.default_rng([seed, epoch]).shuffle(numbers)
     return numbers

@@ -38,7 +38,7 @@ def encode_documents(
     *,
     separates_documents: bool,
 ) -> Iterator[TokenChunk]:
-    """Yields the ids of all documents in order.
+    """Yield the ids of all documents in order.
 
     Text that looks like a special token is encoded as text. Where `separates_documents` and the
     tokenizer has an end-of-sequence token, a document that does not end with it gets it.
@@ -61,7 +61,7 @@ def encode_documents(
 
 
 def plain_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
-    """Returns a copy of the tokenizer that encodes any text, of any length, as text."""
+    """Return a copy of the tokenizer that encodes any text, of any length, as text."""
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.no_truncation()
     backend.no_padding()
@@ -70,18 +70,18 @@ def plain_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
-    """Returns the hex SHA-256 of everything that decides which ids a text gets."""
+    """Return the hex SHA-256 of everything that decides which ids a text gets."""
     content = f"{plain_backend(tokenizer).to_str()}\n{tokenizer.eos_token_id}"
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 def ids_of(tokenizer: PreTrainedTokenizerFast) -> int:
-    """Returns the highest id plus one, which exceeds the number of tokens where ids are skipped."""
+    """Return the highest id plus one, which exceeds the number of tokens where ids are skipped."""
     return max(tokenizer.get_vocab().values()) + 1
 
 
 def id_dtype(vocab_size: int) -> np.dtype:
-    """Returns the smallest of uint16 and uint32 that holds every id."""
+    """Return the smallest of uint16 and uint32 that holds every id."""
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 

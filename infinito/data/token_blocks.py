@@ -50,11 +50,11 @@ class TokenBlocks(Dataset[Tensor]):
         return self.windows
 
     def __getitem__(self, index: int) -> Tensor:
-        """Returns window `index`, int64 (block_size + 1,)."""
+        """Return window `index`, int64 (block_size + 1,)."""
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int] | np.ndarray) -> Tensor:
-        """Returns the windows at `indices`, int64 (batch, block_size + 1)."""
+        """Return the windows at `indices`, int64 (batch, block_size + 1)."""
         batch = torch.from_numpy(self._view[indices].astype(np.int64))
         self._fetched += len(indices)
         if self._fetched >= WINDOWS_BETWEEN_RELEASES and len(self._mapped) > RELEASE_ABOVE_BYTES:
@@ -71,7 +71,7 @@ class TokenBlocks(Dataset[Tensor]):
         self._fetched = 0
 
     def _map(self) -> tuple[mmap.mmap, np.ndarray]:
-        """Returns the mapped file and all its windows (windows, block_size + 1), none copied."""
+        """Return the mapped file and all its windows (windows, block_size + 1), none copied."""
         with self.path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         ids = np.frombuffer(mapped, dtype=self.dtype)

@@ -68,7 +68,7 @@ class TokenCache:
     def tokens(
         self, key: str, dtype: np.dtype, chunks: Callable[[], Iterable[TokenChunk]]
     ) -> TokenFile:
-        """Returns the token file of `key`, written from `chunks()` unless a sound one is there.
+        """Return the token file of `key`, written from `chunks()` unless a sound one is there.
 
         Raises:
             SaveError: the file cannot be written.
@@ -81,7 +81,7 @@ class TokenCache:
     def tokenizer(
         self, key: str, train: Callable[[], PreTrainedTokenizerFast]
     ) -> PreTrainedTokenizerFast:
-        """Returns the tokenizer of `key`, trained by `train()` unless a sound one is there.
+        """Return the tokenizer of `key`, trained by `train()` unless a sound one is there.
 
         Raises:
             SaveError: the file cannot be written.
@@ -95,7 +95,7 @@ class TokenCache:
 def _read_or_write(
     target: Path, read: Callable[[], Found | None], write: Callable[[], None]
 ) -> Found:
-    """Returns what `read` finds at `target`; `write` makes it, in one process at a time."""
+    """Return what `read` finds at `target`; `write` makes it, in one process at a time."""
     if (found := read()) is not None:
         return found
     with locked(target):

@@ -25,7 +25,7 @@ OPTIONAL = ("peft", "trl", "stable-baselines3", "datasets", "optuna", "hydra-job
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
-    """Prints what this machine and installation are."""
+    """Print what this machine and installation are."""
     console = Console(highlight=False, soft_wrap=True)
     print_table(console, "infinito", _installation())
     print_table(console, "\npackages", _versions())

@@ -18,6 +18,8 @@ def data_faults(conf: RunConf) -> Iterable[str]:
             )
     if isinstance(conf.data, config.TextConf) and conf.data.path is None:
         yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
+    if isinstance(conf.data, config.HubConf) and conf.data.path is None:
+        yield "`data=hub` reads a data set: name it, e.g. `data.path=roneneldan/TinyStories`"
     if isinstance(conf.data, config.PythonDocsConf) and conf.data.packages is not None:
         if conf.data.parts not in {"packages", "all"}:
             yield (

@@ -24,7 +24,7 @@ SKIPPED_FOLDERS = {
 _Documented = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def module_files(library: Path, root: Path | None = None) -> list[tuple[str, Path]]:
+def find_modules(library: Path, root: Path | None = None) -> list[tuple[str, Path]]:
     """Return (dotted name, file) of every module under `library`, sorted, tests left out.
 
     Args:
@@ -40,8 +40,8 @@ def module_files(library: Path, root: Path | None = None) -> list[tuple[str, Pat
     return sorted(found)
 
 
-def module_sections(path: Path, name: str) -> list[tuple[str, str]]:
-    """Returns (dotted name, docstring) of a module, its classes and its functions, in source order.
+def read_sections(path: Path, name: str) -> list[tuple[str, str]]:
+    """Return (dotted name, docstring) of a module, its classes and its functions, in source order.
 
     A file that this Python cannot parse has none.
     """

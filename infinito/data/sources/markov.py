@@ -67,12 +67,12 @@ class MarkovSource:
         self.entropy_rate_nats = entropy_rate(self.transitions)
 
     def fingerprint(self, split: Split) -> str:
-        """Returns the hex SHA-256 of the chain, the seed and the length of the split's path."""
+        """Return the hex SHA-256 of the chain, the seed and the length of the split's path."""
         chain = self.transitions.tobytes().hex()
         return digest(self.name, chain, self.order, self.seed, split, self.sizes[split])
 
     def token_chunks(self, split: Split) -> Iterator[TokenChunk]:
-        """Yields the split's sample path, ids uint16 in consecutive pieces."""
+        """Yield the split's sample path, ids uint16 in consecutive pieces."""
         generator = np.random.default_rng([self.seed, 1 + SPLITS.index(split)])
         stationary = stationary_distribution(self.transitions)
         context = int(generator.choice(len(stationary), p=stationary))
@@ -86,14 +86,14 @@ class MarkovSource:
             yield TokenChunk(ids, utf8_bytes=len(ids), words=len(ids), documents=0)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """Returns the tokenizer that reads and writes symbols as numbers between spaces."""
+        """Return the tokenizer that reads and writes symbols as numbers between spaces."""
         backend = Tokenizer(models.WordLevel({str(i): i for i in range(self.vocab_size)}))
         backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         backend.decoder = decoders.WordPiece(prefix="\0", cleanup=False)
         return PreTrainedTokenizerFast(tokenizer_object=backend)
 
     def nats_per_token(self, ids: np.ndarray) -> float:
-        """Returns the mean loss of the true chain on a path, ids (time,), from `order` on.
+        """Return the mean loss of the true chain on a path, ids (time,), from `order` on.
 
         It differs from the entropy rate by the luck of the path, which a model shares.
         """
@@ -104,7 +104,7 @@ class MarkovSource:
 
 
 def stationary_distribution(transitions: np.ndarray) -> np.ndarray:
-    """Returns the stationary distribution (contexts,) over contexts.
+    """Return the stationary distribution (contexts,) over contexts.
 
     Args:
         transitions: (contexts, vocab), probabilities of the next symbol; a context of order n is
@@ -120,7 +120,7 @@ def stationary_distribution(transitions: np.ndarray) -> np.ndarray:
 
 
 def entropy_rate(transitions: np.ndarray) -> float:
-    """Returns the entropy rate in nats per symbol: −Σ_c π(c) Σ_x p(x|c) log p(x|c).
+    """Return the entropy rate in nats per symbol: −Σ_c π(c) Σ_x p(x|c) log p(x|c).
 
     Source: Cover and Thomas, Elements of Information Theory, theorem 4.2.4.
     """

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from infinito.data.sources.docstrings import module_files
+from infinito.data.sources.docstrings import find_modules
 from infinito.errors import DataError
 
 PACKAGES = (
@@ -64,14 +64,14 @@ def describe_versions(packages: Mapping[str, Path]) -> str:
     )
 
 
-def package_modules(packages: Mapping[str, Path]) -> list[tuple[str, Path]]:
+def find_package_modules(packages: Mapping[str, Path]) -> list[tuple[str, Path]]:
     """Return (dotted name, file) of every module of the packages, tests left out."""
     return [
-        module for folder in packages.values() for module in module_files(folder, folder.parent)
+        module for folder in packages.values() for module in find_modules(folder, folder.parent)
     ]
 
 
-def without_near_repeats(
+def drop_near_repeats(
     documents: Mapping[str, Sequence[_Section]], earlier: Sequence[str] = ()
 ) -> dict[str, list[_Section]]:
     """Return the documents without paragraphs that say what a longer document says.

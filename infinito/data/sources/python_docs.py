@@ -14,12 +14,12 @@ from typing import Literal
 
 import numpy as np
 
-from infinito.data.sources.docstrings import module_files, module_sections
+from infinito.data.sources.docstrings import find_modules, read_sections
 from infinito.data.sources.package_docs import (
     describe_versions,
+    drop_near_repeats,
+    find_package_modules,
     find_packages,
-    package_modules,
-    without_near_repeats,
 )
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
 from infinito.errors import DataError
@@ -120,23 +120,23 @@ class PythonDocs(TextSource):
             return texts
 
     def _key(self) -> str:
-        modules = [*self._library_modules(), *package_modules(self.packages)]
+        modules = [*self._library_modules(), *find_package_modules(self.packages)]
         stats = [(name, p.stat().st_size, p.stat().st_mtime_ns) for name, p in modules]
         return digest(EXTRACTION_VERSION, self.parts, sys.version, stats)[:32]
 
     def _library_modules(self) -> list[tuple[str, Path]]:
         if self.parts in {"topics", "packages"}:
             return []
-        return module_files(Path(sysconfig.get_path("stdlib")))
+        return find_modules(Path(sysconfig.get_path("stdlib")))
 
     def _extracted(self) -> dict[str, str]:
         documents = {} if self.parts in {"docstrings", "packages"} else _topics()
         documents |= _documents(self._library_modules())
-        kept = without_repeats(documents)
+        kept = drop_repeats(documents)
         if self.packages:
-            of_packages = _documents(package_modules(self.packages))
-            new = without_near_repeats(of_packages, earlier=list(kept.values()))
-            kept |= without_repeats(new, earlier=list(kept.values()))
+            of_packages = _documents(find_package_modules(self.packages))
+            new = drop_near_repeats(of_packages, earlier=list(kept.values()))
+            kept |= drop_repeats(new, earlier=list(kept.values()))
         if kept:
             return kept
         raise DataError(
@@ -146,7 +146,7 @@ class PythonDocs(TextSource):
         )
 
 
-def without_repeats(
+def drop_repeats(
     documents: dict[str, list[Section]], earlier: Sequence[str] = ()
 ) -> dict[str, str]:
     """Return the text of each document without paragraphs that a longer document has.
@@ -180,7 +180,7 @@ def _unseen(text: str, seen: set[str]) -> str:
 
 
 def _documents(modules: list[tuple[str, Path]]) -> dict[str, list[Section]]:
-    return {f"module {name}": module_sections(path, name) for name, path in modules}
+    return {f"module {name}": read_sections(path, name) for name, path in modules}
 
 
 def _topics() -> dict[str, list[Section]]:

@@ -30,7 +30,7 @@ class TextSource(ABC):
 
     @abstractmethod
     def documents(self, split: Split) -> Iterator[Iterable[str]]:
-        """Yields each document as its consecutive pieces of text, none longer than a few pages.
+        """Yield each document as its consecutive pieces of text, none longer than a few pages.
 
         Raises:
             DataError: the split is absent or empty, or its text cannot be read.
@@ -38,14 +38,14 @@ class TextSource(ABC):
 
     @abstractmethod
     def fingerprint(self, split: Split) -> str:
-        """Returns the hex SHA-256 of the split's content and of the options that shaped it."""
+        """Return the hex SHA-256 of the split's content and of the options that shaped it."""
 
     def pieces(self, split: Split) -> Iterator[str]:
-        """Yields the pieces of all documents of the split in order."""
+        """Yield the pieces of all documents of the split in order."""
         for document in self.documents(split):
             yield from document
 
 
 def digest(*parts: Any) -> str:
-    """Returns the hex SHA-256 of JSON-serialisable parts."""
+    """Return the hex SHA-256 of JSON-serialisable parts."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

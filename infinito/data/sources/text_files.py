@@ -14,9 +14,9 @@ from typing import NamedTuple
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
 from infinito.data.sources.text_reading import (
     describe_skipped,
+    find_line_end,
     find_text_files,
     hash_bytes,
-    line_end_before,
     read_text,
 )
 from infinito.errors import ConfigError, DataError
@@ -163,13 +163,13 @@ class TextFiles(TextSource):
         for path in files:
             size = path.stat().st_size
             if left is not None:
-                size = size if size <= left else line_end_before(path, left)
+                size = size if size <= left else find_line_end(path, left)
                 left -= size
             start, share = 0, 0.0
             for split in SPLITS:
                 share += self.fractions[split]
                 wanted = size if split == "test" else round(size * min(share, 1.0))
-                stop = wanted if wanted >= size else line_end_before(path, wanted, start)
+                stop = wanted if wanted >= size else find_line_end(path, wanted, start)
                 if stop > start and self.fractions[split] > 0:
                     spans[split].append(Span(path, start, stop))
                 start = max(start, stop)

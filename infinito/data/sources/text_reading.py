@@ -99,7 +99,18 @@ def read_text(path: Path, start: int = 0, stop: int | None = None) -> Iterator[s
         yield held
 
 
-def line_end_before(path: Path, offset: int, start: int = 0) -> int:
+def cut_text(text: str) -> Iterator[str]:
+    """Yield the consecutive pieces of a text that is at hand, cut as `read_text` cuts."""
+    start = 0
+    while len(text) - start > PIECE_CHARACTERS:
+        cut = start + _piece_end(text[start : start + PIECE_CHARACTERS])
+        yield text[start:cut]
+        start = cut
+    if start < len(text):
+        yield text[start:]
+
+
+def find_line_end(path: Path, offset: int, start: int = 0) -> int:
     """Return the largest byte offset in (`start`, `offset`] that follows a line end.
 
     Looks back at most 64 KiB; without a line end there it takes the last space, else the last
@@ -180,7 +191,7 @@ def _walk(folder: Path) -> FoundFiles:
     files: list[Path] = []
     skipped: list[str] = []
     read: set[Path] = set()
-    waiting = [folder]
+    waiting: list[Path] = [folder]
     links: list[Path] = []
     while waiting or links:
         place = waiting.pop() if waiting else links.pop(0)

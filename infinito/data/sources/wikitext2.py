@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from infinito.data.sources.source import Split, TextSource, digest
-from infinito.data.sources.text_reading import hash_bytes, line_end_before, read_text
+from infinito.data.sources.text_reading import find_line_end, hash_bytes, read_text
 from infinito.errors import DataError
 from infinito.hub import names_a_folder, require_hub, unreachable
 
@@ -64,7 +64,7 @@ class WikiText2(TextSource):
         return self._fingerprints[split]
 
     def _file(self, split: Split) -> tuple[Path, int]:
-        """Returns the file of a split and the byte at which to end."""
+        """Return the file of a split and the byte at which to end."""
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             raise DataError(
@@ -75,7 +75,7 @@ class WikiText2(TextSource):
             if (path := folder / name).is_file():
                 size = path.stat().st_size
                 limit = size if self.max_bytes is None or split != "train" else self.max_bytes
-                return path, size if limit >= size else line_end_before(path, limit)
+                return path, size if limit >= size else find_line_end(path, limit)
         raise DataError(
             f"{folder} has no {split} split: expected a file named "
             f"{' or '.join(FILE_NAMES[split])}. Add it, or choose another folder with "
@@ -94,11 +94,11 @@ class WikiText2(TextSource):
         except (OSError, ValueError) as error:
             raise unreachable(*wanted, str(error)) from error
         limit = self.max_bytes if split == "train" else None
-        yield from lines_of_rows((row["text"] for row in rows), limit)
+        yield from restore_lines((row["text"] for row in rows), limit)
 
 
-def lines_of_rows(rows: Iterable[str], max_bytes: int | None = None) -> Iterator[str]:
-    """Yields the lines of the original files from the rows of the hub, where a blank line is ""."""
+def restore_lines(rows: Iterable[str], max_bytes: int | None = None) -> Iterator[str]:
+    """Yield the lines of the original files from the rows of the hub, where a blank line is ""."""
     total = 0
     for row in rows:
         line = row if row.endswith("\n") else f"{row or ' '}\n"

@@ -1,6 +1,6 @@
 """Docstrings are read in source order, without importing the file."""
 
-from infinito.data.sources.docstrings import module_files, module_sections
+from infinito.data.sources.docstrings import find_modules, read_sections
 
 SOURCE = '''"""Module."""
 raise RuntimeError("this file must not be imported")
@@ -22,7 +22,7 @@ class C:
 def test_sections_in_source_order(tmp_path):
     path = tmp_path / "m.py"
     path.write_text(SOURCE)
-    assert module_sections(path, "pkg.m") == [
+    assert read_sections(path, "pkg.m") == [
         ("pkg.m", "Module."),
         ("pkg.m.f", "Function.\n\nIndented."),
         ("pkg.m.C", "Class."),
@@ -33,11 +33,11 @@ def test_sections_in_source_order(tmp_path):
 def test_a_file_that_does_not_parse_has_none(tmp_path):
     path = tmp_path / "m.py"
     path.write_text("def broken(:\n")
-    assert module_sections(path, "m") == []
+    assert read_sections(path, "m") == []
 
 
 def test_tests_and_installed_packages_are_left_out(tmp_path):
     for name in ("a.py", "pkg/__init__.py", "pkg/b.py", "test/c.py", "site-packages/d.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [name for name, _ in module_files(tmp_path)] == ["a", "pkg", "pkg.b"]
+    assert [name for name, _ in find_modules(tmp_path)] == ["a", "pkg", "pkg.b"]

@@ -13,8 +13,8 @@ from infinito.data.sources import SPLITS, PythonDocs
 from infinito.data.sources.package_docs import (
     PACKAGES,
     describe_versions,
+    drop_near_repeats,
     find_packages,
-    without_near_repeats,
 )
 from infinito.errors import ConfigError, DataError
 from infinito.paths import conf_dir
@@ -142,15 +142,15 @@ def test_a_paragraph_that_differs_by_a_name_is_a_repeat() -> None:
     documents = {
         f"d{n}": [("title", f"{text}\n\n{text_about(f'q{n}q')}")] for n, text in enumerate(family)
     }
-    kept = without_near_repeats(documents)
+    kept = drop_near_repeats(documents)
     assert ["This" in kept[name][0][1] for name in ("d0", "d1", "d2")] == [True, False, False]
     assert all(f"q{n}q0" in kept[f"d{n}"][0][1] for n in range(3))
-    kept = without_near_repeats(documents, earlier=[family[1]])
+    kept = drop_near_repeats(documents, earlier=[family[1]])
     assert not any("This" in sections[0][1] for sections in kept.values())
 
 
 def test_paragraphs_of_a_few_words_stay() -> None:
-    kept = without_near_repeats({"a": [("", "Returns: text.")], "b": [("", "Returns: text.")]})
+    kept = drop_near_repeats({"a": [("", "Returns: text.")], "b": [("", "Returns: text.")]})
     assert [sections[0][1] for sections in kept.values()] == ["Returns: text."] * 2
 
 

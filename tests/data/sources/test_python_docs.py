@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from infinito.data.sources import SPLITS, PythonDocs
-from infinito.data.sources.python_docs import REPEATABLE_CHARACTERS, without_repeats
+from infinito.data.sources.python_docs import REPEATABLE_CHARACTERS, drop_repeats
 from infinito.errors import DataError
 
 
@@ -109,7 +109,7 @@ def test_repeats_stay_in_the_longest_document_and_titles_go_with_their_text():
         "long": [("", shared + "\n\n" + "other words " * 60)],
         "tiny": [("tiny", "too small to keep")],
     }
-    kept = without_repeats(documents)
+    kept = drop_repeats(documents)
     assert list(kept) == ["long", "short"]
     assert kept["long"].startswith(shared)
     assert kept["short"] == "short.b\n\n" + ("own words " * 30).strip() + "\n"

@@ -7,9 +7,9 @@ import pytest
 
 from infinito.data.sources.text_reading import (
     PIECE_CHARACTERS,
+    find_line_end,
     find_text_files,
     hash_bytes,
-    line_end_before,
     read_text,
 )
 from infinito.errors import DataError
@@ -91,7 +91,7 @@ def test_a_binary_file_is_named_with_the_offset_of_its_first_nul(write, before):
     ],
 )
 def test_cuts_fall_on_line_ends_else_spaces_else_characters(write, text, offset, expected):
-    assert line_end_before(write(text.encode()), offset) == expected
+    assert find_line_end(write(text.encode()), offset) == expected
 
 
 def test_a_folder_is_searched_for_text_and_hidden_files_are_passed_over(write, tmp_path):

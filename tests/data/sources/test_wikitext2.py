@@ -3,7 +3,7 @@
 import pytest
 
 from infinito.data.sources import WikiText2
-from infinito.data.sources.wikitext2 import FILE_NAMES, lines_of_rows
+from infinito.data.sources.wikitext2 import FILE_NAMES, restore_lines
 from infinito.errors import DataError, HubError
 
 TEXT = " \n = Title = \n \n a <unk> line \n"
@@ -40,8 +40,8 @@ def test_max_bytes_shortens_the_training_split_only(tmp_path):
 def test_rows_of_the_hub_become_the_lines_of_the_files():
     """The hub has "" where the files have a line of one space."""
     rows = ["", " = Title = \n", "", " a <unk> line \n"]
-    assert "".join(lines_of_rows(rows)) == TEXT
-    assert "".join(lines_of_rows(rows, max_bytes=16)) == " \n = Title = \n \n"
+    assert "".join(restore_lines(rows)) == TEXT
+    assert "".join(restore_lines(rows, max_bytes=16)) == " \n = Title = \n \n"
 
 
 def test_a_missing_folder_is_not_taken_for_a_hub_id(tmp_path):
