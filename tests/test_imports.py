@@ -18,7 +18,7 @@ PLUGINS = PACKAGE.parent / "hydra_plugins"
 LAYERS = (
     {"errors", "wording", "seeding"},
     {"config"},
-    {"paths", "storage", "hub", "device", "process"},
+    {"paths", "storage", "hub", "device", "process", "extras"},
     {"search", "objectives", "attention", "run_folder"},
     {"cli", "models", "sweeps"},
     {"data"},

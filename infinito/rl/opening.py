@@ -11,15 +11,9 @@ from infinito.rl.environment.shared_parts import Ground, load_ground
 from infinito.rl.evaluation.controls import Chooser, agent
 from infinito.rl.ppo.policy_files import load_policy, policy_checkpoint, policy_weights
 from infinito.rl.ppo.ppo_module import check_description
-from infinito.run_folder.folder import folder_of, saved_values
+from infinito.run_folder.folder import folder_of
 
 POLICIES = ("agent", "agent, sampled")
-
-
-def is_schedule(checkpoint: str | None) -> bool:
-    """Whether a path names a run of `task=rl_scheduler` or a checkpoint of one."""
-    folder = folder_of(Path(str(checkpoint)))
-    return folder is not None and saved_values(folder).get("task") == "rl_scheduler"
 
 
 def open_schedule(conf: RunConf) -> tuple[Ground, dict[str, Chooser], Path, int]:

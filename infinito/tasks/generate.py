@@ -15,7 +15,6 @@ from infinito.device import choose_accelerator
 from infinito.errors import ConfigError, DataError
 from infinito.models.assembly import open_trained_model
 from infinito.models.generation import encode_prompt, sampling_settings
-from infinito.rl.generation import guided_text as guided
 from infinito.seeding import child_seed
 
 
@@ -24,6 +23,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     console = Console(stderr=True, highlight=False)
     choose_accelerator(conf)
     if conf.agent is not None:
+        from infinito.rl.generation import guided_text as guided  # it needs an extra
+
         guided.run(conf, prompts(conf.generation), encode_prompt, sampling_settings, console)
         return
     trained = open_trained_model(conf)

@@ -23,12 +23,12 @@ from infinito.rl.evaluation.controls import CONTROLS, agent
 from infinito.rl.evaluation.figures import checkpoints_figure, schedule_figure
 from infinito.rl.evaluation.intervals import Interval, best_static, table, verdict
 from infinito.rl.evaluation.playing import Played
-from infinito.rl.opening import is_schedule
 from infinito.rl.ppo.collapse import gap_test
 from infinito.rl.ppo.kept_checkpoints import kept_steps
 from infinito.rl.ppo.policy_files import load_policy, policy_checkpoint, policy_weights
 from infinito.run_folder.folder import folder_of, record_config
 from infinito.run_folder.records import write_json
+from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
 
 SHOWN = ("return_mean", "phi", "in_band", "perplexity", "entropy_nats", "kl_nats")

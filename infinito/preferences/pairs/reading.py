@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infinito.errors import DataError
+from infinito.extras import require_extra
 from infinito.hub import names_a_folder, require_hub, unreachable
 from infinito.preferences.pairs.text_pair import RowFault
 
@@ -98,6 +99,7 @@ def _rows_of_json(path: Path) -> Iterator[Any]:
 
 
 def _rows_of_parquet(path: Path) -> Iterator[Any]:
+    require_extra("datasets")
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -110,6 +112,7 @@ def _rows_of_parquet(path: Path) -> Iterator[Any]:
 
 
 def _rows_of_folder(folder: Path, subset: str) -> Any:
+    require_extra("datasets")
     import datasets
 
     try:
@@ -126,6 +129,7 @@ def _rows_of_folder(folder: Path, subset: str) -> Any:
 
 
 def _rows_of_hub(name: str, subset: str) -> Any:
+    require_extra("datasets")
     import datasets
 
     wanted = f"preference pairs {name}", "data.path=<file or folder of pairs>"

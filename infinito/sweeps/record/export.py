@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infinito.errors import ConfigError
+from infinito.extras import require_extra
 from infinito.search.space.parameters import is_number
 from infinito.search.space.space import Categorical, Float, Int, Parameter, Space
 from infinito.search.trials import Trial
@@ -116,6 +117,7 @@ def to_optuna(
     Args:
         study: What `optuna.create_study` takes: `storage="sqlite:///sweep.db"`, `study_name` ….
     """
+    require_extra("optuna")
     import optuna
     from optuna.trial import TrialState, create_trial
 
