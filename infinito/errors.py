@@ -47,6 +47,10 @@ class HubError(InfinitoError):
     """A hub name that could not be reached; the message names the local-path override."""
 
 
+class MissingExtraError(InfinitoError):
+    """A package of an extra that is needed and not installed; the message names the extra."""
+
+
 class ResumeError(InfinitoError):
     """A run that cannot be resumed with this command."""
 

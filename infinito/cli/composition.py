@@ -33,11 +33,12 @@ from infinito.cli.rules.scores import score_faults
 from infinito.cli.typed_values import Origin, name_elsewhere, parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
+from infinito.extras import install_command
 from infinito.paths import conf_dir
 from infinito.wording import suggest
 from infinito.yaml_limits import refuse_large_interpolations, refuse_large_yaml
 
-EXTRAS = {
+EXTRA_OF_OPTION = {
     "hydra/launcher=joblib": "joblib",
     "hydra/launcher=submitit_local": "slurm",
     "hydra/launcher=submitit_slurm": "slurm",
@@ -193,8 +194,8 @@ def _group_fault(override: Override) -> str | None:
         return None
     key = override.key_or_group
     hint = suggest(str(missing[0]), options)
-    if (extra := EXTRAS.get(f"{key}={missing[0]}")) is not None:
-        hint = f"it is not installed: `pip install 'infinito[{extra}]'`"
+    if (extra := EXTRA_OF_OPTION.get(f"{key}={missing[0]}")) is not None:
+        hint = f"it is not installed: {install_command(extra)}"
     return f"`{key}`={missing[0]} (command line): `{key}` has no such option; {hint}"
 
 

@@ -15,16 +15,10 @@ from infinito.rl.ppo.policy_files import (
     read_policy_checkpoint,
 )
 from infinito.rl.ppo.ppo_module import check_description
-from infinito.run_folder.folder import folder_of, saved_values
+from infinito.run_folder.folder import folder_of
 
 POLICIES = ("agent", "agent, sampled")
 """The trained policy with its likeliest actions, and with actions drawn from its distribution."""
-
-
-def is_schedule(checkpoint: str | None) -> bool:
-    """Return whether a path names a run of `task=rl_scheduler` or a checkpoint in one."""
-    folder = folder_of(Path(str(checkpoint)))
-    return folder is not None and saved_values(folder).get("task") == "rl_scheduler"
 
 
 def open_schedule(conf: RunConf) -> tuple[SharedParts, dict[str, Policy], Path, int]:

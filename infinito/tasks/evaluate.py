@@ -18,10 +18,9 @@ from infinito.errors import NonFiniteError
 from infinito.models.assembly import open_trained_model
 from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.objectives.units import loss_report
-from infinito.rl.evaluation import against_controls
-from infinito.rl.opening import is_schedule
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import provenance, score_of, write_json
+from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
 from infinito.training.assembly import count_text_units
 from infinito.training.evaluation import mean_loss
@@ -30,6 +29,8 @@ from infinito.training.evaluation import mean_loss
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """Writes evaluation.json in `folder` and prints it."""
     if is_schedule(conf.checkpoint):
+        from infinito.rl.evaluation import against_controls  # it needs an extra
+
         return against_controls.run(conf, folder, overrides)
     console = Console()
     trained = open_trained_model(conf)

@@ -24,7 +24,6 @@ from infinito.models.generation import (
     window_of,
 )
 from infinito.models.trained import Trained
-from infinito.rl.generation import guided_text as guided
 from infinito.seeding import child_seed
 
 
@@ -34,6 +33,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     texts = read_prompts(conf.generation)
     choose_accelerator(conf)
     if conf.agent is not None:
+        from infinito.rl.generation import guided_text as guided  # it needs an extra
+
         guided.run(conf, texts, encode_prompt, sampling_settings, console)
         return
     trained = open_trained_model(conf)

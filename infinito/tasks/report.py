@@ -29,7 +29,6 @@ from infinito.rl.evaluation.controls import CONTROLS, build_agent
 from infinito.rl.evaluation.figures import plot_checkpoints, plot_schedule
 from infinito.rl.evaluation.play_bar import show_steps
 from infinito.rl.evaluation.trajectories import Trajectories
-from infinito.rl.opening import is_schedule
 from infinito.rl.ppo.collapse import measure_gap
 from infinito.rl.ppo.kept_checkpoints import list_kept
 from infinito.rl.ppo.policy_files import (
@@ -39,6 +38,7 @@ from infinito.rl.ppo.policy_files import (
 )
 from infinito.run_folder.folder import folder_of, record_config
 from infinito.run_folder.records import write_json
+from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
 
 SHOWN = ("return_mean", "phi", "in_band", "perplexity", "entropy_nats", "kl_nats")

@@ -114,6 +114,6 @@ def test_a_fault_of_a_sweep_is_told_before_it_starts(
 
 
 def test_a_launcher_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(composition.EXTRAS, "hydra/launcher=cloud", "cloud")
+    monkeypatch.setitem(composition.EXTRA_OF_OPTION, "hydra/launcher=cloud", "cloud")
     with pytest.raises(ConfigError, match=r"not installed: `pip install 'infinito\[cloud\]'`"):
         sweep_config("hydra/launcher=cloud")

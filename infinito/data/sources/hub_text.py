@@ -10,6 +10,7 @@ from typing import Any
 from infinito.data.sources.source import Split, TextSource, digest
 from infinito.data.sources.text_reading import cut_text
 from infinito.errors import DataError
+from infinito.extras import require_extra
 from infinito.hub import names_a_folder, require_hub, unreachable
 from infinito.wording import format_path, suggest
 
@@ -188,6 +189,7 @@ class HubText(TextSource):
         return self._opened
 
     def _open_hub(self) -> dict[str, Any]:
+        require_extra("datasets")
         import datasets
 
         wanted = f"data set {self.path}", "data.path=<file or folder>"
@@ -207,6 +209,7 @@ class HubText(TextSource):
 
 
 def _open_local(place: Path, column: str) -> dict[str, Any]:
+    require_extra("datasets")
     import datasets
 
     if (place / "dataset_dict.json").is_file() or (place / "dataset_info.json").is_file():
@@ -236,6 +239,7 @@ def _open_local(place: Path, column: str) -> dict[str, Any]:
 
 
 def _columns_of(file: Path) -> list[str]:
+    require_extra("datasets")
     from pyarrow import parquet
 
     return list(parquet.read_schema(file).names)

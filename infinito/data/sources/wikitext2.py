@@ -9,6 +9,7 @@ from pathlib import Path
 from infinito.data.sources.source import Split, TextSource, digest
 from infinito.data.sources.text_reading import find_line_end, hash_bytes, read_text
 from infinito.errors import DataError
+from infinito.extras import require_extra
 from infinito.hub import names_a_folder, require_hub, unreachable
 
 HUB_ID = "Salesforce/wikitext"
@@ -83,6 +84,7 @@ class WikiText2(TextSource):
         )
 
     def _hub_lines(self, split: Split) -> Iterator[str]:
+        require_extra("datasets")
         wanted = f"data set {self.path}", "data.path=<folder with train.txt and valid.txt>"
         require_hub(*wanted)
         from datasets import load_dataset

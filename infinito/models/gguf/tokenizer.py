@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from infinito.errors import ConfigError
+from infinito.extras import require_extra
 
 QWEN2_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
@@ -65,6 +66,7 @@ def tokens_and_kinds(
         vocab: Number of ids.
         plain: Tokens of the BPE model itself.
     """
+    require_extra("gguf")
     from gguf import TokenType
 
     by_id = {number: token for token, number in tokenizer.get_vocab().items()}

@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from infinito.errors import ConfigError
+from infinito.extras import require_extra
 from infinito.models.gguf.tokenizer import add_tokenizer
 
 FAMILIES = ("llama", "qwen2", "gpt2")
@@ -70,13 +71,9 @@ def write_gguf(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path:
 
 def _opened(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path | None) -> Any:
     """Return a `gguf.GGUFWriter` with everything but the weights; nothing is on disk yet."""
-    try:
-        import gguf
-    except ImportError:
-        raise ConfigError(
-            "GGUF files need the gguf package: `pip install 'infinito[gguf]'`, or leave gguf out "
-            "of `dpo.export`"
-        ) from None
+    require_extra("gguf")
+    import gguf
+
     family = model.config.model_type
     if family not in FAMILIES:
         raise ConfigError(

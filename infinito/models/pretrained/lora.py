@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from infinito.errors import ConfigError
+from infinito.extras import require_extra
 
 ALL_LINEAR = "all-linear"
 OWN_PARAMETERS = ("distance_scale",)
@@ -41,6 +42,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> None:
 
     Source: Hu et al. 2021, LoRA, arXiv:2106.09685, section 4.1; peft's layers.
     """
+    require_extra("lora")
     from peft import LoraConfig
 
     layers = targeted(model, settings)
@@ -159,14 +161,15 @@ def merge_adapters(model: PreTrainedModel) -> PreTrainedModel:
     Raises:
         ValueError: the sum is not finite.
     """
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for name, module in list(model.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            module.merge(safe_merge=True)
-            model.set_submodule(name, module.get_base_layer())
     adapted = inside_memory(model)
     if getattr(adapted, "_hf_peft_config_loaded", False):
+        require_extra("lora")
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        for name, module in list(model.named_modules()):
+            if isinstance(module, BaseTunerLayer):
+                module.merge(safe_merge=True)
+                model.set_submodule(name, module.get_base_layer())
         adapted._hf_peft_config_loaded = False
         del adapted.peft_config
     for record in ("lora", "base_model"):

@@ -20,7 +20,6 @@ from infinito.objectives.phi import Calibration
 from infinito.rl.assembly import describe_schedule
 from infinito.rl.evaluation.controls import compute_action_probabilities
 from infinito.rl.generation.guided_generation import ChooseAction, generate_guided
-from infinito.rl.opening import is_schedule
 from infinito.rl.ppo.policy_files import (
     build_policy,
     extract_policy_weights,
@@ -29,6 +28,7 @@ from infinito.rl.ppo.policy_files import (
 )
 from infinito.rl.ppo.ppo_module import check_description
 from infinito.run_folder.folder import folder_of, saved_values
+from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
 from infinito.seeding import child_seed
 

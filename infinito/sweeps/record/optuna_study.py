@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infinito.errors import ConfigError, SaveError
+from infinito.errors import SaveError
+from infinito.extras import require_extra
 from infinito.search.search import Search
 from infinito.search.space.space import Categorical, Float, Int, Parameter
 from infinito.sweeps.record.plan import reopen
@@ -26,7 +27,7 @@ def export_study(folder: Path) -> Path:
         The SQLite file.
 
     Raises:
-        ConfigError: Optuna is not installed.
+        MissingExtraError: Optuna is not installed.
         ResumeError: The folder holds no sweep, or its journal is damaged.
         SaveError: The file cannot be written.
     """
@@ -53,13 +54,12 @@ def make_study(search: Search, **settings: Any) -> Study:
         settings: What `optuna.create_study` takes: `storage="sqlite:///sweep.db"`, `study_name` ….
 
     Raises:
-        ConfigError: Optuna is not installed.
+        MissingExtraError: Optuna is not installed.
     """
-    try:
-        import optuna
-        from optuna.trial import TrialState, create_trial
-    except ImportError:
-        raise ConfigError("Optuna is not installed: `pip install 'infinito[optuna]'`") from None
+    require_extra("optuna")
+    import optuna
+    from optuna.trial import TrialState, create_trial
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=list(search.directions), **settings)  # type: ignore[arg-type]
     distributions = {each.name: _make_distribution(each) for each in search.space.parameters}

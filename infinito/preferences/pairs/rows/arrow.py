@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infinito.errors import DataError
+from infinito.extras import require_extra
 from infinito.hub import require_hub, unreachable
 from infinito.preferences.pairs.rows.columns import COLUMNS, lacks_columns
 from infinito.preferences.pairs.rows.faults import RowFault
@@ -25,6 +26,7 @@ def read_parquet(path: Path) -> Iterator[Any]:
     Raises:
         DataError: the file is not Parquet.
     """
+    require_extra("datasets")
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -46,6 +48,7 @@ def load_folder(folder: Path, subset: str) -> Iterator[Any]:
     Raises:
         DataError: the folder is no dataset, or lacks the subset.
     """
+    require_extra("datasets")
     import datasets
 
     try:
@@ -66,6 +69,7 @@ def load_from_hub(name: str, subset: str) -> Iterator[Any]:
         DataError: it lacks the subset.
         HubError: the hub could not be reached.
     """
+    require_extra("datasets")
     import datasets
 
     wanted = f"preference pairs {name}", "data.path=<file or folder of pairs>"

@@ -1,0 +1,13 @@
+"""Tells the runs of schedules from those of language models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infinito.run_folder.folder import folder_of, saved_values
+
+
+def is_schedule(checkpoint: str | None) -> bool:
+    """Return whether a path names a run of `task=rl_scheduler` or a checkpoint in one."""
+    folder = folder_of(Path(str(checkpoint)))
+    return folder is not None and saved_values(folder).get("task") == "rl_scheduler"
