@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from logging import Logger
@@ -15,6 +16,7 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
+from infinito.models.trained import base_inputs
 from infinito.preferences.pairs.pair_set import PairSet
 from infinito.preferences.preparation import Prepared
 from infinito.preferences.reference.cache import pair_digest
@@ -23,10 +25,11 @@ from infinito.preferences.report.outputs import Clock, Outcome, write_outputs
 from infinito.preferences.report.verdict import verdict
 from infinito.preferences.scoring.scored_pairs import preference_scores
 from infinito.preferences.training import build_preference_training, score_reference
+from infinito.run_folder.pins import Input
 from infinito.run_folder.records import provenance, write_json
 from infinito.run_folder.tables import print_table
 from infinito.training.callbacks.interruption import Interruption
-from infinito.training.recording import is_first_process, recorded, use_threads
+from infinito.training.recording import RunRecord, is_first_process, recorded, use_threads
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -48,9 +51,14 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     clock = Clock(datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter())
     last = read_checkpoint(folder / "checkpoints/last.ckpt") if conf.resume is not None else None
+    run_record = RunRecord(folder, last, log)
+    run_record.use_threads(conf, log)
     start = folder / "start" if last and (folder / "start").is_dir() else None
     prepared = Prepared(conf, console, start)
+    run_record.pin([*_pair_inputs(prepared), *base_inputs(prepared.policy.model)])
     print_table(console, f"{conf.name}  →  {folder}", prepared.headline())
+    if last:
+        console.print(f"going on at step {last['global_step']:,}", highlight=False)
     log.info("pairs are laid out as %s", prepared.layout)
     if last is None and is_first_process():
         _record_start(folder, prepared)
@@ -72,6 +80,7 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
         interruption,
         last["global_step"] if last else None,
     )
+    training.trainer.callbacks.append(run_record)  # type: ignore[attr-defined]
     if last:
         training.data.start_batch = batches_done(last)
     outcome = Outcome(prepared, training, before)
@@ -112,6 +121,16 @@ def _record_start(folder: Path, prepared: Prepared) -> None:
     if prepared.policy.is_new:
         prepared.policy.model.save_pretrained(folder / "start")
         prepared.policy.tokenizer.save_pretrained(folder / "start")
+
+
+def _pair_inputs(prepared: Prepared) -> Iterator[Input]:
+    """Yield the pairs as text, and as the token ids that template and tokenizer make of them."""
+    for name, pairs in (("training", prepared.training), ("held-out", prepared.held_out)):
+        rows = [(each.prompt, each.chosen, each.rejected, each.weight) for each in pairs.texts]
+        texts = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+        yield Input(f"{name} pairs", pairs.source, texts)
+        ids = f"token ids of the {name} pairs, which chat template and tokenizer make"
+        yield Input(ids, pairs.source, _fingerprint(pairs))
 
 
 def _fingerprint(pairs: PairSet) -> str:
