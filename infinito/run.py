@@ -32,7 +32,7 @@ from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError
 from infinito.paths import conf_dir
 from infinito.process import keep_freed_memory, share_cores
-from infinito.run_folder.folder import quoted
+from infinito.run_folder.folder import folder_beside, quoted
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -72,10 +72,12 @@ def _checked(argv: Sequence[str], args: Any) -> list[str]:
         args.config_dir,
         sweep=args.multirun,
     )
-    if run.resume is None:
-        return list(argv)
-    folder = quoted(Path(run.resume))
-    return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"]
+    if run.resume is not None:
+        folder = quoted(Path(run.resume))
+        return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"]
+    beside = folder_beside(run.task, run.checkpoint, run.split)
+    chosen = args.multirun or any("hydra.run.dir" in each for each in args.overrides)
+    return list(argv) if beside is None or chosen else [*argv, f"hydra.run.dir={quoted(beside)}"]
 
 
 def job(composed: DictConfig) -> float | None:
@@ -107,7 +109,8 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
         The score, for tasks that have one.
     """
     keep_freed_memory()
-    module = importlib.import_module(f"infinito.tasks.{conf.task}")
+    with Console(stderr=True).status("loading torch, Lightning and transformers"):
+        module = importlib.import_module(f"infinito.tasks.{conf.task}")
     return module.run(conf, folder, list(overrides))
 
 
