@@ -35,7 +35,7 @@ from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, SaveError
 from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import keep_freed_memory, share_cores, use_threads
-from infinito.run_folder.folder import quoted
+from infinito.run_folder.folder import folder_beside, quoted
 from infinito.wording import escape_controls
 
 OmegaConf.register_new_resolver(
@@ -89,10 +89,12 @@ def _checked(argv: Sequence[str], args: Any) -> list[str]:
         args.config_dir,
         sweep=args.multirun,
     )
-    if run.resume is None:
-        return list(argv)
-    folder = quoted(Path(run.resume))
-    return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"]
+    if run.resume is not None:
+        folder = quoted(Path(run.resume))
+        return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"]
+    beside = folder_beside(run.task, run.checkpoint, run.split)
+    chosen = args.multirun or any("hydra.run.dir" in each for each in args.overrides)
+    return list(argv) if beside is None or chosen else [*argv, f"hydra.run.dir={quoted(beside)}"]
 
 
 def job(composed: DictConfig) -> float | None:
@@ -126,7 +128,8 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
     keep_freed_memory()
     if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
         use_threads(conf.trainer.threads)
-    module = importlib.import_module(f"infinito.tasks.{conf.task}")
+    with Console(stderr=True).status("loading torch, Lightning and transformers"):
+        module = importlib.import_module(f"infinito.tasks.{conf.task}")
     return module.run(conf, folder, list(overrides))
 
 

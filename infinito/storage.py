@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock
-
 from infinito.errors import SaveError
 
 CHUNK_BYTES = 1 << 20
@@ -23,6 +21,8 @@ def locked(target: Path) -> Iterator[None]:
     Raises:
         SaveError: the folder cannot be written.
     """
+    from filelock import FileLock  # here: `--help` and faults of a command do without it
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{target}.lock")

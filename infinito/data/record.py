@@ -1,15 +1,19 @@
-"""What a run records of the data that it read."""
+"""What a run records of the text that it read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from infinito.data.datamodule import LanguageDataModule
+from infinito.data.sources.source import SPLITS, Split
+from infinito.errors import DataError
+from infinito.run_folder.pins import Input
 
 
 def data_record(data: LanguageDataModule) -> dict[str, Any]:
-    """Hashes and sizes of the splits that training reads."""
+    """Return hashes and sizes of the splits that training reads."""
     return {
         "source": data.source.description,
         "vocab_size": data.vocab_size,
@@ -18,3 +22,20 @@ def data_record(data: LanguageDataModule) -> dict[str, Any]:
             for split in ("train", "valid")
         },
     }
+
+
+def text_inputs(data: LanguageDataModule) -> Iterator[Input]:
+    """Yield the texts of the splits, and the token ids of those that training reads."""
+    for split in SPLITS:
+        try:
+            yield text_input(data, split)
+        except DataError:  # a source may lack a test split
+            continue
+    for split in ("train", "valid"):
+        sha256 = data.split_meta(split).sha256
+        yield Input(f"token ids of the {split} split", data.source.description, sha256)
+
+
+def text_input(data: LanguageDataModule, split: Split) -> Input:
+    """Return the text of a split, as a run records it."""
+    return Input(f"{split} text", data.source.description, data.fingerprint(split))

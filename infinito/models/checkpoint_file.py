@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from infinito.errors import CheckpointError
-from infinito.storage import locked, written_whole
+from infinito.storage import written_whole
 
 FORMAT = 1
 """Version of what a checkpoint holds; a newer one is refused."""
@@ -34,7 +34,8 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     torch.save(checkpoint, buffer)
     content = buffer.getbuffer()[:-2]  # a zip archive ends with the length of its comment, here 0
     comment = _COMMENT + hashlib.sha256(content).hexdigest().encode()
-    with locked(path), written_whole(path) as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as file:
         file.write(content)
         file.write(struct.pack("<H", len(comment)) + comment)
 

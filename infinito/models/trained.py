@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ from infinito.models.pretrained.opening import (
     rebuild,
     use_saved_attention,
 )
+from infinito.run_folder.pins import KEY as RECORD
+from infinito.run_folder.pins import Input
 
 MODEL_PREFIX = "model."
 
@@ -55,6 +58,8 @@ class Trained:
     """The file or folder the weights came from."""
     step: int | None = None
     """Optimizer steps of its training, where recorded."""
+    record: dict[str, Any] | None = None
+    """What the run that trained it was begun with (see `run_folder.pins`), where recorded."""
 
     def to(self, device: torch.device) -> Trained:
         """Move the model to a device and return self."""
@@ -97,6 +102,7 @@ def _open(checkpoint: str) -> Trained:
 
 def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Return the plain values by which a checkpoint opens without its run folder."""
+    model.config.architectures = [type(model).__name__]  # otherwise only once it was saved
     return {
         "model_config": model.config.to_json_string(use_diff=False),
         "tokenizer": tokenizer.backend_tokenizer.to_str(),
@@ -185,6 +191,22 @@ def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     }
 
 
+def base_inputs(model: PreTrainedModel) -> Iterator[Input]:
+    """Yield the base whose weights the checkpoints of a run leave out, where it has one."""
+    if not rests_on_base(model):
+        return
+    base = model.config.base_model
+    place = base["path"]
+    if not names_a_folder(place):
+        place += f", revision {model_folder(place).name}"  # the hub's cache is named so
+    yield Input("base weights", place, base["weights_sha256"])
+
+
+def own_tokenizer(checkpoint: dict[str, Any] | None) -> PreTrainedTokenizerFast | None:
+    """Return the tokenizer of the run that a checkpoint belongs to; None for no checkpoint."""
+    return None if checkpoint is None else tokenizer_of(checkpoint["infinito"])
+
+
 def tokenizer_of(description: dict[str, Any]) -> PreTrainedTokenizerFast:
     """Return the tokenizer that a checkpoint describes."""
     return PreTrainedTokenizerFast(
@@ -204,7 +226,11 @@ def _from_file(path: str | Path) -> Trained:
     model = _on_its_base(values) if base_record(values) else _whole(values)
     load_weights(model, weights_of(checkpoint), Path(path))
     return Trained(
-        model.eval(), tokenizer_of(description), Path(path), int(checkpoint["global_step"])
+        model.eval(),
+        tokenizer_of(description),
+        Path(path),
+        int(checkpoint["global_step"]),
+        checkpoint.get(RECORD),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,9 @@ class ScreenWarnings(logging.Handler):
         super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints one record."""
+        """Print one record, above a progress bar where one is drawn."""
         console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"[yellow]warning:[/] {escape(record.getMessage())}")
+        with console.capture() as text:
+            console.print(f"[yellow]warning:[/] {escape(record.getMessage())}", end="")
+        # sys.stderr, not the console's own file: a live bar puts itself there to make room
+        print(text.get(), file=sys.stderr, flush=True)

@@ -6,15 +6,22 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from infinito.config import translate_renamed
-from infinito.errors import CheckpointError, ConfigError
+from infinito.errors import CheckpointError, ConfigError, ResumeError
+from infinito.storage import written_whole
 from infinito.yaml_limits import refuse_large_yaml
+
+LOCK = "run.lock"
+"""Lies in the folder of a run while a process trains there."""
 
 GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "generation")
 """The groups of a configuration, each a section of its values."""
@@ -50,6 +57,28 @@ def folder_of(checkpoint: Path) -> Path | None:
     return None
 
 
+def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:
+    """Return where a task that measures a trained model writes: in the folder of its run.
+
+    Args:
+        task: The task.
+        checkpoint: What it measures.
+        split: What it reads.
+
+    Returns:
+        `<run>/evaluation_<split>` or `<run>/attention_<split>`, numbered from the second on; None
+        for another task, a model of no run, or a run folder that cannot be written.
+    """
+    names = {"evaluate": "evaluation", "analyze": "attention"}
+    run = None if checkpoint is None else folder_of(Path(checkpoint))
+    if task not in names or run is None or not os.access(run, os.W_OK):
+        return None
+    name = f"{names[task]}_{split}"
+    further = (f"{name}_{number}" for number in itertools.count(2))
+    names_in_turn = itertools.chain([name], further)
+    return next(run / each for each in names_in_turn if not (run / each).exists())
+
+
 def difference(
     old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
@@ -69,17 +98,59 @@ def record_config(folder: Path, values: Mapping[str, Any], overrides: Sequence[s
         ConfigError: the folder already is another run's.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    text = OmegaConf.to_yaml(OmegaConf.create(dict(values)))
     try:
-        with (folder / "config.yaml").open("x", encoding="utf-8") as file:
-            file.write(OmegaConf.to_yaml(OmegaConf.create(dict(values))))
+        written_new(folder / "config.yaml", text.encode())
     except FileExistsError:
         raise ConfigError(
             f"{folder} already holds a run: choose another `hydra.run.dir`, "
             f"or go on with that run by `resume={folder}`"
         ) from None
-    (folder / "overrides.yaml").write_text(
-        OmegaConf.to_yaml(OmegaConf.create(list(overrides))), encoding="utf-8"
-    )
+    with written_whole(folder / "overrides.yaml") as file:
+        file.write(OmegaConf.to_yaml(OmegaConf.create(list(overrides))).encode())
+
+
+def written_new(path: Path, content: bytes) -> None:
+    """Write a file whole and synced, unless one of that name is there.
+
+    Raises:
+        FileExistsError: it is; it stays as it was.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(aside, path)  # unlike a renaming, refused where the name is taken
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Hold a run folder for this process; the system gives it free when the process dies.
+
+    Raises:
+        ResumeError: another process holds it.
+    """
+    from filelock import FileLock, Timeout  # here: `--help` and faults of a command do without it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ResumeError(
+            f"{folder} is in use: another process trains in it. Wait for its end or stop it, "
+            f"then go on with `resume={folder}`."
+        ) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # held still, so that nobody takes a lock without a name
+        lock.release()
 
 
 def quoted(path: Path | str) -> str:

@@ -13,8 +13,17 @@ from infinito.wording import escape_controls, format_value
 
 
 def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
-    """Prints names and values, numbers to a sensible number of digits."""
+    """Print names and values, numbers to a sensible number of digits.
+
+    A file or pipe has no width: there a value stays on its line, however long it is.
+    """
     console.print(f"[bold]{escape(title)}[/]", highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        width = max(map(len, rows), default=0)
+        for name, value in rows.items():
+            line = f"{name:{width}}  {format_value(value)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
     table.add_column(overflow="fold")

@@ -34,7 +34,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     console = Console()
     objective = conf.objective if isinstance(conf.objective, LanguagePhiConf) else LanguagePhiConf()
     trained = open_trained_model(conf)
-    data = build_data_for_checkpoint(conf, trained)
+    data = build_data_for_checkpoint(conf, trained, "train")
     with console.status("measuring"):
         batches = spread_windows(data, objective.calibration_windows, conf.data.batch_size)
         components = measured_components(trained.model, batches)

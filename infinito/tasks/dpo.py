@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from logging import Logger
 from pathlib import Path
@@ -13,15 +15,17 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
-from infinito.preferences.preparation import Prepared
+from infinito.models.trained import base_inputs
+from infinito.preferences.preparation import Prepared, hash_pairs
 from infinito.preferences.report.outputs import write_outputs
 from infinito.preferences.report.run_report import Clock, Outcome
 from infinito.preferences.report.verdict import FAILED, Verdict, judge, note_empty_answers
 from infinito.preferences.scoring.scored_pairs import combine_log_probs
 from infinito.preferences.training import build_preference_training, score_reference
+from infinito.run_folder.pins import Input
 from infinito.run_folder.tables import print_table
 from infinito.training.callbacks.interruption import Interruption
-from infinito.training.recording import is_first_process, recorded, use_threads
+from infinito.training.recording import RunRecord, is_first_process, recorded, use_threads
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -44,9 +48,14 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
     clock = Clock()
     checkpoint = folder / "checkpoints/last.ckpt" if conf.resume is not None else None
     last = read_checkpoint(checkpoint) if checkpoint is not None else None
+    run_record = RunRecord(folder, last, log)
+    run_record.use_threads(conf, log)
     start = folder / "start" if last and (folder / "start").is_dir() else None
     prepared = Prepared(conf, console, start)
+    run_record.pin([*_pair_inputs(prepared), *base_inputs(prepared.policy.model)])
     print_table(console, f"{conf.name}  →  {folder}", prepared.describe())
+    if last:
+        console.print(f"going on at step {last['global_step']:,}", highlight=False)
     log.info("pairs are laid out as %s", prepared.layout)
     if last is None and is_first_process():
         prepared.record_start(folder)
@@ -68,6 +77,7 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
         interruption,
         last["global_step"] if last else None,
     )
+    training.trainer.callbacks.append(run_record)  # type: ignore[attr-defined]
     if last:
         training.data.start_batch = batches_done(last)
     outcome = Outcome(prepared, training, before)
@@ -93,3 +103,16 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
     notes = (*found.notes, *prepared.list_notes(), *note_empty_answers(answers))
     outcome.verdict = replace(found, notes=notes)
     return write_outputs(conf, folder, outcome, clock, console)
+
+
+def _pair_inputs(prepared: Prepared) -> Iterator[Input]:
+    """Yield the pairs as text, and as the token ids that template and tokenizer make of them."""
+    for name, pairs in (("training", prepared.training), ("held-out", prepared.held_out)):
+        rows = [
+            (each.prompt, each.chosen, each.rejected, each.weight, each.tools)
+            for each in pairs.texts
+        ]
+        texts = hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()
+        yield Input(f"{name} pairs", pairs.source, texts)
+        ids = f"token ids of the {name} pairs, which chat template and tokenizer make"
+        yield Input(ids, pairs.source, hash_pairs(pairs))

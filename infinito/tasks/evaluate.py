@@ -27,7 +27,7 @@ from infinito.training.evaluation import mean_loss
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
-    """Writes evaluation.json in `folder` and prints it."""
+    """Write evaluation.json in `folder` and print it."""
     if is_schedule(conf.checkpoint):
         from infinito.rl.evaluation import against_controls  # it needs an extra
 
@@ -59,11 +59,12 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     }
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
-    print_table(console, "evaluation", report)
+    shown = {name: value for name, value in report.items() if name != "fingerprint"}
+    print_table(console, "evaluation", shown)
     console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
     return score_of(report, conf.score) if conf.score in report else None
 
 
 def watched(batches: Iterable[Tensor], console: Console) -> Iterator[Tensor]:
-    """The same batches under a progress bar."""
+    """Yield the same batches under a progress bar."""
     yield from track(batches, "evaluating", console=console, transient=True)

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
-from infinito.data.record import data_record
+from infinito.data.record import data_record, text_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
-from infinito.models.trained import open_trained
+from infinito.models.trained import base_inputs, open_trained, own_tokenizer
 from infinito.run_folder.records import flatten, provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import (
@@ -28,7 +28,7 @@ from infinito.training.assembly import (
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.dry_run import estimate
 from infinito.training.optimizer.assembly import describe_optimizer
-from infinito.training.recording import is_first_process, recorded, use_threads
+from infinito.training.recording import RunRecord, is_first_process, recorded, use_threads
 from infinito.training.report.headline import attention_choice, describe_training
 from infinito.training.report.results import summarize
 
@@ -54,13 +54,22 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     newest = folder / "checkpoints/last.ckpt"
     last = read_checkpoint(newest) if conf.resume is not None else None
+    record = RunRecord(folder, last, log)
+    record.use_threads(conf, log)
     with console.status("preparing text and model"):
-        training = build_language_training(conf, build_data_module(conf), last)
+        data = build_data_module(conf, own_tokenizer(last))
+        record.pin(text_inputs(data))
+        training = build_language_training(conf, data, last)
+        record.pin(base_inputs(training.model))
     log.info(attention_choice(conf, training.model))
     log.info(describe_optimizer(training.model, conf.optimizer))
     print_table(console, f"{conf.name}  →  {folder}", describe_training(conf, training))
-    if last is None and is_first_process():
-        write_json(folder / "provenance.json", provenance(data_record(training.data)))
+    if last is not None:
+        steps = f"{last['global_step']:,} of {training.length.steps:,}"
+        console.print(f"going on at step {steps}", highlight=False)
+    elif is_first_process():
+        found = provenance(data_record(training.data))
+        write_json(folder / "provenance.json", {**found, "threads": record.values["threads"]})
     interruption = Interruption()
     saving = build_saving_trainer(
         conf,
@@ -69,6 +78,7 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
         console,
         interruption,
         resumed_step=last["global_step"] if last else None,
+        callbacks=[record],
     )
     with interruption.listening():
         if last is None:

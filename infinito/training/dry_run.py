@@ -17,23 +17,26 @@ from infinito.device import choose_device
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_training
 from infinito.training.optimizer.assembly import describe_optimizer
+from infinito.training.report.headline import describe_training
 
 TIMED_STEPS = 3
 
 
 def estimate(conf: RunConf, console: Console) -> None:
-    """Prints what the run is, what it will take, and that nothing was written."""
+    """Print what the run is, what it will take, and that nothing was written."""
     device = choose_device(conf)
     with console.status("preparing text and model"):
         training = build_language_training(conf, build_data_module(conf))
     data, task, length = training.data, training.module, training.length
     task.to(device)
     task.train()
+    print_table(console, f"{conf.name}: dry run", describe_training(conf, training))
     optimizer, _ = task.optimizer_and_schedule()
     before_mib = peak_rss_mib()
     batch = next(iter(data.train_dataloader())).to(device)
     seconds = []
-    for _ in range(TIMED_STEPS):
+    for number in range(TIMED_STEPS):
+        console.print(f"step {number + 1} of {TIMED_STEPS} …", highlight=False)
         started_s = time.perf_counter()
         loss = task.training_step(batch, 0)
         optimizer.zero_grad()
@@ -45,7 +48,7 @@ def estimate(conf: RunConf, console: Console) -> None:
     peak_mib = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_rss_mib()
     print_table(
         console,
-        f"{conf.name}: dry run, nothing is written but the cache of tokens",
+        "\nestimate; nothing is written but the cache of tokens",
         {
             "parameters": training.model.num_parameters(),
             "optimizer": describe_optimizer(training.model, conf.optimizer),
@@ -64,6 +67,6 @@ def estimate(conf: RunConf, console: Console) -> None:
 
 
 def peak_rss_mib() -> float:
-    """The most memory this process has had, in MiB."""
+    """Return the most memory this process has had, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,47 +1,122 @@
-"""What a training job does around its work: threads, the records of its folder, its log."""
+"""What a training task does around its work: threads, the records of its folder, its log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from logging import Logger
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from infinito.config import RunConf
 from infinito.device import choose_accelerator
 from infinito.run_folder.console import logged_to
-from infinito.run_folder.folder import record_config
+from infinito.run_folder.folder import in_use, record_config
+from infinito.run_folder.pins import (
+    KEY,
+    Input,
+    check_config,
+    check_inputs,
+    new_record,
+    with_absolute_paths,
+)
 
 
 def is_first_process() -> bool:
-    """Whether this process writes and prints, of those of a data-parallel training."""
+    """Return whether this process writes and prints, of those of a data-parallel training."""
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def use_threads(conf: RunConf) -> None:
-    """Gives torch as many CPU threads as the run asks for."""
+    """Give torch as many CPU threads as the run asks for."""
     if conf.trainer.threads is not None:
         torch.set_num_threads(conf.trainer.threads)
 
 
 @contextmanager
 def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[Logger]:
-    """Claims the folder of a new run, and sends what is logged meanwhile to its run.log.
+    """Claim the folder of a run, and send what is logged meanwhile to its run.log.
 
     Raises:
-        ConfigError: the folder is another run's.
+        ConfigError: the folder of a new run is another run's.
+        ResumeError: another process trains in the folder.
         DeviceError: the device asked for is not there.
     """
-    if conf.resume is None and is_first_process():
-        choose_accelerator(conf)
-        record_config(folder, asdict(conf), overrides)
-    with logged_to(folder / "run.log") as log:
-        try:
+    if not is_first_process():
+        with logged_to(folder / "run.log") as log:
             yield log
-        except Exception:
-            log.info("stopped", exc_info=True)
-            raise
+        return
+    choose_accelerator(conf)
+    with in_use(folder):
+        if conf.resume is None:
+            record_config(folder, with_absolute_paths(asdict(conf)), overrides)
+        with logged_to(folder / "run.log") as log:
+            try:
+                yield log
+            except Exception:
+                log.info("stopped", exc_info=True)
+                raise
+
+
+class RunRecord(Callback):
+    """Writes into every checkpoint what the run was begun with.
+
+    Args:
+        folder: The run's.
+        last: The checkpoint that a resumed run goes on from; its record is kept.
+        log: Where to say what cannot be compared.
+
+    Raises:
+        ResumeError: config.yaml is not what the run began with.
+    """
+
+    def __init__(self, folder: Path, last: dict[str, Any] | None, log: Logger) -> None:
+        self.folder = folder
+        kept = None if last is None else last.get(KEY)
+        self.is_new = kept is None
+        self.values = kept or new_record(folder)
+        if not self.is_new:
+            check_config(self.values, folder)
+        elif last is not None:
+            log.warning(
+                "%s was begun before runs recorded what they read, so whether its text and "
+                "configuration have changed since cannot be checked. From here on it can.", folder
+            )  # fmt: skip
+
+    def use_threads(self, conf: RunConf, log: Logger) -> None:
+        """Give torch the threads that the run began with: others give other bits."""
+        if self.is_new:
+            self.values["threads"] = torch.get_num_threads()
+        threads = self.values["threads"]
+        if conf.trainer.threads is None and threads != torch.get_num_threads():
+            log.warning(
+                "the run began with %d CPU threads, so it goes on with %d, not with the %d of "
+                "this process", threads, threads, torch.get_num_threads(),
+            )  # fmt: skip
+            torch.set_num_threads(threads)
+
+    def pin(self, inputs: Iterable[Input]) -> None:
+        """Record what was read; compare it where the run has a record.
+
+        Raises:
+            ResumeError: names what has changed.
+        """
+        if self.is_new:
+            self.values["inputs"] |= {each.name: asdict(each) for each in inputs}
+            return
+        way_out = (
+            "Put it back, or start a new run from the weights of this one with "
+            f"`checkpoint={self.folder}`."
+        )
+        check_inputs(self.values, inputs, way_out)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the record."""
+        checkpoint[KEY] = self.values

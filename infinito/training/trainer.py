@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -69,20 +69,25 @@ def count_batches(validation: Sized, settings: TrainerConf) -> int:
     return min(len(validation), settings.validation_batches or len(validation))
 
 
-def build_tensorboard_logger(folder: Path, resumed_step: int | None) -> TensorBoardLogger:
+def build_tensorboard_logger(
+    folder: Path, resumed_step: int | None, hparams: Mapping[str, Any] | None = None
+) -> TensorBoardLogger:
     """Return a logger that writes to the run's `tensorboard` folder.
 
     Args:
         folder: The run's.
         resumed_step: What was logged up to this step stays, what came after it is hidden.
+        hparams: What hparams.yaml is to hold.
     """
-    return TensorBoardLogger(
+    logger = TensorBoardLogger(
         folder,
         name=None,
         version="tensorboard",
         default_hp_metric=False,
         purge_step=None if resumed_step is None else resumed_step + 1,
     )
+    logger.hparams.update(hparams or {})  # type: ignore[union-attr]
+    return logger
 
 
 class SafeCheckpointIO(CheckpointIO):

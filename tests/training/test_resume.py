@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +20,7 @@ from infinito.cli.continuation import effective_values
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ResumeError
-from infinito.models.checkpoint_file import read_checkpoint
+from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.language_model import LanguageModelTask
@@ -34,12 +37,33 @@ def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
     return read_checkpoint(folder / f"checkpoints/{name}.ckpt")["state_dict"]
 
 
+CLOCKS = {"elapsed_s", "training_s", "window_s"}
+"""All that may differ between the checkpoints of equal runs."""
+
+
+def differing(one: Any, other: Any, place: str = "") -> Iterator[str]:
+    """Yield the places where two checkpoints differ, clocks left out."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {*one, *other} - CLOCKS:
+            yield from differing(one.get(key), other.get(key), f"{place}/{key}")
+    elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        for number, (first, second) in enumerate(zip_longest(one, other)):
+            yield from differing(first, second, f"{place}/{number}")
+    elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        if one.dtype != other.dtype or not torch.equal(one, other):
+            yield place
+    elif one != other:
+        yield f"{place}: {one} and {other}"
+
+
 def assert_same_run(one: Path, other: Path) -> None:
     for name in ("last", "best"):
-        first, second = weights(one, name), weights(other, name)
-        assert all(torch.equal(first[key], second[key]) for key in first)
+        first, second = (
+            read_checkpoint(each / f"checkpoints/{name}.ckpt") for each in (one, other)
+        )
+        assert list(differing(first, second)) == []
     results = [json.loads((folder / "summary.json").read_text()) for folder in (one, other)]
-    for key in ("val/loss", "best_step", "steps"):
+    for key in ("val/loss", "best_step", "steps", "sample"):
         assert results[0][key] == results[1][key]
 
 
@@ -142,6 +166,78 @@ def test_another_configuration_is_refused_with_the_difference(trained: Trained) 
     values["optimizer"] = {**values["optimizer"], "lr": 0.5}
     with pytest.raises(ResumeError, match=r"optimizer\.lr: the run has 0\.001.* asks for 0\.5"):
         effective_values(values, [f"resume={folder}", "optimizer.lr=0.5"])
+
+
+def stopped_after_three_steps(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, *options: str
+) -> Path:
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 3, signal.SIGTERM)
+        with pytest.raises(Interrupted) as stopped:
+            trained(*options)
+    return Path(re.search("resume=(.*)", str(stopped.value))[1])  # type: ignore[index]
+
+
+def test_a_changed_text_is_refused_by_its_name(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text_file: Path
+) -> None:
+    text = tmp_path / "mine.txt"
+    text.write_bytes(text_file.read_bytes())
+    folder = stopped_after_three_steps(trained, monkeypatch, f"data.path={text}")
+    text.write_bytes(text_file.read_bytes().swapcase())
+    with pytest.raises(ResumeError, match=rf"train text \(text of {text}\).*\n.*\n.*Put it back"):
+        resumed(folder)
+    text.write_bytes(text_file.read_bytes())
+    resumed(folder)
+
+
+def test_a_relative_text_is_that_of_the_folder_of_the_start(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text_file: Path
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "here/mine.txt").write_bytes(text_file.read_bytes())
+    (tmp_path / "there/mine.txt").write_bytes(text_file.read_bytes().swapcase())
+    monkeypatch.chdir(tmp_path / "here")
+    folder = stopped_after_three_steps(trained, monkeypatch, "data.path=mine.txt")
+    monkeypatch.chdir(tmp_path / "there")
+    resumed(folder)
+    assert json.loads((folder / "summary.json").read_text())["steps"] == 6
+
+
+def test_an_edited_configuration_is_refused(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stopped_after_three_steps(trained, monkeypatch)
+    path = folder / "config.yaml"
+    path.write_text(path.read_text().replace("lr: 0.001", "lr: 0.1"))
+    with pytest.raises(ResumeError, match=r"optimizer.lr: the run began with 0.001, .* 0.1"):
+        resumed(folder)
+
+
+def test_the_threads_of_the_start_are_used_again(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(1)
+    folder = stopped_after_three_steps(trained, monkeypatch, "trainer.threads=null")
+    torch.set_num_threads(2)
+    resumed(folder)
+    assert torch.get_num_threads() == 1
+    assert "began with 1 CPU threads" in capsys.readouterr().err
+
+
+def test_a_run_without_a_record_goes_on_and_says_so_once(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stopped_after_three_steps(trained, monkeypatch)
+    path = folder / "checkpoints/last.ckpt"
+    checkpoint = read_checkpoint(path)
+    del checkpoint["run"]
+    write_checkpoint(checkpoint, path)
+    resumed(folder)
+    assert "begun before runs recorded" in capsys.readouterr().err
+    resumed(folder)
+    assert "begun before runs recorded" not in capsys.readouterr().err
 
 
 def test_nothing_to_resume_is_an_error(configured: Callable[..., RunConf], tmp_path: Path) -> None:

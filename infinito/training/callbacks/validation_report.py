@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -56,6 +56,14 @@ class ValidationReport(Callback):
         self.prompt: str | None = None
         self.sample: str | None = None
         self._probe: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the last sample: a run may be resumed after its last validation."""
+        return {"sample": self.sample}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the sample of the interrupted run."""
+        self.sample = state_dict["sample"]
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Tensor, batch_idx: int, *_: int
