@@ -11,7 +11,7 @@ from rich.console import Console
 
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
-from infinito.data.record import data_record, text_inputs
+from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.trained import base_inputs, export, open_trained, own_tokenizer
 from infinito.run_folder.records import flatten, provenance, score_of, write_json
@@ -53,6 +53,7 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
     with console.status("preparing text and model"):
         data = build_data_module(conf, own_tokenizer(last))
         record.pin(text_inputs(data))
+        record.pin(token_inputs(data))
         training = build_language_training(conf, data, last)
         record.pin(base_inputs(training.model))
     log.info(attention_choice(conf, training.model))

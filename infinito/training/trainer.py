@@ -86,7 +86,7 @@ def build_tensorboard_logger(
         default_hp_metric=False,
         purge_step=None if resumed_step is None else resumed_step + 1,
     )
-    logger.hparams.update(hparams or {})  # type: ignore[union-attr]
+    logger.hparams.update(hparams or {})
     return logger
 
 
