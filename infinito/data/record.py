@@ -25,12 +25,16 @@ def data_record(data: LanguageDataModule) -> dict[str, Any]:
 
 
 def text_inputs(data: LanguageDataModule) -> Iterator[Input]:
-    """Yield the texts of the splits, and the token ids of those that training reads."""
+    """Yield the texts of the splits."""
     for split in SPLITS:
         try:
             yield text_input(data, split)
         except DataError:  # a source may lack a test split
             continue
+
+
+def token_inputs(data: LanguageDataModule) -> Iterator[Input]:
+    """Yield the token ids of the splits that training reads."""
     for split in ("train", "valid"):
         sha256 = data.split_meta(split).sha256
         yield Input(f"token ids of the {split} split", data.source.description, sha256)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
-from infinito.data.record import data_record, text_inputs
+from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import base_inputs, open_trained, own_tokenizer
@@ -59,6 +59,7 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
     with console.status("preparing text and model"):
         data = build_data_module(conf, own_tokenizer(last))
         record.pin(text_inputs(data))
+        record.pin(token_inputs(data))
         training = build_language_training(conf, data, last)
         record.pin(base_inputs(training.model))
     log.info(attention_choice(conf, training.model))
