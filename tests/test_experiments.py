@@ -11,7 +11,7 @@ import pytest
 
 from infinito import run as program
 from infinito.cli.composition import check
-from infinito.config import RunConf
+from infinito.config import RENAMED_KEYS, RunConf, is_renamed
 from infinito.paths import conf_dir
 from infinito.tasks.list import first_comment
 
@@ -29,6 +29,7 @@ NEEDED = {
     "tokenizer/own": ["model=gpt2"],
     "attention/own": ["model=gpt2"],
     "model/pretrained": ["model.path=x"],
+    "rl/default": ["task=rl_scheduler", "score=val/return"],
     "experiment/shakespeare_char": ["data.path=x"],
 }
 RL = tuple(name for name in EXPERIMENTS if name.startswith("rl_"))
@@ -67,11 +68,18 @@ def test_every_experiment_is_a_short_delta_with_its_question(name: str) -> None:
     check([f"+experiment={name}", *NEEDED.get(f"experiment/{name}", [])], conf_dir())
 
 
+def present_name(override: str) -> str:
+    """Return an override of an earlier version with the key's present name."""
+    key, _, value = override.partition("=")
+    section, _, name = key.rpartition(".")
+    return f"{section}.{RENAMED_KEYS[section][name]}={value}" if is_renamed(key) else override
+
+
 def test_the_schedule_of_text_is_the_one_that_was_studied() -> None:
     study = Path(__file__).parents[1] / "experiments/rl_scheduler/low_variance"
     seed = json.loads((study / "seeds/0.json").read_text(encoding="utf-8"))
     assert check(["+experiment=rl_scheduler_text"], conf_dir()).rl == (
-        check(seed["overrides"], conf_dir()).rl
+        check([present_name(each) for each in seed["overrides"]], conf_dir()).rl
     )
 
 

@@ -101,8 +101,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "trial": (
         (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
         - SHOWS
-        - keys("trainer.checkpoint_every", "trainer.compile", "trainer.patience", "checkpoint")
-        - keys("objective")
+        - keys("trainer.checkpoint_every")
     ),
     "reproducibility": TRAINS | TEXT | DRAWS | keys("objective"),
     "evaluate": (

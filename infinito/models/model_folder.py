@@ -40,6 +40,7 @@ def padding_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
         return tokenizer
     padding = copy.deepcopy(tokenizer)
     padding.pad_token, padding.padding_side = tokenizer.eos_token, "left"
+    padding.init_kwargs["padding_side"] = "left"  # what is saved; the attribute alone is not
     return padding
 
 

@@ -33,8 +33,8 @@ def test_every_task_that_reads_a_model_refuses_such_weights(
 ) -> None:
     message = r"embed_tokens\.weight \(1 of \d+ numbers\).* Use a checkpoint of an earlier step"
     for task in ("evaluate", "analyze", "generate", "calibrate_phi", "score_pairs"):
-        data = ["data=pairs"] if task == "score_pairs" else []
-        conf = reading(f"task={task}", f"checkpoint={damaged}", "generation.prompt=line", *data)
+        needs = {"score_pairs": ["data=pairs"], "generate": ["generation.prompt=line"]}
+        conf = reading(f"task={task}", f"checkpoint={damaged}", *needs.get(task, []))
         with pytest.raises(CheckpointError, match=message):
             program.execute(conf, tmp_path / task)
 

@@ -360,7 +360,7 @@ def test_what_is_left_of_the_batches_is_logged(tmp_path: Path) -> None:
 def test_what_references_need_is_said() -> None:
     with pytest.raises(ConfigError, match="adapter_off` needs a policy with adapters"):
         AdapterOffReference(make("llama"))
-    with pytest.raises(ConfigError, match="the pairs came without"):
+    with pytest.raises(ConfigError, match="the pairs have no log-probabilities"):
         PrecomputedReference()(arrange(PAIRS, "shared"))
 
 

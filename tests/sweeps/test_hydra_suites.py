@@ -16,13 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, LauncherTestSuite
 from omegaconf import DictConfig
 
-from hydra_plugins.infinito_mcts.mcts_sweeper import MctsSweeper
+from infinito.sweeps.settings import MctsSweeperConf
 
-SEARCH = ["hydra/sweeper=mcts", "hydra.sweeper.report=false", "hydra.sweeper.quiet=false"]
+SEARCH = [
+    "hydra/sweeper=mcts",
+    "hydra.sweeper.report=false",
+    "hydra.sweeper.quiet=false",
+    "hydra.job.chdir=true",  # the suites look for each job's log in its working folder
+]
 
 
 def score(_: DictConfig) -> float:
@@ -34,9 +40,10 @@ def hydra_sweep_runner(
     hydra_sweep_runner: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
     """Hydra's fixture, whose sweeps return the jobs instead of the best score."""
-    search = MctsSweeper.sweep
+    plugin = Plugins.instance().class_name_to_class[MctsSweeperConf()._target_]
+    search = plugin.sweep
 
-    def sweep(self: MctsSweeper, arguments: list[str]) -> list[list[JobReturn]]:
+    def sweep(self: Any, arguments: list[str]) -> list[list[JobReturn]]:
         assert self.launcher is not None
         launch, batches = self.launcher.launch, []
 
@@ -50,7 +57,7 @@ def hydra_sweep_runner(
         size = len(batches[0])
         return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
-    monkeypatch.setattr(MctsSweeper, "sweep", sweep)
+    monkeypatch.setattr(plugin, "sweep", sweep)
 
     def run(task_function: Any, overrides: list[str], **settings: Any) -> Any:
         return hydra_sweep_runner(

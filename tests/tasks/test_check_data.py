@@ -103,7 +103,7 @@ def test_the_bundled_pairs_need_no_tokenizer(
     assert report["training"]["pairs"] == report["held_out"]["pairs"] == 8
     assert report["training"]["lengths"] is None
     assert report["training"]["characters"]["longer_wins"] == 0.5
-    assert "tokenizer.vocab_size=2048" in report["notes"][0]
+    assert "`tokenizer.vocab_size`=2048" in report["notes"][0]
     printed = capsys.readouterr().out
     assert "chosen characters" in printed
     assert "note: nothing was counted in tokens: " in printed
@@ -126,7 +126,7 @@ def test_one_block_size_holds_the_rows_of_both_sets(
         (tmp_path / f"{name}.jsonl").write_text(text)
     paths = [f"data.path={tmp_path / 'a.jsonl'}", f"data.held_out_path={tmp_path / 'b.jsonl'}"]
     report = inspect(tmp_path, *paths, "data.chat=false")
-    assert [report[name]["block_size"] for name in ("training", "held_out")] == [302 + 100] * 2
+    assert [report[name]["block_size"] for name in ("training", "held_out")] == [302, 402]
     for name in ("training", "held_out"):
         assert "`data.block_size=402`" in report[name]["bad_rows"]["first"][0]["mend"]
     assert "`data.block_size=402` holds every row of both sets" in capsys.readouterr().out

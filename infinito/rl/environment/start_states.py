@@ -104,19 +104,22 @@ def build_start_states(
     models = StackedModels(model, count, use_start_state_optimizer(training), calibration)
     states: list[State] = [{}] * count
     phi = np.zeros(count)
+    mend = "Try fewer steps, e.g. `rl.start_state_steps=100`"
     for step in range(settings.max_steps + 1):
-        if (finished := np.flatnonzero(lengths == step)).size:
-            measured = models.measure(windows.probe).phi
-            for index in finished:
-                states[index], phi[index] = models.get_state(int(index)), measured[index]
-        seeds = [(settings.seed, 1, index, step) for index in range(count)]
-        batch = windows.sample(seeds, 1, settings.batch_size)[0]
-        models.train(batch, on_text.float(), (~on_text).float(), build_target_loss(targets))
+        try:
+            if (finished := np.flatnonzero(lengths == step)).size:
+                measured = models.measure(windows.probe).phi
+                for index in finished:
+                    states[index], phi[index] = models.get_state(int(index)), measured[index]
+            seeds = [(settings.seed, 1, index, step) for index in range(count)]
+            batch = windows.sample(seeds, 1, settings.batch_size)[0]
+            models.train(batch, on_text.float(), (~on_text).float(), build_target_loss(targets))
+        except NonFiniteError:
+            raise NonFiniteError(
+                f"the start states diverged: Φ is NaN or infinite at step {step}. {mend}"
+            ) from None
     if not np.isfinite(phi).all():
-        raise NonFiniteError(
-            f"the training of the start states diverged: their Φ is {phi}. "
-            "Try fewer steps, e.g. `rl.start_state_steps=100`"
-        )
+        raise NonFiniteError(f"the start states diverged: their Φ is {phi}. {mend}")
     return StartStates(states, phi)
 
 

@@ -109,13 +109,13 @@ def print_report(console: Console, report: dict[str, Any]) -> None:
     baseline = report["baseline"]
     console.print(
         f"{report['episodes']} test episodes. Excess: return minus that of {baseline} in the same\n"
-        "episode, 95 % interval. Perplexity: final models on the test split. T/P/M: TEXT,\n"
-        "PHI and MIXED.\n",
+        "episode, 95 % interval. PPL: perplexity of the final models on the test split. In\n"
+        "band: share of the steps with Φ in its band. T/P/M: TEXT, PHI and MIXED.\n",
         highlight=False,
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("policy")
-    for heading in ("return", "excess", "perplexity", "Φ in band", "T/P/M %"):
+    for heading in ("return", "excess", "PPL", "in band", "T/P/M %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in report["policies"]:
         table.add_row(

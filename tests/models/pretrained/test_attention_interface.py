@@ -284,8 +284,8 @@ MOE = {"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 8}
 UNFIT = {
     "soft-capping": (Gemma2Config(**SIZES, head_dim=8), "caps the logits"),
     "sinks": (GptOssConfig(**SIZES, **MOE), "has sinks"),
-    "no interface": (GPTJConfig(**GPT2, rotary_dim=4), "does not ask"),
-    "its own": (DistanceLMConfig(vocab_size=VOCAB, hidden_size=32), "0 of its 4 layers ask"),
+    "no interface": (GPTJConfig(**GPT2, rotary_dim=4), "does not call"),
+    "its own": (DistanceLMConfig(vocab_size=VOCAB, hidden_size=32), "0 of its 4 layers call"),
 }
 
 

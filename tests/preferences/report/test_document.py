@@ -108,8 +108,8 @@ def test_markdown_tells_all() -> None:
         "# Preference tuning: ok",
         "- a note",
         "| dropped rows | 3 null field, 1 weight |",
-        "| reward accuracy | all tied | 1 (0.5101 to 1) |",
-        "| longer wins | 0.5 (0.15 to 0.85) |",
+        "| reward accuracy | all tied | 1.000 (0.510 to 1.000) |",
+        "| longer wins | 0.500 (0.150 to 0.850) |",
         "> x\n> y",
         "plots/loss.png",
     ):

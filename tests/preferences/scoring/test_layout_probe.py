@@ -27,9 +27,9 @@ EXPECTED = {
     "gemma2_capped": ("shared", "module", None),
     "granite": ("shared", "module", None),
     "cohere": ("shared", "module", None),
-    "mistral_windowed": ("concat", "fused", "attention sees 8 tokens back"),
-    "gemma2_windowed": ("concat", "module", "attention sees 8 tokens back"),
-    "gemma3_windowed": ("concat", "fused", "attention sees 8 tokens back"),
+    "mistral_windowed": ("concat", "fused", "attention is limited to 8 tokens"),
+    "gemma2_windowed": ("concat", "module", "attention is limited to 8 tokens"),
+    "gemma3_windowed": ("concat", "fused", "attention is limited to 8 tokens"),
     "bloom": ("concat", "fused", "the model refuses it"),
     "mamba": ("concat", "fused", "the model refuses it"),
 }

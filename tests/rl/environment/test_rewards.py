@@ -40,7 +40,9 @@ class Reported(Metrics):
 
 
 def weights(name: str) -> RewardConf:
-    return check(["task=rl_scheduler", f"rl/reward={name}"], conf_dir()).rl.reward
+    return check(
+        ["task=rl_scheduler", "score=val/return", f"rl/reward={name}"], conf_dir()
+    ).rl.reward
 
 
 def metrics(point: Point) -> Metrics:

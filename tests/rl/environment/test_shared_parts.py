@@ -51,4 +51,4 @@ def test_a_base_model_with_another_tokenizer_is_refused(
     base = trained("tokenizer=bpe", "tokenizer.vocab_size=260", "model.max_positions=16")
     conf = rl_configured(f"rl.base_checkpoint={base}")
     with pytest.raises(CheckpointError, match=r"another tokenizer.*`tokenizer=pretrained"):
-        program.execute(conf, tmp_path / "run")
+        program.execute(conf, tmp_path / "schedule")

@@ -223,7 +223,7 @@ def test_a_gradient_that_is_not_finite_stops_both(trained: Trained, tmp_path: Pa
     ("overrides", "message"),
     [
         (("trainer=fsdp",), r"`trainer\.strategy`=fsdp splits them.*`optimizer=adamw`"),
-        (("task=rl_scheduler",), r"`optimizer`=muon is not for `task=rl_scheduler`"),
+        (("task=rl_scheduler",), r"`optimizer` is not read by `task=rl_scheduler`"),
         (("optimizer.matrix_lr=0",), r"`optimizer\.matrix_lr`=0.*above 0"),
         (("optimizer.name=sgd",), r"`optimizer\.name`=sgd.*no such kind"),
     ],
