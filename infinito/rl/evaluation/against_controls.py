@@ -134,7 +134,7 @@ def print_report(console: Console, report: dict[str, Any]) -> None:
         )
         interval = Interval(null["mean"], null["low"], null["high"])
         console.print(
-            f"null environment: agent minus random {interval} {inside}",
+            f"null environment: agent minus random is {interval},\nwhich {inside}",
             highlight=False,
             soft_wrap=True,
         )
