@@ -19,7 +19,7 @@ from infinito.extras import EXTRAS, require_extra
 PACKAGE = Path(infinito.__file__).parent
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-DISTRIBUTIONS = {"PIL": "pillow", "hydra": "hydra_core"}
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "hydra": "hydra_core"}
 """Where a package is installed under another name."""
 
 GUARDED = {"triton"}

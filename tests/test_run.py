@@ -118,7 +118,7 @@ def test_training_evaluation_generation_and_comparison(
 
     finished = command("task=evaluate", f"checkpoint={runs[0]}", "split=test", "name=eval")
     assert finished.returncode == 0, finished.stderr
-    (report,) = tmp_path.glob("multirun/eval/*/evaluation.json")
+    (report,) = (tmp_path / runs[0]).glob("*/evaluation.json")
     assert json.loads(report.read_text())["test/loss"] > 0
 
     finished = command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from infinito import run as program
 from infinito.cli.composition import check
 from infinito.config import RunConf
-from infinito.errors import CheckpointError, ConfigError, DataError, HubError
+from infinito.errors import CheckpointError, ConfigError, DataError, HubError, ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.pretrained.lora import has_adapters
 from infinito.models.trained import open_trained, weights_of
 from infinito.paths import conf_dir
+from infinito.training.callbacks.interruption import Interrupted
+from tests.training.test_resume import stop_at
 
 Train = Callable[..., Path]
 
@@ -92,10 +95,11 @@ def test_the_export_stands_alone_and_equals_the_adapted_model(trained: Train) ->
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(trained: Train, tmp_path: Path) -> None:
-    constant = "optimizer.schedule=constant"
-    whole, half = trained(constant), trained(constant, "trainer.max_steps=3", folder="half")
-    stopped = shutil.copytree(whole, tmp_path / "stopped")
-    shutil.copy(half / "checkpoints/last.ckpt", stopped / "checkpoints/last.ckpt")
+    whole, stopped = trained(), tmp_path / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "training_step", 3, signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            trained(folder="stopped")
     program.execute(check([f"resume={stopped}"], conf_dir()), stopped)
     first, second = (
         weights_of(read_checkpoint(folder / "checkpoints/last.ckpt")) for folder in (whole, stopped)
@@ -188,7 +192,7 @@ def test_adapters_of_another_base_are_refused(
     config = resumed / "config.yaml"
     config.write_text(config.read_text().replace(str(gpt2_folder), str(moved)))
     shutil.rmtree(resumed / "tensorboard")
-    with pytest.raises(CheckpointError, match="adapters of another base model"):
+    with pytest.raises(ResumeError, match=r"config.yaml was changed since the run began"):
         program.execute(check([f"resume={resumed}"], conf_dir()), resumed)
 
 
