@@ -28,8 +28,16 @@ from infinito.models.trained import Trained
 TAKEN = ("bos_token_id", "eos_token_id", "pad_token_id")
 """What is taken of a model's own generation config: which tokens begin, end and fill a text."""
 
-DECIDED = ("do_sample", "max_length", "max_new_tokens", "transformers_version")
-"""Entries of a generation config that say nothing beside the command's settings."""
+DECIDED = (
+    "do_sample",
+    "max_length",
+    "max_new_tokens",
+    "output_attentions",
+    "output_hidden_states",
+    "transformers_version",
+    "use_cache",
+)
+"""Entries of a generation config that change no text beside the command's settings."""
 
 SAMPLE_TOP_P = 0.95
 """What a sample takes for `generation.top_p` where that is null: without the rarest tokens."""
