@@ -1,4 +1,4 @@
-"""Keeps the memory of freed tensors in the process, where the next step's tensors find it."""
+"""What is set once in a process: what freed memory becomes, how threads wait and how many."""
 
 from __future__ import annotations
 

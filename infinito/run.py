@@ -126,10 +126,10 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
         The score, for tasks that have one.
     """
     keep_freed_memory()
-    if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
-        use_threads(conf.trainer.threads)
     with Console(stderr=True).status("loading torch, Lightning and transformers"):
         module = importlib.import_module(f"infinito.tasks.{conf.task}")
+        if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
+            use_threads(conf.trainer.threads)
     return module.run(conf, folder, list(overrides))
 
 

@@ -8,7 +8,7 @@ import torch
 
 
 def child_seed(seed: int, *path: str | int) -> int:
-    """A 63-bit seed made from the run's seed and a path of names and numbers, and nothing else.
+    """Return a 63-bit seed made of the run's seed and a path of names and numbers alone.
 
     Randomness inside a batch takes ("step", batch, rank), for example: no generator state needs
     saving for a run to go on exactly where it stopped.

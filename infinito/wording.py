@@ -11,7 +11,7 @@ from typing import Any
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """The nearest known word as a question, else all of them."""
+    """Return the nearest known words as a question, or all known words where none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     return f"did you mean `{'` or `'.join(near)}`?" if near else f"known: {', '.join(names)}"
@@ -30,14 +30,14 @@ def escape_controls(text: str) -> str:
 
 
 def format_override_value(value: Any) -> str:
-    """A value as one types it in an override."""
+    """Return a value as one types it in an override."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value).replace(" ", "") if isinstance(value, list) else str(value)
 
 
 def format_value(value: Any) -> str:
-    """A value as people read it."""
+    """Return a value as people read it."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):

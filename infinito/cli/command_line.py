@@ -21,7 +21,7 @@ _NESTED_PIECE = re.compile(r"[^\[\]{}(),:=\s'\"][^\[\]{}(),:='\"]*")
 
 
 def tidy(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
-    """The same command line in the form that Hydra understands.
+    """Return the command line in the form that Hydra understands.
 
     Args:
         argv: Arguments without the program's name.
@@ -54,7 +54,7 @@ def refuse_other_encodings(argv: Sequence[str]) -> None:
 def split_flags(
     argv: Sequence[str], parser: argparse.ArgumentParser
 ) -> tuple[list[str], list[str]]:
-    """Flags (with their values) and overrides, each in the order in which they were typed."""
+    """Return flags (with their values) and overrides, each in the order typed."""
     takes_value = {
         name for action in parser._actions if action.nargs is None for name in action.option_strings
     }
@@ -72,7 +72,7 @@ def split_flags(
 
 
 def tidy_override(override: str, many: bool = False) -> str:
-    """One override with the group's `+` added and letters outside ASCII quoted.
+    """Return an override with its group's `+` added and letters outside ASCII quoted.
 
     Args:
         override: `key=value` as typed.

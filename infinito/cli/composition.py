@@ -7,8 +7,8 @@ every fault is collected, with the file or command that caused it, before a fold
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +19,22 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep, Transformer
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from infinito.cli.command_line import ADDED_GROUPS
 from infinito.cli.continuation import command_faults, effective_values
 from infinito.cli.defaults import store_defaults
-from infinito.cli.read_by import ALL
-from infinito.cli.read_by import unread as unread_keys
+from infinito.cli.origins import origin_of
+from infinito.cli.rules.options import group_fault, option_file_faults, sweep_faults
 from infinito.cli.rules.scores import score_faults
-from infinito.cli.typed_values import Origin, name_elsewhere, parse
+from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
-from infinito.extras import install_command
 from infinito.paths import conf_dir
 from infinito.wording import suggest
 from infinito.yaml_limits import refuse_large_interpolations, refuse_large_yaml
-
-EXTRA_OF_OPTION = {
-    "hydra/launcher=joblib": "joblib",
-    "hydra/launcher=submitit_local": "slurm",
-    "hydra/launcher=submitit_slurm": "slurm",
-    "hydra/launcher=ray": "ray",
-}
-"""What installs an option that is not part of infinito."""
 
 store_defaults()
 
@@ -56,7 +46,7 @@ def check(
     extra_dir: str | None = None,
     sweep: bool = False,
 ) -> RunConf:
-    """The typed configuration that these overrides make; in a sweep, of its fixed part.
+    """Return the typed configuration of these overrides; in a sweep, that of its fixed part.
 
     Args:
         overrides: The command line's overrides, tidied.
@@ -73,7 +63,7 @@ def check(
         kept = _checked_overrides(overrides, sweep, faults)
         composed = _compose(config_name, kept, faults)
         if composed is not None and sweep:
-            faults.extend(_sweep_faults(composed, overrides))
+            faults.extend(sweep_faults(composed, overrides))
         elif composed is not None and (search := composed.hydra.runtime.choices.get("search")):
             faults.append(f"`search={search}` runs many trials: add -m")
     if composed is None:
@@ -81,7 +71,7 @@ def check(
     origin = origin_of(composed, overrides, folders, config_name)
     try:
         values = plain(composed)
-        faults.extend(_option_file_faults(composed, values, folders))
+        faults.extend(option_file_faults(composed, values, folders))
         searched = OmegaConf.select(composed, "hydra.sweeper.params") if sweep else None
         given = [*overrides, *(f"{key}={value}" for key, value in (searched or {}).items())]
         faults.extend(unread := command_faults(values, given))
@@ -99,7 +89,7 @@ def check(
 
 @contextmanager
 def searching(folders: Sequence[Path]) -> Iterator[None]:
-    """Lets Hydra compose from these folders, in the order its own `--config-dir` gives them.
+    """Let Hydra compose from these folders, in the order that its own `--config-dir` gives them.
 
     Raises:
         ConfigError: a folder is missing, or a file of the user's own folder is too large.
@@ -137,7 +127,7 @@ def compose_values(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def plain(composed: DictConfig) -> dict[str, Any]:
-    """Plain nested values without Hydra's own node, interpolations resolved.
+    """Return plain nested values without Hydra's own node, interpolations resolved.
 
     Raises:
         ConfigError: an interpolation names a key that is not there, or grows without bound.
@@ -166,7 +156,7 @@ def _checked_overrides(overrides: Sequence[str], sweep: bool, faults: list[str])
                     f"or quote a comma that belongs to the value: {_quoting(text)}"
                 )
             continue
-        if (fault := _group_fault(override)) is not None:
+        if (fault := group_fault(override)) is not None:
             faults.append(fault)
         else:
             kept.append(_forced(override, text))
@@ -176,97 +166,6 @@ def _checked_overrides(overrides: Sequence[str], sweep: bool, faults: list[str])
 def _quoting(text: str) -> str:
     key, _, value = text.partition("=")
     return f"'{key}=\"{value}\"'"
-
-
-def _group_fault(override: Override) -> str | None:
-    """Why this choice of a group's option fails, or None where it does not or is no group."""
-    if override.is_delete():
-        return None
-    loader = GlobalHydra.instance().config_loader()
-    options = loader.get_group_options(override.key_or_group)
-    choice = override.value()
-    if not options or choice is None or isinstance(choice, dict | Sweep):
-        return None
-    missing = [
-        one for one in (choice if isinstance(choice, list) else [choice]) if str(one) not in options
-    ]
-    if not missing:
-        return None
-    key = override.key_or_group
-    hint = suggest(str(missing[0]), options)
-    if (extra := EXTRA_OF_OPTION.get(f"{key}={missing[0]}")) is not None:
-        hint = f"it is not installed: {install_command(extra)}"
-    return f"`{key}`={missing[0]} (command line): `{key}` has no such option; {hint}"
-
-
-def _sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[str]:
-    """What is wrong with the keys that a sweep varies, before any of its runs is started."""
-    params = OmegaConf.select(composed, "hydra.sweeper.params") or {}
-    given = [(f"{key}={value}", "hydra.sweeper.params") for key, value in params.items()]
-    given += [(text, "command line") for text in overrides]
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    swept = []
-    for text, place in given:
-        with suppress(HydraException):  # reported where overrides are read, or by the sweeper
-            (override,) = parser.parse_overrides([text])
-            if override.is_sweep_override() and not override.is_hydra_override():
-                swept.append((override, place))
-    groups = {key for key in composed.hydra.runtime.choices if "/" not in key}
-    searched = {override.key_or_group for override, _ in swept} & groups
-    for override, place in swept:
-        key = override.key_or_group
-        if key in groups:
-            yield from _option_faults(override, place)
-        elif key.partition(".")[0] not in searched and not _holds(composed, key):
-            known = [name for name in leaves(composed) if not name.startswith("hydra.")]
-            section, dot, name = key.rpartition(".")
-            hint = name_elsewhere(section + dot, name) or suggest(key, known)
-            yield f"`{key}` ({place}): there is no such key; {hint}"
-    direction = OmegaConf.select(composed, "hydra.sweeper.direction")
-    directions = [direction] if isinstance(direction, str) else list(direction or ())
-    for score, aim in zip(str(composed.score).split(","), directions, strict=False):
-        if (score.strip(), aim) == ("composite", "minimize"):
-            yield "`score`=composite should rise: `hydra.sweeper.direction=maximize`"
-
-
-def _option_file_faults(
-    composed: DictConfig, values: Mapping[str, Any], folders: Sequence[Path]
-) -> Iterator[str]:
-    """Yield a fault for each key of an experiment that the task it names itself does not read."""
-    for group in ADDED_GROUPS:
-        name = f"{group}/{composed.hydra.runtime.choices.get(group)}.yaml"
-        for folder in reversed(folders):
-            if not (folder / name).is_file():
-                continue
-            written = OmegaConf.load(folder / name)
-            task = written.get("task") if isinstance(written, DictConfig) else None
-            if isinstance(written, DictConfig) and task == values.get("task"):
-                for key in leaves(written):
-                    if key in ALL and unread_keys(str(task), key, values):
-                        yield f"`{key}` ({folder.name}/{name}) is not read by `task={task}`"
-            break
-
-
-def _option_faults(override: Override, place: str) -> Iterator[str]:
-    key = override.key_or_group
-    options = GlobalHydra.instance().config_loader().get_group_options(key)
-    if not override.is_choice_sweep():
-        yield f"`{key}` ({place}): a group has options, not a range; e.g. `{key}=glob(*)`"
-        return
-    for option in map(str, override.sweep_iterator(transformer=Transformer.str)):
-        if option not in options:
-            hint = suggest(option, options)
-            yield f"`{key}`={option} ({place}): `{key}` has no such option; {hint}"
-
-
-def leaves(values: DictConfig, prefix: str = "") -> Iterator[str]:
-    """The dotted keys of all values."""
-    for key in map(str, values):
-        node = values._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none():
-            yield from leaves(node, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
 
 
 def _forced(override: Override, text: str) -> str:
@@ -296,47 +195,3 @@ def _composition_fault(error: Exception) -> str:
             return f"`{cause.full_key}` (command line): there is no such key; {hint}"
     text = f"{error}{f' ({cause})' if cause else ''}"
     return re.sub(r"\s+", " ", text).strip()
-
-
-def origin_of(
-    composed: DictConfig, overrides: Sequence[str], folders: Sequence[Path], config_name: str
-) -> Origin:
-    """A function that names the file or command that set a dotted key.
-
-    Args:
-        composed: With Hydra's own node, which tells the chosen options.
-        overrides: The command line's overrides.
-        folders: Where configuration files lie, the last one winning.
-        config_name: The primary configuration.
-    """
-    typed = {text.lstrip("+~").partition("=")[0] for text in overrides}
-    choices = composed.hydra.runtime.choices
-
-    def origin(key: str) -> str:
-        if key in typed:
-            return " (command line)"
-        group, _, rest = key.partition(".")
-        files = [
-            *(
-                (f"{name}/{choices[name]}.yaml", key)
-                for name in ("experiment", "search")
-                if name in choices
-            ),
-            *([(f"{group}/{choices[group]}.yaml", rest)] if group in choices else []),
-            (f"{config_name}.yaml", key),
-        ]
-        for name, path in files:
-            for folder in reversed(folders):
-                if (folder / name).is_file() and _holds(OmegaConf.load(folder / name), path):
-                    return f" ({folder.name}/{name})"
-        return ""
-
-    return origin
-
-
-def _holds(values: Any, path: str) -> bool:
-    for part in path.split("."):
-        if not isinstance(values, Mapping | DictConfig) or part not in values:
-            return False
-        values = values._get_node(part) if isinstance(values, DictConfig) else values[part]
-    return True

@@ -20,6 +20,7 @@ from infinito.cli.rules.unread import unread_faults
 from infinito.config import is_renamed
 from infinito.errors import ResumeError
 from infinito.run_folder.folder import difference, folder_of, saved_values
+from infinito.run_folder.pins import with_absolute_paths
 
 
 def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -30,8 +31,8 @@ def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dic
         overrides: The command line's overrides.
 
     Raises:
-        ConfigError: the command sets a key that its task does not read, or that a checkpoint fixes.
-        ResumeError: the command resumes a run with another configuration.
+        ResumeError: the command resumes a run with another configuration, or there is no run.
+        CheckpointError: the configuration of the run cannot be read.
     """
     if values.get("resume") is not None:
         return _resumed_values(values, overrides)
@@ -69,21 +70,22 @@ def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[
 def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     folder = _resumed_folder(values)
     saved = saved_values(folder)
+    begun, values = with_absolute_paths(saved), with_absolute_paths(values)
     task = str(saved["task"])
     typed = typed_keys(overrides) - {"resume", "dry_run"}
     if renamed := set(filter(is_renamed, typed)):
         return _with_keys(saved, values, renamed)  # for `parse` to say their present names
     if not typed & set(ADDED_GROUPS):
-        asked = _with_keys(saved, values, {section_of(key) for key in typed})
+        asked = _with_keys(begun, values, {section_of(key) for key in typed})
     elif task == "rl_scheduler":  # an experiment that continues a schedule names what it changes
         named = {section_of(key) for key in typed - set(ADDED_GROUPS)}
-        asked = _with_keys(saved, values, {"task", *CONTINUABLE, *named})
+        asked = _with_keys(begun, values, {"task", *CONTINUABLE, *named})
     else:
-        asked = _with_keys(saved, values, set(values))
+        asked = _with_keys(begun, values, set(values))
     changeable = SHOWS | {"resume", "dry_run"}
     if task == "rl_scheduler":
         changeable |= CONTINUABLE
-    differences = [each for each in difference(saved, asked) if each[0] not in changeable]
+    differences = [each for each in difference(begun, asked) if each[0] not in changeable]
     if differences:
         raise ResumeError(_difference_message(folder, task, differences))
     kept = _with_keys(
@@ -132,7 +134,7 @@ def _checkpoint_values(values: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def resumable(resume: str, runs_dir: Path, name: str) -> Path:
-    """The folder of the run to go on with; `last` is the newest of `runs_dir`/`name`.
+    """Return the folder of the run to go on with; `last` is the newest of `runs_dir`/`name`.
 
     Raises:
         ResumeError: there is none, or it holds no checkpoint.

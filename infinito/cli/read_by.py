@@ -11,9 +11,10 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from infinito.cli.defaults import default_values
 from infinito.config import TASKS, VARIANTS, DataConf, PairsConf, RunConf
 
-SELECTORS = {"attention": "attention.metric", "model.memory": "model.memory.name"}
+SELECTORS = {"attention": "attention.metric"}
 """The key that a group's option sets, where it is not `<section>.name`."""
 
 PLACES = {"memory": "model.memory", "rl/reward": "rl.reward"}
@@ -54,6 +55,7 @@ PAIRS = frozenset(leaves(PairsConf, "data."))
 TEXT = keys("data") - (PAIRS - BATCHES - keys("data.path"))
 
 MODEL = keys("model", "attention", "tokenizer")
+"""Keys that a trained model fixes."""
 
 REPEATS = keys("seed", "deterministic")
 
@@ -153,17 +155,17 @@ READ_BY["dpo with adapters on a checkpoint"] = (
 )
 READ_BY["dpo from a checkpoint"] = READ_BY["dpo with adapters on a checkpoint"] - MODEL
 
-FROM_MODEL = MODEL
-"""Keys that a trained model fixes."""
+OF_MODEL = ("model", "attention", "tokenizer", "data")
+OF_SCHEDULE = (*OF_MODEL, "rl", "optimizer")
 
 TAKEN: dict[str, tuple[str, ...]] = {
-    "evaluate": ("model", "attention", "tokenizer", "data"),
-    "evaluate a schedule": ("model", "attention", "tokenizer", "data", "rl", "optimizer"),
-    "analyze": ("model", "attention", "tokenizer", "data"),
-    "calibrate_phi": ("model", "attention", "tokenizer", "data"),
-    "report": ("model", "attention", "tokenizer", "data", "rl", "optimizer"),
-    "generate": ("model", "attention", "tokenizer", "data"),
-    "generate with an agent": ("model", "attention", "tokenizer", "data"),
+    "evaluate": OF_MODEL,
+    "evaluate a schedule": OF_SCHEDULE,
+    "analyze": OF_MODEL,
+    "calibrate_phi": OF_MODEL,
+    "report": OF_SCHEDULE,
+    "generate": OF_MODEL,
+    "generate with an agent": OF_MODEL,
 }
 """Sections that a task takes from the run that `checkpoint` names, but for the keys it reads."""
 
@@ -228,20 +230,10 @@ def readers(key: str) -> list[str]:
 
 
 def _differs(key: str, values: Mapping[str, Any]) -> bool:
+    default: Any = default_values(RunConf)
     value: Any = values
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
             return False
-        value = value[part]
-    return bool(value != _default(key))
-
-
-def _default(key: str) -> Any:
-    schema: Any = RunConf
-    *sections, name = key.split(".")
-    for section in sections:
-        schema = typing.get_type_hints(schema)[section]
-    entry = next(each for each in dataclasses.fields(schema) if each.name == name)
-    if entry.default_factory is not dataclasses.MISSING:
-        return entry.default_factory()
-    return entry.default
+        value, default = value[part], default[part]
+    return bool(value != default)

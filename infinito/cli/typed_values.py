@@ -31,7 +31,7 @@ _WORDS = {
 def parse(
     values: Mapping[str, Any], origin: Origin = lambda _: "", combinations: bool = True
 ) -> RunConf:
-    """The typed configuration of a run.
+    """Return the typed configuration of a run.
 
     Args:
         values: Plain nested values with all interpolations resolved.

@@ -17,7 +17,7 @@ def limited(
     choices: Sequence[str] | None = None,
     pattern: tuple[str, str] | None = None,
 ) -> Any:
-    """A field whose value must lie in the given limits, be one of `choices` or match `pattern`.
+    """Return a field whose value must lie in limits, be one of `choices` or match `pattern`.
 
     The pattern is a regular expression, then what it means in words.
     """

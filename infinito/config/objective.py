@@ -35,7 +35,7 @@ class LanguagePhiConf(ObjectiveConf):
 
 
 def objective_faults(objective: ObjectiveConf, memory: MemoryConf) -> list[str]:
-    """What does not fit together, a sentence each."""
+    """Return what does not fit together, a sentence each."""
     if not isinstance(objective, LanguagePhiConf):
         return []
     faults = []

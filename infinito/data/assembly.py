@@ -26,7 +26,7 @@ from infinito.seeding import child_seed
 
 
 def build_source(conf: RunConf) -> TextSource | MarkovSource:
-    """The text that `data` names."""
+    """Return the text that `data` names."""
     data = conf.data
     match data:
         case config.PythonDocsConf():
@@ -72,7 +72,7 @@ def build_source(conf: RunConf) -> TextSource | MarkovSource:
 
 
 def build_tokenizer_spec(conf: RunConf) -> TokenizerSpec:
-    """The tokenizer recipe that `tokenizer` names."""
+    """Return the tokenizer recipe that `tokenizer` names."""
     tokenizer = conf.tokenizer
     match tokenizer.name:
         case "char":
@@ -90,7 +90,7 @@ def build_tokenizer_spec(conf: RunConf) -> TokenizerSpec:
 def build_data_module(
     conf: RunConf, tokenizer: PreTrainedTokenizerFast | None = None
 ) -> LanguageDataModule:
-    """Windows of tokens of the configured text.
+    """Return windows of tokens of the configured text.
 
     Args:
         tokenizer: Taken instead of the configured one.

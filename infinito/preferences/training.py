@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def build_preference_training(
     console: Console,
     interruption: Interruption,
     resumed_step: int | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> PreferenceTraining:
     """Return a training that writes to `folder`.
 
@@ -126,6 +128,7 @@ def build_preference_training(
         console: Where the progress bar is drawn.
         interruption: What notices a signal to stop.
         resumed_step: Optimizer step after which a resumed run goes on; None for a new run.
+        callbacks: Further ones.
     """
     data = PreferenceDataModule(
         training,
@@ -164,15 +167,11 @@ def build_preference_training(
         save_every_steps=settings.checkpoint_every,
         interruption=interruption,
     )
-    callbacks: list[Callback] = [log, milestones]
-    callbacks += build_early_stopping(settings)
     of_validation = count_batches(data.val_dataloader(), settings)
-    callbacks.append(
-        TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
-    )
+    bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
         settings,
-        callbacks,
+        [log, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
         logger=build_tensorboard_logger(folder, resumed_step),

@@ -28,7 +28,7 @@ GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "ge
 
 
 def saved_values(folder: Path) -> dict[str, Any]:
-    """The configuration that a run folder records, keys of earlier versions under present names.
+    """Return the configuration that a run folder records, earlier keys under present names.
 
     Raises:
         CheckpointError: it is missing or unreadable.
@@ -50,7 +50,7 @@ def saved_values(folder: Path) -> dict[str, Any]:
 
 
 def folder_of(checkpoint: Path) -> Path | None:
-    """The run folder that a checkpoint path names or lies in, or None."""
+    """Return the run folder that a checkpoint path names or lies in, or None."""
     for folder in (checkpoint, checkpoint.parent, checkpoint.parent.parent):
         if (folder / "config.yaml").is_file():
             return folder
@@ -154,5 +154,5 @@ def in_use(folder: Path) -> Iterator[None]:
 
 
 def quoted(path: Path | str) -> str:
-    """A path or text as a value of an override, whatever characters it has."""
+    """Return a path or text as a value of an override, whatever characters it has."""
     return "'" + str(path).replace("'", "\\'") + "'"

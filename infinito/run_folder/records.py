@@ -32,7 +32,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def provenance(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, commit, machine and data hashes: what one needs to know to repeat a run."""
+    """Return versions, commit, machine and data hashes: what it takes to repeat a run."""
     return {
         "infinito": infinito.__version__,
         "python": platform.python_version(),
@@ -45,7 +45,7 @@ def provenance(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that infinito runs from, with "+changes" where it was edited."""
+    """Return the commit of the checkout that infinito runs from, with "+changes" after edits."""
     root = Path(infinito.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
@@ -63,7 +63,7 @@ def git_commit() -> str | None:
 
 
 def score_of(summary: Mapping[str, Any], key: str) -> float:
-    """The figure that a sweep is told.
+    """Return the figure of a summary that a sweep receives.
 
     Raises:
         ConfigError: the summary has no such number.
@@ -86,7 +86,7 @@ def _finite(value: Any) -> Any:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted keys, as TensorBoard's hparams wants them."""
+    """Return nested values by dotted keys, as TensorBoard's hparams wants them."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):

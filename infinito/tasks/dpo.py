@@ -25,7 +25,7 @@ from infinito.preferences.training import build_preference_training, score_refer
 from infinito.run_folder.pins import Input
 from infinito.run_folder.tables import print_table
 from infinito.training.callbacks.interruption import Interruption
-from infinito.training.recording import RunRecord, is_first_process, recorded, use_threads
+from infinito.training.recording import RunRecord, is_first_process, recorded
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -35,7 +35,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console(quiet=not is_first_process())
-    use_threads(conf)
     if conf.dry_run:
         prepared = Prepared(conf, console)
         print_table(console, f"{conf.name}: dry run, nothing is written", prepared.describe())
@@ -76,8 +75,8 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
         console,
         interruption,
         last["global_step"] if last else None,
+        callbacks=[run_record],
     )
-    training.trainer.callbacks.append(run_record)  # type: ignore[attr-defined]
     if last:
         training.data.start_batch = batches_done(last)
     outcome = Outcome(prepared, training, before)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -52,8 +51,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         CheckpointError: `checkpoint` is no run of a schedule.
     """
     console = Console()
-    if conf.trainer.threads is not None:
-        torch.set_num_threads(conf.trainer.threads)
     if not is_schedule(conf.checkpoint):
         raise CheckpointError(
             f"`checkpoint`={conf.checkpoint} is no run of a schedule, and `task=report` reads "

@@ -93,16 +93,20 @@ def _trained(conf: RunConf, folder: Path, seed: int) -> Trace:
 
 
 def train_as_asked(folder: str) -> None:
-    """Trains as `asked.yaml` in the folder says; the entry of the fresh process."""
+    """Train as `asked.yaml` in the folder says; the entry of the fresh process."""
     from infinito.cli.typed_values import parse
+    from infinito.process import use_threads
     from infinito.tasks import train
 
     values = OmegaConf.to_container(OmegaConf.load(Path(folder) / "asked.yaml"))
-    train.run(parse(values), Path(folder), [])  # type: ignore[arg-type]
+    conf = parse(values)  # type: ignore[arg-type]
+    if conf.trainer.threads is not None:
+        use_threads(conf.trainer.threads)
+    train.run(conf, Path(folder), [])
 
 
 def trace_of(folder: Path, seed: int) -> Trace:
-    """The hashes of a finished run: its final weights and every logged loss."""
+    """Return the hashes of a finished run: of its final weights and of every logged loss."""
     weights = weights_of(read_checkpoint(folder / "checkpoints/last.ckpt"))
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):

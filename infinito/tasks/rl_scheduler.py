@@ -32,7 +32,7 @@ from infinito.run_folder.tables import print_next, print_table
 from infinito.storage import locked, written_whole
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
-from infinito.training.recording import recorded, use_threads
+from infinito.training.recording import recorded
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -42,7 +42,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         InfinitoError: a fault that the user can correct; the files saved before it stay.
     """
     console = Console()
-    use_threads(conf)
     if conf.dry_run:
         _estimate(conf, console)
         return None

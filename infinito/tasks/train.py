@@ -28,7 +28,7 @@ from infinito.training.assembly import (
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.dry_run import estimate
 from infinito.training.optimizer.assembly import describe_optimizer
-from infinito.training.recording import RunRecord, is_first_process, recorded, use_threads
+from infinito.training.recording import RunRecord, is_first_process, recorded
 from infinito.training.report.headline import attention_choice, describe_training
 from infinito.training.report.results import summarize
 
@@ -43,7 +43,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console(quiet=not is_first_process())
-    use_threads(conf)
     if conf.dry_run:
         estimate(conf, console)
         return None

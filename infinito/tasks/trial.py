@@ -31,7 +31,6 @@ from infinito.training.callbacks.step_clock import StepClock
 from infinito.training.callbacks.trial_stopping import TrialStopping
 from infinito.training.callbacks.validation import Validations
 from infinito.training.language_model import LanguageModelTask
-from infinito.training.recording import use_threads
 from infinito.training.report.composite import composite
 from infinito.training.trainer import build_early_stopping, build_trainer
 
@@ -45,7 +44,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[f
     """
     choose_accelerator(conf)
     record_config(folder, asdict(conf), overrides)
-    use_threads(conf)
     try:
         with logged_to(folder / "run.log"):
             summary = {"run": str(folder), **train_and_measure(conf, folder)}

@@ -16,7 +16,7 @@ from infinito.objectives.language import cross_entropy
 def mean_loss(
     model: PreTrainedModel, batches: Iterable[Tensor], autocast: torch.dtype | None = None
 ) -> tuple[float, int]:
-    """The mean loss in nats per token, and how many tokens it is the mean of.
+    """Return the mean loss in nats per token, and how many tokens it is the mean of.
 
     Args:
         model: Any causal language model; it is left in evaluation mode.

@@ -60,7 +60,7 @@ class LanguageModelTask(OptimizedTask):
         return self.model(input_ids=inputs, use_cache=False).logits
 
     def language_loss(self, batch: Tensor) -> Tensor:
-        """The mean loss of windows (batch, block + 1), in nats per token."""
+        """Return the mean loss of windows (batch, block + 1), in nats per token."""
         inputs, targets = batch[:, :-1], batch[:, 1:]
         if self.chunked_loss:
             return chunked_cross_entropy(self.model, inputs, targets)
@@ -71,7 +71,7 @@ class LanguageModelTask(OptimizedTask):
         self.model.train()
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """The mean loss of a batch, in nats per token, and λ times that of its Φ."""
+        """Return the mean loss of a batch in nats per token, plus λ times that of its Φ."""
         self.seed_step(batch_idx, batch.device)
         if self.phi is None:
             loss = language = self.language_loss(batch)
@@ -83,7 +83,7 @@ class LanguageModelTask(OptimizedTask):
         return loss
 
     def step_metrics(self) -> dict[str, float]:
-        """What the objective and the memory have to say of the last step, by name."""
+        """Return what the objective and the memory report of the last step, by name."""
         metrics = {}
         if self.phi is not None:
             metrics["train/language_loss"] = float(self.last_language_loss)  # type: ignore[arg-type]

@@ -32,12 +32,6 @@ def is_first_process() -> bool:
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
-def use_threads(conf: RunConf) -> None:
-    """Give torch as many CPU threads as the run asks for."""
-    if conf.trainer.threads is not None:
-        torch.set_num_threads(conf.trainer.threads)
-
-
 @contextmanager
 def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[Logger]:
     """Claim the folder of a run, and send what is logged meanwhile to its run.log.

@@ -45,6 +45,14 @@ def test_a_resume_may_change_what_is_shown(run_folder: Callable[..., Path]) -> N
     assert parsed(f"resume={run_folder()}", "trainer.log_every=7").trainer.log_every == 7
 
 
+def test_a_relative_path_of_the_same_file_is_no_difference(
+    run_folder: Callable[..., Path], text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_folder()
+    monkeypatch.chdir(text_file.parent)
+    assert parsed(f"resume={folder}", f"data.path={text_file.name}").resume == str(folder)
+
+
 @pytest.mark.parametrize(
     ("override", "difference"),
     [

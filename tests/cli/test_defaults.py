@@ -13,8 +13,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from infinito.cli.composition import leaves, plain, searching
+from infinito.cli.composition import plain, searching
 from infinito.cli.defaults import default_values
+from infinito.cli.origins import leaves
 from infinito.cli.typed_values import parse
 from infinito.config import VARIANTS, RunConf, TextConf
 from infinito.paths import conf_dir

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from infinito.cli.completion import complete_value
-from infinito.cli.composition import leaves, searching
+from infinito.cli.composition import searching
 from infinito.cli.help import help_text
 from infinito.cli.meanings import choices_of
+from infinito.cli.origins import leaves
 from infinito.config import TASKS, VARIANTS
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from infinito import run as program
 from infinito.cli.composition import check
 from infinito.cli.read_by import ALL, READ_BY, TAKEN, keys
+from infinito.cli.rules.scores import FIGURES, OPEN
 from infinito.config import TASKS
 from infinito.paths import conf_dir
 from tests.conftest import TINY, readable
@@ -127,3 +130,20 @@ def test_every_key_that_a_task_does_not_read_is_refused(row: str) -> None:
         assert key in fault
         assert "is not read by" in fault or "is fixed by" in fault
     assert unread_faults(row, sorted(READ_BY[row]), values, None) == []
+
+
+def test_every_number_of_a_summary_can_be_the_score(records: Records) -> None:
+    """`cli/rules/scores.py` lists them by hand, since a score is checked before anything runs."""
+    tasks = set()
+    for path in sorted(records.folder.glob("*/summary.json")):
+        task = OmegaConf.load(path.with_name("config.yaml")).task
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        numbers = {
+            name
+            for name, value in summary.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        named = {name for name in numbers if not name.startswith(OPEN.get(task, "\n"))}
+        assert named <= set(FIGURES[task]), task
+        tasks.add(task)
+    assert tasks == set(FIGURES)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from infinito.cli import composition
 from infinito.cli.composition import check
+from infinito.cli.rules import options
 from infinito.config import RunConf
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
@@ -114,6 +114,6 @@ def test_a_fault_of_a_sweep_is_told_before_it_starts(
 
 
 def test_a_launcher_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(composition.EXTRA_OF_OPTION, "hydra/launcher=cloud", "cloud")
+    monkeypatch.setitem(options.EXTRA_OF_OPTION, "hydra/launcher=cloud", "cloud")
     with pytest.raises(ConfigError, match=r"not installed: `pip install 'infinito\[cloud\]'`"):
         sweep_config("hydra/launcher=cloud")

@@ -19,7 +19,7 @@ from infinito.config import RunConf
 
 
 def combination_faults(conf: RunConf) -> list[str]:
-    """Faults that no single key shows, each with the override that mends it."""
+    """Return faults that no single key shows, each with the override that mends it."""
     checks = (
         metric_faults,
         head_faults,

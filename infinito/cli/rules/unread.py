@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infinito.cli.command_line import ADDED_GROUPS
-from infinito.cli.read_by import FROM_MODEL, TAKEN, readers, section_of, unread
+from infinito.cli.read_by import MODEL, TAKEN, readers, section_of, unread
 
 INSTEAD = {
     ("rl_scheduler", "checkpoint"): (
@@ -45,7 +45,7 @@ def _is_fixed(key: str, reading: str, values: Mapping[str, Any]) -> bool:
         return False
     sections = TAKEN.get(reading, ())
     section = section_of(key)
-    of_model = any(each == section or each.startswith(f"{section}.") for each in FROM_MODEL)
+    of_model = any(each == section or each.startswith(f"{section}.") for each in MODEL)
     return section.partition(".")[0] in sections or (of_model and reading.startswith("dpo "))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -32,8 +31,6 @@ from infinito.statistics import Interval, cluster_bootstrap
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     """Write evaluation.json and episodes.npz in `folder`; return the agent's excess return."""
     console = Console()
-    if conf.trainer.threads is not None:
-        torch.set_num_threads(conf.trainer.threads)
     with console.status("preparing the environments"):
         shared, policies, source, timesteps = open_schedule(conf)
     baseline, trajectories, null = _play_all(conf, shared, policies, console)

@@ -138,7 +138,7 @@ class Milestones(Checkpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Says "n batches done" in Lightning's loop counters, whatever hook it is called from."""
+        """Write "n batches done" into Lightning's loop counters, from whatever hook."""
         loops, done = checkpoint["loops"]["fit_loop"], trainer.fit_loop.total_batch_idx + 1
         settle_progress(loops, done, checkpoint["global_step"])
 

@@ -32,7 +32,7 @@ class TrainingLog(Callback):
         return self._earlier_s + time.perf_counter() - self._started_s
 
     def state_dict(self) -> dict[str, Any]:
-        """The times, so that a resumed run reports those of the whole training."""
+        """Return the times, so that a resumed run reports those of the whole training."""
         return {
             "elapsed_s": self.elapsed_s,
             **self.throughput.state_dict(),

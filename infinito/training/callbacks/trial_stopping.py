@@ -101,7 +101,7 @@ def is_bad(
 
 
 def losses_of(folder: Path) -> dict[int, float]:
-    """Losses by batches that a trial has written, without a line that is just being written."""
+    """Return losses by batches that a trial has written, without a line still being written."""
     lines = (folder / FILE).read_text(encoding="utf-8").split("\n")[:-1]
     return {int(done): float(loss) for done, loss in (line.split() for line in lines)}
 

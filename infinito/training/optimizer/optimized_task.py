@@ -61,7 +61,7 @@ class OptimizedTask(LightningModule):
         seed_device(child_seed(self.seed, "step", batch_idx, self.global_rank), device)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and the schedule, in Lightning's form."""
+        """Return the optimizer and the schedule, in Lightning's form."""
         optimizer, schedule = self.optimizer_and_schedule()
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

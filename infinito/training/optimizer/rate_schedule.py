@@ -76,5 +76,5 @@ class Plateau:
             self.stalled = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain values."""
+        """Return all of it as plain values."""
         return asdict(self)

@@ -22,7 +22,7 @@ from infinito.training.phi.term import (
 def build_phi_term(
     conf: RunConf, model: PreTrainedModel, data: LanguageDataModule
 ) -> PhiObjective | None:
-    """What `objective=language_phi` adds to the loss; None for `objective=language`.
+    """Return what `objective=language_phi` adds to the loss; None for `objective=language`.
 
     The calibration is the configured one, else the one that the model carries, else one fitted on
     the model as it is now. The model's config, and so each checkpoint, carries it from here on.
@@ -42,7 +42,7 @@ def build_phi_term(
 
 
 def spread_windows(data: LanguageDataModule, count: int, batch_size: int) -> Iterator[Tensor]:
-    """Windows that lie evenly over the training text, as batches of token ids (batch, block)."""
+    """Yield windows that lie evenly over the training text, as token ids (batch, block)."""
     blocks = data.blocks("train")
     count = min(count, len(blocks))
     places = torch.linspace(0, len(blocks) - 1, count, dtype=torch.float64).round().long()

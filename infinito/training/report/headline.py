@@ -41,7 +41,7 @@ def describe_training(conf: RunConf, training: LanguageTraining) -> dict[str, An
 
 
 def objective_of(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:
-    """What is added to the language loss, where something is."""
+    """Return what is added to the language loss, where something is."""
     if not isinstance(conf.objective, LanguagePhiConf):
         return {}
     scale, offset = model.config.phi_calibration
@@ -51,7 +51,7 @@ def objective_of(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:
 
 
 def shape_of(model: PreTrainedModel) -> str:
-    """How large a model is, and how much of it is trained."""
+    """Return how large a model is, and how much of it is trained."""
     config, total = model.config.get_text_config(), model.num_parameters()
     trained = model.num_parameters(only_trainable=True)
     of_them = f", {trained:,} of them trained" if trained < total else ""
@@ -60,7 +60,7 @@ def shape_of(model: PreTrainedModel) -> str:
 
 
 def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
-    """Which attention a model has."""
+    """Return which attention a model has."""
     heads = config.get_text_config().num_attention_heads
     if asked.metric == OWN:
         return f"the model's own, {heads} heads"
@@ -68,7 +68,7 @@ def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
 
 
 def attention_choice(conf: RunConf, model: PreTrainedModel) -> str:
-    """Which attention backend serves a training step, and why."""
+    """Return which attention backend serves a training step, and why."""
     model = inside_memory(model)
     device = choose_device(conf).type
     double = conf.trainer.precision == "64-true"
@@ -83,7 +83,7 @@ def attention_choice(conf: RunConf, model: PreTrainedModel) -> str:
 
 
 def known_floor(data: LanguageDataModule) -> dict[str, float]:
-    """The entropy that no model can beat, in nats per token, where the source knows it."""
+    """Return the entropy that no model can beat, in nats per token, where the source knows it."""
     if not isinstance(data.source, MarkovSource):
         return {}
     return {"entropy rate": data.source.entropy_rate_nats}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def attention_figure(weights: Sequence[Tensor], title: str = "") -> Figure:
-    """Heat maps of the attention of one sequence, a row a layer, a column a head.
+    """Return heat maps of the attention of one sequence, a row a layer, a column a head.
 
     Args:
         weights: For each layer (heads, time, time), rows summing to 1; row = query, column = key.
