@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 GRACE_S = 5.0
 """Seconds past its limit that a trial has to stop by itself before its process is killed."""
 
+START_S = 600.0
+"""Seconds that a process has to import what the trial needs, which is not the trial's own time."""
+
 
 class Child:
     """A child process that runs one trial at a time."""
@@ -78,11 +81,16 @@ class Child:
         try:
             sent = (BaseContainer._resolvers, os.getcwd(), task, config, whole)
             self._pipe.send_bytes(cloudpickle.dumps(sent))
-            if not self._pipe.poll(None if limit_s is None else limit_s + GRACE_S):
-                raise TrialFailed(
-                    f"{describe_limit(limit_s or 0)}; it did not answer and was killed"
-                )
-            fault, returned = self._pipe.recv()
+            if not self._pipe.poll(None if limit_s is None else START_S):
+                raise TrialFailed(f"the trial's process did not start within {START_S:g} s")
+            answer = self._pipe.recv()
+            if answer is None:  # the trial starts; a fault before that is the answer already
+                if not self._pipe.poll(None if limit_s is None else limit_s + GRACE_S):
+                    raise TrialFailed(
+                        f"{describe_limit(limit_s or 0)}; it did not answer and was killed"
+                    )
+                answer = self._pipe.recv()
+            fault, returned = answer
         except (EOFError, ConnectionError):
             code = self._process.wait()
             self.kill()
@@ -137,6 +145,7 @@ def _serve(handle: int, alive: int) -> None:
             BaseContainer._resolvers.update(resolvers)
             os.chdir(place)
             HydraConfig.instance().cfg = whole
+            pipe.send(None)  # the trial starts: its parent measures the limit from here
             with env_override(whole.hydra.job.env_set):
                 answer: tuple[str | None, Any] = (None, task.run(config))
         except (Exception, SystemExit, TrialTimeout) as error:

@@ -34,6 +34,29 @@ class Adding:
         return config.a + 1
 
 
+def load_slowly() -> Adding:
+    time.sleep(1.0)
+    return Adding()
+
+
+class SlowToLoad:
+    """A trial whose imports take longer than its limit."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_slowly, ()
+
+
+def fail_to_load() -> None:
+    raise ImportError("no such module here")
+
+
+class FailingToLoad:
+    """A trial that the child cannot import."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return fail_to_load, ()
+
+
 def is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
@@ -68,6 +91,27 @@ def test_a_child_runs_one_trial_after_another() -> None:
     assert not child.is_alive
 
 
+def test_the_limit_is_the_trials_and_not_that_of_its_imports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(isolation, "GRACE_S", 0.4)
+    child = Child()
+    try:
+        assert child.call(SlowToLoad(), OmegaConf.create({"a": 1}), WHOLE, 0.4) == 2  # type: ignore[arg-type]
+    finally:
+        child.kill()
+
+
+def test_a_trial_that_cannot_be_imported_fails_by_its_error() -> None:
+    child = Child()
+    try:
+        with pytest.raises(TrialFailed, match="ImportError: no such module here"):
+            child.call(FailingToLoad(), OmegaConf.create({}), WHOLE, 1.0)  # type: ignore[arg-type]
+        assert child.call(Adding(), OmegaConf.create({"a": 1}), WHOLE, None) == 2  # type: ignore[arg-type]
+    finally:
+        child.kill()
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
 def test_a_hanging_trial_takes_its_processes_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -76,7 +120,7 @@ def test_a_hanging_trial_takes_its_processes_with_it(
     child, path = Child(), tmp_path / "process"
     config = OmegaConf.create({"path": str(path)})
     with pytest.raises(TrialFailed, match="it did not answer and was killed"):
-        child.call(Hanging(), config, WHOLE, 20.0)  # type: ignore[arg-type]
+        child.call(Hanging(), config, WHOLE, 1.0)  # type: ignore[arg-type]
     wait_for_end(read_process(path))
 
 
