@@ -29,6 +29,7 @@ from infinito.cli.defaults import store_defaults
 from infinito.cli.origins import origin_of
 from infinito.cli.rules.options import group_fault, option_file_faults, sweep_faults
 from infinito.cli.rules.scores import score_faults
+from infinito.cli.rules.swept_values import swept_value_faults
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
@@ -82,6 +83,9 @@ def check(
         raise ConfigError([*faults, *error.faults]) from None
     if sweep:
         faults.extend(score_faults(run))
+        groups = {key for key in composed.hydra.runtime.choices if "/" not in key}
+        with searching(folders):
+            faults.extend(swept_value_faults(values, given, groups))
     if faults:
         raise ConfigError(faults)
     return run
