@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -249,20 +249,15 @@ class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
             attentions=outputs.attentions,
         )
 
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        next_sequence_length: int | None = None,
-        past_key_values: Cache | None = None,
-        attention_mask: Tensor | None = None,
-        **kwargs: Any,
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self, input_ids: Tensor, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
-        """Return the inputs of a step of `generate`: the new tokens and those before them."""
-        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
-            input_ids, next_sequence_length, past_key_values, attention_mask, **kwargs
+        """Return the inputs of a step of `generate`: the new tokens and the token before each."""
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[misc]
+            cast(torch.LongTensor, input_ids), *args, **kwargs
         )
         if self.config.bigram_embeddings and (new := inputs.get("input_ids")) is not None:
-            previous = previous_tokens(input_ids, attention_mask)
+            previous = previous_tokens(input_ids, kwargs.get("attention_mask"))
             inputs["previous_ids"] = previous[:, -new.shape[1] :].contiguous()
         return inputs
 
