@@ -38,6 +38,7 @@ from infinito.cli.rules.options import (
     sweep_faults,
 )
 from infinito.cli.rules.scores import score_faults
+from infinito.cli.rules.swept_values import swept_value_faults
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
@@ -91,6 +92,9 @@ def check(
         raise ConfigError([*faults, *error.faults]) from None
     if sweep:
         faults.extend(score_faults(run))
+        groups = {key for key in composed.hydra.runtime.choices if "/" not in key}
+        with searching(folders):
+            faults.extend(swept_value_faults(values, given, groups))
     if faults:
         raise ConfigError(faults)
     return run

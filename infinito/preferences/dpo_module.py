@@ -21,7 +21,7 @@ from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import PairBatch
 from infinito.storage import locked, written_whole
-from infinito.training.metric_means import MetricMeans
+from infinito.training.distributed.metric_means import MetricMeans
 from infinito.training.optimizer.optimized_task import OptimizedTask
 
 

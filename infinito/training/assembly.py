@@ -27,7 +27,7 @@ from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.language_model import LanguageModelTask
-from infinito.training.length import Length, plan_length
+from infinito.training.length.planning import Length, plan_length
 from infinito.training.phi.assembly import build_phi_term
 from infinito.training.trainer import (
     build_early_stopping,
