@@ -1,7 +1,8 @@
 """The one entry point: `python -m infinito.run`, also installed as `infinito`.
 
 Only this module reads Hydra's state, seeds, and knows the output folder. Nothing heavy is imported
-before a job starts.
+before a job starts. Hydra keeps its parser of the command line private; it is used all the same,
+since another parser would not know every flag of `hydra.main`.
 """
 
 from __future__ import annotations

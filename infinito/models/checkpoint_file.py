@@ -69,12 +69,13 @@ def read_checked_content(path: str | Path, map_location: Any) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint file {path}")
     _verify(path)
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise CheckpointError(
             f"{path} was refused: it holds more than tensors and plain values, and unpickling "
             f"those could run code ({str(error).splitlines()[0]})"
         ) from None
+    return content
 
 
 def _verify(path: Path) -> None:
