@@ -32,6 +32,7 @@ from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
+from infinito.training.hyperparameters import list_hyperparameters
 from infinito.training.length import Length, plan_length_from
 from infinito.training.trainer import (
     build_early_stopping,
@@ -174,6 +175,6 @@ def build_preference_training(
         [log, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step),
+        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
     )
     return PreferenceTraining(trainer, task, data, log, length)

@@ -30,7 +30,7 @@ from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import difference, saved_values
 from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
-from infinito.storage import locked, written_whole
+from infinito.storage import written_whole
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.recording import recorded
@@ -132,7 +132,7 @@ def _check_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log: 
     for key, old, new in changes:
         log.info("from step %d on: %s=%s (was %s)", done, key, new, old)
     if changes:
-        with locked(folder / "config.yaml"), written_whole(folder / "config.yaml") as file:
+        with written_whole(folder / "config.yaml") as file:
             file.write(OmegaConf.to_yaml(OmegaConf.create(values)).encode())
     return done
 

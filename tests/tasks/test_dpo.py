@@ -133,7 +133,7 @@ def test_from_pairs_to_report_without_a_network(usual: Path) -> None:
     card = (run / "model/README.md").read_text()
     assert card.startswith("---\nlibrary_name: transformers")
     assert f"**{report['status']}**" in card
-    assert list((run / "tensorboard").iterdir())
+    assert list(run.glob("events.out.tfevents.*"))
 
 
 def test_brackets_of_a_prompt_are_printed_as_they_stand(
