@@ -32,8 +32,8 @@ from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
-from infinito.training.hyperparameters import list_hyperparameters
 from infinito.training.length.planning import Length, plan_length_from
+from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
     build_tensorboard_logger,

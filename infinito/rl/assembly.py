@@ -25,7 +25,7 @@ from infinito.rl.ppo.stepping import SteppedPPO, create_ppo
 from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
-from infinito.training.hyperparameters import list_hyperparameters
+from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import build_tensorboard_logger, build_trainer
 
 

@@ -27,10 +27,10 @@ from infinito.training.assembly import (
 )
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.dry_run import estimate
-from infinito.training.hyperparameters import list_hyperparameters, name_score
 from infinito.training.optimizer.assembly import describe_optimizer
 from infinito.training.recording import RunRecord, is_first_process, recorded
 from infinito.training.report.headline import attention_choice, describe_training
+from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
 
 UNLISTED = ("run", "prompt", "sample")

@@ -25,10 +25,10 @@ from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
-from infinito.training.hyperparameters import list_hyperparameters
 from infinito.training.language_model import LanguageModelTask
 from infinito.training.length.planning import Length, plan_length
 from infinito.training.phi.assembly import build_phi_term
+from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
     build_tensorboard_logger,

@@ -20,7 +20,7 @@ from infinito.preferences.report.run_report import Clock, Outcome, build_run_rep
 from infinito.preferences.report.screen import print_outcome
 from infinito.preferences.report.sweep_table import compare_sweep
 from infinito.run_folder.records import score_of, write_json
-from infinito.training.hyperparameters import list_hyperparameters, name_score
+from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 
 if TYPE_CHECKING:
     from infinito.preferences.preparation import Prepared

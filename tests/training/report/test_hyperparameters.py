@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infinito.cli.composition import check
 from infinito.paths import conf_dir
-from infinito.training.hyperparameters import list_hyperparameters, name_score
+from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 
 
 def test_only_what_the_task_reads_is_listed() -> None:
