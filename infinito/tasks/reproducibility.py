@@ -25,6 +25,7 @@ from infinito.models.trained import weights_of
 from infinito.run_folder.folder import events_folder, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
+from infinito.yaml_limits import load_yaml
 
 
 class NotReproducible(InfinitoError):
@@ -98,7 +99,7 @@ def train_as_asked(folder: str) -> None:
     from infinito.process import use_threads
     from infinito.tasks import train
 
-    values = OmegaConf.to_container(OmegaConf.load(Path(folder) / "asked.yaml"))
+    values = OmegaConf.to_container(load_yaml(Path(folder) / "asked.yaml"))
     conf = parse(values)  # type: ignore[arg-type]
     if conf.trainer.threads is not None:
         use_threads(conf.trainer.threads)

@@ -201,6 +201,7 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(
         patch.setattr(
             "infinito.preferences.assembly.warm_up_on", None
         )  # start/ is what it starts from
+        patch.setattr("infinito.preferences.assembly.build_tokenizer", None)  # start/ has it, too
         program.execute(resumed, tmp_path / "halves")
     again = json.loads((tmp_path / "halves/training_report.json").read_text())
     assert without_timing(again) == without_timing(report_in(usual))

@@ -156,6 +156,18 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
         assert [event.step for event in events.Scalars(tag)] == [15, 30, 45], tag
 
 
+def test_a_changed_text_is_refused_by_its_name(
+    rl_configured: Make, tmp_path: Path, text_file: Path
+) -> None:
+    text = tmp_path / "mine.txt"
+    text.write_bytes(text_file.read_bytes())
+    folder = tmp_path / "run"
+    program.execute(rl_configured("rl.total_timesteps=15", f"data.path={text}"), folder)
+    text.write_bytes(text_file.read_bytes().swapcase())
+    with pytest.raises(ResumeError, match=rf"train text \(text of {text}\)"):
+        resumed(folder, "rl.total_timesteps=30", total_timesteps=30)
+
+
 def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     program.execute(rl_configured("rl.total_timesteps=15"), folder)
