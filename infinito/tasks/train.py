@@ -15,7 +15,7 @@ from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import base_inputs, open_trained, own_tokenizer
-from infinito.run_folder.commands import build_command, quote_word
+from infinito.run_folder.commands import build_command, show_curves
 from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import (
@@ -121,5 +121,5 @@ def list_next(folder: Path, runs_dir: str) -> list[tuple[str, str]]:
     ]
     return [
         *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (f"tensorboard --logdir {quote_word(runs_dir)}", "curves, samples, heat maps"),
+        (show_curves(folder, runs_dir), "curves, samples, heat maps"),
     ]
