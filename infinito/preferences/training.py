@@ -33,6 +33,7 @@ from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.length.planning import Length, plan_length_from
+from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
     build_tensorboard_logger,
@@ -174,6 +175,6 @@ def build_preference_training(
         [log, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step),
+        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
     )
     return PreferenceTraining(trainer, task, data, log, length)

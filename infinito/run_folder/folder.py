@@ -1,7 +1,8 @@
 """Run folders: what they record, which one to go on with, and how a command builds on an older run.
 
 <folder>/config.yaml overrides.yaml provenance.json run.log summary.json
-<folder>/checkpoints/{best,last}.ckpt   <folder>/tensorboard/   <folder>/model/ (Hugging Face)
+<folder>/checkpoints/{best,last}.ckpt   <folder>/model/ (Hugging Face)
+<folder>/events.out.tfevents.* hparams.yaml (TensorBoard, which names a run after the folder)
 """
 
 from __future__ import annotations
@@ -55,6 +56,12 @@ def folder_of(checkpoint: Path) -> Path | None:
         if (folder / "config.yaml").is_file():
             return folder
     return None
+
+
+def events_folder(run: Path) -> Path:
+    """Return where a run's TensorBoard files lie; those of old runs have a folder of their own."""
+    own = run / "tensorboard"
+    return own if own.is_dir() else run
 
 
 def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from logging import Logger
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import base_inputs, open_trained, own_tokenizer
-from infinito.run_folder.commands import build_command, quote_word
-from infinito.run_folder.records import flatten, provenance, score_of, write_json
+from infinito.run_folder.commands import build_command, show_curves
+from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import (
     LanguageTraining,
@@ -31,6 +30,7 @@ from infinito.training.dry_run import estimate
 from infinito.training.optimizer.assembly import describe_optimizer
 from infinito.training.recording import RunRecord, is_first_process, recorded
 from infinito.training.report.headline import attention_choice, describe_training
+from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
 
 UNLISTED = ("run", "prompt", "sample")
@@ -97,7 +97,7 @@ def _finish(
     write_json(folder / "summary.json", summary)
     score = score_of(summary, conf.score)
     saving.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
-        flatten(asdict(conf)), {f"final/{conf.score}": score}, step=saving.trainer.global_step
+        list_hyperparameters(conf), {name_score(conf): score}, step=saving.trainer.global_step
     )
     saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(open_trained(str(folder)), folder / "model")
@@ -121,5 +121,5 @@ def list_next(folder: Path, runs_dir: str) -> list[tuple[str, str]]:
     ]
     return [
         *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (f"tensorboard --logdir {quote_word(runs_dir)}", "curves, samples, heat maps"),
+        (show_curves(folder, runs_dir), "curves, samples, heat maps"),
     ]

@@ -87,10 +87,10 @@ class LanguageModelTask(OptimizedTask):
         metrics = {}
         if self.phi is not None:
             metrics["train/language_loss"] = float(self.last_language_loss)  # type: ignore[arg-type]
-            metrics |= self.phi.metrics()
+            metrics |= {f"train/{name}": each for name, each in self.phi.metrics().items()}
         if isinstance(self.model, MemoryLMForCausalLM):
             values = self.model.memory.statistics().items()
-            metrics |= {f"memory/{name}": value for name, value in values}
+            metrics |= {f"train/memory/{name}": value for name, value in values}
         return metrics
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
