@@ -35,7 +35,7 @@ from infinito.run import job  # noqa: F401  (registers what the configuration ne
 from infinito.run_folder.console import logged_to
 from infinito.training.assembly import build_language_training, build_saving_trainer, fit
 from infinito.training.callbacks.interruption import Interruption
-from infinito.training.length import Length
+from infinito.training.length.planning import Length
 
 WARM_UP = 20
 RECIPES = {

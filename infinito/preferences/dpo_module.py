@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
-from infinito.models.token_log_probs import TokenScores
+from infinito.models.log_probs.token_log_probs import TokenScores
 from infinito.preferences.objective.losses import PairLogProbs
 from infinito.preferences.objective.metrics import compute_pair_metrics, compute_token_metrics
 from infinito.preferences.objective.weighted_losses import PreferenceObjective

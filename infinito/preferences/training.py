@@ -33,7 +33,7 @@ from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.distributed.peers import Peers
-from infinito.training.length import Length, plan_length_from
+from infinito.training.length.planning import Length, plan_length_from
 from infinito.training.trainer import (
     build_early_stopping,
     build_tensorboard_logger,

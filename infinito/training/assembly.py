@@ -17,7 +17,7 @@ from infinito.data.datamodule import LanguageDataModule, TrainingBatches
 from infinito.data.sources.source import Split
 from infinito.errors import CheckpointError
 from infinito.models.assembly import build_language_model
-from infinito.models.chunked_loss import check_head
+from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import description_of, open_trained, start_weights
 from infinito.objectives.units import TextUnits
 from infinito.run_folder.records import flatten
@@ -28,7 +28,7 @@ from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.distributed.peers import Peers
 from infinito.training.language_model import LanguageModelTask
-from infinito.training.length import Length, plan_length
+from infinito.training.length.planning import Length, plan_length
 from infinito.training.phi.assembly import build_phi_term
 from infinito.training.trainer import (
     build_early_stopping,

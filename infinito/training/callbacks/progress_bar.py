@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from infinito.training.callbacks.throughput import Throughput
 from infinito.training.callbacks.validation import count_validations, validation_metrics
-from infinito.training.length import Length
+from infinito.training.length.planning import Length
 
 REFRESH_S = 0.2
 """The bar is drawn at most that often."""

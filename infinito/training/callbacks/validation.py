@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from infinito.training.length import Length
+from infinito.training.length.planning import Length
 
 
 def validate_now(trainer: Trainer) -> None:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from infinito import errors
 from infinito.errors import InfinitoError, LostProcessError, ReportedElsewhere
+from infinito.run_folder.commands import build_command
 
 NOTICE_S = 3.0
 """How long a process whose communication failed waits to learn which process is lost."""
@@ -200,7 +201,7 @@ class Peers(Callback):
         if (self.folder / "checkpoints/last.ckpt").is_file():
             return (
                 "What was saved last is kept.\n"
-                f"Go on with: python -m infinito.run resume={self.folder}"
+                f"Go on with: {build_command({'resume': self.folder})}"
             )
         return "Nothing was saved yet: start the same command again."
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from infinito.training.callbacks import progress_bar
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.throughput import Throughput
-from infinito.training.length import Length
+from infinito.training.length.planning import Length
 
 
 def test_the_time_left_holds_the_validations_to_come(monkeypatch: pytest.MonkeyPatch) -> None:

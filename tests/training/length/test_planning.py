@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from infinito.config import RunConf
-from infinito.training.length import Length, plan_length
+from infinito.training.length.planning import Length, plan_length
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""How long a training is: planned from the configuration, or from the minutes that it may take."""
