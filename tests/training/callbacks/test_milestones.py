@@ -31,7 +31,8 @@ def test_without_hard_links_both_are_written(
         link(old, new)
 
     monkeypatch.setattr("os.link", refuse)
-    best, last = (trained() / f"checkpoints/{name}.ckpt" for name in ("best", "last"))
+    folder = trained()
+    best, last = (folder / f"checkpoints/{name}.ckpt" for name in ("best", "last"))
     assert not best.samefile(last)
     one, other = (read_checkpoint(path)["state_dict"] for path in (best, last))
     assert all(torch.equal(one[name], other[name]) for name in one)
