@@ -53,7 +53,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 
 def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     newest = folder / "checkpoints/last.ckpt"
-    last = read_checkpoint(newest) if conf.resume is not None else None
+    last = read_checkpoint(newest, mapped=True) if conf.resume is not None else None
     record = RunRecord(folder, last, log)
     record.use_threads(conf, log)
     with console.status("preparing text and model"):
@@ -79,13 +79,13 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
         console,
         interruption,
         resumed_step=last["global_step"] if last else None,
+        identity=record.identity(conf),
         callbacks=[record],
     )
-    with interruption.listening():
-        if last is None:
-            fit(training, saving.trainer)
-        else:
-            fit(training, saving.trainer, start=batches_done(last), checkpoint=newest)
+    start, resumed = (0, None) if last is None else (batches_done(last), newest)
+    del last  # its file is mapped, and would stay on the disk after the next one replaces it
+    with interruption.listening(), saving.peers.watching():
+        fit(training, saving.trainer, start=start, checkpoint=resumed)
     return _finish(conf, folder, console, training, saving) if is_first_process() else None
 
 
