@@ -27,7 +27,7 @@ from rich.markup import escape
 from infinito.cli import composition
 from infinito.cli.command_line import refuse_other_encodings, tidy
 from infinito.cli.completion import complete_value
-from infinito.cli.continuation import effective_values
+from infinito.cli.continuation import effective_values, stable_checkpoint
 from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
 from infinito.cli.typed_values import parse
@@ -89,6 +89,8 @@ def _checked(argv: Sequence[str], args: Any) -> list[str]:
         args.config_dir,
         sweep=args.multirun,
     )
+    if stable_checkpoint(run.resume) is not None:
+        return [*argv, f"++name={quoted(run.name)}"]
     if run.resume is not None:
         folder = quoted(Path(run.resume))
         return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"]

@@ -28,6 +28,7 @@ from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.language_model import LanguageModelTask
 from infinito.training.length.planning import Length, plan_length
+from infinito.training.length.stable import stable_end
 from infinito.training.phi.assembly import build_phi_term
 from infinito.training.trainer import (
     build_early_stopping,
@@ -131,6 +132,7 @@ def build_saving_trainer(
         length.validate_every,
         save_every_steps=settings.checkpoint_every,
         interruption=interruption,
+        stable_steps=stable_end(conf, length),
     )
     of_validation = count_batches(training.data.val_dataloader(), settings)
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)

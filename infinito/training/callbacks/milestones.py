@@ -8,6 +8,7 @@ validation to make up.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -16,12 +17,13 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from infinito.run_folder.folder import STABLE, STABLE_BEST
 from infinito.training.callbacks.interruption import Interrupted, Interruption, describe_signal
 from infinito.training.callbacks.validation import is_due, validate_now
 
 
 class Milestones(Checkpoint):
-    """Runs validation and writes `best.ckpt` and `last.ckpt`.
+    """Runs validation and writes `best.ckpt` and `last.ckpt`, and what a longer run begins from.
 
     Args:
         folder: Where the two checkpoints lie.
@@ -31,6 +33,8 @@ class Milestones(Checkpoint):
         save_every_s: Seconds between extra saves of `last.ckpt`.
         interruption: Tells whether a signal asked to stop.
         monitor: The validation metric whose minimum is the best.
+        stable_steps: Optimizer steps after which to keep `stable.ckpt`, and the best until then as
+            `stable_best.ckpt`; None for neither.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Milestones(Checkpoint):
         save_every_s: float = 300.0,
         interruption: Interruption | None = None,
         monitor: str = "val/loss",
+        stable_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.folder = folder
@@ -51,6 +56,7 @@ class Milestones(Checkpoint):
         self.save_every_s = save_every_s
         self.interruption = interruption or Interruption()
         self.monitor = monitor
+        self.stable_steps = stable_steps
         self.best_score = float("inf")
         self.best_batch = 0
         self.validation_pending = False
@@ -79,6 +85,8 @@ class Milestones(Checkpoint):
         """Makes up a validation that the interrupted run did not finish, and a verdict to stop."""
         if self.validation_pending:
             self._validate(trainer)
+        if trainer.global_step and trainer.global_step == self.stable_steps:
+            self._keep_stable(trainer)  # the run may have ended between the two saves
         stoppers = trainer.early_stopping_callbacks
         trainer.should_stop |= any(each.wait_count >= each.patience for each in stoppers)
 
@@ -95,6 +103,8 @@ class Milestones(Checkpoint):
             self._validate(trainer)
         elif self._is_time_to_save(trainer):
             self._save(trainer, "last")
+        if trainer.global_step == self.stable_steps:
+            self._keep_stable(trainer)
         self._obey_signals(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
@@ -110,6 +120,12 @@ class Milestones(Checkpoint):
             self.best_score, self.best_batch = score, trainer.fit_loop.total_batch_idx + 1
             self._save(trainer, "best")
         self._save(trainer, "last")
+
+    def _keep_stable(self, trainer: Trainer) -> None:
+        self._save(trainer, Path(STABLE).stem)
+        best = self.folder / "best.ckpt"
+        if self.best_batch and trainer.is_global_zero:
+            shutil.copyfile(best, self.folder / STABLE_BEST)
 
     def _is_time_to_save(self, trainer: Trainer) -> bool:
         steps = self.save_every_steps
