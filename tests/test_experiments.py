@@ -29,7 +29,7 @@ NEEDED = {
     "tokenizer/own": ["model=gpt2"],
     "attention/own": ["model=gpt2"],
     "model/pretrained": ["model.path=x"],
-    "rl/default": ["task=rl_scheduler", "score=val/return"],
+    "rl/default": ["task=rl_scheduler"],
     "experiment/shakespeare_char": ["data.path=x"],
 }
 RL = tuple(name for name in EXPERIMENTS if name.startswith("rl_"))

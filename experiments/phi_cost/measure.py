@@ -19,7 +19,7 @@ from infinito.config import LanguagePhiConf, MemoryConf
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.models.memory.model import with_memory
-from infinito.models.watching import observed
+from infinito.models.observation.watching import observed
 from infinito.objectives.phi import Calibration
 from infinito.training.phi.term import PhiObjective
 

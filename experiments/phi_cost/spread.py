@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from infinito.attention.watching import row_entropy
 from infinito.cli.composition import check
 from infinito.data.assembly import build_data_module
+from infinito.models.observation.watching import observed
 from infinito.models.trained import open_trained
-from infinito.models.watching import observed
 from infinito.objectives.phi import PhiComponents, phi, phi_components, sampled_rows
 from infinito.paths import conf_dir
 from infinito.run_folder.folder import saved_values

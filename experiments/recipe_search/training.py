@@ -73,7 +73,6 @@ class Training:
     def __init__(self, recipe: Recipe, seed: int, text: Path | None, steps: int) -> None:
         self.recipe, self.steps = recipe, steps
         self.data = open_data(recipe, seed, text)
-        self.data.total_batches = steps
         torch.manual_seed(seed)
         self.model = Model(recipe, self.data.vocab_size)
         self.parameters = list(self.model.parameters())
@@ -82,7 +81,7 @@ class Training:
             recipe.schedule, recipe.warmup_steps, steps, recipe.min_ratio, recipe.decay_share
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
-        self.batches: Iterator[Tensor] = iter(self.data.train_dataloader())
+        self.batches: Iterator[Tensor] = iter(self.data.train_dataloader(total=steps))
 
     def loss(self, batch: Tensor) -> Tensor:
         mixed = self.recipe.precision != "float32"

@@ -23,7 +23,7 @@ from infinito.cli.composition import check
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.models.assembly import build_language_model
-from infinito.models.watching import observed
+from infinito.models.observation.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import band_loss, phi
 from infinito.paths import conf_dir

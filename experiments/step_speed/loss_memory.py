@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from infinito.models.token_log_probs import token_scores
+from infinito.models.log_probs.token_log_probs import token_scores
 from infinito.objectives.language import cross_entropy
 
 

@@ -27,8 +27,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from infinito.cli.continuation import command_faults, effective_values
 from infinito.cli.defaults import store_defaults
 from infinito.cli.origins import origin_of
-from infinito.cli.rules.options import group_fault, option_file_faults, sweep_faults
+from infinito.cli.rules.options import (
+    group_fault,
+    group_options,
+    option_file_faults,
+    sweep_faults,
+)
 from infinito.cli.rules.scores import score_faults
+from infinito.cli.rules.swept_values import swept_value_faults
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError
@@ -82,6 +88,9 @@ def check(
         raise ConfigError([*faults, *error.faults]) from None
     if sweep:
         faults.extend(score_faults(run))
+        groups = {key for key in composed.hydra.runtime.choices if "/" not in key}
+        with searching(folders):
+            faults.extend(swept_value_faults(values, given, groups))
     if faults:
         raise ConfigError(faults)
     return run
@@ -156,10 +165,11 @@ def _checked_overrides(overrides: Sequence[str], sweep: bool, faults: list[str])
                     f"or quote a comma that belongs to the value: {_quoting(text)}"
                 )
             continue
-        if (fault := group_fault(override)) is not None:
+        options = group_options(override.key_or_group)
+        if (fault := group_fault(override, options)) is not None:
             faults.append(fault)
         else:
-            kept.append(_forced(override, text))
+            kept.append(text if options else _forced(override, text))
     return kept
 
 
@@ -170,10 +180,8 @@ def _quoting(text: str) -> str:
 
 def _forced(override: Override, text: str) -> str:
     """A value override that Hydra accepts even for an unknown key, which `parse` then reports."""
-    loader = GlobalHydra.instance().config_loader()
-    is_value = not loader.get_group_options(override.key_or_group)
     simple = not (override.is_add() or override.is_delete() or override.is_force_add())
-    if is_value and simple and not override.key_or_group.startswith("hydra."):
+    if simple and not override.key_or_group.startswith("hydra."):
         return f"++{text}"
     return text
 

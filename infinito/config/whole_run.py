@@ -71,8 +71,8 @@ class RunConf:
     seed: int = limited(0, at_least=0, at_most=2**32 - 1)
     deterministic: bool = True
     """Same seed, same bits."""
-    score: str = "val/loss"
-    """The figure of summary.json that a sweep is told."""
+    score: str = "${own_score:${task}}"
+    """The figure of summary.json that a sweep gets; by default the one that the task minimizes."""
     entropy_weight: float = 0.1
     """Weight of the attention's entropy in `score=composite` (`task=trial`)."""
     runs_dir: str = "multirun"

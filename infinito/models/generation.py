@@ -22,7 +22,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from infinito.config import GenerationConf
 from infinito.errors import NonFiniteError
-from infinito.models.attention_probe import evaluated_eagerly
+from infinito.models.observation.attention_probe import evaluated_eagerly
 from infinito.models.trained import Trained
 
 TAKEN = ("bos_token_id", "eos_token_id", "pad_token_id")

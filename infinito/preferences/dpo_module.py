@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import NonFiniteError
-from infinito.models.token_log_probs import TokenScores
+from infinito.models.log_probs.token_log_probs import TokenScores
 from infinito.preferences.objective.losses import PairLogProbs
 from infinito.preferences.objective.metrics import compute_pair_metrics, compute_token_metrics
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
@@ -21,7 +21,7 @@ from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import PairBatch
 from infinito.storage import locked, written_whole
-from infinito.training.metric_means import MetricMeans
+from infinito.training.distributed.metric_means import MetricMeans
 from infinito.training.optimizer.optimized_task import OptimizedTask
 
 

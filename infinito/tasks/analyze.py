@@ -16,7 +16,7 @@ from infinito.config import RunConf
 from infinito.data.for_checkpoint import build_data_for_checkpoint
 from infinito.errors import CheckpointError, NonFiniteError
 from infinito.models.assembly import open_trained_model
-from infinito.models.attention_probe import probe_attention, probe_statistics
+from infinito.models.observation.attention_probe import probe_attention, probe_statistics
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
 from infinito.training.report.heat_maps import attention_figure

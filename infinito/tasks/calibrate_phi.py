@@ -19,6 +19,7 @@ from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import Trained
 from infinito.objectives.phi import Calibration, PhiComponents, phi
+from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_next, print_table
@@ -53,7 +54,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     place = calibrated_copy(trained, calibration, folder)
     print_spreads(console, spreads)
     print_table(console, "\ncalibration", report)
-    command = f"python -m infinito.run objective=language_phi checkpoint={place}"
+    command = build_command({"objective": "language_phi", "checkpoint": place})
     print_next(console, [(command, "train on with it; add the overrides of its run")])
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from infinito.config import RunConf
+from infinito.run_folder.commands import quote_word
 from infinito.run_folder.tables import print_next
 from infinito.sweeps.record.optuna_study import export_study
 
@@ -26,5 +26,5 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     for sweep in map(Path, conf.runs):
         target = export_study(sweep)
         console.print(str(target), markup=False)
-        commands.append((f"optuna-dashboard {shlex.quote(f'sqlite:///{target}')}", "plots"))
+        commands.append((f"optuna-dashboard {quote_word(f'sqlite:///{target}')}", "plots"))
     print_next(console, commands)

@@ -26,6 +26,7 @@ from infinito.rl.ppo.policy_files import export_zip, import_zip
 from infinito.rl.ppo.ppo_module import PPOModule, RolloutSteps
 from infinito.rl.ppo.rollout_bar import RolloutBar
 from infinito.rl.ppo.stepping import SteppedPPO
+from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import difference, saved_values
 from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
@@ -146,15 +147,12 @@ def _finish(conf: RunConf, folder: Path, console: Console, module: PPOModule) ->
     for name in {"best", "last"} - set(conf.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
     print_table(console, "\nresults", describe_results(folder, summary, module.monitor.declined))
-    name = "python -m infinito.run"
-    print_next(
-        console,
-        [
-            (f"{name} task=evaluate checkpoint={folder}", "test episodes against every control"),
-            (f"{name} task=report checkpoint={folder}", "tables and plots"),
-            (f"{name} +experiment=rl_continue resume={folder}", "go on to 40,000 steps"),
-        ],
-    )
+    commands = [
+        ({"task": "evaluate", "checkpoint": folder}, "test episodes against every control"),
+        ({"task": "report", "checkpoint": folder}, "tables and plots"),
+        ({"+experiment": "rl_continue", "resume": folder}, "go on to 40,000 steps"),
+    ]
+    print_next(console, [(build_command(values), purpose) for values, purpose in commands])
     return score_of(summary, conf.score)
 
 

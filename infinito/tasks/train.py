@@ -17,6 +17,7 @@ from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import base_inputs, open_trained, own_tokenizer
+from infinito.run_folder.commands import build_command, quote_word
 from infinito.run_folder.progress import preparation
 from infinito.run_folder.records import flatten, provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
@@ -133,14 +134,18 @@ def _finish(
             "\n[bold]sample[/]: a validation document's beginning, and how the model goes on"
         )
         console.print(Text(str(summary["prompt"]), "dim") + Text(summary["sample"]))
-    name = "python -m infinito.run"
-    print_next(
-        console,
-        [
-            (f'{name} task=generate checkpoint={folder} generation.prompt="The "', "write text"),
-            (f"{name} task=evaluate checkpoint={folder} split=test", "an unseen split"),
-            (f"{name} task=analyze checkpoint={folder}", "attention: entropy and heat maps"),
-            (f"tensorboard --logdir {conf.runs_dir}", "curves, samples, heat maps"),
-        ],
-    )
+    print_next(console, list_next(folder, conf.runs_dir))
     return score
+
+
+def list_next(folder: Path, runs_dir: str) -> list[tuple[str, str]]:
+    """Return the commands that are useful after a training, each with what it does."""
+    commands = [
+        ({"task": "generate", "generation.prompt": "The "}, "write text"),
+        ({"task": "evaluate", "split": "test"}, "an unseen split"),
+        ({"task": "analyze"}, "attention: entropy and heat maps"),
+    ]
+    return [
+        *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
+        (f"tensorboard --logdir {quote_word(runs_dir)}", "curves, samples, heat maps"),
+    ]

@@ -20,7 +20,7 @@ from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.reuse import reused_data
 from infinito.device import choose_accelerator
-from infinito.models.attention_probe import PROBE_WINDOWS, probe_statistics
+from infinito.models.observation.attention_probe import PROBE_WINDOWS, probe_statistics
 from infinito.objectives.units import loss_report
 from infinito.run_folder.console import logged_to
 from infinito.run_folder.folder import record_config

@@ -17,7 +17,7 @@ from infinito.data.datamodule import LanguageDataModule, TrainingBatches
 from infinito.data.sources.source import Split
 from infinito.errors import CheckpointError
 from infinito.models.assembly import build_language_model
-from infinito.models.chunked_loss import check_head
+from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import description_of, open_trained, start_weights
 from infinito.objectives.units import TextUnits
 from infinito.run_folder.records import flatten

@@ -10,12 +10,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
-from infinito.models.chunked_loss import chunked_cross_entropy
+from infinito.models.log_probs.chunked_loss import chunked_cross_entropy
 from infinito.models.memory.model import MemoryLMForCausalLM
-from infinito.models.watching import observed
+from infinito.models.observation.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.units import TextUnits, loss_report
-from infinito.training.metric_means import MetricMeans
+from infinito.training.distributed.metric_means import MetricMeans
 from infinito.training.optimizer.optimized_task import OptimizedTask
 from infinito.training.phi.term import PhiObjective
 

@@ -30,12 +30,20 @@ EXTRA_OF_OPTION = {
 """What installs an option that is not part of infinito."""
 
 
-def group_fault(override: Override) -> str | None:
+def group_options(key: str) -> list[str]:
+    """Return the options of a group, none for the key of a value.
+
+    Hydra copies its whole ConfigStore for each such question; a dotted key is never a group.
+    """
+    if "." in key:
+        return []
+    return list(GlobalHydra.instance().config_loader().get_group_options(key))
+
+
+def group_fault(override: Override, options: Sequence[str]) -> str | None:
     """Return why the choice of a group's option fails; None where it succeeds or is no group."""
     if override.is_delete():
         return None
-    loader = GlobalHydra.instance().config_loader()
-    options = loader.get_group_options(override.key_or_group)
     choice = override.value()
     if not options or choice is None or isinstance(choice, dict | Sweep):
         return None
@@ -107,7 +115,7 @@ def option_file_faults(
 
 def _option_faults(override: Override, place: str) -> Iterator[str]:
     key = override.key_or_group
-    options = GlobalHydra.instance().config_loader().get_group_options(key)
+    options = group_options(key)
     if not override.is_choice_sweep():
         yield f"`{key}` ({place}): a group has options, not a range; e.g. `{key}=glob(*)`"
         return

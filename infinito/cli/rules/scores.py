@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from omegaconf import OmegaConf
+
 from infinito.config import RunConf
 from infinito.wording import suggest
 
@@ -18,16 +20,24 @@ FIGURES = {
         *("step_s", "steps", "parameters", "elapsed_s"),
     ),
     "dpo": (
-        *("held_out/margin", "held_out/margin_low", "held_out/margin_high"),
+        *("val/loss", "held_out/margin", "held_out/margin_low", "held_out/margin_high"),
         *("held_out/accuracy", "held_out/raw_accuracy"),
-        *("val/loss", "train/loss", "steps", "elapsed_s"),
+        *("train/loss", "steps", "elapsed_s"),
     ),
-    "rl_scheduler": ("val/return", "val/cost", "best_timesteps", "timesteps"),
+    "rl_scheduler": ("val/cost", "val/return", "best_timesteps", "timesteps"),
 }
-"""The numbers in the summary.json of each task that has a score."""
+"""The numbers in the summary.json of each task that has a score; the first is its default."""
 
 OPEN = {"rl_scheduler": "rl/"}
 """Beginnings of figures that a task names by its settings, such as `rl/action/TEXT`."""
+
+
+def own_score(task: str) -> str:
+    """Return the default score of a task; the smaller, the better."""
+    return FIGURES.get(task, _TEXT)[0]
+
+
+OmegaConf.register_new_resolver("own_score", own_score, replace=True)
 
 
 def score_faults(conf: RunConf) -> Iterable[str]:

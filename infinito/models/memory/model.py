@@ -25,7 +25,7 @@ from infinito.config.memory import MemoryConf, memory_faults
 from infinito.errors import ConfigError
 from infinito.models.memory.memory import IntegrationMemory
 from infinito.models.memory.segments import cut_segments
-from infinito.models.watching import last_call, trunk_of, watched_layers
+from infinito.models.observation.watching import last_call, trunk_of, watched_layers
 from infinito.objectives.phi import WEIGHTS
 
 

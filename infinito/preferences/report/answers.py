@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from infinito.config import GenerationConf
-from infinito.models.attention_probe import evaluated_eagerly
 from infinito.models.generation import continue_tokens, sampling_settings
+from infinito.models.observation.attention_probe import evaluated_eagerly
 from infinito.models.trained import Trained
 from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer

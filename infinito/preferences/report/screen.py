@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from rich.markup import escape
 from infinito.config import PretrainedConf, RunConf
 from infinito.preferences.assembly import require_pairs
 from infinito.preferences.report.document import format_interval
-from infinito.run_folder.folder import quoted
+from infinito.run_folder.commands import build_command, quote_word
 from infinito.run_folder.tables import print_next, print_table
-from infinito.wording import escape_controls, format_override_value, format_value
+from infinito.wording import escape_controls, format_value
 
 COLOURS = {"ok": "green", "no_improvement": "yellow", "failed": "red"}
 """Colour of each status."""
@@ -35,7 +34,7 @@ def print_outcome(console: Console, folder: Path, report: Mapping[str, Any], con
     print_next(console, _list_commands(folder, conf))
 
 
-def list_reading_overrides(conf: RunConf) -> list[str]:
+def list_reading_overrides(conf: RunConf) -> dict[str, Any]:
     """Return how this run reads its pairs, where that differs from conf/data/pairs.yaml."""
     data = require_pairs(conf)
     usual = {
@@ -46,11 +45,7 @@ def list_reading_overrides(conf: RunConf) -> list[str]:
         "end_token": None,
     }
     own = {name: getattr(data, name) for name in usual}
-    return [
-        f"data.{name}={quoted(value) if isinstance(value, str) else format_override_value(value)}"
-        for name, value in own.items()
-        if value != usual[name]
-    ]
+    return {f"data.{name}": value for name, value in own.items() if value != usual[name]}
 
 
 def _list_figures(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,16 +67,18 @@ def _list_commands(folder: Path, conf: RunConf) -> list[tuple[str, str]]:
     start = folder / "start" if (folder / "start").is_dir() else conf.checkpoint
     if isinstance(conf.model, PretrainedConf) and conf.checkpoint is None:
         start = conf.model.path
-    overrides = [f"dpo.reference_checkpoint={start}", *list_reading_overrides(conf)]
+    values = {
+        "task": "score_pairs",
+        "data": "pairs",
+        "checkpoint": folder / "model",
+        "dpo.reference_checkpoint": start,
+        **list_reading_overrides(conf),
+    }
     return [
         (
-            f"less {folder / 'training_report.md'}",
+            f"less {quote_word(str(folder / 'training_report.md'))}",
             "the report: every answer, category and interval",
         ),
-        (
-            "python -m infinito.run task=score_pairs data=pairs "
-            f"checkpoint={folder / 'model'} {shlex.join(overrides)}",
-            "score other pairs by data.path=…",
-        ),
-        (f"tensorboard --logdir {conf.runs_dir}", "curves"),
+        (build_command(values), "score other pairs by data.path=…"),
+        (f"tensorboard --logdir {quote_word(conf.runs_dir)}", "curves"),
     ]

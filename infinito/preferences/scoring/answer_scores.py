@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from infinito.models.token_log_probs import TokenScores, logit_scores, token_scores
+from infinito.models.log_probs.token_log_probs import TokenScores, logit_scores, token_scores
 from infinito.preferences.scoring.layouts import PairBatch
 
 Head = Literal["fused", "module"]

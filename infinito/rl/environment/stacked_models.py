@@ -19,7 +19,7 @@ from torch.func import functional_call, vmap
 from transformers import PreTrainedModel
 
 from infinito.attention.watching import row_entropy
-from infinito.models.watching import last_call, observed
+from infinito.models.observation.watching import last_call, observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import Calibration, band_loss, phi, phi_components, sampled_rows
 from infinito.rl.environment.metrics import Metrics

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from infinito.models.generation import continue_tokens
-from infinito.models.watching import observed
+from infinito.models.observation.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import MIN_TIME, Calibration, band_loss, phi
 from infinito.rl.environment.metrics import COHERENCE_THRESHOLD, Metrics

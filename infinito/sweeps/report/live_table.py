@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from infinito.run_folder.commands import format_text, quote_word
 from infinito.run_folder.tables import print_next
 from infinito.search.trials import Trial
 from infinito.sweeps.sweep import Sweep
@@ -92,10 +92,10 @@ class SweepTable:
             self.say(f"best: trial {best.number} with {format_result(best)}")
             self.say(f"  {format_command(best.params)}")
         goes_on = (
-            f"<the same command> hydra.sweeper.resume={shlex.quote(str(folder))} "
+            f"<the same command> {quote_word(f'hydra.sweeper.resume={format_text(folder)}')} "
             f"hydra.sweeper.n_trials={2 * limits.n_trials}"
         )
-        board = f"tensorboard --logdir {shlex.quote(str(folder))}"
+        board = f"tensorboard --logdir {quote_word(str(folder))}"
         print_next(self.console, [(goes_on, "more trials"), (board, "all trials, in HPARAMS")])
 
     def draw(self) -> RenderableType:
@@ -180,7 +180,7 @@ def format_params(params: dict[str, Any]) -> str:
 def format_command(params: dict[str, Any]) -> str:
     """Return parameters to type in a shell, to the last digit."""
     return " ".join(
-        shlex.quote(f"{name}={format_override_value(value)}") for name, value in params.items()
+        quote_word(f"{name}={format_override_value(value)}") for name, value in params.items()
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from infinito.run_folder.commands import build_command, quote_word
 from infinito.run_folder.tables import print_next
 from infinito.sweeps.record.run_folders import list_run_folders
 from infinito.sweeps.report.live_table import shorten_names
@@ -48,10 +48,10 @@ def print_run_table(folder: Path, swept: Sequence[str]) -> None:
             console,
             [
                 (
-                    f"python -m infinito.run task=compare {shlex.quote(f'runs=[{folder}]')}",
+                    build_command({"task": "compare", "runs": [folder]}),
                     "means, intervals and tests; seeds put together",
                 ),
-                (f"tensorboard --logdir {shlex.quote(str(folder))}", "curves of all runs"),
+                (f"tensorboard --logdir {quote_word(str(folder))}", "curves of all runs"),
             ],
         )
 

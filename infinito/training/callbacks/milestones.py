@@ -17,6 +17,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import STABLE, STABLE_BEST
 from infinito.training.callbacks.interruption import Interrupted, Interruption, describe_signal
 from infinito.training.callbacks.validation import is_due, validate_now
@@ -144,7 +145,7 @@ class Milestones(Checkpoint):
         raise Interrupted(
             number,
             f"{describe_signal(number)} after step {trainer.global_step}; everything is saved.\n"
-            f"Go on with: python -m infinito.run resume={run}",
+            f"Go on with: {build_command({'resume': run})}",
         )
 
     def _save(self, trainer: Trainer, name: str) -> None:

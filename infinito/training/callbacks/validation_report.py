@@ -12,12 +12,12 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from infinito.config import GenerationConf
-from infinito.models.attention_probe import (
+from infinito.models.generation import sample_text
+from infinito.models.observation.attention_probe import (
     PROBE_WINDOWS,
     probe_attention,
     probe_statistics,
 )
-from infinito.models.generation import sample_text
 from infinito.seeding import child_seed
 from infinito.training.report.heat_maps import attention_figure
 

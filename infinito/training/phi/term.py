@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from infinito.config import LanguagePhiConf
 from infinito.models.memory.memory import IntegrationMemory
-from infinito.models.watching import Observation, observed
+from infinito.models.observation.watching import Observation, observed
 from infinito.objectives.phi import Calibration, PhiComponents, band_loss, phi
 
 

@@ -8,6 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
+PANEL_IN = 1.7
+"""Inches from one panel to the next."""
+LEFT_IN, RIGHT_IN, BOTTOM_IN, TOP_IN = 0.55, 0.75, 0.5, 0.5
+"""Inches of margin: the labels of the axes, the colour bar, the title."""
+BAR_IN = 0.12
+"""Inches that the colour bar is wide."""
+
 
 def attention_figure(weights: Sequence[Tensor], title: str = "") -> Figure:
     """Return heat maps of the attention of one sequence, a row a layer, a column a head.
@@ -17,8 +24,24 @@ def attention_figure(weights: Sequence[Tensor], title: str = "") -> Figure:
         title: Printed on top.
     """
     rows, columns = len(weights), len(weights[0])
-    figure = Figure(figsize=(1.7 * columns + 0.9, 1.7 * rows + 0.7), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    width = LEFT_IN + PANEL_IN * columns + RIGHT_IN
+    height = BOTTOM_IN + PANEL_IN * rows + TOP_IN
+    figure = Figure(figsize=(width, height))
+    # Fixed margins: a layout that fits itself takes as long as drawing the figure.
+    edges = {
+        "left": LEFT_IN / width,
+        "right": 1 - RIGHT_IN / width,
+        "bottom": BOTTOM_IN / height,
+        "top": 1 - TOP_IN / height,
+    }
+    axes = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        gridspec_kw={**edges, "wspace": 0.1, "hspace": 0.2},
+    )
     for layer, heads in enumerate(weights):
         for head, matrix in enumerate(heads):
             axis = axes[layer][head]
@@ -27,7 +50,11 @@ def attention_figure(weights: Sequence[Tensor], title: str = "") -> Figure:
             )
             axis.set_title(f"layer {layer + 1} head {head + 1}", fontsize=7)
             axis.tick_params(labelsize=6)
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=[0, 0.1**0.5, 0.5**0.5, 1])
+    place = (edges["right"] + BAR_IN / width, edges["bottom"], BAR_IN / width)
+    height_of_bar = edges["top"] - edges["bottom"]
+    bar = figure.colorbar(
+        image, cax=figure.add_axes((*place, height_of_bar)), ticks=[0, 0.1**0.5, 0.5**0.5, 1]
+    )
     bar.ax.set_yticklabels(["0", ".1", ".5", "1"], fontsize=7)
     bar.set_label("weight (root scale)", fontsize=7)
     figure.supxlabel("key position", fontsize=8)

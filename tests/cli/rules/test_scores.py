@@ -37,3 +37,16 @@ def test_a_misspelt_score_is_refused(overrides: tuple[str, ...], sweep: bool, me
 )
 def test_a_figure_of_the_task_is_taken(overrides: tuple[str, ...]) -> None:
     check(overrides, conf_dir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "score"),
+    [
+        (("task=rl_scheduler",), "val/cost"),
+        (("task=trial",), "val/loss"),
+        (("+experiment=dpo",), "held_out/accuracy"),
+        (("task=rl_scheduler", "score=val/return"), "val/return"),
+    ],
+)
+def test_each_task_has_a_score_of_its_own(overrides: tuple[str, ...], score: str) -> None:
+    assert check(overrides, conf_dir()).score == score

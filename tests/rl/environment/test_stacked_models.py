@@ -13,7 +13,7 @@ from torch import Tensor
 from infinito.config import MemoryConf, RunConf
 from infinito.models.assembly import build_language_model
 from infinito.models.memory.model import with_memory
-from infinito.models.watching import observed
+from infinito.models.observation.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.phi import Calibration, band_loss, phi
 from infinito.rl.environment.shared_parts import SharedParts

@@ -11,8 +11,12 @@ import torch
 
 from infinito.attention import attention_statistics
 from infinito.config import GenerationConf
-from infinito.models.attention_probe import evaluated_eagerly, probe_attention, probe_statistics
 from infinito.models.generation import sample_text
+from infinito.models.observation.attention_probe import (
+    evaluated_eagerly,
+    probe_attention,
+    probe_statistics,
+)
 from infinito.models.trained import open_trained
 
 

@@ -21,9 +21,9 @@ from infinito.models.assembly import build_language_model
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.memory.model import MemoryLMForCausalLM, with_memory
+from infinito.models.observation.watching import observed
 from infinito.models.pretrained.lora import LoraSettings, add_lora
 from infinito.models.trained import open_trained
-from infinito.models.watching import observed
 from infinito.objectives.phi import Calibration, phi
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.phi.assembly import build_phi_term, spread_windows

@@ -14,7 +14,7 @@ from infinito.config.memory import MemoryConf
 from infinito.errors import ConfigError
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.memory.model import with_memory
-from infinito.models.watching import observed, trunk_of
+from infinito.models.observation.watching import observed, trunk_of
 from infinito.objectives.phi import phi, phi_components, sampled_rows
 from tests.models.tiny_models import CONFIGS, tokens
 

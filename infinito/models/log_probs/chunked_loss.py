@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from infinito.errors import ConfigError
-from infinito.models.token_log_probs import token_scores
+from infinito.models.log_probs.token_log_probs import token_scores
 from infinito.objectives.language import cross_entropy
 
 TOLERANCE = 1e-3

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from infinito.models import token_log_probs
-from infinito.models.token_log_probs import logit_scores, token_scores
+from infinito.models.log_probs.token_log_probs import logit_scores, token_scores
 
 
 def tensors(bias: bool = True) -> list[Tensor]:

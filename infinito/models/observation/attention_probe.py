@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from infinito.attention import call_statistics
-from infinito.models.watching import watched_layers
+from infinito.models.observation.watching import watched_layers
 
 PROBE_WINDOWS = 4
 """Validation windows whose attention is measured."""

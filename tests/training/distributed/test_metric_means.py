@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from infinito.training.metric_means import MetricMeans
+from infinito.training.distributed.metric_means import MetricMeans
 
 
 def test_means_by_hand() -> None:

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from infinito.errors import ConfigError
 from infinito.models import token_log_probs
-from infinito.models.chunked_loss import check_head, chunked_cross_entropy
+from infinito.models.log_probs.chunked_loss import check_head, chunked_cross_entropy
 from infinito.objectives.language import cross_entropy
 from tests.models.tiny_models import CONFIGS, VOCAB, tokens
 

@@ -1,0 +1,1 @@
+"""Log-probabilities and losses of tokens, computed without holding all logits."""

@@ -1,0 +1,1 @@
+"""Reads a causal LM while it runs: hidden states, queries and keys, statistics of attention."""
