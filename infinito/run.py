@@ -30,7 +30,7 @@ from infinito import launcher
 from infinito.cli import composition
 from infinito.cli.command_line import refuse_other_encodings, tidy
 from infinito.cli.completion import complete_value
-from infinito.cli.continuation import effective_values
+from infinito.cli.continuation import effective_values, stable_checkpoint
 from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
 from infinito.cli.typed_values import parse
@@ -120,7 +120,9 @@ def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
     )
     if faults := list(launcher.node_faults(run, args.multirun)):
         raise ConfigError(faults)
-    if run.resume is not None:
+    if stable_checkpoint(run.resume) is not None:
+        argv = [*argv, f"++name={quoted(run.name)}"]
+    elif run.resume is not None:
         folder = quoted(Path(run.resume))
         return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"], None
     beside = folder_beside(run.task, run.checkpoint, run.split)

@@ -38,7 +38,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as file, _HashedStream(file) as stream:
         try:
-            torch.save(checkpoint, stream)
+            torch.save(checkpoint, stream)  # type: ignore[arg-type]  # all that torch calls is there
         except RuntimeError:  # torch hides the error of a write behind one of its own
             if stream.fault is None:
                 raise

@@ -28,6 +28,7 @@ from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.distributed.peers import Peers
 from infinito.training.language_model import LanguageModelTask
 from infinito.training.length.planning import Length, plan_length
+from infinito.training.length.stable import stable_end
 from infinito.training.phi.assembly import build_phi_term
 from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
@@ -137,6 +138,7 @@ def build_saving_trainer(
         save_every_steps=settings.checkpoint_every,
         interruption=interruption,
         peers=peers,
+        stable_steps=stable_end(conf, length),
     )
     of_validation = count_batches(training.data.val_dataloader(), settings)
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)

@@ -39,6 +39,12 @@ def is_first_process() -> bool:
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
+def wait_for_first_process() -> None:
+    """Wait until the first process comes here as well, where several have trained together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
 @contextmanager
 def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[Logger]:
     """Claim the folder of a run, and send what is logged meanwhile to its run.log.

@@ -79,7 +79,7 @@ class DistanceLMPreTrainedModel(PreTrainedModel):
 
     def _resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         resized = super()._resize_token_embeddings(*args, **kwargs)
-        trunk = self.base_model
+        trunk: Any = self.base_model
         if (old := trunk.value_embeddings) is not None:
             size = resized.num_embeddings
             trunk.value_embeddings = self._get_resized_embeddings(old, size, mean_resizing=False)
@@ -249,7 +249,7 @@ class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
             attentions=outputs.attentions,
         )
 
-    def prepare_inputs_for_generation(  # type: ignore[override]
+    def prepare_inputs_for_generation(
         self, input_ids: Tensor, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Return the inputs of a step of `generate`: the new tokens and the token before each."""
