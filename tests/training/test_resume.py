@@ -68,7 +68,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 def logged_steps(folder: Path) -> dict[str, list[int]]:
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    events = EventAccumulator(str(folder)).Reload()
     names = ("train/loss", "val/loss")
     return {name: [event.step for event in events.Scalars(name)] for name in names}
 

@@ -56,7 +56,7 @@ class _Call(ctypes.Structure):
     )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch's has no types
+@torch.compiler.assume_constant_result
 def fault() -> str | None:
     """Return why the kernel cannot be had here, or None; the first call may compile it."""
     loaded = _load()
