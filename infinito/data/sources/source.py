@@ -40,6 +40,10 @@ class TextSource(ABC):
     def fingerprint(self, split: Split) -> str:
         """Return the hex SHA-256 of the split's content and of the options that shaped it."""
 
+    def file_hashes(self, split: Split) -> dict[str, str]:  # noqa: ARG002
+        """Return the hex SHA-256 of what a split reads of each file of the user's, by path."""
+        return {}
+
     def pieces(self, split: Split) -> Iterator[str]:
         """Yield the pieces of all documents of the split in order."""
         for document in self.documents(split):
