@@ -113,7 +113,7 @@ def test_many_files_are_counted() -> None:
 
 
 def test_without_files_the_whole_is_named_alone() -> None:
-    with pytest.raises(ResumeError, match=r"train text \(text of a/\*.txt\): SHA-256 f1 then,  now"):
+    with pytest.raises(ResumeError, match=r"\(text of a/\*.txt\): SHA-256 f1 then,  now"):
         compare({"/a/1.txt": "f1"}, {})
 
 
