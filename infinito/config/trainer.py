@@ -15,6 +15,9 @@ class TrainerConf:
     """Passes over the training split; null when `max_steps` decides."""
     max_steps: int | None = limited(None, at_least=1)
     """Optimizer steps; null when `epochs` decides."""
+    minutes: float | None = limited(None, above=0)
+    """Minutes of wall clock that training may take, in place of `epochs` and `max_steps`: the steps
+    that fit are measured at the start and written into the run's configuration as `max_steps`."""
     accumulate: int = limited(1, at_least=1)
     """Batches whose gradients make one step."""
     patience: int | None = limited(None, at_least=1)
@@ -29,6 +32,9 @@ class TrainerConf:
     """Steps between checkpoints besides the one at each validation; null for none."""
     accelerator: str = limited("auto", choices=("auto", "cpu", "cuda", "mps"))
     devices: int = limited(1, at_least=1)
+    """Devices of each node, a process each."""
+    nodes: int = limited(1, at_least=1)
+    """Machines that train together; each starts its processes by torchrun, srun or this command."""
     strategy: str = limited("auto", choices=("auto", "ddp", "ddp_spawn", "fsdp"))
     precision: str = limited("32-true", choices=("32-true", "bf16-mixed", "16-mixed", "64-true"))
     compile: bool = False
@@ -42,3 +48,8 @@ class TrainerConf:
     progress_bar: bool = True
     sample_tokens: int = limited(64, at_least=0)
     """Tokens of sample text written at each validation; 0 for none."""
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together, each on batches of its own of `data.batch_size`."""
+        return self.devices * self.nodes

@@ -217,7 +217,7 @@ def tokenizer_of(description: dict[str, Any]) -> PreTrainedTokenizerFast:
 
 
 def _from_file(path: str | Path) -> Trained:
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, mapped=True)
     description = checkpoint["infinito"]
     if "model_config" not in description:
         raise CheckpointError(f"{path} is a checkpoint of infinito, but of no language model")

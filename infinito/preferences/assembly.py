@@ -186,7 +186,7 @@ def warm_up_on(
         ],
         steps=conf.dpo.warmup_steps,
         lr=conf.dpo.warmup_lr,
-        batch_size=2 * conf.data.batch_size,
+        batch_size=2 * conf.data.batch_size * conf.trainer.processes,
         seed=child_seed(conf.seed, "warm-up batches"),
     )
 

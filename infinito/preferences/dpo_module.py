@@ -119,7 +119,7 @@ class DpoPolicyTask(OptimizedTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the sums of metrics that were not logged yet."""
         super().on_load_checkpoint(checkpoint)
-        self.training_means.load_state_dict(checkpoint["training_means"])
+        self.training_means.load_state_dict(checkpoint["training_means"], self.global_rank)
 
     def _judge(self, batch: PairBatch, statistics: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss to minimize on a batch, and metrics, whose loss is a plain mean."""

@@ -1,7 +1,8 @@
 """Run folders: what they record, which one to go on with, and how a command builds on an older run.
 
 <folder>/config.yaml overrides.yaml provenance.json run.log summary.json
-<folder>/checkpoints/{best,last}.ckpt   <folder>/model/ (Hugging Face)
+<folder>/checkpoints/{best,last,stable,stable_best}.ckpt (the last two of wsd)
+<folder>/model/ (Hugging Face)
 <folder>/events.out.tfevents.* hparams.yaml (TensorBoard, which names a run after the folder)
 """
 
@@ -23,6 +24,12 @@ from infinito.yaml_limits import refuse_large_yaml
 
 LOCK = "run.lock"
 """Lies in the folder of a run while a process trains there."""
+
+STABLE = "stable.ckpt"
+"""The checkpoint at the end of the constant rate of `optimizer.schedule=wsd`."""
+
+STABLE_BEST = "stable_best.ckpt"
+"""The best checkpoint until then."""
 
 GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "generation")
 """The groups of a configuration, each a section of its values."""

@@ -44,7 +44,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     clock = Clock()
     checkpoint = folder / "checkpoints/last.ckpt" if conf.resume is not None else None
-    last = read_checkpoint(checkpoint) if checkpoint is not None else None
+    last = read_checkpoint(checkpoint, mapped=True) if checkpoint is not None else None
     run_record = RunRecord(folder, last, log)
     run_record.use_threads(conf, log)
     start = folder / "start" if last and (folder / "start").is_dir() else None
@@ -79,14 +79,16 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
         console,
         interruption,
         last["global_step"] if last else None,
+        identity=run_record.identity(conf),
         callbacks=[run_record],
     )
     if last:
         training.data.start_batch = batches_done(last)
+    del last  # its file is mapped, and would stay on the disk after the next one replaces it
     outcome = Outcome(prepared, training, before)
     began_s = time.perf_counter()
     try:
-        with interruption.listening():
+        with interruption.listening(), training.peers.watching():
             training.trainer.fit(
                 training.task, datamodule=training.data, ckpt_path=checkpoint, weights_only=True
             )

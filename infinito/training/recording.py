@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +14,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+import infinito
 from infinito.config import RunConf
 from infinito.device import choose_accelerator
 from infinito.run_folder.console import logged_to
@@ -27,9 +29,20 @@ from infinito.run_folder.pins import (
 )
 
 
+def unwritten_record() -> dict[str, Any]:
+    """Return the record of a process that writes none: the first may not have made the folder."""
+    return {"config": {}, "inputs": {}, "threads": None}
+
+
 def is_first_process() -> bool:
     """Return whether this process writes and prints, of those of a data-parallel training."""
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
+def wait_for_first_process() -> None:
+    """Wait until the first process comes here as well, where several have trained together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 @contextmanager
@@ -42,7 +55,8 @@ def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[
         DeviceError: the device asked for is not there.
     """
     if not is_first_process():
-        with logged_to(folder / "run.log") as log:
+        folder.mkdir(parents=True, exist_ok=True)
+        with logged_to(folder / "run.log", shows_warnings=False) as log:
             yield log
         return
     choose_accelerator(conf)
@@ -80,7 +94,7 @@ class RunRecord(Callback):
         self.folder = folder
         kept = None if last is None else last.get(KEY)
         self.is_new = kept is None
-        self.values = kept or new_record(folder)
+        self.values = kept or (new_record(folder) if is_first_process() else unwritten_record())
         if not self.is_new:
             check_config(self.values, folder, changeable)
         elif last is not None:
@@ -116,8 +130,25 @@ class RunRecord(Callback):
         )
         check_inputs(self.values, inputs, way_out)
 
+    def identity(self, conf: RunConf) -> dict[str, str]:
+        """Return what must be equal in all processes of a training: code, configuration, inputs."""
+        inputs = self.values["inputs"].items()
+        return {
+            "code": _hash_of_code(),
+            "configuration": hashlib.sha256(repr(conf).encode()).hexdigest()[:12],
+            **{name: str(each["fingerprint"])[:12] for name, each in inputs},
+        }
+
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the record."""
         checkpoint[KEY] = self.values
+
+
+def _hash_of_code() -> str:
+    """Return a hash of the package's modules as they lie on the disk, 12 hex digits."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(infinito.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from infinito.config import TrainerConf
 from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
 from infinito.run_folder.folder import events_folder
+from infinito.training.distributed.launching import build_environment, build_strategy
 
 
 def build_trainer(
@@ -38,7 +39,8 @@ def build_trainer(
     return Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
-        strategy=settings.strategy,
+        num_nodes=settings.nodes,
+        strategy=build_strategy(settings),
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=1 if steps is None else None,
         max_steps=-1 if steps is None else steps,
@@ -49,7 +51,7 @@ def build_trainer(
         log_every_n_steps=1,
         logger=logger or False,
         callbacks=list(callbacks),
-        plugins=[SafeCheckpointIO()],
+        plugins=[SafeCheckpointIO(), build_environment()],
         enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
         enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks),
         enable_model_summary=False,

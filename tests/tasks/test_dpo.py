@@ -386,13 +386,13 @@ def test_a_dry_run_writes_nothing(
     assert "8 of the pairs that ship with infinito" in capsys.readouterr().out.replace("\n", " ")
 
 
-def test_a_trained_language_model_can_be_tuned(trained: Callable[..., Path], tune: Tune) -> None:
-    base = trained()
+def test_a_trained_language_model_can_be_tuned(finished: Callable[..., Path], tune: Tune) -> None:
+    base = finished()
     end = "data.end_token='.'"  # one text has no token between documents
     report = tune(f"checkpoint={base}", "data.block_size=300", end, folder="tuned")
     assert report["model"]["origin"] == str(base)
     assert report["initial_loss"] == pytest.approx(math.log(2), abs=1e-6)
-    learned = trained("model.position=learned", folder="learned")
+    learned = finished("model.position=learned", folder="learned")
     with pytest.raises(ConfigError, match="longer than the 16 positions"):
         tune(f"checkpoint={learned}", end, folder="refused")
 

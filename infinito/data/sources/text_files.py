@@ -99,6 +99,9 @@ class TextFiles(TextSource):
             self._hashes[split] = [hash_bytes(*span) for span in self._spans_of(split)]
         return self._hashes[split]
 
+    def utf8_bytes(self, split: Split) -> int:
+        return sum(span.stop - span.start for span in self._spans_of(split))
+
     def _spans_of(self, split: Split) -> list[Span]:
         if self.fractions[split] <= 0:
             raise DataError(

@@ -158,7 +158,7 @@ def _means(text: str, choice: Any) -> bool:
     """Tell whether a cell holds this choice; 1e-3 is 0.001, and True is true."""
     if is_number(choice):
         try:
-            return float(text) == choice
+            return float(text) == float(choice)
         except ValueError:
             return False
     return text.lower() == json.dumps(choice) if not isinstance(choice, str) else text == choice

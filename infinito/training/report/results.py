@@ -14,7 +14,10 @@ from infinito.training.report.headline import known_floor
 
 def summarize(folder: Path, training: LanguageTraining, saving: SavingTrainer) -> dict[str, Any]:
     """Return the results of a run: those of its best checkpoint, from when it was saved."""
-    best, last = (read_checkpoint(folder / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
+    best, last = (
+        read_checkpoint(folder / f"checkpoints/{name}.ckpt", mapped=True)
+        for name in ("best", "last")
+    )
     best_loss = best["callbacks"][Milestones.KEY]["best_score"]
     return {
         "run": str(folder),
