@@ -1,7 +1,8 @@
 """The one entry point: `python -m infinito.run`, also installed as `infinito`.
 
 Only this module reads Hydra's state, seeds, and knows the output folder. Nothing heavy is imported
-before a job starts.
+before a job starts. Hydra keeps its parser of the command line private; it is used all the same,
+since another parser would not know every flag of `hydra.main`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from infinito import launcher
 from infinito.cli import composition
 from infinito.cli.command_line import refuse_other_encodings, tidy
 from infinito.cli.completion import complete_value
-from infinito.cli.continuation import effective_values
+from infinito.cli.continuation import effective_values, stable_checkpoint
 from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
 from infinito.cli.typed_values import parse
@@ -119,7 +120,9 @@ def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
     )
     if faults := list(launcher.node_faults(run, args.multirun)):
         raise ConfigError(faults)
-    if run.resume is not None:
+    if stable_checkpoint(run.resume) is not None:
+        argv = [*argv, f"++name={quoted(run.name)}"]
+    elif run.resume is not None:
         folder = quoted(Path(run.resume))
         return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"], None
     beside = folder_beside(run.task, run.checkpoint, run.split)

@@ -13,14 +13,18 @@ from infinito.cli.read_by import (
     CONTINUABLE,
     SHOWS,
     TAKEN,
+    keys,
     reading_of,
     section_of,
 )
 from infinito.cli.rules.unread import unread_faults
 from infinito.config import is_renamed
 from infinito.errors import ResumeError
-from infinito.run_folder.folder import difference, folder_of, saved_values
+from infinito.run_folder.folder import STABLE, difference, folder_of, saved_values
 from infinito.run_folder.pins import with_absolute_paths
+
+LENGTHS = keys("trainer.epochs", "trainer.max_steps")
+"""Keys that say how long to train; the shorter one rules."""
 
 
 def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -36,6 +40,7 @@ def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dic
     """
     if values.get("resume") is not None:
         return _resumed_values(values, overrides)
+    values = _with_one_length(values, typed_keys(overrides))
     if values.get("checkpoint") == "last":
         values = {**values, "checkpoint": str(_newest_checkpoint(values))}
     saved = _checkpoint_values(values)
@@ -69,6 +74,7 @@ def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[
 
 def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     folder = _resumed_folder(values)
+    stable = stable_checkpoint(values["resume"])
     saved = saved_values(folder)
     begun, values = with_absolute_paths(saved), with_absolute_paths(values)
     task = str(saved["task"])
@@ -85,13 +91,30 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     changeable = SHOWS | {"resume", "dry_run"}
     if task == "rl_scheduler":
         changeable |= CONTINUABLE
+    if stable is not None:
+        changeable |= LENGTHS
     differences = [each for each in difference(begun, asked) if each[0] not in changeable]
     if differences:
         raise ResumeError(_difference_message(folder, task, differences))
     kept = _with_keys(
         saved, asked, (SHOWS & typed) | (CONTINUABLE if task == "rl_scheduler" else frozenset())
     )
-    return {**kept, "resume": str(folder), "dry_run": values.get("dry_run", False)}
+    if stable is not None:
+        kept["trainer"] |= _length_of(stable, asked["trainer"], typed)
+    return {**kept, "resume": str(stable or folder), "dry_run": values.get("dry_run", False)}
+
+
+def _length_of(stable: Path, asked: Mapping[str, Any], typed: Set[str]) -> dict[str, Any]:
+    """Return the keys of `trainer` that say how long a run from a stable part is."""
+    if not LENGTHS & typed:
+        raise ResumeError(
+            f"`resume`={stable} begins a new run, from where the rate of another was constant, "
+            "that is longer: say how long, e.g. `trainer.max_steps=10000`. "
+            f"`resume={stable.parents[1]}` goes on with the run itself."
+        )
+    return {
+        key: asked[key] if f"trainer.{key}" in typed else None for key in ("epochs", "max_steps")
+    }
 
 
 def _difference_message(folder: Path, task: str, differences: list[tuple[str, Any, Any]]) -> str:
@@ -99,6 +122,12 @@ def _difference_message(folder: Path, task: str, differences: list[tuple[str, An
         f"  {key}: the run has {old}, the command asks for {new}" for key, old, new in differences
     ]
     instead = f", or start a new run from its weights with `checkpoint={folder}`"
+    stable = folder / "checkpoints" / STABLE
+    if stable.is_file() and {key for key, *_ in differences} <= LENGTHS:
+        instead = (
+            ", or train longer in a new run that begins where the rate was still constant: "
+            f"`resume={stable}` with the new length"
+        )
     return (
         f"`resume`={folder} goes on with exactly the run's configuration, "
         "but these keys differ:\n"
@@ -109,6 +138,14 @@ def _difference_message(folder: Path, task: str, differences: list[tuple[str, An
     )
 
 
+def _with_one_length(values: Mapping[str, Any], typed: Set[str]) -> Mapping[str, Any]:
+    """Let minutes that a person types replace a length that nobody typed."""
+    if "trainer.minutes" not in typed or values["trainer"].get("minutes") is None:
+        return values
+    untyped = {key.rpartition(".")[2]: None for key in LENGTHS - typed}
+    return {**values, "trainer": {**values["trainer"], **untyped}}
+
+
 def _sweeps_tasks(values: Mapping[str, Any], overrides: Sequence[str]) -> bool:
     """Return whether a sweep varies the task, so that no one task's row of the table applies."""
     given = [text.partition("=")[2] for text in overrides if text.startswith("task=")]
@@ -117,6 +154,11 @@ def _sweeps_tasks(values: Mapping[str, Any], overrides: Sequence[str]) -> bool:
 
 def _resumed_folder(values: Mapping[str, Any]) -> Path:
     return resumable(str(values["resume"]), Path(str(values["runs_dir"])), str(values["name"]))
+
+
+def stable_checkpoint(resume: str | None) -> Path | None:
+    """Return the checkpoint that `resume` names, where a new run is to begin from it."""
+    return Path(resume) if resume is not None and Path(resume).name == STABLE else None
 
 
 def _newest_checkpoint(values: Mapping[str, Any]) -> Path:
@@ -136,12 +178,19 @@ def _checkpoint_values(values: Mapping[str, Any]) -> dict[str, Any] | None:
 def resumable(resume: str, runs_dir: Path, name: str) -> Path:
     """Return the folder of the run to go on with; `last` is the newest of `runs_dir`/`name`.
 
+    For a checkpoint it is the folder of the checkpoint's run.
+
     Raises:
         ResumeError: there is none, or it holds no checkpoint.
     """
     if resume == "last":
         return _newest(runs_dir / name, "**/checkpoints/last.ckpt", "resume")
     folder = Path(resume)
+    if folder.name == STABLE and not folder.is_file():
+        raise ResumeError(
+            f"`resume`={resume}: there is no such file. A run of `optimizer.schedule=wsd` writes "
+            "it when its rate begins to fall."
+        )
     folder = folder.parent.parent if folder.suffix == ".ckpt" else folder
     if not folder.is_dir():
         raise ResumeError(f"`resume`={resume}: there is no such run folder")

@@ -90,7 +90,10 @@ READS_SCHEDULE = (
 """What it takes to open a trained schedule and play it; its saved start states fix the rest."""
 
 TRAINS = (
-    RUN | REPEATS | MODEL | keys("optimizer", "trainer", "checkpoint") - keys("trainer.stop_bad")
+    RUN
+    | REPEATS
+    | MODEL
+    | keys("optimizer", "trainer", "checkpoint") - keys("trainer.stop_bad", "trainer.minutes")
 )
 """What every training of a model reads."""
 
@@ -99,7 +102,9 @@ CHECKS_PAIRS = (RUN | PAIRS | keys("checkpoint")) - keys(
 )
 
 READ_BY: dict[str, frozenset[str]] = {
-    "train": (TRAINS | TEXT | DRAWS | keys("objective", "score", "resume", "dry_run")),
+    "train": (
+        (TRAINS | TEXT | DRAWS) | keys("objective", "score", "resume", "dry_run", "trainer.minutes")
+    ),
     "trial": (
         (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
         - SHOWS

@@ -15,6 +15,9 @@ class TrainerConf:
     """Passes over the training split; null when `max_steps` decides."""
     max_steps: int | None = limited(None, at_least=1)
     """Optimizer steps; null when `epochs` decides."""
+    minutes: float | None = limited(None, above=0)
+    """Minutes of wall clock that training may take, in place of `epochs` and `max_steps`: the steps
+    that fit are measured at the start and written into the run's configuration as `max_steps`."""
     accumulate: int = limited(1, at_least=1)
     """Batches whose gradients make one step."""
     patience: int | None = limited(None, at_least=1)

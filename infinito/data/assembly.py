@@ -22,6 +22,7 @@ from infinito.data.tokenizers.word import WordTokenizer
 from infinito.errors import ConfigError
 from infinito.hub import model_folder
 from infinito.paths import cache_dir
+from infinito.run_folder.progress import Show
 from infinito.seeding import child_seed
 
 
@@ -88,12 +89,14 @@ def build_tokenizer_spec(conf: RunConf) -> TokenizerSpec:
 
 
 def build_data_module(
-    conf: RunConf, tokenizer: PreTrainedTokenizerFast | None = None
+    conf: RunConf, tokenizer: PreTrainedTokenizerFast | None = None, show: Show | None = None
 ) -> LanguageDataModule:
     """Return windows of tokens of the configured text.
 
     Args:
+        conf: The configuration.
         tokenizer: Taken instead of the configured one.
+        show: Is told how far reading and tokenising are.
     """
     text = build_source(conf)
     spec = build_tokenizer_spec(conf) if tokenizer is None else GivenTokenizer(tokenizer)
@@ -106,4 +109,5 @@ def build_data_module(
         seed=child_seed(conf.seed, "batches"),
         workers=conf.data.workers,
         cache_dir=cache_dir(conf.data.cache_dir),
+        show=show,
     )

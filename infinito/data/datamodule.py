@@ -24,6 +24,7 @@ from infinito.data.token_blocks import TokenBlocks
 from infinito.data.token_cache import SplitMeta, TokenCache, TokenFile
 from infinito.data.tokenizers import TokenizerSpec
 from infinito.errors import ConfigError
+from infinito.run_folder.progress import Show, watched
 
 
 class TrainingBatches(LightningDataModule):
@@ -67,6 +68,7 @@ class LanguageDataModule(LightningDataModule):
         seed: of the order of the training windows.
         workers: processes that fetch batches; 0 fetches in the training process.
         cache_dir: folder of tokens and tokenizers, shared between runs.
+        show: is told how far reading and tokenising are.
 
     Raises:
         ConfigError: text without a tokenizer, or a chain with one.
@@ -83,6 +85,7 @@ class LanguageDataModule(LightningDataModule):
         seed: int = 0,
         workers: int = 0,
         cache_dir: str | Path,
+        show: Show | None = None,
     ) -> None:
         super().__init__()
         if isinstance(source, MarkovSource) != (tokenizer is None):
@@ -98,6 +101,9 @@ class LanguageDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size or batch_size
         self.seed, self.workers = seed, workers
         self.cache = TokenCache(cache_dir)
+        self.show = show
+        if isinstance(source, TextSource):
+            source.show = show
         self._files: dict[Split, TokenFile] = {}
 
     @cached_property
@@ -111,9 +117,13 @@ class LanguageDataModule(LightningDataModule):
         if not spec.is_trained:
             return spec.build((), separates_documents=separates)
         key = digest(source.fingerprint("train"), type(spec).__name__, vars(spec), separates)[:32]
-        return self.cache.tokenizer(
-            key, lambda: spec.build(source.pieces("train"), separates_documents=separates)
-        )
+
+        def train() -> PreTrainedTokenizerFast:
+            size, what = source.utf8_bytes("train"), "training the tokenizer"
+            pieces = watched(source.pieces("train"), what, _bytes_of, size, self.show)
+            return spec.build(pieces, separates_documents=separates)
+
+        return self.cache.tokenizer(key, train)
 
     @cached_property
     def vocab_size(self) -> int:
@@ -182,10 +192,16 @@ class LanguageDataModule(LightningDataModule):
             return self.source.token_chunks(split)
         documents = self.source.documents(split)
         separates = self.source.separates_documents
-        return encode_documents(self.tokenizer, documents, separates_documents=separates)
+        chunks = encode_documents(self.tokenizer, documents, separates_documents=separates)
+        what, size = f"tokenising the {split} split", self.source.utf8_bytes(split)
+        return watched(chunks, what, lambda chunk: chunk.utf8_bytes, size, self.show)
 
     def _place(self) -> tuple[int, int]:
         """Returns the number of this process and of all processes."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+
+def _bytes_of(text: str) -> int:
+    return len(text.encode())

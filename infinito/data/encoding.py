@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from infinito.errors import DataError
 
-PIECES_AT_ONCE = 16
+CHARACTERS_AT_ONCE = 1 << 18
+"""Of the pieces that are encoded together, on all cores; a token takes 100 bytes meanwhile."""
 
 
 class TokenChunk(NamedTuple):
@@ -49,15 +49,38 @@ def encode_documents(
     backend = plain_backend(tokenizer)
     dtype = id_dtype(ids_of(tokenizer))
     end = tokenizer.eos_token_id if separates_documents else None
+    last_id = None
+    for batch in _batches(documents):
+        pieces = [piece for piece in batch if piece is not None]
+        encoded = iter(_ids(backend, pieces))
+        found = []
+        for piece in batch:
+            if piece is not None:
+                ids = np.array(next(encoded), dtype=dtype)
+                last_id = ids[-1] if len(ids) else last_id
+            else:
+                ids = np.array([] if end is None or last_id == end else [end], dtype=dtype)
+                last_id = None
+            found.append(ids)
+        utf8_bytes = sum(len(piece.encode()) for piece in pieces)
+        documents_ended = len(batch) - len(pieces)
+        yield TokenChunk(np.concatenate(found), utf8_bytes, _words(pieces), documents_ended)
+
+
+def _batches(documents: Iterable[Iterable[str]]) -> Iterator[list[str | None]]:
+    """Yield pieces of text, None after the last of a document, enough at once for every core."""
+    batch: list[str | None] = []
+    characters = 0
     for document in documents:
-        last_id = None
-        pieces = iter(document)
-        while batch := list(islice(pieces, PIECES_AT_ONCE)):
-            ids = _ids(backend, batch).astype(dtype)
-            last_id = ids[-1] if len(ids) else last_id
-            yield TokenChunk(ids, sum(len(p.encode()) for p in batch), _words(batch), 0)
-        closing = [] if end is None or last_id == end else [end]
-        yield TokenChunk(np.array(closing, dtype=dtype), 0, 0, 1)
+        for piece in document:
+            batch.append(piece)
+            characters += len(piece)
+            if characters >= CHARACTERS_AT_ONCE:
+                yield batch
+                batch, characters = [], 0
+        batch.append(None)
+    if batch:
+        yield batch
 
 
 def plain_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
@@ -85,7 +108,7 @@ def id_dtype(vocab_size: int) -> np.dtype:
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
-def _ids(backend: Tokenizer, pieces: list[str]) -> np.ndarray:
+def _ids(backend: Tokenizer, pieces: list[str]) -> Iterator[list[int]]:
     try:
         encodings = backend.encode_batch_fast(pieces, add_special_tokens=False)
     except Exception as error:  # tokenizers raises bare Exception for a missing unknown token
@@ -96,7 +119,7 @@ def _ids(backend: Tokenizer, pieces: list[str]) -> np.ndarray:
             f"{''.join(missing[:20])!r}, which the training split does not have. Add one with "
             "tokenizer.unknown=true."
         ) from error
-    return np.concatenate([np.array(e.ids, dtype=np.uint32) for e in encodings])
+    return (each.ids for each in encodings)
 
 
 def _words(pieces: list[str]) -> int:

@@ -38,7 +38,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as file, _HashedStream(file) as stream:
         try:
-            torch.save(checkpoint, stream)
+            torch.save(checkpoint, stream)  # type: ignore[arg-type]  # all that torch calls is there
         except RuntimeError:  # torch hides the error of a write behind one of its own
             if stream.fault is None:
                 raise
@@ -107,12 +107,15 @@ def read_checked_content(
         raise CheckpointError(f"there is no checkpoint file {path}")
     _verify(path)
     try:
-        return torch.load(path, map_location=map_location, weights_only=True, mmap=mapped)
+        content: dict[str, Any] = torch.load(
+            path, map_location=map_location, weights_only=True, mmap=mapped
+        )
     except Exception as error:
         raise CheckpointError(
             f"{path} was refused: it holds more than tensors and plain values, and unpickling "
             f"those could run code ({str(error).splitlines()[0]})"
         ) from None
+    return content
 
 
 def _verify(path: Path) -> None:

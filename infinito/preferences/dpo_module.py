@@ -20,7 +20,7 @@ from infinito.preferences.reference.policies import FreeReference, Reference
 from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import PairBatch
-from infinito.storage import locked, written_whole
+from infinito.storage import written_whole
 from infinito.training.distributed.metric_means import MetricMeans
 from infinito.training.optimizer.optimized_task import OptimizedTask
 
@@ -150,7 +150,7 @@ class DpoPolicyTask(OptimizedTask):
                 "input_ids": [part["input_ids"].tolist() for part in batch.inputs],
                 "reference": None if batch.reference is None else batch.reference.tolist(),
             }
-            with locked(path), written_whole(path) as file:
+            with written_whole(path) as file:
                 file.write(json.dumps(content).encode())
             where = f" The batch is written to {path}."
         return (

@@ -34,6 +34,7 @@ from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.distributed.peers import Peers
 from infinito.training.length.planning import Length, plan_length_from
+from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
     build_tensorboard_logger,
@@ -180,6 +181,6 @@ def build_preference_training(
         [peers, log, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step),
+        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
     )
     return PreferenceTraining(trainer, task, data, log, length, peers)

@@ -1,7 +1,9 @@
 """Run folders: what they record, which one to go on with, and how a command builds on an older run.
 
 <folder>/config.yaml overrides.yaml provenance.json run.log summary.json
-<folder>/checkpoints/{best,last}.ckpt   <folder>/tensorboard/   <folder>/model/ (Hugging Face)
+<folder>/checkpoints/{best,last,stable,stable_best}.ckpt (the last two of wsd)
+<folder>/model/ (Hugging Face)
+<folder>/events.out.tfevents.* hparams.yaml (TensorBoard, which names a run after the folder)
 """
 
 from __future__ import annotations
@@ -22,6 +24,12 @@ from infinito.yaml_limits import refuse_large_yaml
 
 LOCK = "run.lock"
 """Lies in the folder of a run while a process trains there."""
+
+STABLE = "stable.ckpt"
+"""The checkpoint at the end of the constant rate of `optimizer.schedule=wsd`."""
+
+STABLE_BEST = "stable_best.ckpt"
+"""The best checkpoint until then."""
 
 GROUPS = ("model", "attention", "data", "tokenizer", "optimizer", "trainer", "generation")
 """The groups of a configuration, each a section of its values."""
@@ -55,6 +63,12 @@ def folder_of(checkpoint: Path) -> Path | None:
         if (folder / "config.yaml").is_file():
             return folder
     return None
+
+
+def events_folder(run: Path) -> Path:
+    """Return where a run's TensorBoard files lie; those of old runs have a folder of their own."""
+    own = run / "tensorboard"
+    return own if own.is_dir() else run
 
 
 def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from infinito.cli.continuation import stable_checkpoint
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import base_inputs, open_trained, own_tokenizer
-from infinito.run_folder.commands import build_command, quote_word
-from infinito.run_folder.records import flatten, provenance, score_of, write_json
+from infinito.run_folder.commands import build_command, show_curves
+from infinito.run_folder.progress import preparation
+from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import (
     LanguageTraining,
@@ -28,9 +30,17 @@ from infinito.training.assembly import (
 )
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.dry_run import estimate
+from infinito.training.length.minutes import fix_length
+from infinito.training.length.stable import check_longer, read_stable, take_over
 from infinito.training.optimizer.assembly import describe_optimizer
-from infinito.training.recording import RunRecord, is_first_process, recorded
+from infinito.training.recording import (
+    RunRecord,
+    is_first_process,
+    recorded,
+    wait_for_first_process,
+)
 from infinito.training.report.headline import attention_choice, describe_training
+from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
 
 UNLISTED = ("run", "prompt", "sample")
@@ -44,20 +54,32 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         InfinitoError: anything that the user can mend; what was saved before stays.
     """
     console = Console(quiet=not is_first_process())
+    length = None
+    if conf.trainer.minutes is not None:
+        conf, length = fix_length(conf, console)
+    stable = stable_checkpoint(conf.resume)
+    if stable is not None:
+        conf = replace(conf, resume=None)  # what comes after the first step is a run of its own
     if conf.dry_run:
         estimate(conf, console)
         return None
     with recorded(conf, folder, overrides) as log:
-        return _train(conf, folder, console, log)
+        wait_for_first_process()
+        if length is not None:
+            log.info(length)
+        return _train(conf, folder, console, log, stable)
 
 
-def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
+def _train(
+    conf: RunConf, folder: Path, console: Console, log: Logger, stable: Path | None
+) -> float | None:
     newest = folder / "checkpoints/last.ckpt"
-    last = read_checkpoint(newest, mapped=True) if conf.resume is not None else None
+    last = None if conf.resume is None else read_checkpoint(newest, mapped=True)
+    last = last if stable is None else read_stable(stable, folder)
     record = RunRecord(folder, last, log)
     record.use_threads(conf, log)
-    with console.status("preparing text and model"):
-        data = build_data_module(conf, own_tokenizer(last))
+    with preparation(console, "preparing text and model") as show:
+        data = build_data_module(conf, own_tokenizer(last), show)
         record.pin(text_inputs(data))
         record.pin(token_inputs(data))
         training = build_language_training(conf, data, last)
@@ -68,9 +90,14 @@ def _train(conf: RunConf, folder: Path, console: Console, log: Logger) -> float 
     if last is not None:
         steps = f"{last['global_step']:,} of {training.length.steps:,}"
         console.print(f"going on at step {steps}", highlight=False)
-    elif is_first_process():
-        found = provenance(data_record(training.data))
+    if stable is not None and last is not None:
+        check_longer(conf, training.length, last["global_step"])
+    if conf.resume is None and is_first_process():
+        begun = {} if stable is None else {"continued_from": str(stable.absolute())}
+        found = {**provenance(data_record(training.data)), **begun}
         write_json(folder / "provenance.json", {**found, "threads": record.values["threads"]})
+    if stable is not None and last is not None and is_first_process():
+        take_over(stable, last, folder)
     interruption = Interruption()
     saving = build_saving_trainer(
         conf,
@@ -97,7 +124,7 @@ def _finish(
     write_json(folder / "summary.json", summary)
     score = score_of(summary, conf.score)
     saving.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
-        flatten(asdict(conf)), {f"final/{conf.score}": score}, step=saving.trainer.global_step
+        list_hyperparameters(conf), {name_score(conf): score}, step=saving.trainer.global_step
     )
     saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(open_trained(str(folder)), folder / "model")
@@ -121,5 +148,5 @@ def list_next(folder: Path, runs_dir: str) -> list[tuple[str, str]]:
     ]
     return [
         *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (f"tensorboard --logdir {quote_word(runs_dir)}", "curves, samples, heat maps"),
+        (show_curves(folder, runs_dir), "curves, samples, heat maps"),
     ]

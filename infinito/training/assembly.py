@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from infinito.models.assembly import build_language_model
 from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import description_of, open_trained, start_weights
 from infinito.objectives.units import TextUnits
-from infinito.run_folder.records import flatten
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
@@ -29,7 +28,9 @@ from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.distributed.peers import Peers
 from infinito.training.language_model import LanguageModelTask
 from infinito.training.length.planning import Length, plan_length
+from infinito.training.length.stable import stable_end
 from infinito.training.phi.assembly import build_phi_term
+from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
     build_tensorboard_logger,
@@ -137,6 +138,7 @@ def build_saving_trainer(
         save_every_steps=settings.checkpoint_every,
         interruption=interruption,
         peers=peers,
+        stable_steps=stable_end(conf, length),
     )
     of_validation = count_batches(training.data.val_dataloader(), settings)
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
@@ -145,7 +147,7 @@ def build_saving_trainer(
         [peers, log, report, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step, flatten(asdict(conf))),
+        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
     )
     return SavingTrainer(trainer, log, report, peers)
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.device import choose_device
+from infinito.run_folder.progress import preparation
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_training
 from infinito.training.optimizer.assembly import describe_optimizer
@@ -25,8 +26,8 @@ TIMED_STEPS = 3
 def estimate(conf: RunConf, console: Console) -> None:
     """Print what the run is, what it will take, and that nothing was written."""
     device = choose_device(conf)
-    with console.status("preparing text and model"):
-        training = build_language_training(conf, build_data_module(conf))
+    with preparation(console, "preparing text and model") as show:
+        training = build_language_training(conf, build_data_module(conf, show=show))
     data, task, length = training.data, training.module, training.length
     task.to(device)
     task.train()

@@ -89,10 +89,10 @@ class LanguageModelTask(OptimizedTask):
         if self.phi is not None:
             assert self.last_language_loss is not None
             metrics["train/language_loss"] = float(mean_over_processes(self.last_language_loss))
-            metrics |= self.phi.metrics()
+            metrics |= {f"train/{name}": each for name, each in self.phi.metrics().items()}
         if isinstance(self.model, MemoryLMForCausalLM):
             values = self.model.memory.statistics().items()
-            metrics |= {f"memory/{name}": value for name, value in values}
+            metrics |= {f"train/memory/{name}": value for name, value in values}
         return metrics
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:

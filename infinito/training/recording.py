@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from logging import Logger
@@ -39,6 +39,12 @@ def is_first_process() -> bool:
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
+def wait_for_first_process() -> None:
+    """Wait until the first process comes here as well, where several have trained together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
 @contextmanager
 def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[Logger]:
     """Claim the folder of a run, and send what is logged meanwhile to its run.log.
@@ -72,18 +78,25 @@ class RunRecord(Callback):
         folder: The run's.
         last: The checkpoint that a resumed run goes on from; its record is kept.
         log: Where to say what cannot be compared.
+        changeable: Keys that may differ from what the run began with.
 
     Raises:
         ResumeError: config.yaml is not what the run began with.
     """
 
-    def __init__(self, folder: Path, last: dict[str, Any] | None, log: Logger) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        last: dict[str, Any] | None,
+        log: Logger,
+        changeable: Set[str] = frozenset(),
+    ) -> None:
         self.folder = folder
         kept = None if last is None else last.get(KEY)
         self.is_new = kept is None
         self.values = kept or (new_record(folder) if is_first_process() else unwritten_record())
         if not self.is_new:
-            check_config(self.values, folder)
+            check_config(self.values, folder, changeable)
         elif last is not None:
             log.warning(
                 "%s was begun before runs recorded what they read, so whether its text and "

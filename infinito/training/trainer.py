@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import Strategy
 
 from infinito.config import TrainerConf
 from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
+from infinito.run_folder.folder import events_folder
 from infinito.training.distributed.launching import MindedDDP, build_environment
 from infinito.training.distributed.sharding import ShardedTraining
 
@@ -84,9 +85,9 @@ def count_batches(validation: Sized, settings: TrainerConf) -> int:
 
 
 def build_tensorboard_logger(
-    folder: Path, resumed_step: int | None, hparams: Mapping[str, Any] | None = None
+    folder: Path, resumed_step: int | None, hparams: Mapping[str, Any]
 ) -> TensorBoardLogger:
-    """Return a logger that writes to the run's `tensorboard` folder.
+    """Return a logger that writes to the run's folder, by whose path TensorBoard shows the run.
 
     Args:
         folder: The run's.
@@ -94,13 +95,13 @@ def build_tensorboard_logger(
         hparams: What hparams.yaml is to hold.
     """
     logger = TensorBoardLogger(
-        folder,
+        events_folder(folder),
         name=None,
-        version="tensorboard",
+        version="",
         default_hp_metric=False,
         purge_step=None if resumed_step is None else resumed_step + 1,
     )
-    logger.hparams.update(hparams or {})
+    logger.hparams.update(hparams)
     return logger
 
 

@@ -119,6 +119,7 @@ def test_a_memory_of_the_run_may_be_evaluated_otherwise(run_folder: Callable[...
     [
         (["+experiment=dpo", "objective=language_phi"], "`objective` is not read by `task=dpo`"),
         (["+experiment=rl_quick", "objective=language_phi"], "not read by `task=rl_scheduler`"),
+        (["task=trial", "trainer.minutes=5"], "`trainer.minutes` is not read by `task=trial`"),
         (["trainer.stop_bad=median"], r"leave it out \(it is for `task=trial`\)"),
         (["task=trial", "trainer.sample_tokens=3"], "`trainer.sample_tokens` is not read by"),
         (["task=list", "model=pretrained"], "`model` is not read by `task=list`"),
@@ -142,6 +143,19 @@ def test_a_tuning_from_a_checkpoint_refuses_what_the_model_fixes(
 def test_a_sweep_over_a_key_that_is_not_read_is_refused_before_it_starts() -> None:
     with pytest.raises(ConfigError, match=r"`generation.top_k` is not read by `task=trial`"):
         check(["task=trial", "generation.top_k=1,2"], conf_dir(), sweep=True)
+
+
+@pytest.mark.parametrize("overrides", [["trainer.minutes=5", "seed=0,1"], ["trainer.minutes=5,10"]])
+def test_a_sweep_of_runs_that_measure_their_length_is_refused(overrides: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"so that their lengths differ: use `trainer.max_steps`"):
+        check(overrides, conf_dir(), sweep=True)
+
+
+def test_minutes_take_the_place_of_a_length_that_nobody_typed() -> None:
+    trainer = parsed("+experiment=debug", "trainer.minutes=5").trainer
+    assert (trainer.minutes, trainer.epochs, trainer.max_steps) == (5, None, None)
+    with pytest.raises(ConfigError, match=r"`trainer.epochs`=3 each say .*`trainer.epochs=null`"):
+        parsed("trainer.minutes=5", "trainer.epochs=3")
 
 
 def test_a_sweep_over_tasks_is_left_to_its_trials() -> None:

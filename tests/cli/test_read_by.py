@@ -66,6 +66,7 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     run = found.run("train", *train, *phi)
     plain = found.run("train", *train, "trainer.patience=2", "optimizer.schedule=plateau")
     found.run("train", *train, "dry_run=true")
+    found.run("train", *train, "trainer.max_steps=null", "trainer.minutes=0.05")
     trial = readable((*train, *phi, "trainer.patience=2", f"checkpoint={run}"), "trial")
     found.run("trial", *trial, "task=trial")
     reads = (f"checkpoint={plain}", *place)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from infinito.data import encoding
 from infinito.data.encoding import encode_documents, id_dtype, ids_of
 from infinito.data.sources import TextFiles
 from infinito.data.sources.text_reading import PIECE_CHARACTERS
@@ -49,6 +50,20 @@ def test_documents_end_with_eos_where_they_are_separated(text, separates, expect
     assert ids == [{0: 0, 1: a, 2: b}[i] for i in expected]
     assert sum(c.documents for c in chunks) == 1
     assert sum(c.utf8_bytes for c in chunks) == len(text)
+
+
+def test_documents_that_are_encoded_together_get_the_ids_of_each(monkeypatch):
+    """Whatever is encoded at once, an empty document between others included."""
+    tokenizer = BpeTokenizer(258).build(["abc abd\n"], separates_documents=True)
+    documents = [["abc ", "abd"], [], ["a"], ["", "bd\n"], ["abc abd"]]
+    alone = [encode(tokenizer, [each])[0] for each in documents]
+    for at_once in (1, 5, 1000):
+        monkeypatch.setattr(encoding, "CHARACTERS_AT_ONCE", at_once)
+        ids, chunks = encode(tokenizer, documents)
+        assert ids == [i for each in alone for i in each]
+        assert sum(chunk.documents for chunk in chunks) == 5
+        assert sum(chunk.words for chunk in chunks) == 8
+    assert len(chunks) == 1
 
 
 def test_a_document_that_ends_with_eos_gets_no_second():

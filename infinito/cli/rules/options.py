@@ -82,6 +82,12 @@ def sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[str
             section, dot, name = key.rpartition(".")
             hint = name_elsewhere(section + dot, name) or suggest(key, known)
             yield f"`{key}` ({place}): there is no such key; {hint}"
+    minutes = OmegaConf.select(composed, "trainer.minutes")
+    if minutes is not None or any(each.key_or_group == "trainer.minutes" for each, _ in swept):
+        yield (
+            "`trainer.minutes` measures each run of a sweep by itself, so that their lengths "
+            "differ: use `trainer.max_steps`"
+        )
     direction = OmegaConf.select(composed, "hydra.sweeper.direction")
     directions = [direction] if isinstance(direction, str) else list(direction or ())
     for score, aim in zip(str(composed.score).split(","), directions, strict=False):

@@ -10,8 +10,20 @@ from infinito.config import MuonConf, RunConf
 
 def schedule_faults(conf: RunConf) -> Iterable[str]:
     trainer, optimizer = conf.trainer, conf.optimizer
-    if trainer.epochs is None and trainer.max_steps is None:
-        yield "training has no end: set `trainer.epochs=10` or `trainer.max_steps=1000`"
+    lengths = {"trainer.epochs": trainer.epochs, "trainer.max_steps": trainer.max_steps}
+    given = [f"`{key}`={value}" for key, value in lengths.items() if value is not None]
+    counts = conf.task in {"trial", "reproducibility", "dpo"}  # these do not read the minutes
+    if not given and (trainer.minutes is None or counts):
+        yield (
+            "training has no end: set `trainer.epochs=10`, `trainer.max_steps=1000` or, for "
+            "`task=train`, `trainer.minutes=5`"
+        )
+    if given and trainer.minutes is not None:
+        others = " ".join(f"{key}=null" for key, value in lengths.items() if value is not None)
+        yield (
+            f"`trainer.minutes`={trainer.minutes:g} and {' and '.join(given)} each say how long to "
+            f"train: use `trainer.minutes=null` or `{others}`"
+        )
     if trainer.max_steps is not None and optimizer.warmup_steps >= trainer.max_steps:
         yield (
             f"`optimizer.warmup_steps`={optimizer.warmup_steps} does not end before "

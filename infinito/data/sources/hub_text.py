@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infinito.data.sources.source import Split, TextSource, digest
+from infinito.data.sources.source import SPLITS, Split, TextSource, digest
 from infinito.data.sources.text_reading import cut_text
 from infinito.errors import DataError
 from infinito.extras import require_extra
 from infinito.hub import names_a_folder, require_hub, unreachable
+from infinito.run_folder.progress import watched
 from infinito.wording import format_path, suggest
 
 BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".arrow": "arrow"}
 """What reads a file, by its suffix; a `.gz` after it is read too."""
+
+ROWS_AT_ONCE = 256
+"""Rows in memory at a time, where the format of a file allows it."""
 
 PUBLISHED: dict[Split, tuple[str, ...]] = {
     "train": (),
@@ -69,6 +74,7 @@ class HubText(TextSource):
         self.description = f"{column} of {format_path(path)}"
         self._opened: dict[str, Any] | None = None
         self._fingerprints: dict[Split, str] = {}
+        self._sizes: dict[Split, int] = {}
 
     def documents(self, split: Split) -> Iterator[Iterable[str]]:
         empty = True
@@ -83,37 +89,72 @@ class HubText(TextSource):
 
     def fingerprint(self, split: Split) -> str:
         if split not in self._fingerprints:
-            content = hashlib.sha256()
-            for text in self._texts(split):
-                content.update(hashlib.sha256(text.encode()).digest())
-            self._fingerprints[split] = digest(self.name, content.hexdigest())
+            self._read_through(split)
         return self._fingerprints[split]
+
+    def utf8_bytes(self, split: Split) -> int | None:
+        return self._sizes.get(split)
+
+    def _read_through(self, split: Split) -> None:
+        """Take fingerprint and size of a split, and of those that the same rows hold."""
+        if split in self._published:
+            sides = [split]
+            sided: Iterator[tuple[Split, str]] = (
+                (split, text) for text in self._rows(self._published[split])
+            )
+        else:
+            kept = {side for side in SPLITS if self.fractions[side] > 0} - set(self._published)
+            sides = [side for side in SPLITS if side in kept]
+            sided = self._divided(split)
+        contents = {side: hashlib.sha256() for side in sides}
+        sizes = dict.fromkeys(contents, 0)
+        what = f"reading {self.description}"
+        for side, text in watched(sided, what, lambda each: len(each[1]), None, self.show):
+            content = text.encode()
+            contents[side].update(hashlib.sha256(content).digest())
+            sizes[side] += len(content)
+        self._sizes |= sizes
+        self._fingerprints |= {
+            side: digest(self.name, content.hexdigest()) for side, content in contents.items()
+        }
+
+    @cached_property
+    def _published(self) -> dict[Split, str]:
+        """Names of the published splits that validate and test, where the data set has them."""
+        parts = self._parts()
+        found = {
+            side: next((name for name in names if name in parts), None)
+            for side, names in PUBLISHED.items()
+        }
+        return {side: name for side, name in found.items() if name is not None}
 
     def _texts(self, split: Split) -> Iterator[str]:
         """Yield the rows of a split, published or set aside."""
-        parts = self._parts()
-        published = {
-            side: next((name for name in PUBLISHED[side] if name in parts), None)
-            for side in ("valid", "test")
-        }
-        name = self.split if split == "train" else published.get(split)
-        if name is not None and split != "train":
-            yield from self._rows(name)
-            return
+        if split in self._published:
+            yield from self._rows(self._published[split])
+        else:
+            yield from (text for side, text in self._divided(split) if side == split)
+
+    def _divided(self, wanted: Split) -> Iterator[tuple[Split, str]]:
+        """Yield each row of the training split with the split that the hash of its text gives.
+
+        Raises:
+            DataError: no rows are set aside for the split that is wanted.
+        """
         shares = {
-            side: 0.0 if published[side] is not None else self.fractions[side]
+            side: 0.0 if side in self._published else self.fractions[side]
             for side in ("valid", "test")
         }
-        if split != "train" and shares[split] <= 0:
+        if wanted != "train" and shares[wanted] <= 0:
             raise DataError(
-                f"{self.description} publishes no {split} split (it has {', '.join(parts)}), and "
-                f"data.{split}_fraction=0 sets none aside. Use e.g. data.{split}_fraction=0.1."
+                f"{self.description} publishes no {wanted} split (it has "
+                f"{', '.join(self._parts())}), and data.{wanted}_fraction=0 sets none aside. Use "
+                f"e.g. data.{wanted}_fraction=0.1."
             )
         for text in self._rows(self.split):
             place = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
             is_test, is_valid = place < shares["test"], place < shares["test"] + shares["valid"]
-            if split == ("test" if is_test else "valid" if is_valid else "train"):
-                yield text
+            yield "test" if is_test else "valid" if is_valid else "train", text
 
     def _rows(self, name: str) -> Iterator[str]:
         """Yield the texts of one published split, at most `max_bytes` of them."""
@@ -124,8 +165,8 @@ class HubText(TextSource):
                 f"e.g. data.split={next(iter(parts))}."
             )
         total = 0
-        for number, row in enumerate(self._read(parts[name]), start=1):
-            text = self._text_of(row, number)
+        for number, value in enumerate(self._read(parts[name]), start=1):
+            text = self._text_of(value, number)
             total += len(text.encode())
             if self.max_bytes is not None and total > self.max_bytes:
                 return
@@ -133,18 +174,19 @@ class HubText(TextSource):
                 yield text
 
     def _read(self, part: Any) -> Iterator[Any]:
+        """Yield the values of the column, read some hundred rows at a time."""
         columns = part.column_names
         if columns is not None:
             self._check_column(columns)
             part = part.select_columns([self.column])
         try:
-            yield from part
+            for table in part.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+                self._check_column(table.column_names)
+                yield from table[self.column].to_pylist()
         except (OSError, ValueError, TypeError, RuntimeError) as error:  # pyarrow's are ValueErrors
             raise self._unreadable(error) from error
 
-    def _text_of(self, row: Any, number: int) -> str:
-        self._check_column(row)
-        text = row[self.column]
+    def _text_of(self, text: Any, number: int) -> str:
         if isinstance(text, str):
             try:
                 text.encode()
@@ -232,7 +274,7 @@ def _open_local(place: Path, column: str) -> dict[str, Any]:
     for file in files:
         by_split.setdefault(_split_of(file), []).append(str(file))
     builder = str(builders.pop())
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"batch_size": ROWS_AT_ONCE} if builder == "parquet" else {}
     if builder == "parquet" and column in _columns_of(files[0]):
         options["columns"] = [column]  # what other columns hold may be damaged, and is not read
     return dict(datasets.load_dataset(builder, data_files=by_split, streaming=True, **options))

@@ -92,6 +92,9 @@ class PythonDocs(TextSource):
     def fingerprint(self, split: Split) -> str:
         return digest(self.name, self._by_split[split])
 
+    def utf8_bytes(self, split: Split) -> int:
+        return sum(len(text.encode()) for text in self._by_split[split])
+
     @cached_property
     def _by_split(self) -> dict[Split, list[str]]:
         by_split: dict[Split, list[str]] = {split: [] for split in SPLITS}

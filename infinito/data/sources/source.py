@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
+from infinito.run_folder.progress import Show
+
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
@@ -21,12 +23,14 @@ class TextSource(ABC):
         licence: the licence of the text, None where only the user can know.
         separates_documents: whether an end-of-document token belongs between documents. False for
             one continuous stream.
+        show: is told how far a long reading is; None tells nobody.
     """
 
     name: str
     description: str
     licence: str | None = None
     separates_documents: bool = True
+    show: Show | None = None
 
     @abstractmethod
     def documents(self, split: Split) -> Iterator[Iterable[str]]:
@@ -39,6 +43,10 @@ class TextSource(ABC):
     @abstractmethod
     def fingerprint(self, split: Split) -> str:
         """Return the hex SHA-256 of the split's content and of the options that shaped it."""
+
+    def utf8_bytes(self, split: Split) -> int | None:  # noqa: ARG002
+        """Return the bytes of a split, where they are known without reading it again."""
+        return None
 
     def pieces(self, split: Split) -> Iterator[str]:
         """Yield the pieces of all documents of the split in order."""

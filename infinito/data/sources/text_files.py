@@ -92,6 +92,9 @@ class TextFiles(TextSource):
             self._fingerprints[split] = digest(self.name, self.separates_documents, content)
         return self._fingerprints[split]
 
+    def utf8_bytes(self, split: Split) -> int:
+        return sum(span.stop - span.start for span in self._spans_of(split))
+
     def _spans_of(self, split: Split) -> list[Span]:
         if self.fractions[split] <= 0:
             raise DataError(

@@ -8,6 +8,7 @@ validation to make up.
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from infinito.models.checkpoint_file import link_checkpoint
 from infinito.run_folder.commands import build_command
+from infinito.run_folder.folder import STABLE, STABLE_BEST
 from infinito.training.callbacks.interruption import Interrupted, Interruption, describe_signal
 from infinito.training.callbacks.validation import is_due, validate_now
 from infinito.training.distributed.peers import Peers
@@ -26,7 +28,7 @@ SAVE_EVERY_S = 300.0
 
 
 class Milestones(Checkpoint):
-    """Runs validation and writes `best.ckpt` and `last.ckpt`.
+    """Runs validation and writes `best.ckpt` and `last.ckpt`, and what a longer run begins from.
 
     Args:
         folder: Where the two checkpoints lie.
@@ -38,6 +40,8 @@ class Milestones(Checkpoint):
         monitor: The validation metric whose minimum is the best.
         peers: The other processes, which save and stop after the same batch; None where there are
             none.
+        stable_steps: Optimizer steps after which to keep `stable.ckpt`, and the best until then as
+            `stable_best.ckpt`; None for neither.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Milestones(Checkpoint):
         interruption: Interruption | None = None,
         monitor: str = "val/loss",
         peers: Peers | None = None,
+        stable_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.folder = folder
@@ -60,6 +65,7 @@ class Milestones(Checkpoint):
         self.interruption = interruption or Interruption()
         self.monitor = monitor
         self.peers = peers or Peers(folder.parent)
+        self.stable_steps = stable_steps
         self.best_score = float("inf")
         self.best_batch = 0
         self.validation_pending = False
@@ -89,6 +95,8 @@ class Milestones(Checkpoint):
         self.interruption.take_over()  # Lightning has just put a handler of its own before ours
         if self.validation_pending:
             self._validate(trainer)
+        if trainer.global_step and trainer.global_step == self.stable_steps:
+            self._keep_stable(trainer)  # the run may have ended between the two saves
         stoppers = trainer.early_stopping_callbacks
         trainer.should_stop |= any(each.wait_count >= each.patience for each in stoppers)
 
@@ -104,11 +112,13 @@ class Milestones(Checkpoint):
         if validates:
             self.validation_pending = True
             self._validate(trainer)
+        if trainer.global_step == self.stable_steps:
+            self._keep_stable(trainer)
         saves = not validates and trainer.is_global_zero and self._is_time_to_save(trainer)
-        number, saves = self.peers.agree(self.interruption.number or 0, saves)
+        number, one_saves = self.peers.agree(self.interruption.number or 0, saves)
         if number:
             self._stop(trainer, number)
-        if saves:
+        if one_saves:
             self._save(trainer, "last")
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
@@ -134,6 +144,14 @@ class Milestones(Checkpoint):
         best, last = (self.folder / f"{name}.ckpt" for name in ("best", "last"))
         (refused,) = self.peers.agree(trainer.is_global_zero and not link_checkpoint(best, last))
         return not refused
+
+    def _keep_stable(self, trainer: Trainer) -> None:
+        self._save(trainer, Path(STABLE).stem)
+        best = self.folder / "best.ckpt"
+        if self.best_batch and trainer.is_global_zero:
+            kept = self.folder / STABLE_BEST
+            if not link_checkpoint(best, kept):
+                shutil.copyfile(best, kept)
 
     def _is_time_to_save(self, trainer: Trainer) -> bool:
         steps = self.save_every_steps

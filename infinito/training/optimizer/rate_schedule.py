@@ -34,9 +34,9 @@ def rate_factor(
     up, stay, decay) as in Hu et al. 2024, MiniCPM, arXiv:2404.06395, section 4.2, with the linear
     decay of Hägele et al. 2024, arXiv:2405.18392.
     """
-    falls_from = warmup_steps
-    if schedule == "wsd":
-        falls_from = max(warmup_steps, round(total_steps * (1 - decay_share)))
+    falls_from = stable_steps(warmup_steps, total_steps, decay_share)
+    if schedule != "wsd":
+        falls_from = warmup_steps
 
     def factor(step: int) -> float:
         if step < warmup_steps:
@@ -49,6 +49,11 @@ def rate_factor(
         return 1 - (1 - min_ratio) * done
 
     return factor
+
+
+def stable_steps(warmup_steps: int, total_steps: int, decay_share: float) -> int:
+    """Return the steps before "wsd" falls: longer trainings share them, so they can go on there."""
+    return max(warmup_steps, round(total_steps * (1 - decay_share)))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pyarrow import parquet
 
 from infinito.cli.composition import check
 from infinito.data.sources.hub_text import HubText
-from infinito.data.sources.source import SPLITS, Split
+from infinito.data.sources.source import SPLITS, Split, digest
 from infinito.data.sources.text_reading import PIECE_CHARACTERS, cut_text, read_text
 from infinito.errors import ConfigError, DataError, HubError
 from infinito.paths import conf_dir
@@ -70,6 +71,23 @@ def test_the_fingerprint_follows_the_text_alone(tmp_path: Path) -> None:
     assert [lines.fingerprint(s) for s in SPLITS] != [other.fingerprint(s) for s in SPLITS]
 
 
+def test_one_pass_takes_the_fingerprints_of_all_that_the_rows_hold(tmp_path: Path) -> None:
+    source = HubText(write_lines(tmp_path / "a.jsonl", ROWS), test_fraction=0)
+    told: list[tuple[str, int, int | None]] = []
+    source.show = lambda *each: told.append(each)
+    assert source.utf8_bytes("train") is None
+    for split in ("valid", "train"):
+        content = hashlib.sha256()
+        for text in texts(source, split):
+            content.update(hashlib.sha256(text.encode()).digest())
+        assert source.fingerprint(split) == digest("hub", content.hexdigest())
+        assert source.utf8_bytes(split) == sum(len(text) for text in texts(source, split))
+    assert told[-1] == (f"reading {source.description}", sum(map(len, ROWS)), None)
+    assert sum(done == 0 for _, done, _ in told) == 1
+    with pytest.raises(DataError, match="publishes no test split"):
+        source.fingerprint("test")
+
+
 def test_published_splits_are_used(tmp_path: Path) -> None:
     for name, rows in (("train", ROWS[:100]), ("validation", ROWS[100:150]), ("test", ROWS[150:])):
         write_lines(tmp_path / f"{name}-0001.jsonl", rows)
@@ -120,6 +138,19 @@ def test_an_empty_set_is_an_error(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", ["", ""])
     with pytest.raises(DataError, match=r"The train split of text of .* has no text"):
         texts(HubText(path), "train")
+
+
+def test_the_row_of_a_null_is_counted_over_all_that_is_read_at_once(tmp_path: Path) -> None:
+    rows = [*ROWS, *ROWS, *ROWS[:99], None]
+    parquet.write_table(pa.table({"text": rows}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"Row 500 of column text of .*is null; expected text"):
+        texts(HubText(str(tmp_path / "a.parquet")), "train")
+
+
+def test_a_set_of_one_document_leaves_no_other_split(tmp_path: Path) -> None:
+    source = HubText(write_lines(tmp_path / "a.jsonl", ROWS[:1]))
+    with pytest.raises(DataError, match=r"no row of it is left. Use another data\.split, a larger"):
+        [texts(source, split) for split in SPLITS]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet", "a.arrow"])

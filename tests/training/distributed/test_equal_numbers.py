@@ -45,7 +45,7 @@ SPEED = ("tokens_per_s",)
 
 def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Return all that TensorBoard shows but speeds."""
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    events = EventAccumulator(str(folder)).Reload()
     return {
         name: [(each.step, each.value) for each in events.Scalars(name)]
         for name in events.Tags()["scalars"]
@@ -94,7 +94,7 @@ def test_two_processes_equal_one(text_file: Path, tmp_path: Path, case: str) -> 
     ("overrides", "reason"),
     [
         (("memory=integration", "data.block_size=64"), "a memory of its own"),
-        (("+experiment=rl_quick",), "in one process"),
+        (("+experiment=rl_quick",), "not read by `task=rl_scheduler`"),
     ],
 )
 def test_what_takes_one_process_says_why(

@@ -1,0 +1,74 @@
+"""A bar for the work before a run: reading a text, training a tokenizer, tokenising."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
+
+Show = Callable[[str, int, int | None], None]
+"""Takes what is done, its bytes so far, and all its bytes where they are known."""
+
+
+@contextmanager
+def preparation(console: Console, begins_with: str) -> Iterator[Show]:
+    """Draw a bar, which goes with the block; what calls the value moves it.
+
+    Args:
+        console: Where to draw; one that is no terminal gets nothing.
+        begins_with: What to say before the first call.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[counts]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    hidden = not console.is_terminal or console.quiet
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(begins_with, total=None, counts="")
+        shown = begins_with
+
+        def show(what: str, done: int, total: int | None) -> None:
+            nonlocal shown
+            if what != shown:  # the time left is that of this piece of work
+                bar.reset(task, description=what)
+                shown = what
+            counts = decimal(done) if total is None else f"{decimal(done)} of {decimal(total)}"
+            bar.update(task, completed=done, total=total, counts=counts)
+
+        yield show
+
+
+def watched(
+    items: Iterable[Item],
+    what: str,
+    size: Callable[[Item], int],
+    total: int | None,
+    show: Show | None,
+) -> Iterator[Item]:
+    """Yield the items, and show how many bytes of them are done.
+
+    Args:
+        items: Anything.
+        what: What is done with them.
+        size: Bytes of an item.
+        total: Bytes of all, where known.
+        show: None shows nothing, and then `size` is not called.
+    """
+    if show is None:
+        yield from items
+        return
+    done = 0
+    show(what, done, total)
+    for item in items:
+        yield item
+        done += size(item)
+        show(what, done, total)
