@@ -20,7 +20,7 @@ CONTEXT.set_forkserver_preload(
 )
 """Torch and Lightning are imported once, not once for every process."""
 
-ENOUGH_S = 300.0
+ENOUGH_S = 1500.0
 """Longest that a training of these tests may take, on a busy machine."""
 
 

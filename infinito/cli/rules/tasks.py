@@ -39,7 +39,12 @@ def process_faults(conf: RunConf) -> Iterable[str]:
             "`trainer.strategy`=ddp_spawn is gone: what a training noted stayed in processes that "
             "ended with it. Use `trainer=ddp`"
         )
-    elif conf.task == "trial" and trainer.processes > 1:
+    if trainer.strategy == "fsdp" and getattr(conf.model, "trainable", "all") == "lora":
+        yield (
+            "`trainer.strategy`=fsdp spreads whole models, and `model.trainable=lora` saves its "
+            "adapters alone. Use `trainer=ddp`"
+        )
+    if conf.task == "trial" and trainer.processes > 1:
         yield (
             f"`task=trial` takes one process, and `trainer.devices`={trainer.devices}, "
             f"`trainer.nodes`={trainer.nodes} ask for {trainer.processes}. Use `trainer=default`, "

@@ -18,7 +18,10 @@ from infinito.paths import conf_dir
 from tests.conftest import TINY
 from tests.ranks import Ranks
 
-STEPS = ("trainer.max_steps=50", "trainer.validate_every=25", "trainer.log_every=10")
+STEPS = (
+    "trainer.max_steps=50", "trainer.validate_every=25", "trainer.log_every=10",
+    "trainer.validation_batches=4",
+)  # fmt: skip
 DPO = (
     "+experiment=dpo", "data.block_size=200", "dpo.warmup_steps=4", "dpo.answers=0",
     "model.dim=16", "model.layers=1", "attention.heads=2", "tokenizer.vocab_size=300",
@@ -54,6 +57,7 @@ def summary(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_equal_one(text_file: Path, tmp_path: Path, case: str) -> None:
     base = () if DPO[0] in CASES[case] else (*TINY, f"data.path={text_file}")

@@ -18,7 +18,8 @@ from tests.training.distributed.test_equal_numbers import logged
 Configured = Callable[..., RunConf]
 
 STEPS = (
-    "trainer.max_steps=20", "trainer.validate_every=10", "model.layers=2", "optimizer.clip_norm=0.5"
+    "trainer.max_steps=20", "trainer.validate_every=10", "trainer.validation_batches=4",
+    "model.layers=2", "optimizer.clip_norm=0.5",
 )  # fmt: skip
 SHARDED = ("trainer.strategy=fsdp", "trainer.devices=2", "data.batch_size=4")
 WHOLE = ("data.batch_size=8",)
@@ -29,6 +30,7 @@ def state_of(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("objective", ["language", "language_phi"])
 def test_sharded_training_equals_one_process(
     configured: Configured, trained: Callable[..., Path], tmp_path: Path, objective: str
@@ -52,6 +54,7 @@ def test_sharded_training_equals_one_process(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_killed_sharded_training_goes_on_to_the_same_bits(
     configured: Configured, tmp_path: Path
 ) -> None:
