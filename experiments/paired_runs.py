@@ -20,6 +20,7 @@ from infinito import run as program
 from infinito.cli.composition import check
 from infinito.models.trained import open_trained
 from infinito.paths import conf_dir
+from infinito.run_folder.folder import events_folder
 from infinito.statistics import mean_interval
 
 SAMPLES, SAMPLE_TOKENS = 16, 64
@@ -99,7 +100,7 @@ def _grams(row: Sequence[int], n: int) -> list[tuple[int, ...]]:
 
 def curve(folder: Path) -> list[tuple[int, float]]:
     """Validation loss by step."""
-    events = EventAccumulator(str(folder / "tensorboard"))
+    events = EventAccumulator(str(events_folder(folder)))
     events.Reload()
     return [(event.step, event.value) for event in events.Scalars("val/loss")]
 

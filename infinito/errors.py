@@ -63,5 +63,17 @@ class SaveError(InfinitoError):
     """A file that could not be written; what was saved before is untouched."""
 
 
+class LostProcessError(InfinitoError):
+    """A process of a training ended without saying why."""
+
+
+class ReportedElsewhere(InfinitoError):
+    """An end that another process of the training prints; this one ends with the same code."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__()
+
+
 class SweepError(InfinitoError):
     """A sweep that stopped because too many of its trials failed."""

@@ -1,7 +1,8 @@
 """The one entry point: `python -m infinito.run`, also installed as `infinito`.
 
 Only this module reads Hydra's state, seeds, and knows the output folder. Nothing heavy is imported
-before a job starts.
+before a job starts. Hydra keeps its parser of the command line private; it is used all the same,
+since another parser would not know every flag of `hydra.main`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import secrets
 import sys
 import traceback
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
+from infinito import launcher
 from infinito.cli import composition
 from infinito.cli.command_line import refuse_other_encodings, tidy
 from infinito.cli.completion import complete_value
@@ -32,7 +35,7 @@ from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
-from infinito.errors import ConfigError, InfinitoError, SaveError
+from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
 from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.folder import folder_beside, quoted
@@ -64,7 +67,7 @@ def main() -> None:
             print(help_text(args.overrides, _folders(args), args.config_name or "config"))
             return
         if not (args.hydra_help or args.shell_completion or args.info):
-            sys.argv[1:] = _checked(sys.argv[1:], args)
+            sys.argv[1:] = _in_one_folder(sys.argv[1:], args)
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
     except Exception as error:
         raise SystemExit(_reported(error)) from None
@@ -80,8 +83,34 @@ def _folders(args: Any) -> list[Path]:
     return [own, *([Path(args.config_dir)] if args.config_dir else [])]
 
 
-def _checked(argv: Sequence[str], args: Any) -> list[str]:
-    """Return the command line with the folder of a resumed run as its output; raise all faults."""
+def _in_one_folder(argv: Sequence[str], args: Any) -> list[str]:
+    """Return the checked command line, with the folder that all processes of a launcher share."""
+    launch = launcher.find_launch()
+    if launch is None:
+        return _checked(argv, args)[0]
+    try:
+        checked, folder = _checked(argv, args)
+    except InfinitoError as error:
+        if launch.rank == 0:
+            launcher.tell_others(launch, None, str(error))
+        elif launcher.learn(launch)[1] == str(error):
+            raise ReportedElsewhere(error.exit_code) from None
+        raise
+    if launch.rank == 0:
+        launcher.tell_others(launch, folder)
+    else:
+        os.environ.setdefault("RANK", str(launch.rank))  # a node's first is not the first of all
+        folder, fault = launcher.learn(launch)
+        if fault is not None:
+            raise ReportedElsewhere(ConfigError.exit_code)
+    return checked if folder is None else [*checked, f"hydra.run.dir={quoted(folder)}"]
+
+
+def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
+    """Return the command line with the folder that it means, and a new folder; raise all faults.
+
+    The new folder is for several processes that must have the same; None where it is given.
+    """
     run = composition.check(
         args.overrides,
         conf_dir() if args.config_path is None else Path(args.config_path).absolute(),
@@ -89,14 +118,21 @@ def _checked(argv: Sequence[str], args: Any) -> list[str]:
         args.config_dir,
         sweep=args.multirun,
     )
+    if faults := list(launcher.node_faults(run, args.multirun)):
+        raise ConfigError(faults)
     if stable_checkpoint(run.resume) is not None:
-        return [*argv, f"++name={quoted(run.name)}"]
-    if run.resume is not None:
+        argv = [*argv, f"++name={quoted(run.name)}"]
+    elif run.resume is not None:
         folder = quoted(Path(run.resume))
-        return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"]
+        return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"], None
     beside = folder_beside(run.task, run.checkpoint, run.split)
     chosen = args.multirun or any("hydra.run.dir" in each for each in args.overrides)
-    return list(argv) if beside is None or chosen else [*argv, f"hydra.run.dir={quoted(beside)}"]
+    if chosen:
+        return list(argv), None
+    if beside is not None:
+        return [*argv, f"hydra.run.dir={quoted(beside)}"], None
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+    return list(argv), str(Path(run.runs_dir, run.name, name).absolute())
 
 
 def job(composed: DictConfig) -> float | None:
@@ -145,6 +181,8 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _reported(error: Exception, folder: Path | None = None) -> int:
     """Print an error, in one line where the user cannot mend it; return its exit code."""
+    if isinstance(error, ReportedElsewhere):
+        return error.exit_code
     heading = "error"
     if isinstance(error, InfinitoError):
         message, code, heading = str(error), error.exit_code, error.heading

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from infinito.errors import ConfigError
 from infinito.wording import format_path
@@ -58,6 +60,27 @@ def refuse_large_yaml(path: Path) -> None:
                 raise _too_large(path, f"is nested more than {LARGEST_DEPTH} levels deep")
     except (yaml.YAMLError, RecursionError):
         return
+
+
+def load_yaml(path: Path) -> Any:
+    """Return a YAML file as OmegaConf reads it, interpolations not resolved.
+
+    Raises:
+        ConfigError: the file would not fit into memory, or is no YAML.
+        FileNotFoundError: there is none.
+    """
+    refuse_large_yaml(path)
+    try:
+        loaded = OmegaConf.load(path)
+    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ConfigError(
+            f"{format_path(path)} cannot be read as YAML: {str(error).splitlines()[0]}"
+        ) from None
+    if isinstance(loaded, DictConfig):
+        refuse_large_interpolations(OmegaConf.to_container(loaded))  # type: ignore[arg-type]
+    return loaded
 
 
 def refuse_large_interpolations(values: Mapping[str, Any]) -> None:

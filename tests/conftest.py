@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -79,6 +80,16 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def docs_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the text of Python's documentation is kept, extracted once for all tests.
+
+    Processes of pytest-xdist share it; the cache itself locks out a second writer.
+    """
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "docs_cache"
+
+
 @pytest.fixture
 def configured(text_file: Path, tmp_path: Path) -> Callable[..., RunConf]:
     """Makes the configuration of a tiny training; later overrides win."""
@@ -112,6 +123,36 @@ def trained(configured: Callable[..., RunConf], tmp_path: Path) -> Callable[...,
         return tmp_path / folder
 
     return train
+
+
+@pytest.fixture(scope="session")
+def runs_of_session() -> dict[tuple[str, ...], Path]:
+    """Run folders of trainings that several tests read, by their overrides."""
+    return {}
+
+
+@pytest.fixture
+def finished(
+    configured: Callable[..., RunConf],
+    runs_of_session: dict[tuple[str, ...], Path],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Path]:
+    """Returns a copy of the run folder of a training, which trains once in the session.
+
+    For tests of what comes after a training; `trained` is for tests of the training itself.
+    """
+
+    def copy(*overrides: str, folder: str = "run") -> Path:
+        key = (configured.__module__, *overrides)
+        if key not in runs_of_session:
+            root = tmp_path_factory.mktemp("finished")
+            places = (f"data.cache_dir={root / 'cache'}", f"runs_dir={root / 'runs'}")
+            program.execute(configured(*places, *overrides), root / "run")
+            runs_of_session[key] = root / "run"
+        return shutil.copytree(runs_of_session[key], tmp_path / folder)
+
+    return copy
 
 
 @pytest.fixture

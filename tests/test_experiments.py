@@ -84,8 +84,10 @@ def test_the_schedule_of_text_is_the_one_that_was_studied() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ELSEWHERE])
-def test_every_experiment_trains(name: str, text_file: Path, tmp_path: Path) -> None:
-    overrides = [f"+experiment={name}", *SHORT, f"data.cache_dir={tmp_path / 'cache'}"]
+def test_every_experiment_trains(
+    name: str, text_file: Path, docs_cache: Path, tmp_path: Path
+) -> None:
+    overrides = [f"+experiment={name}", *SHORT, f"data.cache_dir={docs_cache}"]
     for split in ("train", "valid"):
         shutil.copy(text_file, tmp_path / f"{split}.txt")
     short_docs = ["data.parts=topics", "data.max_bytes=150000", "tokenizer.vocab_size=300"]

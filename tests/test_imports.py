@@ -18,7 +18,7 @@ PLUGINS = PACKAGE.parent / "hydra_plugins"
 LAYERS = (
     {"errors", "wording", "seeding", "statistics"},
     {"config"},
-    {"paths", "storage", "hub", "device", "process", "yaml_limits", "extras"},
+    {"paths", "storage", "hub", "device", "launcher", "process", "yaml_limits", "extras"},
     {"search", "objectives", "attention", "run_folder"},
     {"cli", "models", "sweeps"},
     {"data"},

@@ -22,6 +22,27 @@ from tests.conftest import ROOT, TINY
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture
+def inside(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """Runs the program's `main` in this process, in an empty folder; for what starts no job."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["infinito", *arguments])
+        code = 0
+        capsys.readouterr()
+        try:
+            program.main()
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
+
+    return call
+
+
 def test_help_names_groups_and_commands(command: Command) -> None:
     finished = command("--help")
     assert finished.returncode == 0
@@ -65,10 +86,10 @@ def test_torch_is_not_loaded_before_that() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_users_own_config_dir(command: Command, tmp_path: Path) -> None:
+def test_users_own_config_dir(inside: Command, tmp_path: Path) -> None:
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/wide.yaml").write_text("# @package _global_\nmodel:\n  dim: 256\n")
-    finished = command("--config-dir", "mine", "+experiment=wide", "--cfg", "job", "-p", "model")
+    finished = inside("--config-dir", "mine", "+experiment=wide", "--cfg", "job", "-p", "model")
     assert "dim: 256" in finished.stdout
 
 
@@ -94,14 +115,14 @@ def test_shell_completion_as_hydra_documents_it(
     assert finished.stdout.split() == completed
 
 
-def test_a_wrong_task_lists_the_tasks_once(command: Command) -> None:
-    finished = command("task=zzz")
+def test_a_wrong_task_lists_the_tasks_once(inside: Command) -> None:
+    finished = inside("task=zzz")
     assert finished.stderr.count("calibrate_phi") == 1
-    assert "did you mean `trial` or `train`?" in command("task=trian").stderr
+    assert "did you mean `trial` or `train`?" in inside("task=trian").stderr
 
 
-def test_rerun_by_unpickling_is_refused(command: Command) -> None:
-    finished = command("--experimental-rerun", "x.pickle")
+def test_rerun_by_unpickling_is_refused(inside: Command) -> None:
+    finished = inside("--experimental-rerun", "x.pickle")
     assert finished.returncode == ConfigError.exit_code
     assert "unpickles a file" in finished.stderr
 
@@ -134,14 +155,14 @@ def test_training_evaluation_generation_and_comparison(
     assert "equal configurations but for the seed" in finished.stdout
 
 
-def test_a_sweep_with_ddp_is_refused(command: Command) -> None:
-    finished = command("-m", "+experiment=debug", "trainer=ddp", "seed=0,1")
+def test_a_sweep_with_ddp_is_refused(inside: Command) -> None:
+    finished = inside("-m", "+experiment=debug", "trainer=ddp", "seed=0,1")
     assert finished.returncode == ConfigError.exit_code
     assert "Use `trainer.strategy=ddp_spawn`" in finished.stderr
 
 
-def test_a_sweep_of_wrong_values_is_refused(command: Command) -> None:
-    finished = command("-m", "+experiment=debug", "attention.heads=3,5")
+def test_a_sweep_of_wrong_values_is_refused(inside: Command) -> None:
+    finished = inside("-m", "+experiment=debug", "attention.heads=3,5")
     assert finished.returncode == ConfigError.exit_code
     assert "does not divide" in finished.stderr
 
@@ -208,7 +229,7 @@ def test_ctrl_c_before_training_is_no_traceback(
     assert "Ctrl+C" in capsys.readouterr().err
 
 
-def test_readme_commands_are_real(command: Command) -> None:
+def test_readme_commands_are_real(inside: Command) -> None:
     """Every `python -m infinito.run …` of the README composes."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = [line.strip().split("#")[0] for line in text.splitlines()]
@@ -218,5 +239,5 @@ def test_readme_commands_are_real(command: Command) -> None:
         words = line.split()[3:]
         if any("<" in word or "last" in word for word in words) or "-m" in words:
             continue
-        finished = command(*words, "--cfg", "job")
+        finished = inside(*words, "--cfg", "job")
         assert finished.returncode == 0, (line, finished.stderr)

@@ -12,7 +12,7 @@ from infinito.cli.composition import check
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
 from infinito.run_folder.folder import saved_values
-from infinito.yaml_limits import refuse_large_interpolations, refuse_large_yaml
+from infinito.yaml_limits import load_yaml, refuse_large_interpolations, refuse_large_yaml
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
@@ -70,3 +70,26 @@ def test_interpolations_that_double_without_end(configured: Callable[..., Any]) 
     doubled = "${name}${name}"
     refuse_large_interpolations({"name": "a", "list": [doubled, {"deep": doubled}], "b": "${b}"})
     assert configured("name=tiny").name == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "more than 100,000 values"),
+        ("a: [", r"file\.yaml cannot be read as YAML"),
+        (
+            "a: "
+            + "xx" * 999
+            + "".join(
+                f"\nb{n}: ${{{'a' if not n else f'b{n - 1}'}}}${{{'a' if not n else f'b{n - 1}'}}}"
+                for n in range(12)
+            ),
+            "interpolate less",
+        ),
+    ],
+)
+def test_a_file_that_is_loaded_is_bounded(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_yaml(path)

@@ -104,7 +104,7 @@ def run_infinito(overrides: Sequence[str], tokens_per_step: int, every: int) -> 
             f"hydra.run.dir={run}",
         ]
         call([sys.executable, "-c", INFINITO, *fixed, *overrides], Path(folder))
-        events = EventAccumulator(str(run / "tensorboard")).Reload()
+        events = EventAccumulator(str(run)).Reload()
         rates = events.Scalars("train/tokens_per_s")
         return [
             Point(

@@ -15,7 +15,8 @@ from infinito.attention.backends.backend import Request
 from infinito.attention.backends.registry import choose_backend
 from infinito.attention.derivatives import needs_every_derivative
 from infinito.attention.masking import share_groups
-from infinito.attention.metrics.table import KERNELS, cosine, find_metric
+from infinito.attention.metrics import cosine
+from infinito.attention.metrics.table import KERNELS, find_metric
 from infinito.attention.precision import widen
 from infinito.attention.watching import AttentionCall, note
 

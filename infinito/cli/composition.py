@@ -2,6 +2,10 @@
 
 Hydra stops at the first key that it does not know and shows a traceback for a wrong value; here
 every fault is collected, with the file or command that caused it, before a folder is made.
+
+Hydra's public `initialize_config_dir` opens one folder; a second one (`--config-dir`) has no public
+way in before `compose`, and its groups must be known to tell a group's option from a value. So
+`searching` builds Hydra's search path as `hydra.main` does, with two of its private functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Turns a composed configuration into a typed `RunConf`, or reports all its faults at once."""
+"""Turns a composed configuration into a typed `RunConf`, or reports all its faults at once.
+
+Pydantic would collect the faults as well, but its import takes 0.13 s of CPU time, this module with
+all its rules 0.05 s (pydantic 2.14, Python 3.11), and every command pays for it. Its errors know
+neither the file that set a key, nor a key's older name, nor the override that mends the fault: each
+of its error types would be translated here, in about as many lines as the checks have.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +49,7 @@ def parse(
             impossible combination.
     """
     faults: list[str] = []
-    run = _node(RunConf, values, "", faults, origin)
+    run: RunConf = _node(RunConf, values, "", faults, origin)
     if combinations and not faults:
         faults.extend(combination_faults(run))
     if faults:

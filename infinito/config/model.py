@@ -38,6 +38,12 @@ class DistanceLMConf(ModelConf):
     """Dropout on embeddings and residual branches."""
     tie_embeddings: bool = True
     """The head shares the embedding's weights."""
+    zero_init_residual: bool = False
+    """Layers that add to the residual stream start at zero: each block starts as the identity."""
+    bigram_embeddings: int = limited(0, at_least=0)
+    """Rows of a hashed table of embeddings for pairs of neighbouring tokens; 0 for none."""
+    value_embeddings: bool = False
+    """Tokens have a second embedding, which each layer mixes into its values."""
 
 
 @dataclass

@@ -32,6 +32,9 @@ class TrainerConf:
     """Steps between checkpoints besides the one at each validation; null for none."""
     accelerator: str = limited("auto", choices=("auto", "cpu", "cuda", "mps"))
     devices: int = limited(1, at_least=1)
+    """Devices of each node, a process each."""
+    nodes: int = limited(1, at_least=1)
+    """Machines that train together; each starts its processes by torchrun, srun or this command."""
     strategy: str = limited("auto", choices=("auto", "ddp", "ddp_spawn", "fsdp"))
     precision: str = limited("32-true", choices=("32-true", "bf16-mixed", "16-mixed", "64-true"))
     compile: bool = False
@@ -45,3 +48,8 @@ class TrainerConf:
     progress_bar: bool = True
     sample_tokens: int = limited(64, at_least=0)
     """Tokens of sample text written at each validation; 0 for none."""
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together, each on batches of its own of `data.batch_size`."""
+        return self.devices * self.nodes

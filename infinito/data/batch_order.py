@@ -55,7 +55,8 @@ class EvaluationOrder:
     """All windows once in their order, none repeated, in equally many batches per process.
 
     Batches of a process differ by at most one window, so that no process waits for another at the
-    end: 9 windows with batch size 8 make batches of 4 and 5.
+    end: 9 windows with batch size 8 make batches of 4 and 5. Processes share each batch, so that
+    two with batch size B see together, in each batch, what one with 2B sees.
 
     Args:
         windows: number of windows of the split.
@@ -75,7 +76,7 @@ class EvaluationOrder:
                 f"An evaluation split of {windows} window(s) cannot be shared by {world_size} "
                 "processes. Use fewer with trainer.devices, or a smaller data.block_size."
             )
-        self.first, self.stop = (_cut(windows, part, world_size) for part in (rank, rank + 1))
+        self.windows, self.rank, self.world_size = windows, rank, world_size
         most = -(-windows // world_size)
         self.count = min(-(-most // batch_size), windows // world_size)
 
@@ -84,10 +85,11 @@ class EvaluationOrder:
 
     def batches(self) -> Iterator[np.ndarray]:
         """Yield the window numbers (batch,) of each batch."""
-        share = np.arange(self.first, self.stop)
+        parts = (self.rank, self.rank + 1)
         for batch in range(self.count):
-            low, high = (_cut(len(share), part, self.count) for part in (batch, batch + 1))
-            yield share[low:high]
+            low, high = (_cut(self.windows, part, self.count) for part in (batch, batch + 1))
+            first, stop = (_cut(high - low, part, self.world_size) for part in parts)
+            yield np.arange(low + first, low + stop)
 
 
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:

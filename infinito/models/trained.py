@@ -217,7 +217,7 @@ def tokenizer_of(description: dict[str, Any]) -> PreTrainedTokenizerFast:
 
 
 def _from_file(path: str | Path) -> Trained:
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, mapped=True)
     description = checkpoint["infinito"]
     if "model_config" not in description:
         raise CheckpointError(f"{path} is a checkpoint of infinito, but of no language model")
@@ -256,6 +256,15 @@ def _whole(values: dict[str, Any]) -> PreTrainedModel:
 
 def _from_hugging_face(folder: Path) -> Trained:
     model = open_weights(folder)
+    return Trained(model.eval(), open_tokenizer(folder), folder)
+
+
+def open_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of a Hugging Face folder.
+
+    Raises:
+        CheckpointError: it is missing, damaged or a slow one.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -267,4 +276,4 @@ def _from_hugging_face(folder: Path) -> Trained:
         ) from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise CheckpointError(f"{folder} has a slow tokenizer: save a tokenizer.json beside it")
-    return Trained(model.eval(), tokenizer, folder)
+    return tokenizer

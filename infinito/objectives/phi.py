@@ -192,7 +192,8 @@ def complexity(centred: Tensor, zero: Tensor) -> Tensor:
     shares = spectrum / (spectrum.sum(-1) + zero * count * dim)[:, None]
     # The clamp keeps 0 · log 0 at 0, and its gradient finite.
     entropy = -(shares * shares.clamp_min(torch.finfo(shares.dtype).tiny).log()).sum(-1)
-    return entropy.exp() / min(count, dim)
+    effective: Tensor = entropy.exp() / min(count, dim)
+    return effective
 
 
 def rescale(raw: Tensor, low: float, high: float) -> Tensor:

@@ -19,7 +19,13 @@ from infinito.device import choose_device
 from infinito.models.assembly import build_language_model
 from infinito.models.pretrained.lora import merge_adapters
 from infinito.models.pretrained.opening import check_length, open_weights
-from infinito.models.trained import Trained, load_weights, open_trained, start_weights
+from infinito.models.trained import (
+    Trained,
+    load_weights,
+    open_tokenizer,
+    open_trained,
+    start_weights,
+)
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
 from infinito.preferences.pairs.bundled import HELD_OUT, TRAINING
 from infinito.preferences.pairs.pair_set import (
@@ -121,14 +127,14 @@ def build_policy(conf: RunConf, texts: Sequence[TextPairs], start: Path | None =
         conf: The configuration.
         texts: The training pairs, which train a new tokenizer and a new model, and the held-out
             ones, which must fit the window too.
-        start: Where a stopped run keeps the model that it made; None to make one.
+        start: Where a stopped run keeps the model and tokenizer that it made; None to make them.
     """
     device: Any = choose_device(conf)
     if conf.checkpoint is not None:
         trained = open_trained(conf.checkpoint)
         model = start_from_checkpoint(conf, trained).to(device)
         return Policy(model, trained.tokenizer, conf.checkpoint, is_new=False)
-    tokenizer = build_tokenizer(conf, texts[0])
+    tokenizer = build_tokenizer(conf, texts[0]) if start is None else open_tokenizer(start)
     model = build_language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
     if isinstance(conf.model, PretrainedConf):
         return Policy(model, tokenizer, str(conf.model.path), is_new=False)
@@ -174,7 +180,7 @@ def warm_up_on(
         ],
         steps=conf.dpo.warmup_steps,
         lr=conf.dpo.warmup_lr,
-        batch_size=2 * conf.data.batch_size,
+        batch_size=2 * conf.data.batch_size * conf.trainer.processes,
         seed=child_seed(conf.seed, "warm-up batches"),
     )
 

@@ -20,7 +20,7 @@ from infinito.preferences.reference.policies import FreeReference, Reference
 from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import PairBatch
-from infinito.storage import locked, written_whole
+from infinito.storage import written_whole
 from infinito.training.distributed.metric_means import MetricMeans
 from infinito.training.optimizer.optimized_task import OptimizedTask
 
@@ -119,7 +119,7 @@ class DpoPolicyTask(OptimizedTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the sums of metrics that were not logged yet."""
         super().on_load_checkpoint(checkpoint)
-        self.training_means.load_state_dict(checkpoint["training_means"])
+        self.training_means.load_state_dict(checkpoint["training_means"], self.global_rank)
 
     def _judge(self, batch: PairBatch, statistics: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss to minimize on a batch, and metrics, whose loss is a plain mean."""
@@ -150,7 +150,7 @@ class DpoPolicyTask(OptimizedTask):
                 "input_ids": [part["input_ids"].tolist() for part in batch.inputs],
                 "reference": None if batch.reference is None else batch.reference.tolist(),
             }
-            with locked(path), written_whole(path) as file:
+            with written_whole(path) as file:
                 file.write(json.dumps(content).encode())
             where = f" The batch is written to {path}."
         return (

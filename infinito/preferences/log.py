@@ -95,4 +95,8 @@ class PreferenceLog(Callback):
         """Log figures and keep them; timing is not kept, as it differs between equal runs."""
         self.history.append({"step": trainer.global_step, **values})
         if trainer.logger is not None:
-            trainer.logger.log_metrics({**values, **timing}, step=trainer.global_step)
+            shown = {  # as transformers' Trainer writes TRL's names to TensorBoard
+                name if name.startswith(("train/", "val/")) else f"train/{name}": value
+                for name, value in {**values, **timing}.items()
+            }
+            trainer.logger.log_metrics(shown, step=trainer.global_step)

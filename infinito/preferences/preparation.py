@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from rich.console import Console
@@ -21,10 +20,10 @@ from infinito.preferences.assembly import (
 )
 from infinito.preferences.pairs.checking import find_overlap
 from infinito.preferences.pairs.pair_set import PairSet
-from infinito.preferences.reference.cache import hash_pair
 from infinito.preferences.report.answers import write_answers
 from infinito.preferences.scoring.layout_probe import Layout, choose_layout
 from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
+from infinito.preferences.scoring.pinned_pairs import hash_pairs
 from infinito.run_folder.records import provenance, write_json
 from infinito.training.optimizer.assembly import describe_optimizer
 
@@ -115,11 +114,6 @@ class Prepared:
         return write_answers(
             trained, self.encode, self.prompts, self.conf.generation, self.conf.seed
         )
-
-
-def hash_pairs(pairs: PairSet) -> str:
-    """Return the SHA-256 of all pairs' token ids."""
-    return hashlib.sha256(b"".join(map(hash_pair, pairs.pairs))).hexdigest()
 
 
 def _count_pairs(pairs: PairSet) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,9 @@ from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
+from infinito.training.distributed.peers import Peers
 from infinito.training.length.planning import Length, plan_length_from
+from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
     build_tensorboard_logger,
@@ -61,6 +63,7 @@ class PreferenceTraining:
     data: PreferenceDataModule
     log: PreferenceLog
     length: Length
+    peers: Peers
 
 
 def score_reference(
@@ -113,6 +116,7 @@ def build_preference_training(
     console: Console,
     interruption: Interruption,
     resumed_step: int | None = None,
+    identity: Mapping[str, str] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> PreferenceTraining:
     """Return a training that writes to `folder`.
@@ -128,6 +132,7 @@ def build_preference_training(
         console: Where the progress bar is drawn.
         interruption: What notices a signal to stop.
         resumed_step: Optimizer step after which a resumed run goes on; None for a new run.
+        identity: Values that must be equal in all processes of the training.
         callbacks: Further ones.
     """
     data = PreferenceDataModule(
@@ -142,7 +147,7 @@ def build_preference_training(
         train_reference=scores.training,
         valid_reference=scores.held_out,
     )
-    length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.devices))
+    length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.processes))
     data.total_batches = length.batches
     batches_per_point = conf.trainer.log_every * conf.trainer.accumulate  # whole optimizer steps
     task = DpoPolicyTask(
@@ -160,20 +165,22 @@ def build_preference_training(
     )
     log = PreferenceLog(batches_per_point)
     settings = conf.trainer
+    peers = Peers(folder, identity)
     milestones = Milestones(
         folder / "checkpoints",
         length.batches,
         length.validate_every,
         save_every_steps=settings.checkpoint_every,
         interruption=interruption,
+        peers=peers,
     )
     of_validation = count_batches(data.val_dataloader(), settings)
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
         settings,
-        [log, milestones, *build_early_stopping(settings), bar, *callbacks],
+        [peers, log, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step),
+        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
     )
-    return PreferenceTraining(trainer, task, data, log, length)
+    return PreferenceTraining(trainer, task, data, log, length, peers)

@@ -56,3 +56,9 @@ def quote_word(text: str) -> str:
     if "'" not in text:
         return f"'{text}'"
     return shlex.quote(text) if re.search(r'[$`"\\!]', text) else f'"{text}"'
+
+
+def show_curves(run: Path, runs_dir: str) -> str:
+    """Return the command that shows a run's curves, beside those of other runs of `runs_dir`."""
+    is_inside = run.absolute().is_relative_to(Path(runs_dir).absolute())
+    return f"tensorboard --logdir {quote_word(runs_dir if is_inside else str(run))}"

@@ -17,11 +17,12 @@ NOISY = ("lightning", "lightning.pytorch", "lightning.fabric", "transformers", "
 
 
 @contextmanager
-def logged_to(path: Path) -> Iterator[logging.Logger]:
+def logged_to(path: Path, *, shows_warnings: bool = True) -> Iterator[logging.Logger]:
     """Sends all log records and warnings to a file, and only infinito's own warnings to the screen.
 
     Args:
         path: The log, appended to.
+        shows_warnings: Whether this process prints warnings, of several that train together.
     """
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -31,7 +32,8 @@ def logged_to(path: Path) -> Iterator[logging.Logger]:
     root.setLevel(logging.INFO)
     own = logging.getLogger("infinito")
     screen = ScreenWarnings()
-    own.addHandler(screen)
+    if shows_warnings:
+        own.addHandler(screen)
     quieted = {name: (logging.getLogger(name).handlers[:]) for name in NOISY}
     for name in NOISY:
         logging.getLogger(name).handlers = []

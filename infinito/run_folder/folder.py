@@ -2,7 +2,8 @@
 
 <folder>/config.yaml overrides.yaml provenance.json run.log summary.json
 <folder>/checkpoints/{best,last,stable,stable_best}.ckpt (the last two of wsd)
-<folder>/tensorboard/   <folder>/model/ (Hugging Face)
+<folder>/model/ (Hugging Face)
+<folder>/events.out.tfevents.* hparams.yaml (TensorBoard, which names a run after the folder)
 """
 
 from __future__ import annotations
@@ -62,6 +63,12 @@ def folder_of(checkpoint: Path) -> Path | None:
         if (folder / "config.yaml").is_file():
             return folder
     return None
+
+
+def events_folder(run: Path) -> Path:
+    """Return where a run's TensorBoard files lie; those of old runs have a folder of their own."""
+    own = run / "tensorboard"
+    return own if own.is_dir() else run
 
 
 def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:

@@ -8,7 +8,7 @@ compares the record with what it finds.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,19 @@ def new_record(folder: Path) -> dict[str, Any]:
     return {"config": saved_values(folder), "inputs": {}, "threads": None}
 
 
-def check_config(record: Mapping[str, Any], folder: Path) -> None:
-    """Check that config.yaml is what the run began with.
+def check_config(
+    record: Mapping[str, Any], folder: Path, changeable: Set[str] = frozenset()
+) -> None:
+    """Check that config.yaml is what the run began with, but for the keys that may change.
 
     Raises:
         ResumeError: a value was changed, lists each.
     """
-    changes = list(difference(record["config"], saved_values(folder)))
+    changes = [
+        each
+        for each in difference(record["config"], saved_values(folder))
+        if each[0] not in changeable
+    ]
     if not changes:
         return
     lines = [f"  {key}: the run began with {old}, the file has {new}" for key, old, new in changes]

@@ -39,7 +39,7 @@ class Region:
 
     def holds(self, rows: Array) -> NDArray[np.bool_]:
         """(points,): which of these points (points, parameters) lie inside."""
-        inside = np.all((rows >= self.low) & (rows <= self.high), axis=1)
+        inside: NDArray[np.bool_] = np.all((rows >= self.low) & (rows <= self.high), axis=1)
         for i, subset in enumerate(self.subsets):
             if subset is not None:
                 inside &= subset[index_of(rows[:, i], len(subset))]

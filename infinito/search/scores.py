@@ -38,7 +38,8 @@ def scalarise(losses: Array, rng: np.random.Generator | None) -> Array:
     equal = np.ones(losses.shape[1])
     weighted = (equal / len(equal) if rng is None else rng.dirichlet(equal)) * (losses - low)
     weighted /= np.where(high > low, high - low, 1.0)
-    return weighted.max(axis=1) + 0.05 * weighted.sum(axis=1)
+    scalar: Array = weighted.max(axis=1) + 0.05 * weighted.sum(axis=1)
+    return scalar
 
 
 def rank(losses: Array) -> Array:
@@ -70,7 +71,8 @@ def normalise(losses: Array) -> Array:
     likelihood = (_POWERS - 1) @ (np.sign(z) * logs)[None]
     fits = likelihood.sum(axis=1) - 0.5 * len(z) * np.log(bent.var(axis=1) + 1e-12)
     chosen = bent[int(np.argmax(fits))]
-    return (chosen - chosen.mean()) / max(float(chosen.std()), math.sqrt(1e-12))
+    normal: Array = (chosen - chosen.mean()) / max(float(chosen.std()), math.sqrt(1e-12))
+    return normal
 
 
 def _clip_diverged(losses: Array) -> Array:

@@ -160,8 +160,10 @@ class Search:
     def _propose(self) -> Array | None:
         number, evidence = len(self.trials), self._collect_evidence()
         if number < self._design_size:
-            for row in exclude(self.sampler.design(number + 1), evidence.rows):
-                return row
+            untried: Array = exclude(self.sampler.design(number + 1), evidence.rows)
+            if len(untried):
+                first: Array = untried[0]
+                return first
         rng = self.sampler.make_generator(number)
         row = self.strategy.propose(evidence, rng) if evidence.is_known.any() else None
         if row is not None:

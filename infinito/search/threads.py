@@ -7,12 +7,13 @@ from functools import cache
 from typing import Any
 
 
-def use_one_thread() -> AbstractContextManager[Any]:
+def use_one_thread() -> AbstractContextManager[object]:
     """Limit numpy's and scipy's BLAS to the calling thread, in a `with` block.
 
     On a busy machine their threads wait for each other: a suggestion can take ten times as long.
     """
-    return _controller().limit(limits=1, user_api="blas")
+    limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+    return limits
 
 
 @cache

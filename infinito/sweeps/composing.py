@@ -1,7 +1,8 @@
 """Composes the configurations of a sweep.
 
 Hydra reads and merges every file anew for every job, a tenth of a second each. Here each choice of
-groups is composed once, and values are set on a copy of it.
+groups is composed once, and values are set on a copy of it. The public `hydra.compose` would merge
+all files for every job as well, so this works on Hydra's private config loader.
 """
 
 from __future__ import annotations

@@ -18,8 +18,6 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-
 
 class PlainSweepReport(Callback):
     """Prints a line before each run, and a table over the runs after the last.
@@ -37,7 +35,7 @@ class PlainSweepReport(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the runs."""
-        if config.hydra.sweeper.get("_target_") == BASIC_SWEEPER:
+        if config.hydra.runtime.choices["hydra/sweeper"] == "basic":
             overrides = read_overrides(config)
             self.swept = [each.get_key_element() for each in overrides if each.is_sweep_override()]
             self.runs = count_runs(overrides)

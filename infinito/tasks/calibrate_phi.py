@@ -82,7 +82,7 @@ def calibrated_copy(trained: Trained, calibration: Calibration, folder: Path) ->
         trained.model.config.phi_calibration = list(calibration)
         export(trained, folder / "model")
         return folder / "model"
-    checkpoint: dict[str, Any] = read_checkpoint(trained.source)
+    checkpoint: dict[str, Any] = read_checkpoint(trained.source, mapped=True)
     config = json.loads(checkpoint["infinito"]["model_config"])
     config["phi_calibration"] = list(calibration)
     checkpoint["infinito"]["model_config"] = json.dumps(config)

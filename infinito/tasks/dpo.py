@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from logging import Logger
 from pathlib import Path
@@ -16,13 +14,13 @@ from infinito.config import RunConf
 from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.trained import base_inputs
-from infinito.preferences.preparation import Prepared, hash_pairs
+from infinito.preferences.preparation import Prepared
 from infinito.preferences.report.outputs import write_outputs
 from infinito.preferences.report.run_report import Clock, Outcome
 from infinito.preferences.report.verdict import FAILED, Verdict, judge, note_empty_answers
+from infinito.preferences.scoring.pinned_pairs import pair_inputs
 from infinito.preferences.scoring.scored_pairs import combine_log_probs
 from infinito.preferences.training import build_preference_training, score_reference
-from infinito.run_folder.pins import Input
 from infinito.run_folder.tables import print_table
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.recording import RunRecord, is_first_process, recorded
@@ -46,12 +44,18 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float | None:
     clock = Clock()
     checkpoint = folder / "checkpoints/last.ckpt" if conf.resume is not None else None
-    last = read_checkpoint(checkpoint) if checkpoint is not None else None
+    last = read_checkpoint(checkpoint, mapped=True) if checkpoint is not None else None
     run_record = RunRecord(folder, last, log)
     run_record.use_threads(conf, log)
     start = folder / "start" if last and (folder / "start").is_dir() else None
     prepared = Prepared(conf, console, start)
-    run_record.pin([*_pair_inputs(prepared), *base_inputs(prepared.policy.model)])
+    run_record.pin(
+        [
+            *pair_inputs("training", prepared.training),
+            *pair_inputs("held-out", prepared.held_out),
+            *base_inputs(prepared.policy.model),
+        ]
+    )
     print_table(console, f"{conf.name}  →  {folder}", prepared.describe())
     if last:
         console.print(f"going on at step {last['global_step']:,}", highlight=False)
@@ -75,14 +79,16 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
         console,
         interruption,
         last["global_step"] if last else None,
+        identity=run_record.identity(conf),
         callbacks=[run_record],
     )
     if last:
         training.data.start_batch = batches_done(last)
+    del last  # its file is mapped, and would stay on the disk after the next one replaces it
     outcome = Outcome(prepared, training, before)
     began_s = time.perf_counter()
     try:
-        with interruption.listening():
+        with interruption.listening(), training.peers.watching():
             training.trainer.fit(
                 training.task, datamodule=training.data, ckpt_path=checkpoint, weights_only=True
             )
@@ -102,16 +108,3 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
     notes = (*found.notes, *prepared.list_notes(), *note_empty_answers(answers))
     outcome.verdict = replace(found, notes=notes)
     return write_outputs(conf, folder, outcome, clock, console)
-
-
-def _pair_inputs(prepared: Prepared) -> Iterator[Input]:
-    """Yield the pairs as text, and as the token ids that template and tokenizer make of them."""
-    for name, pairs in (("training", prepared.training), ("held-out", prepared.held_out)):
-        rows = [
-            (each.prompt, each.chosen, each.rejected, each.weight, each.tools)
-            for each in pairs.texts
-        ]
-        texts = hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()
-        yield Input(f"{name} pairs", pairs.source, texts)
-        ids = f"token ids of the {name} pairs, which chat template and tokenizer make"
-        yield Input(ids, pairs.source, hash_pairs(pairs))

@@ -35,7 +35,7 @@ from infinito.rl.ppo.policy_files import (
     load_policy,
     read_policy_checkpoint,
 )
-from infinito.run_folder.folder import folder_of, record_config
+from infinito.run_folder.folder import events_folder, folder_of, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
@@ -83,9 +83,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 
 def read_progress(folder: Path, total: int) -> dict[str, Any]:
     """Return the steps, the last rollout and the last validation of a run, finished or running."""
-    logged = folder / "tensorboard"
-    events = EventAccumulator(str(logged))
-    tags = set(events.Reload().Tags()["scalars"]) if logged.is_dir() else set()
+    events = EventAccumulator(str(events_folder(folder)))
+    tags = set(events.Reload().Tags()["scalars"])
     if "rl/phi" not in tags:
         return {"steps": f"0 of {total:,}"}
     last = {name: events.Scalars(f"rl/{name}")[-1] for name in SHOWN if f"rl/{name}" in tags}

@@ -22,9 +22,10 @@ from infinito.config import RunConf
 from infinito.errors import InfinitoError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import weights_of
-from infinito.run_folder.folder import record_config
+from infinito.run_folder.folder import events_folder, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
+from infinito.yaml_limits import load_yaml
 
 
 class NotReproducible(InfinitoError):
@@ -98,7 +99,7 @@ def train_as_asked(folder: str) -> None:
     from infinito.process import use_threads
     from infinito.tasks import train
 
-    values = OmegaConf.to_container(OmegaConf.load(Path(folder) / "asked.yaml"))
+    values = OmegaConf.to_container(load_yaml(Path(folder) / "asked.yaml"))
     conf = parse(values)  # type: ignore[arg-type]
     if conf.trainer.threads is not None:
         use_threads(conf.trainer.threads)
@@ -112,7 +113,7 @@ def trace_of(folder: Path, seed: int) -> Trace:
     for name, value in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    events = EventAccumulator(str(events_folder(folder))).Reload()
     losses = [
         (tag, event.step, event.value)
         for tag in ("train/loss", "val/loss")

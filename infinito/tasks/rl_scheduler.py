@@ -13,9 +13,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from infinito.cli.read_by import CONTINUABLE
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
-from infinito.data.record import data_record
+from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.rl.assembly import build_ppo, build_ppo_module, build_ppo_trainer, count_rollouts
@@ -30,10 +31,10 @@ from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import difference, saved_values
 from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
-from infinito.storage import locked, written_whole
+from infinito.storage import written_whole
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
-from infinito.training.recording import recorded
+from infinito.training.recording import RunRecord, recorded
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -53,9 +54,13 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
     path = folder / "checkpoints/last.ckpt"
     last = read_checkpoint(path) if conf.resume is not None else None
+    record = RunRecord(folder, last, log, CONTINUABLE | {"resume", "dry_run"})
+    record.use_threads(conf, log)
     done = _check_continuation(conf, folder, last, log) if last else 0
     with console.status("preparing text, base model and start states"):
         data = build_data_module(conf)
+        record.pin(text_inputs(data))
+        record.pin(token_inputs(data))
         shared = load_shared_parts(conf, data, folder)
     ppo = build_ppo(conf, shared)
     if conf.rl.policy_zip is not None and last is None:
@@ -64,9 +69,11 @@ def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
     module = build_ppo_module(conf, shared, ppo, bar.advance if bar else None)
     print_table(console, f"{conf.name}  →  {folder}", describe_run(conf, shared, done))
     if last is None:
-        write_json(folder / "provenance.json", provenance(data_record(data)))
+        found = provenance(data_record(data))
+        write_json(folder / "provenance.json", {**found, "threads": record.values["threads"]})
     interruption = Interruption()
-    trainer = build_ppo_trainer(conf, folder, interruption, [bar] if bar else [], done or None)
+    callbacks = [record, *([bar] if bar else [])]
+    trainer = build_ppo_trainer(conf, folder, interruption, callbacks, done or None)
     total = count_rollouts(conf, conf.rl.total_timesteps)
     with interruption.listening():
         trainer.fit(
@@ -132,7 +139,7 @@ def _check_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log: 
     for key, old, new in changes:
         log.info("from step %d on: %s=%s (was %s)", done, key, new, old)
     if changes:
-        with locked(folder / "config.yaml"), written_whole(folder / "config.yaml") as file:
+        with written_whole(folder / "config.yaml") as file:
             file.write(OmegaConf.to_yaml(OmegaConf.create(values)).encode())
     return done
 

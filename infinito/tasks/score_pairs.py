@@ -15,6 +15,7 @@ from infinito.config import RunConf
 from infinito.device import choose_device
 from infinito.models.trained import open_trained
 from infinito.preferences.pairs.rows.faults import count_kinds
+from infinito.preferences.scoring.pinned_pairs import check_pairs
 from infinito.preferences.scoring.scored_pairs import (
     build_score_report,
     check_tokenizers,
@@ -23,6 +24,7 @@ from infinito.preferences.scoring.scored_pairs import (
     score_pairs,
 )
 from infinito.run_folder.folder import record_config
+from infinito.run_folder.pins import with_absolute_paths
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
 from infinito.wording import escape_controls
@@ -38,6 +40,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
         reference = open_trained(conf.dpo.reference_checkpoint).to(device)
         check_tokenizers(policy, reference)
     pairs = read_scored_pairs(conf, policy)
+    check_pairs(policy.record, with_absolute_paths(asdict(conf))["data"], pairs)
     scores = score_pairs(conf, policy, reference, pairs)
     report = {
         "policy": str(conf.checkpoint),

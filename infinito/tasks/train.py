@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import base_inputs, open_trained, own_tokenizer
-from infinito.run_folder.commands import build_command, quote_word
+from infinito.run_folder.commands import build_command, show_curves
 from infinito.run_folder.progress import preparation
-from infinito.run_folder.records import flatten, provenance, score_of, write_json
+from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import (
     LanguageTraining,
@@ -39,10 +39,12 @@ from infinito.training.recording import (
     recorded,
     wait_for_first_process,
 )
+from infinito.training.report.baselines import compare_with_baselines
 from infinito.training.report.headline import attention_choice, describe_training
+from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
 
-UNLISTED = ("run", "prompt", "sample")
+UNLISTED = ("run", "baselines", "prompt", "sample")
 """Entries of summary.json that the table of results leaves out."""
 
 
@@ -73,7 +75,7 @@ def _train(
     conf: RunConf, folder: Path, console: Console, log: Logger, stable: Path | None
 ) -> float | None:
     newest = folder / "checkpoints/last.ckpt"
-    last = None if conf.resume is None else read_checkpoint(newest)
+    last = None if conf.resume is None else read_checkpoint(newest, mapped=True)
     last = last if stable is None else read_stable(stable, folder)
     record = RunRecord(folder, last, log)
     record.use_threads(conf, log)
@@ -105,13 +107,13 @@ def _train(
         console,
         interruption,
         resumed_step=last["global_step"] if last else None,
+        identity=record.identity(conf),
         callbacks=[record],
     )
-    with interruption.listening():
-        if last is None:
-            fit(training, saving.trainer)
-        else:
-            fit(training, saving.trainer, start=batches_done(last), checkpoint=newest)
+    start, resumed = (0, None) if last is None else (batches_done(last), newest)
+    del last  # its file is mapped, and would stay on the disk after the next one replaces it
+    with interruption.listening(), saving.peers.watching():
+        fit(training, saving.trainer, start=start, checkpoint=resumed)
     return _finish(conf, folder, console, training, saving) if is_first_process() else None
 
 
@@ -123,12 +125,13 @@ def _finish(
     write_json(folder / "summary.json", summary)
     score = score_of(summary, conf.score)
     saving.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
-        flatten(asdict(conf)), {f"final/{conf.score}": score}, step=saving.trainer.global_step
+        list_hyperparameters(conf), {name_score(conf): score}, step=saving.trainer.global_step
     )
     saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(open_trained(str(folder)), folder / "model")
     shown = {name: value for name, value in summary.items() if name not in UNLISTED}
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
+    console.print(compare_with_baselines(summary), highlight=False)
     if summary["sample"]:
         console.print(
             "\n[bold]sample[/]: a validation document's beginning, and how the model goes on"
@@ -147,5 +150,5 @@ def list_next(folder: Path, runs_dir: str) -> list[tuple[str, str]]:
     ]
     return [
         *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (f"tensorboard --logdir {quote_word(runs_dir)}", "curves, samples, heat maps"),
+        (show_curves(folder, runs_dir), "curves, samples, heat maps"),
     ]

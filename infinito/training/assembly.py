@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,17 @@ from infinito.models.assembly import build_language_model
 from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import description_of, open_trained, start_weights
 from infinito.objectives.units import TextUnits
-from infinito.run_folder.records import flatten
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
+from infinito.training.distributed.peers import Peers
 from infinito.training.language_model import LanguageModelTask
 from infinito.training.length.planning import Length, plan_length
 from infinito.training.length.stable import stable_end
 from infinito.training.phi.assembly import build_phi_term
+from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
     build_tensorboard_logger,
@@ -98,6 +99,7 @@ class SavingTrainer:
     trainer: Trainer
     log: TrainingLog
     report: ValidationReport
+    peers: Peers
 
 
 def build_saving_trainer(
@@ -108,6 +110,7 @@ def build_saving_trainer(
     interruption: Interruption,
     *,
     resumed_step: int | None = None,
+    identity: Mapping[str, str] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> SavingTrainer:
     """Return a trainer that validates, saves, logs and draws.
@@ -119,6 +122,7 @@ def build_saving_trainer(
         console: Where to draw.
         interruption: Tells whether a signal asked to stop.
         resumed_step: The optimizer step that a resumed run goes on from.
+        identity: Values that must be equal in all processes of the training.
         callbacks: Further ones.
     """
     settings, length = conf.trainer, training.length
@@ -126,24 +130,26 @@ def build_saving_trainer(
     report = ValidationReport(
         training.data.tokenizer, conf.seed, settings.sample_tokens, conf.generation
     )
+    peers = Peers(folder, identity)
     milestones = Milestones(
         folder / "checkpoints",
         length.batches,
         length.validate_every,
         save_every_steps=settings.checkpoint_every,
         interruption=interruption,
+        peers=peers,
         stable_steps=stable_end(conf, length),
     )
     of_validation = count_batches(training.data.val_dataloader(), settings)
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
         settings,
-        [log, report, milestones, *build_early_stopping(settings), bar, *callbacks],
+        [peers, log, report, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step, flatten(asdict(conf))),
+        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
     )
-    return SavingTrainer(trainer, log, report)
+    return SavingTrainer(trainer, log, report, peers)
 
 
 def fit(

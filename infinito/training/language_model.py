@@ -16,6 +16,7 @@ from infinito.models.observation.watching import observed
 from infinito.objectives.language import cross_entropy
 from infinito.objectives.units import TextUnits, loss_report
 from infinito.training.distributed.metric_means import MetricMeans
+from infinito.training.distributed.reduction import mean_over_processes
 from infinito.training.optimizer.optimized_task import OptimizedTask
 from infinito.training.phi.term import PhiObjective
 
@@ -86,11 +87,12 @@ class LanguageModelTask(OptimizedTask):
         """Return what the objective and the memory report of the last step, by name."""
         metrics = {}
         if self.phi is not None:
-            metrics["train/language_loss"] = float(self.last_language_loss)  # type: ignore[arg-type]
-            metrics |= self.phi.metrics()
+            assert self.last_language_loss is not None
+            metrics["train/language_loss"] = float(mean_over_processes(self.last_language_loss))
+            metrics |= {f"train/{name}": each for name, each in self.phi.metrics().items()}
         if isinstance(self.model, MemoryLMForCausalLM):
             values = self.model.memory.statistics().items()
-            metrics |= {f"memory/{name}": value for name, value in values}
+            metrics |= {f"train/memory/{name}": value for name, value in values}
         return metrics
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from logging import Logger
@@ -13,6 +14,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+import infinito
 from infinito.config import RunConf
 from infinito.device import choose_accelerator
 from infinito.run_folder.console import logged_to
@@ -25,6 +27,11 @@ from infinito.run_folder.pins import (
     new_record,
     with_absolute_paths,
 )
+
+
+def unwritten_record() -> dict[str, Any]:
+    """Return the record of a process that writes none: the first may not have made the folder."""
+    return {"config": {}, "inputs": {}, "threads": None}
 
 
 def is_first_process() -> bool:
@@ -48,7 +55,8 @@ def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[
         DeviceError: the device asked for is not there.
     """
     if not is_first_process():
-        with logged_to(folder / "run.log") as log:
+        folder.mkdir(parents=True, exist_ok=True)
+        with logged_to(folder / "run.log", shows_warnings=False) as log:
             yield log
         return
     choose_accelerator(conf)
@@ -70,18 +78,25 @@ class RunRecord(Callback):
         folder: The run's.
         last: The checkpoint that a resumed run goes on from; its record is kept.
         log: Where to say what cannot be compared.
+        changeable: Keys that may differ from what the run began with.
 
     Raises:
         ResumeError: config.yaml is not what the run began with.
     """
 
-    def __init__(self, folder: Path, last: dict[str, Any] | None, log: Logger) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        last: dict[str, Any] | None,
+        log: Logger,
+        changeable: Set[str] = frozenset(),
+    ) -> None:
         self.folder = folder
         kept = None if last is None else last.get(KEY)
         self.is_new = kept is None
-        self.values = kept or new_record(folder)
+        self.values = kept or (new_record(folder) if is_first_process() else unwritten_record())
         if not self.is_new:
-            check_config(self.values, folder)
+            check_config(self.values, folder, changeable)
         elif last is not None:
             log.warning(
                 "%s was begun before runs recorded what they read, so whether its text and "
@@ -115,8 +130,25 @@ class RunRecord(Callback):
         )
         check_inputs(self.values, inputs, way_out)
 
+    def identity(self, conf: RunConf) -> dict[str, str]:
+        """Return what must be equal in all processes of a training: code, configuration, inputs."""
+        inputs = self.values["inputs"].items()
+        return {
+            "code": _hash_of_code(),
+            "configuration": hashlib.sha256(repr(conf).encode()).hexdigest()[:12],
+            **{name: str(each["fingerprint"])[:12] for name, each in inputs},
+        }
+
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the record."""
         checkpoint[KEY] = self.values
+
+
+def _hash_of_code() -> str:
+    """Return a hash of the package's modules as they lie on the disk, 12 hex digits."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(infinito.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

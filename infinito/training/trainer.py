@@ -13,6 +13,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from infinito.config import TrainerConf
 from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
+from infinito.run_folder.folder import events_folder
+from infinito.training.distributed.launching import build_environment, build_strategy
 
 
 def build_trainer(
@@ -37,7 +39,8 @@ def build_trainer(
     return Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
-        strategy=settings.strategy,
+        num_nodes=settings.nodes,
+        strategy=build_strategy(settings),
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=1 if steps is None else None,
         max_steps=-1 if steps is None else steps,
@@ -48,7 +51,7 @@ def build_trainer(
         log_every_n_steps=1,
         logger=logger or False,
         callbacks=list(callbacks),
-        plugins=[SafeCheckpointIO()],
+        plugins=[SafeCheckpointIO(), build_environment()],
         enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
         enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks),
         enable_model_summary=False,
@@ -70,9 +73,9 @@ def count_batches(validation: Sized, settings: TrainerConf) -> int:
 
 
 def build_tensorboard_logger(
-    folder: Path, resumed_step: int | None, hparams: Mapping[str, Any] | None = None
+    folder: Path, resumed_step: int | None, hparams: Mapping[str, Any]
 ) -> TensorBoardLogger:
-    """Return a logger that writes to the run's `tensorboard` folder.
+    """Return a logger that writes to the run's folder, by whose path TensorBoard shows the run.
 
     Args:
         folder: The run's.
@@ -80,13 +83,13 @@ def build_tensorboard_logger(
         hparams: What hparams.yaml is to hold.
     """
     logger = TensorBoardLogger(
-        folder,
+        events_folder(folder),
         name=None,
-        version="tensorboard",
+        version="",
         default_hp_metric=False,
         purge_step=None if resumed_step is None else resumed_step + 1,
     )
-    logger.hparams.update(hparams or {})
+    logger.hparams.update(hparams)
     return logger
 
 

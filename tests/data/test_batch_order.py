@@ -1,5 +1,7 @@
 """Orders of batches: whole, disjoint between processes, fixed by seed and epoch."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,7 +72,10 @@ def test_evaluation_sees_every_window_once_in_equally_many_batches(windows, batc
     ]
     shares = [lists(order.batches()) for order in orders]
     assert {len(share) for share in shares} == {len(orders[0])}
-    assert [w for share in shares for batch in share for w in batch] == list(range(windows))
+    batches = [list(chain(*parts)) for parts in zip(*shares, strict=True)]
+    assert list(chain(*batches)) == list(range(windows))
+    one = EvaluationOrder(windows, batch_size * world_size)
+    assert len(one) != len(batches) or lists(one.batches()) == batches
     sizes = [len(batch) for share in shares for batch in share]
     assert min(sizes) >= 1
     assert max(sizes) <= batch_size + 1

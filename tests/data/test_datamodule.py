@@ -55,8 +55,8 @@ def test_wikitext2_has_the_published_word_counts(make, shared_data):
         assert (meta.tokens, meta.words) == (words, words)
 
 
-def test_python_docs_supports_the_vocabularies_of_the_experiments(make, tmp_path):
-    source = PythonDocs(cache_dir=tmp_path / "cache")
+def test_python_docs_supports_the_vocabularies_of_the_experiments(make, docs_cache):
+    source = PythonDocs(cache_dir=docs_cache)
     data = make(source, BpeTokenizer(10_000), block_size=128)
     assert data.vocab_size == 10_000
     meta = data.split_meta("train")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import io
 import random
 import resource
 import subprocess
@@ -13,7 +16,12 @@ import pytest
 import torch
 
 from infinito.errors import CheckpointError
-from infinito.models.checkpoint_file import FORMAT, read_checkpoint, write_checkpoint
+from infinito.models.checkpoint_file import (
+    FORMAT,
+    link_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 CONTENT = {"infinito": {"format": FORMAT}, "w": torch.arange(64.0), "step": 3}
 
@@ -29,6 +37,73 @@ def test_round_trip_and_plain_torch_and_zip_read_it(file: Path) -> None:
     assert torch.equal(read_checkpoint(file)["w"], CONTENT["w"])
     assert torch.equal(torch.load(file, weights_only=True)["w"], CONTENT["w"])
     assert zipfile.ZipFile(file).testzip() is None
+
+
+def test_a_mapped_checkpoint_outlives_its_replacement(file: Path) -> None:
+    """What is read later comes from the file that was opened, and a change stays in memory."""
+    mapped = read_checkpoint(file, mapped=True)["w"]
+    write_checkpoint({**CONTENT, "w": torch.zeros(64)}, file)
+    assert torch.equal(mapped, CONTENT["w"])
+    mapped.add_(1)
+    assert torch.equal(read_checkpoint(file)["w"], torch.zeros(64))
+
+
+def test_the_bytes_are_those_of_torch_save(tmp_path: Path) -> None:
+    """Old versions read what is written now, whatever pieces `torch.save` writes it in."""
+    content = {**CONTENT, "large": torch.rand(1 << 19), "none": torch.empty(0), "views": [1.5] * 9}
+    write_checkpoint(content, tmp_path / "a.ckpt")
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    written = (tmp_path / "a.ckpt").read_bytes()
+    whole = buffer.getvalue()[:-2]
+    comment = b"infinito sha256 " + hashlib.sha256(whole).hexdigest().encode()
+    assert written == whole + len(comment).to_bytes(2, "little") + comment
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's /proc")
+@pytest.mark.parametrize("work", ["write_checkpoint(content, path)", "_verify(path)"])
+def test_no_copy_of_the_state_is_made(tmp_path: Path, work: str) -> None:
+    """A state of 256 MiB is saved and checked in 64 MiB of memory at most."""
+    code = (
+        "import pathlib, sys, torch\n"
+        "from infinito.models.checkpoint_file import _verify, write_checkpoint\n"
+        "path, status = pathlib.Path(sys.argv[1]), pathlib.Path('/proc/self/status')\n"
+        "def mib(name):\n"
+        "    lines = status.read_text().splitlines()\n"
+        "    return next(int(each.split()[1]) for each in lines if each.startswith(name)) / 1024\n"
+        "content = {'infinito': {'format': 1}, 'w': [torch.ones(1 << 23) for _ in range(8)]}\n"
+        "write_checkpoint(content, path)\n"
+        "pathlib.Path('/proc/self/clear_refs').write_text('5')\n"
+        "before = mib('VmRSS')\n"
+        f"{work}\n"
+        "print(mib('VmHWM') - before)\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.ckpt")], capture_output=True, text=True
+    )
+    assert float(finished.stdout) < 64, finished.stderr
+
+
+def test_a_second_name_shares_the_bytes_until_one_is_replaced(file: Path) -> None:
+    other = file.with_name("b.ckpt")
+    other.write_bytes(b"old")
+    assert link_checkpoint(file, other)
+    assert file.samefile(other)
+    write_checkpoint({**CONTENT, "step": 4}, file)
+    assert read_checkpoint(other)["step"] == 3
+    assert read_checkpoint(file)["step"] == 4
+    assert not other.with_name("b.ckpt.partial").exists()
+
+
+def test_a_file_system_without_hard_links_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert not link_checkpoint(file, file.with_name("b.ckpt"))
+    assert not file.with_name("b.ckpt").exists()
 
 
 def test_every_flipped_byte_is_noticed(file: Path) -> None:

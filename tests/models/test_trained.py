@@ -18,9 +18,9 @@ EMBEDDING = "model.model.embed_tokens.weight"
 
 
 @pytest.fixture(params=[math.nan, math.inf, -math.inf], ids=["nan", "inf", "minus inf"])
-def damaged(request: pytest.FixtureRequest, trained: Callable[..., Path]) -> Path:
+def damaged(request: pytest.FixtureRequest, finished: Callable[..., Path]) -> Path:
     """A run whose best checkpoint has one weight that is no number, its checksum right."""
-    run = trained()
+    run = finished()
     path = run / "checkpoints/best.ckpt"
     checkpoint = read_checkpoint(path)
     checkpoint["state_dict"][EMBEDDING][3, 5] = request.param

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from infinito.run_folder.commands import build_command, quote_word
+from infinito.run_folder.commands import build_command, quote_word, show_curves
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,8 @@ def test_a_shell_and_hydra_read_the_value_back(value: Any, expected: str | None)
 def test_a_word_is_quoted_only_where_a_shell_needs_it(text: str, word: str) -> None:
     assert quote_word(text) == word
     assert shlex.split(word) == [text]
+
+
+def test_curves_of_a_run_elsewhere_are_found_in_its_own_folder() -> None:
+    assert show_curves(Path("multirun/base/a"), "multirun") == "tensorboard --logdir multirun"
+    assert show_curves(Path("/tmp/my run"), "multirun") == "tensorboard --logdir '/tmp/my run'"

@@ -11,15 +11,21 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from infinito.sweeps import plain_sweep
-from infinito.sweeps.plain_sweep import BASIC_SWEEPER, PlainSweepReport, count_runs, read_overrides
+from infinito.sweeps.plain_sweep import PlainSweepReport, count_runs, read_overrides
 from infinito.sweeps.record.run_folders import list_run_folders
 from infinito.sweeps.report.run_table import print_run_table
 
 
-def make_config(folder: Path, task: list[str], number: int = 0, **sweeper: Any) -> DictConfig:
-    sweeper = {"_target_": BASIC_SWEEPER, "params": None, **sweeper}
+def make_config(
+    folder: Path,
+    task: list[str],
+    number: int = 0,
+    sweeper: str = "basic",
+    params: dict[str, Any] | None = None,
+) -> DictConfig:
     hydra = {
-        "sweeper": sweeper,
+        "sweeper": {"params": params},
+        "runtime": {"choices": {"hydra/sweeper": sweeper}},
         "overrides": {"task": task},
         "job": {"num": number},
         "sweep": {"dir": str(folder)},
@@ -91,7 +97,7 @@ def test_each_run_is_announced_with_the_time_left(
 def test_a_search_is_left_to_its_own_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = make_config(tmp_path, ["a=1,2"], _target_="another.Sweeper")
+    config = make_config(tmp_path, ["a=1,2"], sweeper="mcts")
     report = PlainSweepReport()
     report.on_multirun_start(config)
     report.on_job_start(config)

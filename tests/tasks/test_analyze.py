@@ -11,9 +11,9 @@ from infinito.config import RunConf
 
 
 def test_statistics_a_layer_and_a_picture(
-    trained: Callable[..., Path], reading: Callable[..., RunConf], tmp_path: Path
+    finished: Callable[..., Path], reading: Callable[..., RunConf], tmp_path: Path
 ) -> None:
-    run = trained("model.layers=2")
+    run = finished("model.layers=2")
     program.execute(reading("task=analyze", f"checkpoint={run}"), tmp_path / "analysis")
     report = json.loads((tmp_path / "analysis/attention.json").read_text())
     assert len(report["layers"]) == 2

@@ -73,9 +73,9 @@ def test_seeds_are_grouped_and_sweeps_compared(
 
 
 def test_other_tokenizers_are_compared_by_bits_per_byte_alone(
-    trained: Trained, configured: Configured, capsys: pytest.CaptureFixture[str]
+    trained: Trained, finished: Trained, configured: Configured, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = trained(folder="a")
+    one = finished(folder="a")
     other = trained("tokenizer=bpe", "tokenizer.vocab_size=300", folder="b")
     printed = printed_by(configured, capsys, one, other)
     rows = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
@@ -85,9 +85,9 @@ def test_other_tokenizers_are_compared_by_bits_per_byte_alone(
     assert "one seed: no interval" in rows["val/bits_per_byte"]
 
 
-def test_tokenizers_without_files_are_compared_by_settings(trained: Trained) -> None:
+def test_tokenizers_without_files_are_compared_by_settings(finished: Trained) -> None:
     """A tokenizer trained on more of the text is another one; other batches leave it as it is."""
-    one = read_finished(trained(folder="a"))
+    one = read_finished(finished(folder="a"))
     for path in (one.folder / "model").iterdir():
         path.unlink()
     for key, value, same in (("batch_size", 3, True), ("max_bytes", 9, False)):

@@ -28,9 +28,9 @@ def evaluation(reading: Configured, folder: Path, *overrides: str) -> dict[str, 
 
 
 def test_validation_equals_what_training_reported(
-    trained: Callable[..., Path], reading: Configured, tmp_path: Path
+    finished: Callable[..., Path], reading: Configured, tmp_path: Path
 ) -> None:
-    run = trained()
+    run = finished()
     summary = json.loads((run / "summary.json").read_text())
     for number, checkpoint in enumerate((run, run / "checkpoints/best.ckpt", run / "model")):
         report = evaluation(reading, tmp_path / f"e{number}", f"checkpoint={checkpoint}")
@@ -39,9 +39,9 @@ def test_validation_equals_what_training_reported(
 
 
 def test_test_split_is_another_text(
-    trained: Callable[..., Path], reading: Configured, tmp_path: Path
+    finished: Callable[..., Path], reading: Configured, tmp_path: Path
 ) -> None:
-    run = trained()
+    run = finished()
     reports = [
         evaluation(reading, tmp_path / split, f"checkpoint={run}", f"split={split}")
         for split in ("valid", "test")
@@ -64,8 +64,8 @@ def test_a_real_pretrained_model_is_evaluated(
     assert 1 < report["val/loss"] < math.log(512) * 1.5
 
 
-def test_a_checkpoint_fixes_its_model(trained: Callable[..., Path]) -> None:
-    run = trained()
+def test_a_checkpoint_fixes_its_model(finished: Callable[..., Path]) -> None:
+    run = finished()
     values = {**saved_values(run), "task": "evaluate", "checkpoint": str(run)}
     (fault,) = command_faults(values, ["model.dim=32"])
     assert "`model.dim` is fixed by `checkpoint`" in fault
@@ -74,9 +74,9 @@ def test_a_checkpoint_fixes_its_model(trained: Callable[..., Path]) -> None:
 
 
 def test_the_backend_is_the_one_asked_for(
-    trained: Callable[..., Path], reading: Configured, tmp_path: Path
+    finished: Callable[..., Path], reading: Configured, tmp_path: Path
 ) -> None:
-    run = trained("attention=l1")
+    run = finished("attention=l1")
     summary = json.loads((run / "summary.json").read_text())
     options = [f"checkpoint={run}", "attention.backend=chunked"]
     report = evaluation(reading, tmp_path / "chunked", *options)
@@ -86,10 +86,10 @@ def test_the_backend_is_the_one_asked_for(
 
 
 def test_a_memory_is_evaluated_empty_or_frozen(
-    trained: Callable[..., Path], reading: Configured, tmp_path: Path
+    finished: Callable[..., Path], reading: Configured, tmp_path: Path
 ) -> None:
     memory = ["memory=integration", "model.memory.segment=8", "optimizer.lr=0.1"]
-    run = trained(*memory)
+    run = finished(*memory)
     summary = json.loads((run / "summary.json").read_text())
     losses = {
         option: evaluation(
@@ -99,15 +99,15 @@ def test_a_memory_is_evaluated_empty_or_frozen(
     }
     assert losses["empty"] == pytest.approx(summary["val/loss"], abs=1e-6)
     assert losses["frozen"] != losses["empty"]
-    plain = trained(folder="plain")
+    plain = finished(folder="plain")
     with pytest.raises(ConfigError, match=r"`model.memory.evaluation` is fixed by `checkpoint`"):
         reading("task=evaluate", f"checkpoint={plain}", "model.memory.evaluation=frozen")
 
 
 def test_another_tokenizer_is_refused(
-    trained: Callable[..., Path], reading: Configured, tmp_path: Path
+    trained: Callable[..., Path], finished: Callable[..., Path], reading: Configured, tmp_path: Path
 ) -> None:
-    run = trained()
+    run = finished()
     trained_model = open_trained(str(run))
     (tmp_path / "other.txt").write_text("abc " * 500)
     other = open_trained(str(trained(f"data.path={tmp_path / 'other.txt'}", folder="other")))
@@ -120,15 +120,19 @@ def test_another_tokenizer_is_refused(
         evaluation(reading, tmp_path / "e", f"checkpoint={tmp_path / 'mixed'}")
 
 
-def test_a_new_run_starts_from_a_checkpoint(trained: Callable[..., Path]) -> None:
-    run = trained()
+def test_a_new_run_starts_from_a_checkpoint(
+    trained: Callable[..., Path], finished: Callable[..., Path]
+) -> None:
+    run = finished()
     again = trained(f"checkpoint={run}", "optimizer.lr=1e-12", folder="again")
     first, second = (json.loads((f / "summary.json").read_text()) for f in (run, again))
     assert second["val/loss"] == pytest.approx(first["val/loss"], abs=1e-5)
 
 
-def test_other_sizes_are_refused_with_their_names(trained: Callable[..., Path]) -> None:
-    run = trained()
+def test_other_sizes_are_refused_with_their_names(
+    trained: Callable[..., Path], finished: Callable[..., Path]
+) -> None:
+    run = finished()
     with pytest.raises(
         CheckpointError, match=r"does not fit the configured model:\n.*there, .*here"
     ):

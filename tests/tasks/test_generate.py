@@ -23,8 +23,8 @@ Configured = Callable[..., RunConf]
 
 
 @pytest.fixture
-def model(trained: Callable[..., Path]) -> Trained:
-    return open_trained(str(trained()))
+def model(finished: Callable[..., Path]) -> Trained:
+    return open_trained(str(finished()))
 
 
 def text(reading: Configured, capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
@@ -34,9 +34,9 @@ def text(reading: Configured, capsys: pytest.CaptureFixture[str], *overrides: st
 
 
 def test_same_seed_same_text_other_seed_other_text(
-    trained: Callable[..., Path], reading: Configured, capsys: pytest.CaptureFixture[str]
+    finished: Callable[..., Path], reading: Configured, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    common = (f"checkpoint={trained()}", "generation.prompt=line 7", "generation.temperature=1.5")
+    common = (f"checkpoint={finished()}", "generation.prompt=line 7", "generation.temperature=1.5")
     first = text(reading, capsys, *common)
     assert first.startswith("line 7")
     assert first == text(reading, capsys, *common)
@@ -116,13 +116,13 @@ def test_a_terminal_is_no_prompt_and_is_refused_before_anything_is_opened(
 
 
 def test_several_texts_are_told_apart(
-    trained: Callable[..., Path],
+    finished: Callable[..., Path],
     reading: Configured,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     (tmp_path / "p.txt").write_text("line 7\nline 8\n")
-    common = (f"checkpoint={trained()}", f"generation.prompts_file={tmp_path / 'p.txt'}")
+    common = (f"checkpoint={finished()}", f"generation.prompts_file={tmp_path / 'p.txt'}")
     common += ("generation.max_new_tokens=4",)
     first, _, second = text(reading, capsys, *common).partition("\n\n--- 2 of 2 ---\n\n")
     assert first.startswith("line 7")
@@ -136,13 +136,13 @@ def test_several_texts_are_told_apart(
 
 @pytest.mark.parametrize("position", ["learned", "rotary"])
 def test_text_longer_than_the_window_is_written_from_its_end(
-    trained: Callable[..., Path],
+    finished: Callable[..., Path],
     reading: Configured,
     capsys: pytest.CaptureFixture[str],
     position: str,
 ) -> None:
     """What a window of 16 tokens holds is followed by what its last 8 are continued by."""
-    run = trained(f"model.position={position}", "model.max_positions=16")
+    run = finished(f"model.position={position}", "model.max_positions=16")
     model = open_trained(str(run))
     greedy = sampling_settings(GenerationConf(temperature=0), model)
     prompt = encode_prompt("line 7", model)

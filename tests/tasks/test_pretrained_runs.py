@@ -64,8 +64,8 @@ def base_unchanged(folder: Path, base: Path, prefix: str = "") -> bool:
     return all(torch.equal(each, named[prefix + name]) for name, each in own.items())
 
 
-def test_only_adapters_train_and_only_they_are_saved(trained: Train, gpt2_folder: Path) -> None:
-    folder = trained()
+def test_only_adapters_train_and_only_they_are_saved(finished: Train, gpt2_folder: Path) -> None:
+    folder = finished()
     checkpoint = read_checkpoint(folder / "checkpoints/last.ckpt")
     names = weights_of(checkpoint).keys()
     assert len(names) == 12
@@ -79,8 +79,8 @@ def test_only_adapters_train_and_only_they_are_saved(trained: Train, gpt2_folder
     assert summary["val/loss"] < 6.0
 
 
-def test_the_export_stands_alone_and_equals_the_adapted_model(trained: Train) -> None:
-    folder = trained()
+def test_the_export_stands_alone_and_equals_the_adapted_model(finished: Train) -> None:
+    folder = finished()
     adapted = open_trained(str(folder))
     assert has_adapters(adapted.model)
     plain = AutoModelForCausalLM.from_pretrained(folder / "model").eval()
@@ -94,8 +94,10 @@ def test_the_export_stands_alone_and_equals_the_adapted_model(trained: Train) ->
     assert "base_model" not in text
 
 
-def test_a_resumed_run_equals_one_that_never_stopped(trained: Train, tmp_path: Path) -> None:
-    whole, stopped = trained(), tmp_path / "stopped"
+def test_a_resumed_run_equals_one_that_never_stopped(
+    trained: Train, finished: Train, tmp_path: Path
+) -> None:
+    whole, stopped = finished(), tmp_path / "stopped"
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, "training_step", 3, signal.SIGTERM)
         with pytest.raises(Interrupted):
@@ -109,13 +111,13 @@ def test_a_resumed_run_equals_one_that_never_stopped(trained: Train, tmp_path: P
 
 
 def test_the_reading_tasks_read_it_and_its_export(
-    trained: Train,
+    finished: Train,
     reading: Callable[..., RunConf],
     text_file: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = trained()
+    folder = finished()
     summary = json.loads((folder / "summary.json").read_text())
     text = ["data=text", f"data.path={text_file}", "data.block_size=16", "data.batch_size=4"]
     for name, options in (("", []), ("model", text)):
@@ -134,8 +136,8 @@ def test_the_reading_tasks_read_it_and_its_export(
     assert len(json.loads((tmp_path / "attention/attention.json").read_text())["layers"]) == 2
 
 
-def test_distance_attention_trains_inside_and_comes_back(trained: Train) -> None:
-    own, l1 = trained(), trained("attention=l1", "attention.learned_scale=true", folder="l1")
+def test_distance_attention_trains_inside_and_comes_back(trained: Train, finished: Train) -> None:
+    own, l1 = finished(), trained("attention=l1", "attention.learned_scale=true", folder="l1")
     losses = [json.loads((each / "summary.json").read_text())["val/loss"] for each in (own, l1)]
     assert losses[0] != losses[1]
     names = weights_of(read_checkpoint(l1 / "checkpoints/last.ckpt")).keys()
@@ -170,17 +172,17 @@ def test_a_memory_alone_can_train(trained: Train, gpt2_folder: Path) -> None:
     )
 
 
-def test_a_new_run_starts_from_adapters(trained: Train) -> None:
-    folder = trained()
+def test_a_new_run_starts_from_adapters(trained: Train, finished: Train) -> None:
+    folder = finished()
     again = trained(f"checkpoint={folder}", "optimizer.lr=1e-12", folder="again")
     first, second = (json.loads((f / "summary.json").read_text()) for f in (folder, again))
     assert second["val/loss"] == pytest.approx(first["val/loss"], abs=1e-5)
 
 
 def test_adapters_of_another_base_are_refused(
-    trained: Train, gpt2_folder: Path, tmp_path: Path
+    trained: Train, finished: Train, gpt2_folder: Path, tmp_path: Path
 ) -> None:
-    folder = trained()
+    folder = finished()
     moved = shutil.copytree(gpt2_folder, tmp_path / "other")
     other = AutoModelForCausalLM.from_pretrained(moved)
     with torch.no_grad():
@@ -191,15 +193,16 @@ def test_adapters_of_another_base_are_refused(
     resumed = shutil.copytree(folder, tmp_path / "resumed")
     config = resumed / "config.yaml"
     config.write_text(config.read_text().replace(str(gpt2_folder), str(moved)))
-    shutil.rmtree(resumed / "tensorboard")
     with pytest.raises(ResumeError, match=r"config.yaml was changed since the run began"):
         program.execute(check([f"resume={resumed}"], conf_dir()), resumed)
 
 
-def test_whole_weights_do_not_pass_for_adapters(trained: Train, gpt2_folder: Path) -> None:
+def test_whole_weights_do_not_pass_for_adapters(
+    trained: Train, finished: Train, gpt2_folder: Path
+) -> None:
     with pytest.raises(CheckpointError, match=r"holds whole weights.*`model.path="):
         trained(f"checkpoint={gpt2_folder}", folder="whole")
-    folder = trained()
+    folder = finished()
     with pytest.raises(CheckpointError, match="does not fit the configured model"):
         trained(f"checkpoint={folder}", "model.lora.rank=2", folder="narrower")
 
@@ -229,15 +232,17 @@ def test_what_does_not_fit_is_refused(trained: Train, tmp_path: Path) -> None:
     ("override", "tolerance"),
     [("model.gradient_checkpointing=true", 1e-5), ("model.dtype=bfloat16", 0.1)],
 )
-def test_memory_can_be_saved(trained: Train, override: str, tolerance: float) -> None:
+def test_memory_can_be_saved(
+    trained: Train, finished: Train, override: str, tolerance: float
+) -> None:
     usual = ("model.lora.dropout=0", "trainer.max_steps=3")
-    folders = [trained(*usual), trained(*usual, override, folder="small")]
+    folders = [finished(*usual), trained(*usual, override, folder="small")]
     losses = [json.loads((each / "summary.json").read_text())["val/loss"] for each in folders]
     assert losses[1] == pytest.approx(losses[0], abs=tolerance)
 
 
 def test_base_gpt2_lora_runs_from_a_folder_without_the_hub(
-    gpt2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gpt2_folder: Path, docs_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     overrides = [
@@ -247,7 +252,7 @@ def test_base_gpt2_lora_runs_from_a_folder_without_the_hub(
         "data.batch_size=4",
         "data.parts=topics",
         "data.max_bytes=150000",
-        f"data.cache_dir={tmp_path / 'cache'}",
+        f"data.cache_dir={docs_cache}",
         "objective.calibration_windows=16",
         "trainer.max_steps=3",
         "trainer.validate_every=3",

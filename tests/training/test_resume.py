@@ -68,7 +68,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 def logged_steps(folder: Path) -> dict[str, list[int]]:
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    events = EventAccumulator(str(folder)).Reload()
     names = ("train/loss", "val/loss")
     return {name: [event.step for event in events.Scalars(name)] for name in names}
 
@@ -106,6 +106,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int, number: int) 
 )
 def test_signals_save_stop_and_resume_exactly(
     trained: Trained,
+    finished: Trained,
     monkeypatch: pytest.MonkeyPatch,
     hook: str,
     call: int,
@@ -114,7 +115,7 @@ def test_signals_save_stop_and_resume_exactly(
     accumulate: int,
 ) -> None:
     options = (*WHOLE, f"trainer.accumulate={accumulate}")
-    whole = trained(*options, folder="whole")
+    whole = finished(*options, folder="whole")
     with monkeypatch.context() as patch:
         stop_at(patch, hook, call, number)
         with pytest.raises(Interrupted, match="resume=") as stopped:
@@ -129,7 +130,7 @@ def test_signals_save_stop_and_resume_exactly(
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_stopping_early_and_plateaus_are_resumed(
-    trained: Trained, monkeypatch: pytest.MonkeyPatch, schedule: str
+    trained: Trained, finished: Trained, monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
     """A rate too small to change a weight: no validation after the first is better."""
     options = (
@@ -140,7 +141,7 @@ def test_stopping_early_and_plateaus_are_resumed(
         f"optimizer.schedule={schedule}",
         "optimizer.plateau_patience=0",
     )
-    whole = trained(*options, folder="whole")
+    whole = finished(*options, folder="whole")
     assert json.loads((whole / "summary.json").read_text())["stopped_early"]
     with monkeypatch.context() as patch:
         stop_at(patch, "training_step", 5, signal.SIGTERM)
@@ -150,8 +151,8 @@ def test_stopping_early_and_plateaus_are_resumed(
     assert_same_run(whole, whole.parent / "stopped")
 
 
-def test_resuming_a_finished_run_changes_nothing(trained: Trained) -> None:
-    folder = trained()
+def test_resuming_a_finished_run_changes_nothing(finished: Trained) -> None:
+    folder = finished()
     before = weights(folder)
     first = json.loads((folder / "summary.json").read_text())
     resumed(folder)
@@ -160,8 +161,8 @@ def test_resuming_a_finished_run_changes_nothing(trained: Trained) -> None:
     assert all(torch.equal(before[key], value) for key, value in weights(folder).items())
 
 
-def test_another_configuration_is_refused_with_the_difference(trained: Trained) -> None:
-    folder = trained()
+def test_another_configuration_is_refused_with_the_difference(finished: Trained) -> None:
+    folder = finished()
     values = {**saved_values(folder), "resume": str(folder)}
     values["optimizer"] = {**values["optimizer"], "lr": 0.5}
     with pytest.raises(ResumeError, match=r"optimizer\.lr: the run has 0\.001.* asks for 0\.5"):

@@ -61,7 +61,8 @@ def in_blocks(
         group = h * request.kv_heads // request.heads
         parts = all_queries[b][h], all_keys[b][group], all_values[b][group]
         outs.append(_walk(block, *parts, single, _part(mask, b, h), rows))
-    return torch.cat(outs).unflatten(0, (request.batch, request.heads)).squeeze(2)
+    out: Tensor = torch.cat(outs).unflatten(0, (request.batch, request.heads)).squeeze(2)
+    return out
 
 
 def block_rows(request: Request) -> int:

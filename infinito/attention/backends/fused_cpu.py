@@ -122,7 +122,7 @@ def _(
     return _new_gradients(queries, keys, values)
 
 
-def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     queries, keys, values, kernel, causal, factor, p, padding, dropout_p, seed = inputs
     ctx.save_for_backward(queries, keys, values, *output, padding, seed)
     ctx.options = kernel, causal, factor, p, dropout_p
@@ -192,7 +192,8 @@ def _unable(request: Request) -> str | None:
         return f"it runs on a CPU, not on {request.device}"
     if request.dtype not in DTYPES:
         return f"it computes in float32, less than {request.dtype}"
-    return fault()
+    reason: str | None = fault()
+    return reason
 
 
 def _unwise(request: Request) -> str | None:

@@ -16,7 +16,7 @@ def unit(vectors: Tensor) -> Tensor:
     `torch.nn.functional.normalize` does the same, with a gradient that takes four times as long.
     """
     wide = widen(vectors)
-    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     scaled = wide / length.clamp_min(1e-12)
     return scaled if wide is vectors else scaled.to(vectors.dtype)
 

@@ -15,9 +15,9 @@ def score(queries: Tensor, keys: Tensor, _p: float | None = None) -> Tensor:
 
     Where q = k the gradient is the subgradient 0, as `torch.linalg.vector_norm` defines it.
     """
-    return -torch.linalg.vector_norm(
-        widen(queries).unsqueeze(-2) - widen(keys).unsqueeze(-3), dim=-1
-    )
+    gaps = widen(queries).unsqueeze(-2) - widen(keys).unsqueeze(-3)  # (…, time_q, time_k, dim)
+    distance: Tensor = torch.linalg.vector_norm(gaps, dim=-1)
+    return -distance
 
 
 def factor(scale: float | Tensor, _dim: int) -> float | Tensor:

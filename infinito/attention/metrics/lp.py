@@ -25,11 +25,13 @@ def score(queries: Tensor, keys: Tensor, p: float | None = None) -> Tensor:
     assert p is not None, "the caller checks that p is given"
     gaps = widen(queries).unsqueeze(-2) - widen(keys).unsqueeze(-3)  # (…, time_q, time_k, dim)
     if p <= PLAIN_EXPONENT:
-        return -torch.linalg.vector_norm(gaps, ord=p, dim=-1)
+        distance: Tensor = torch.linalg.vector_norm(gaps, ord=p, dim=-1)
+        return -distance
     largest = gaps.detach().abs().amax(-1, keepdim=True)  # (…, time_q, time_k, 1)
     # The norm is homogeneous: divided by any constant and multiplied by it, it keeps its gradient.
     unit = largest.where((largest > 0) & (largest < torch.inf), 1.0)
-    return -torch.linalg.vector_norm(gaps / unit, ord=p, dim=-1) * unit.squeeze(-1)
+    distance = torch.linalg.vector_norm(gaps / unit, ord=p, dim=-1) * unit.squeeze(-1)
+    return -distance
 
 
 def factor(scale: float | Tensor, _dim: int) -> float | Tensor:

@@ -89,11 +89,11 @@ def objective_faults(conf: RunConf) -> Iterable[str]:
             f"{memory.segment} tokens, so no token would read an earlier one. "
             f"Use `data.block_size={4 * memory.segment}`"
         )
-    if has_memory and conf.trainer.strategy != "auto":
+    if has_memory and (conf.trainer.strategy != "auto" or conf.trainer.processes > 1):
         yield (
-            f"`trainer.strategy`={conf.trainer.strategy} trains in several processes, of which "
-            "each would write into a memory of its own and all but the first's be lost. "
-            "Use `trainer.strategy=auto` or `memory=none`"
+            f"`trainer.strategy`={conf.trainer.strategy} with {conf.trainer.processes} processes: "
+            "each would write into a memory of its own, and all but the first's be lost. "
+            "Use `trainer=default` or `memory=none`"
         )
     yield from config.objective_faults(conf.objective, memory)
     watches = has_memory or isinstance(conf.objective, config.LanguagePhiConf)

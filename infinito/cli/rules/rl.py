@@ -15,11 +15,15 @@ def _device_faults(conf: RunConf) -> Iterable[str]:
     for key, is_set, mend in (
         (f"accelerator={trainer.accelerator}", other_device, "accelerator=cpu"),
         (f"devices={trainer.devices}", trainer.devices != 1, "devices=1"),
+        (f"nodes={trainer.nodes}", trainer.nodes != 1, "nodes=1"),
         (f"strategy={trainer.strategy}", trainer.strategy != "auto", "strategy=auto"),
         (f"precision={trainer.precision}", trainer.precision != "32-true", "precision=32-true"),
     ):
         if is_set:
-            yield f"`trainer.{key}` is not for `task=rl_scheduler`. Use `trainer.{mend}`"
+            yield (
+                f"`trainer.{key}` is not for `task=rl_scheduler`, whose environments train their "
+                f"models in one process, in one pass. Use `trainer.{mend}`"
+            )
 
 
 def rl_faults(conf: RunConf) -> Iterable[str]:

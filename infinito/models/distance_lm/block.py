@@ -51,6 +51,8 @@ class AttentionContext(NamedTuple):
     """Rotations of queries and keys, (batch or 1, time, 1, head_dim/2, 2)."""
     visible: Tensor | None = None
     """The mask that `visibility` returned."""
+    token_values: Tensor | None = None
+    """The tokens' value embeddings, (batch, time, kv_heads, head_dim)."""
     scale: float | LearnedScale = 1.0
     """λ, or the module that learns one for the whole model."""
     backend: str = "auto"
@@ -70,6 +72,7 @@ class DistanceAttention(nn.Module):
         features = (self.heads + 2 * self.kv_heads) * self.head_dim
         self.qkv = nn.Linear(config.hidden_size, features, bias=False)
         self.out = ResidualLinear(config.hidden_size, config.hidden_size)
+        self.value_mix = nn.Parameter(torch.empty(2)) if config.value_embeddings else None
         self.scale = None
         if config.learned_scale and config.scale_per == "head":
             self.scale = LearnedScale(self.heads, config.scale)
@@ -78,7 +81,7 @@ class DistanceAttention(nn.Module):
         self, hidden: Tensor, context: AttentionContext, past_key_values: Cache | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return outputs (batch, time, dim); on request, weights (batch, heads, time, time_k)."""
-        queries, keys, values = self.project(hidden, context.rotation)
+        queries, keys, values = self.project(hidden, context)
         # (batch, heads, time, head_dim), and (batch, kv_heads, time, head_dim) twice
         scale = context.scale if self.scale is None else self.scale
         scale = scale() if isinstance(scale, LearnedScale) else scale
@@ -110,17 +113,20 @@ class DistanceAttention(nn.Module):
         # A cache holds values in the dtype of keys, which a learned λ widens.
         return self.out(mixed.transpose(1, 2).flatten(2).to(dtype)), weights
 
-    def project(self, hidden: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, hidden: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries (batch, heads, time, head_dim), keys and values (batch, kv_heads, …)."""
         heads, kv_heads = self.heads, self.kv_heads
         features = self.qkv(hidden).unflatten(-1, (-1, self.head_dim))
         # (batch, time, heads + 2 · kv_heads, head_dim)
-        if rotation is None:
+        if context.rotation is None:
             queries, keys, values = features.split((heads, kv_heads, kv_heads), dim=2)
         else:
             # Queries and keys lie side by side, so one product turns both.
             turning, values = features.split((heads + kv_heads, kv_heads), dim=2)
-            queries, keys = rotate(turning, rotation).split((heads, kv_heads), dim=2)
+            queries, keys = rotate(turning, context.rotation).split((heads, kv_heads), dim=2)
+        if self.value_mix is not None and context.token_values is not None:
+            own, token = self.value_mix.to(values.dtype)
+            values = own * values + token * context.token_values.to(values.dtype)
         return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
 
 

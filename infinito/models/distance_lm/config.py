@@ -28,6 +28,11 @@ class DistanceLMConfig(PreTrainedConfig):
         dropout: on embeddings and residual branches; `attention_dropout`: on attention weights.
         initializer_range: standard deviation of the embeddings at the start; None for ½/√width.
         initializer_factor: standard deviation of a linear layer's weights, times √inputs.
+        zero_init_residual: layers that add to the residual stream start at zero, so that each block
+            starts as the identity.
+        bigram_embeddings: rows of a table of embeddings for pairs of neighbouring tokens, which are
+            added to those of the tokens; 0 for none. A pair's row is a hash of it.
+        value_embeddings: tokens have a second embedding, which each layer mixes into its values.
 
     Raises:
         ConfigError: numbers that do not fit together; all faults at once.
@@ -56,6 +61,9 @@ class DistanceLMConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-5
     initializer_range: float | None = None
     initializer_factor: float = 1.0
+    zero_init_residual: bool = False
+    bigram_embeddings: int = 0
+    value_embeddings: bool = False
     tie_word_embeddings: bool = True
     use_cache: bool = True
     pad_token_id: int | None = None
@@ -143,6 +151,11 @@ class DistanceLMConfig(PreTrainedConfig):
             faults.append(
                 f"`attention.kv_heads`={kv_heads} does not divide `attention.heads`={heads}. "
                 f"{_choose(heads, 'attention.kv_heads')}."
+            )
+        if self.bigram_embeddings < 0 or self.bigram_embeddings == 1:
+            faults.append(
+                f"`model.bigram_embeddings`={self.bigram_embeddings}: expected 0 for none, or at "
+                "least 2 rows, e.g. `model.bigram_embeddings=8192`."
             )
         if self.position not in ("rotary", "learned"):
             faults.append(f"`model.position`={self.position!r} is not one of rotary, learned.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from transformers.modeling_utils import slice_logits_to_keep
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from infinito.models.distance_lm.bigram_embeddings import BigramEmbeddings, previous_tokens
 from infinito.models.distance_lm.block import (
     AttentionContext,
     DistanceAttention,
@@ -65,11 +66,24 @@ class DistanceLMPreTrainedModel(PreTrainedModel):
             std = self.config.initializer_factor / math.sqrt(module.in_features)
             if isinstance(module, ResidualLinear):
                 std /= 2 * self.config.num_hidden_layers
+                std *= not self.config.zero_init_residual
             init.normal_(module.weight, mean=0.0, std=std)
+        elif isinstance(module, BigramEmbeddings):
+            init.zeros_(module.weight)
+        elif isinstance(module, DistanceAttention) and module.value_mix is not None:
+            init.constant_(module.value_mix, 0.5)
         elif isinstance(module, LearnedScale):
             init.copy_(module.raw, module.first_raw().expand_as(module.raw))
         elif isinstance(module, RotaryPositions):
             init.copy_(module.table, module.first_rotations())
+
+    def _resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        resized = super()._resize_token_embeddings(*args, **kwargs)
+        trunk: Any = self.base_model
+        if (old := trunk.value_embeddings) is not None:
+            size = resized.num_embeddings
+            trunk.value_embeddings = self._get_resized_embeddings(old, size, mean_resizing=False)
+        return resized
 
 
 class DistanceLMModel(DistanceLMPreTrainedModel):
@@ -79,6 +93,13 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
         super().__init__(config)
         dim, places = config.hidden_size, config.max_position_embeddings
         self.embed_tokens = nn.Embedding(config.vocab_size, dim, config.pad_token_id)
+        self.bigram_embeddings = None
+        if config.bigram_embeddings:
+            self.bigram_embeddings = BigramEmbeddings(config.bigram_embeddings, dim)
+        self.value_embeddings = None
+        if config.value_embeddings:
+            features = config.kv_heads * config.head_dim
+            self.value_embeddings = nn.Embedding(config.vocab_size, features)
         self.positions: LearnedPositions | RotaryPositions
         if config.position == "learned":
             self.positions = LearnedPositions(places, dim)
@@ -104,17 +125,27 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
         past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
+        previous_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """Return the hidden states, (batch, time, dim); arguments as in other transformers models.
 
+        Args:
+            previous_ids: the token before each, (batch, time), for bigram embeddings: required
+                behind a cache that holds tokens.
+
         Raises:
-            ValueError: not exactly one of input_ids and inputs_embeds.
+            ValueError: not exactly one of input_ids and inputs_embeds, or the latter where tokens
+                have value or bigram embeddings; no previous_ids where they are required.
             ConfigError: the input is longer than the learned positions.
         """
         config = self.config
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("expected exactly one of input_ids and inputs_embeds.")
+        if input_ids is None and (self.value_embeddings or self.bigram_embeddings):
+            raise ValueError(
+                "expected input_ids, not inputs_embeds: tokens have value or bigram embeddings."
+            )
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         # (batch, time, dim)
         if use_cache and past_key_values is None:
@@ -124,6 +155,15 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
             attention_mask, position_ids, past_key_values, batch, time, hidden.device
         )
         start = 0 if past_key_values is None else past_key_values.get_seq_length()
+        if self.bigram_embeddings is not None and input_ids is not None:
+            if previous_ids is None:
+                if start:
+                    raise ValueError(
+                        "expected previous_ids: bigram embeddings need the token before each of "
+                        "the input, and the cache holds no tokens."
+                    )
+                previous_ids = previous_tokens(input_ids, attention_mask, position_ids)
+            hidden = hidden + self.bigram_embeddings.embed(input_ids, previous_ids)
         if position_ids is None:
             padded = visible is not None and attention_mask is not None and attention_mask.ndim == 2
             padding = attention_mask if padded else None
@@ -135,6 +175,7 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
         context = AttentionContext(
             rotation=rotation,
             visible=visible,
+            token_values=self._token_values(input_ids),
             scale=config.scale if self.scale is None else self.scale,
             backend=config.backend,
             output_attentions=bool(kwargs.get("output_attentions", config.output_attentions)),
@@ -144,6 +185,12 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
         return BaseModelOutputWithPast(
             last_hidden_state=self.norm(hidden), past_key_values=past_key_values
         )
+
+    def _token_values(self, input_ids: Tensor | None) -> Tensor | None:
+        """Return the tokens' value embeddings, (batch, time, kv_heads, head_dim)."""
+        if input_ids is None or self.value_embeddings is None:
+            return None
+        return self.value_embeddings(input_ids).unflatten(-1, (-1, self.config.head_dim))
 
 
 class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
@@ -167,12 +214,14 @@ class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
+        previous_ids: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Return logits (batch, time, vocab) and, with labels, the mean loss in nats per token.
 
         Args:
+            previous_ids: as the trunk's.
             labels: (batch, time), the input ids themselves: they are shifted here; −100 is ignored.
             logits_to_keep: logits of so many last positions only, 0 for all; or which positions.
         """
@@ -183,6 +232,7 @@ class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            previous_ids=previous_ids,
             **kwargs,
         )
         logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
@@ -198,6 +248,18 @@ class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the inputs of a step of `generate`: the new tokens and the token before each."""
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[misc]
+            cast(torch.LongTensor, input_ids), *args, inputs_embeds=inputs_embeds, **kwargs
+        )
+        if self.config.bigram_embeddings and (new := inputs.get("input_ids")) is not None:
+            previous = previous_tokens(input_ids, kwargs.get("attention_mask"))
+            inputs["previous_ids"] = previous[:, -new.shape[1] :].contiguous()
+        return inputs
 
 
 AutoModel.register(DistanceLMConfig, DistanceLMModel, exist_ok=True)

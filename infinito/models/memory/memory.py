@@ -167,7 +167,7 @@ class IntegrationMemory(nn.Module):
             scores, readable = self.add_noise(scores, readable)
         weights = weigh_highest(scores, readable, self.settings.top_k).to(hidden.dtype)
         split = 0 if slots is None else len(slots.states)
-        mixed = weights[..., split:] @ self.value(own.states)  # (batch, time, dim)
+        mixed: Tensor = weights[..., split:] @ self.value(own.states)  # (batch, time, dim)
         return mixed if slots is None else mixed + weights[..., :split] @ self.value(shared)
 
     def rank_entries(self, slots: Entries | None, own: Entries) -> tuple[Tensor, Tensor]:

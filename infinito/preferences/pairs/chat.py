@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+from jinja2 import Environment, TemplateError, nodes
 from transformers import PreTrainedTokenizerBase
 
 from infinito.errors import DataError
+from infinito.preferences.pairs.code_limits import TimeLimitError, limit_cpu_time, limit_memory
 from infinito.preferences.pairs.rows.faults import RowFault
 from infinito.preferences.pairs.rows.messages import CALLS, REASONING
 from infinito.preferences.pairs.text_pair import Messages, TextPair, to_messages
-from infinito.preferences.pairs.time_limit import TimeLimitError, limit_cpu_time
 
 PLAIN = (
     "{% for message in messages if message['content'] %}"
@@ -20,6 +21,9 @@ PLAIN = (
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 """A template for tokenizers that have none: "Human: …", "Assistant: …", a line each."""
+
+RENDERING_BYTES = 1 << 28
+"""Memory that a template may take for one conversation."""
 
 RENDERING_S = 2.0
 """CPU seconds that a template may take for one conversation; real ones take milliseconds."""
@@ -44,6 +48,7 @@ class ChatTemplate:
                 "these pairs are messages, but the tokenizer has no chat template. Use "
                 "`data.chat_template=plain`, or a template of your own in Jinja"
             )
+        self._refuse_powers()
 
     def render_pair(self, pair: TextPair) -> tuple[str, str, str]:
         """Return prompt, chosen and rejected as text; prompt + answer is what the model reads.
@@ -79,10 +84,10 @@ class ChatTemplate:
 
         Raises:
             RowFault: the template refuses the messages.
-            DataError: the template does not end.
+            DataError: the template does not end, or fills the memory.
         """
         try:
-            with limit_cpu_time(RENDERING_S):
+            with limit_cpu_time(RENDERING_S), limit_memory(RENDERING_BYTES):
                 return str(
                     self.tokenizer.apply_chat_template(
                         list(messages),
@@ -98,12 +103,33 @@ class ChatTemplate:
                 f"the chat template took more than {RENDERING_S:g} CPU seconds for {row}, where "
                 "others take milliseconds. Use another `data.chat_template`, e.g. plain"
             ) from None
+        except MemoryError:
+            row = "a trial conversation" if pair is None else f"row {pair.row}"
+            raise DataError(
+                f"the chat template took more than {RENDERING_BYTES >> 20} MiB for {row}, where "
+                "others take kilobytes. Use another `data.chat_template`, e.g. plain"
+            ) from None
         except Exception as error:  # the template is a program of its own: anything may go wrong
             raise RowFault(
                 "chat template",
                 f"is refused by the chat template: {error or type(error).__name__}",
                 "Mend the roles, or use `data.chat_template=plain`",
             ) from None
+
+    def _refuse_powers(self) -> None:
+        """Refuse `**`: 9**9**9 is one operation, which neither a signal nor a limit interrupts."""
+        given = self.template or self.tokenizer.chat_template
+        sources = given.values() if isinstance(given, dict) else [given]
+        for source in sources:
+            try:
+                parsed = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(str(source))
+            except TemplateError:  # the first row says where the fault is
+                continue
+            if next(parsed.find_all(nodes.Pow), None) is not None:
+                raise DataError(
+                    "the chat template computes a power (`**`), which may run without end and "
+                    "which no conversation needs. Use another `data.chat_template`, e.g. plain"
+                )
 
     def _refuse_unwritten(self, pair: TextPair, messages: Messages) -> None:
         """Check that the template mentions what messages have besides role and content."""

@@ -29,7 +29,8 @@ TIMING = "timing"
 
 def load_schema() -> dict[str, Any]:
     """Return the JSON Schema of training_report.json."""
-    return json.loads(SCHEMA.read_text(encoding="utf-8"))
+    schema: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return schema
 
 
 def describe_held_out(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,8 @@ from infinito.preferences.report.model_card import render_model_card
 from infinito.preferences.report.run_report import Clock, Outcome, build_run_report, build_summary
 from infinito.preferences.report.screen import print_outcome
 from infinito.preferences.report.sweep_table import compare_sweep
-from infinito.run_folder.records import flatten, score_of, write_json
+from infinito.run_folder.records import score_of, write_json
+from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 
 if TYPE_CHECKING:
     from infinito.preferences.preparation import Prepared
@@ -83,5 +83,5 @@ def _log_to_tensorboard(
     for name, pixels in pictures.items():
         logger.experiment.add_image(f"report/{name}", pixels, step, dataformats="HWC")
     logger.experiment.add_text("report", render_markdown({**report, "history": []}), step)
-    logger.log_hyperparams(flatten(asdict(conf)), {f"final/{conf.score}": score}, step=step)
+    logger.log_hyperparams(list_hyperparameters(conf), {name_score(conf): score}, step=step)
     logger.finalize("success")

@@ -79,13 +79,15 @@ def _logits_at(model: nn.Module, batch: PairBatch, part: int) -> Tensor:
     """Return the model's own logits (answer tokens of the part, vocab)."""
     positions = batch.positions[part]
     if batch.layout == "full":
-        return _forward(model, batch, part).logits.flatten(0, 1)[positions]
+        logits: Tensor = _forward(model, batch, part).logits
+        return logits.flatten(0, 1)[positions]
 
     def keep(hidden: Tensor) -> Tensor:
         return hidden.flatten(0, 1)[None, positions]
 
     with _before_head(model, keep):
-        return _forward(model, batch, part).logits[0]
+        logits = _forward(model, batch, part).logits
+    return logits[0]
 
 
 @contextmanager

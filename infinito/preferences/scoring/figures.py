@@ -38,11 +38,13 @@ class PreferenceScores:
         Source: the implicit reward of Rafailov et al. 2023, arXiv:2305.18290, section 4.
         """
         chosen, rejected = self.rewards(beta)
-        return chosen - rejected
+        margins: np.ndarray = chosen - rejected
+        return margins
 
     def ties(self, beta: float) -> np.ndarray:
         """Return whether policy and reference agree on a pair up to rounding."""
-        return np.abs(self.margins(beta)) <= beta * TIE_NATS
+        ties: np.ndarray = np.abs(self.margins(beta)) <= beta * TIE_NATS
+        return ties
 
     def wins(self, beta: float) -> np.ndarray:
         """Return whether a pair's margin is above 0 by more than rounding."""

@@ -30,7 +30,8 @@ class Metrics(NamedTuple):
     @property
     def perplexity(self) -> np.ndarray:
         """exp of the loss, per token of the run's tokenizer."""
-        return np.exp(np.minimum(self.loss_text, 700.0))
+        perplexity: np.ndarray = np.exp(np.minimum(self.loss_text, 700.0))
+        return perplexity
 
     def where(self, mask: np.ndarray, others: Metrics) -> Metrics:
         """Return these metrics where `mask` (envs,) is true, and those of `others` elsewhere."""

@@ -86,4 +86,5 @@ def sum_terms(terms: Terms) -> np.ndarray:
                 f"the reward's term `{name}` is {values}: the policy takes no step with it. "
                 "The last good checkpoint is kept. Try a smaller `rl.inner_lr`"
             )
-    return np.sum(list(terms.values()), axis=0)
+    rewards: np.ndarray = np.sum(list(terms.values()), axis=0)
+    return rewards

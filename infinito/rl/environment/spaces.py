@@ -59,4 +59,5 @@ def observe(metrics: Metrics, time_since_coherent: np.ndarray) -> np.ndarray:
     )
     low, high = np.array(list(OBSERVATION_BOUNDS.values())).T
     scaled = 2 * (np.stack(columns, axis=1) - low) / (high - low) - 1
-    return scaled.clip(-1, 1).astype(np.float32)
+    observations: np.ndarray = scaled.clip(-1, 1).astype(np.float32)
+    return observations

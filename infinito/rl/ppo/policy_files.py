@@ -105,9 +105,12 @@ def import_zip(ppo: PPO, path: Path, allow_pickle: bool = False) -> None:
 
 def _tensors(content: bytes, path: Path, unpickle: bool) -> dict[str, torch.Tensor]:
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=not unpickle)
+        tensors: dict[str, torch.Tensor] = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=not unpickle
+        )
     except Exception as error:
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    return tensors
 
 
 def read_policy_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:

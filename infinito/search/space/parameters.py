@@ -53,7 +53,8 @@ class Float:
             )
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
+        unit: float = (value - self.low) / (self.high - self.low)
+        return unit
 
     def snap(self, units: Array) -> Array:
         """Return the coordinates of the nearest values."""

@@ -102,7 +102,8 @@ class Sampler:
         numbers = [each.name for each in space.parameters if isinstance(each, Float)]
         exact = {name: float(given[name]) for name in numbers if name in given}
         self._given[rows[0].tobytes()] = exact
-        return rows[0]
+        row: Array = rows[0]
+        return row
 
 
 def exclude(rows: Array, tried: Array) -> Array:

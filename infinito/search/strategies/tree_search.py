@@ -195,6 +195,7 @@ def _compare_promises(everywhere: Candidates) -> Callable[[Node], Array]:
                 for child in node.children
             ]
         )
-        return np.exp(best - best.max()) / np.exp(best - best.max()).sum()
+        shares: Array = np.exp(best - best.max()) / np.exp(best - best.max()).sum()
+        return shares
 
     return compare

@@ -40,6 +40,7 @@ def cholesky(kernel: Array) -> Array:
     jitter = 0.0
     while jitter < math.inf:
         raised = kernel if not jitter else kernel + jitter * np.eye(len(kernel))
+        factor: Array
         factor, failed = dpotrf(raised, lower=1, clean=1)
         if not failed:
             return factor

@@ -87,7 +87,8 @@ class Playout:
             candidates = self._add(candidates, self._climb(chosen, region))
         if not self.smooth.all():
             candidates = self._step(candidates)
-        return candidates.rows[int(np.argmax(candidates.gains))]
+        best: Array = candidates.rows[int(np.argmax(candidates.gains))]
+        return best
 
     def compute_gains(self, rows: Array) -> Array:
         """(points,): logarithm of the improvement expected, on average over the fantasies."""

@@ -84,6 +84,7 @@ class Journal:
     def close(self) -> None:
         """Let another process write."""
         self._file.close()
+        Path(self._lock.lock_file).unlink(missing_ok=True)  # held still: see `run_folder.in_use`
         self._lock.release()
 
     def __enter__(self) -> Journal:

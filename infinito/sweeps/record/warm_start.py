@@ -20,6 +20,7 @@ from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import read
 from infinito.sweeps.record.plan import JOURNAL
 from infinito.sweeps.record.tables import name_value_columns
+from infinito.yaml_limits import load_yaml
 
 
 def read_warm_start(
@@ -41,7 +42,7 @@ def read_warm_start(
     unused = 0
     for source in map(Path, sources):
         written = source / "multirun.yaml"
-        theirs = OmegaConf.select(OmegaConf.load(written), "score") if written.is_file() else None
+        theirs = OmegaConf.select(load_yaml(written), "score") if written.is_file() else None
         if theirs is not None and theirs != config.get("score"):
             raise ConfigError(
                 f"`hydra.sweeper.warm_start`={source}: its scores are `score`={theirs}, those of "
@@ -157,7 +158,7 @@ def _means(text: str, choice: Any) -> bool:
     """Tell whether a cell holds this choice; 1e-3 is 0.001, and True is true."""
     if is_number(choice):
         try:
-            return float(text) == choice
+            return float(text) == float(choice)
         except ValueError:
             return False
     return text.lower() == json.dumps(choice) if not isinstance(choice, str) else text == choice

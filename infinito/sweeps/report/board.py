@@ -14,7 +14,7 @@ from infinito.search.trials import Trial
 from infinito.sweeps.record.tables import name_value_columns
 
 TENSORBOARD = "tensorboard"
-"""In the folder of a sweep, and of a trial that writes its own."""
+"""In the folder of a sweep."""
 
 
 class TrialBoard:
@@ -38,7 +38,7 @@ class TrialBoard:
 
     def _has_own(self, trial: Trial) -> bool:
         """Tell whether a trial, such as a `task=train`, appears in HPARAMS by itself."""
-        own = self.folder.glob(f"{trial.number}*/{TENSORBOARD}")
+        own = self.folder.glob(f"{trial.number}*/*.tfevents.*")
         return any(path.parent.name.partition(".")[0] == str(trial.number) for path in own)
 
     def _write(self, session: Path, trial: Trial) -> None:

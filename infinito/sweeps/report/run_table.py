@@ -17,6 +17,7 @@ from infinito.run_folder.tables import print_next
 from infinito.sweeps.record.run_folders import list_run_folders
 from infinito.sweeps.report.live_table import shorten_names
 from infinito.wording import format_value
+from infinito.yaml_limits import load_yaml
 
 
 def print_run_table(folder: Path, swept: Sequence[str]) -> None:
@@ -57,13 +58,13 @@ def print_run_table(folder: Path, swept: Sequence[str]) -> None:
 
 
 def _read_values(run: Path) -> dict[str, Any]:
-    return OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))  # type: ignore[return-value]
+    return OmegaConf.to_container(load_yaml(run / "config.yaml"))  # type: ignore[return-value]
 
 
 def _read_overrides(run: Path) -> dict[str, str]:
     """Return the values of a run's overrides by their keys."""
     path = run / "overrides.yaml"
-    listed: Any = OmegaConf.load(path) if path.is_file() else []
+    listed: Any = load_yaml(path) if path.is_file() else []
     pairs = (str(text).lstrip("+").partition("=") for text in listed)
     return {key: value for key, _, value in pairs}
 

@@ -36,21 +36,37 @@ class Interruption:
     @contextmanager
     def listening(self) -> Iterator[Interruption]:
         """Takes the signals over for the block, where the main thread allows it."""
+        previous = {number: signal.getsignal(number) for number in SIGNALS}
+        self.take_over()
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        previous = {number: signal.signal(number, self._remember) for number in SIGNALS}
         try:
             yield self
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def take_over(self) -> None:
+        """Handle the signals from here on, where this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if self.number is not None:
+            end_at_once()
+            return
+        for number in SIGNALS:
+            signal.signal(number, self._remember)
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        end_at_once()
+
+
+def end_at_once() -> None:
+    """Let the next signal end this process."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def describe_signal(number: int) -> str:

@@ -9,18 +9,22 @@ validation to make up.
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from infinito.models.checkpoint_file import link_checkpoint
 from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import STABLE, STABLE_BEST
 from infinito.training.callbacks.interruption import Interrupted, Interruption, describe_signal
 from infinito.training.callbacks.validation import is_due, validate_now
+from infinito.training.distributed.peers import Peers
+
+SAVE_EVERY_S = 300.0
+"""Seconds between saves of `last.ckpt` that nothing else asks for."""
 
 
 class Milestones(Checkpoint):
@@ -31,9 +35,11 @@ class Milestones(Checkpoint):
         total_batches: Batches of the whole training.
         validate_every: Batches between validations; the last batch is always followed by one.
         save_every_steps: Optimizer steps between extra saves of `last.ckpt`, or None.
-        save_every_s: Seconds between extra saves of `last.ckpt`.
+        save_every_s: Seconds between extra saves of `last.ckpt`; None for `SAVE_EVERY_S`.
         interruption: Tells whether a signal asked to stop.
         monitor: The validation metric whose minimum is the best.
+        peers: The other processes, which save and stop after the same batch; None where there are
+            none.
         stable_steps: Optimizer steps after which to keep `stable.ckpt`, and the best until then as
             `stable_best.ckpt`; None for neither.
     """
@@ -44,9 +50,10 @@ class Milestones(Checkpoint):
         total_batches: int,
         validate_every: int,
         save_every_steps: int | None = None,
-        save_every_s: float = 300.0,
+        save_every_s: float | None = None,
         interruption: Interruption | None = None,
         monitor: str = "val/loss",
+        peers: Peers | None = None,
         stable_steps: int | None = None,
     ) -> None:
         super().__init__()
@@ -54,9 +61,10 @@ class Milestones(Checkpoint):
         self.total_batches = total_batches
         self.validate_every = validate_every
         self.save_every_steps = save_every_steps
-        self.save_every_s = save_every_s
+        self.save_every_s = SAVE_EVERY_S if save_every_s is None else save_every_s
         self.interruption = interruption or Interruption()
         self.monitor = monitor
+        self.peers = peers or Peers(folder.parent)
         self.stable_steps = stable_steps
         self.best_score = float("inf")
         self.best_batch = 0
@@ -84,6 +92,7 @@ class Milestones(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes up a validation that the interrupted run did not finish, and a verdict to stop."""
+        self.interruption.take_over()  # Lightning has just put a handler of its own before ours
         if self.validation_pending:
             self._validate(trainer)
         if trainer.global_step and trainer.global_step == self.stable_steps:
@@ -99,19 +108,25 @@ class Milestones(Checkpoint):
         accumulate = trainer.accumulate_grad_batches
         if done % accumulate and done != self.total_batches:
             return
-        if is_due(done, self.validate_every, accumulate) or done == self.total_batches:
+        validates = is_due(done, self.validate_every, accumulate) or done == self.total_batches
+        if validates:
             self.validation_pending = True
             self._validate(trainer)
-        elif self._is_time_to_save(trainer):
-            self._save(trainer, "last")
         if trainer.global_step == self.stable_steps:
             self._keep_stable(trainer)
-        self._obey_signals(trainer)
+        saves = not validates and trainer.is_global_zero and self._is_time_to_save(trainer)
+        number, one_saves = self.peers.agree(self.interruption.number or 0, saves)
+        if number:
+            self._stop(trainer, number)
+        if one_saves:
+            self._save(trainer, "last")
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         """Leaves a validation on a signal; it is made up on resume."""
         if self.validation_pending:
-            self._obey_signals(trainer)
+            (number,) = self.peers.agree(self.interruption.number or 0)
+            if number:
+                self._stop(trainer, number)
 
     def _validate(self, trainer: Trainer) -> None:
         validate_now(trainer)
@@ -120,26 +135,31 @@ class Milestones(Checkpoint):
         if score < self.best_score:
             self.best_score, self.best_batch = score, trainer.fit_loop.total_batch_idx + 1
             self._save(trainer, "best")
+            if self._best_is_last(trainer):
+                return
         self._save(trainer, "last")
+
+    def _best_is_last(self, trainer: Trainer) -> bool:
+        """Give `best.ckpt` the name `last.ckpt`, too; return whether the file system allows it."""
+        best, last = (self.folder / f"{name}.ckpt" for name in ("best", "last"))
+        (refused,) = self.peers.agree(trainer.is_global_zero and not link_checkpoint(best, last))
+        return not refused
 
     def _keep_stable(self, trainer: Trainer) -> None:
         self._save(trainer, Path(STABLE).stem)
         best = self.folder / "best.ckpt"
         if self.best_batch and trainer.is_global_zero:
-            shutil.copyfile(best, self.folder / STABLE_BEST)
+            kept = self.folder / STABLE_BEST
+            if not link_checkpoint(best, kept):
+                shutil.copyfile(best, kept)
 
     def _is_time_to_save(self, trainer: Trainer) -> bool:
         steps = self.save_every_steps
         due = steps is not None and trainer.global_step % steps == 0
         return due or time.monotonic() - self._saved_at_s >= self.save_every_s
 
-    def _obey_signals(self, trainer: Trainer) -> None:
-        number = self.interruption.number
-        if trainer.world_size > 1:
-            asked = trainer.strategy.reduce_boolean_decision(number is not None, all=False)
-            number = number if number is not None else (signal.SIGTERM if asked else None)
-        if number is None:
-            return
+    def _stop(self, trainer: Trainer, number: int) -> NoReturn:
+        """Save and end the training, as signal `number` asked a process to."""
         self._save(trainer, "last")
         run = self.folder.parent
         raise Interrupted(

@@ -11,6 +11,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from infinito.training.callbacks.throughput import Throughput
+from infinito.training.distributed.reduction import mean_over_processes
 
 
 class TrainingLog(Callback):
@@ -54,7 +55,7 @@ class TrainingLog(Callback):
         self.throughput.count(batch[:, 1:].numel() * trainer.world_size)
         if (batch_idx + 1) % (self.every * trainer.accumulate_grad_batches):
             return
-        loss = float(pl_module.last_loss)  # type: ignore[arg-type]
+        loss = float(mean_over_processes(pl_module.last_loss))  # type: ignore[arg-type]
         tokens_per_s = self.throughput.close_window()
         values = {
             "train/loss": loss,

@@ -43,15 +43,17 @@ class TrialStopping(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write down a validation of the training, and compare it with those of the others."""
-        if trainer.state.fn != TrainerFn.FITTING:
-            return
+        if trainer.state.fn == TrainerFn.FITTING:
+            stops = trainer.is_global_zero and self._is_behind(trainer)
+            trainer.should_stop |= trainer.strategy.broadcast(stops)
+
+    def _is_behind(self, trainer: Trainer) -> bool:
         done = trainer.fit_loop.total_batch_idx + 1
         self._losses.append(float(trainer.callback_metrics["val/loss"]))
         with (self.folder / FILE).open("a", encoding="utf-8") as file:
             file.write(f"{done} {self._losses[-1]!r}\n")
         others = self._near({name: losses_of(each) for name, each in self._siblings()}, done)
-        if is_bad(self.rule, done // self.validate_every, min(self._losses), done, others):
-            trainer.should_stop = True
+        return is_bad(self.rule, done // self.validate_every, min(self._losses), done, others)
 
     def _near(self, others: dict[str, dict[int, float]], done: int) -> dict[str, dict[int, float]]:
         """Those in the smallest region of the sweep's tree where enough have come so far."""

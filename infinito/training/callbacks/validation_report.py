@@ -84,10 +84,10 @@ class ValidationReport(Callback):
         if self.measure_attention and self._probe is not None:
             layers = probe_statistics(model, self._probe)
             for layer, statistics in enumerate(layers, start=1):
-                metrics |= {f"attention/{k}/layer_{layer}": v for k, v in statistics.items()}
+                metrics |= {f"val_attention/{k}/layer_{layer}": v for k, v in statistics.items()}
             if weights := probe_attention(model, self._probe[:1, :SHOWN_POSITIONS]):
                 figure = attention_figure([layer[0] for layer in weights], f"step {step}")
-                logger.experiment.add_figure("attention/weights", figure, step)
+                logger.experiment.add_figure("val_attention/weights", figure, step)
             if not (layers and weights):
                 self.measure_attention = False
                 _log.info("this model does not show its attention: no figures of it are written")

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infinito.training.distributed.reduction import is_shared, sum_over_processes
+
 
 class MetricMeans:
     """Adds up metrics; one that some batches lack is the mean over the batches that have it.
@@ -49,9 +51,18 @@ class MetricMeans:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
-        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+        """Return the sums so far, of all processes together, which must all call it."""
+        names, sums, counts = list(self._sums), dict(self._sums), dict(self._counts)
+        if is_shared() and names:
+            numbers = torch.stack([*sums.values()]), torch.tensor([counts[name] for name in names])
+            total, number = (sum_over_processes(each) for each in numbers)
+            sums = dict(zip(names, total.unbind(), strict=True))
+            counts = dict(zip(names, number.tolist(), strict=True))
+        return {"sums": sums, "counts": counts}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore saved sums."""
+    def load_state_dict(self, state: dict[str, Any], rank: int = 0) -> None:
+        """Restore saved sums, in the first process; the others begin at 0."""
         self._sums, self._counts = state["sums"], state["counts"]
+        if rank > 0:
+            self._sums = {name: torch.zeros_like(each) for name, each in self._sums.items()}
+            self._counts = dict.fromkeys(self._counts, 0)

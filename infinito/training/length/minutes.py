@@ -108,7 +108,7 @@ def measure_costs(conf: RunConf, data: LanguageDataModule) -> Costs:
             ],
             deterministic=conf.deterministic,
             steps=ENDLESS,
-            logger=build_tensorboard_logger(folder, None),
+            logger=build_tensorboard_logger(folder, None, {}),
         )
         with interruption.listening():
             fit(training, trainer)

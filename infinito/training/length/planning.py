@@ -26,7 +26,8 @@ def plan_length(conf: RunConf, windows: int) -> Length:
     Args:
         windows: Windows of the training split.
     """
-    return plan_length_from(conf, max(1, windows // (conf.data.batch_size * conf.trainer.devices)))
+    per_step = conf.data.batch_size * conf.trainer.processes
+    return plan_length_from(conf, max(1, windows // per_step))
 
 
 def plan_length_from(conf: RunConf, per_epoch: int) -> Length:

@@ -12,7 +12,7 @@ from typing import Any
 from infinito.config import RunConf
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
-from infinito.run_folder.folder import STABLE_BEST, saved_values
+from infinito.run_folder.folder import STABLE_BEST, events_folder, saved_values
 from infinito.run_folder.pins import KEY
 from infinito.training.length.planning import Length
 from infinito.training.optimizer.rate_schedule import stable_steps
@@ -65,6 +65,5 @@ def take_over(stable: Path, content: dict[str, Any], folder: Path) -> None:
     write_checkpoint(content, folder / "checkpoints/last.ckpt")
     if (best := stable.with_name(STABLE_BEST)).is_file():
         write_checkpoint(read_stable(best, folder), folder / "checkpoints/best.ckpt")
-    (folder / "tensorboard").mkdir(exist_ok=True)
-    for events in stable.parent.parent.glob("tensorboard/events.*"):
-        shutil.copy(events, folder / "tensorboard")
+    for events in events_folder(stable.parent.parent).glob("events.*"):
+        shutil.copy(events, folder)

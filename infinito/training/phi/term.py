@@ -13,10 +13,14 @@ from infinito.config import LanguagePhiConf
 from infinito.models.memory.memory import IntegrationMemory
 from infinito.models.observation.watching import Observation, observed
 from infinito.objectives.phi import Calibration, PhiComponents, band_loss, phi
+from infinito.training.distributed.reduction import is_shared, mean_over_processes
 
 
 class PhiMeasurement(NamedTuple):
-    """Φ of a batch, which is the mean over its sequences."""
+    """Φ of a batch, which is the mean over its sequences, those of all processes together.
+
+    The gradient is that of this process's sequences; its mean over processes is that of the batch.
+    """
 
     value: Tensor
     """Calibrated Φ, ()."""
@@ -59,6 +63,9 @@ class PhiObjective:
             components = seen.components()
             value = self.calibration(phi(components, weights_of(model, self.settings))).mean()
             means = PhiComponents(*(each.mean() for each in components))
+            if is_shared():
+                value, *rest = _of_all_processes(value, means, len(components.temporal))
+                means = PhiComponents(*rest)
             return PhiMeasurement(value, band_loss(value, self.band), means)
 
     def add_to(self, language: Tensor, model: PreTrainedModel, seen: Observation) -> Tensor:
@@ -101,6 +108,13 @@ class PhiObjective:
         self.calibration = Calibration(*state["calibration"])
         self.steps, self.steps_in_band = state["steps"], torch.tensor(state["steps_in_band"])
         self.validation = state["validation"]
+
+
+def _of_all_processes(value: Tensor, means: PhiComponents, windows: int) -> tuple[Tensor, ...]:
+    """Return Φ and its components as means over all processes, Φ with the gradient of this one."""
+    local = torch.stack([value, *means]).detach()
+    value_of_all, *means_of_all = mean_over_processes(local, windows).unbind()
+    return value_of_all + (value - value.detach()), *means_of_all
 
 
 @torch.inference_mode()

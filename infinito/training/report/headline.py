@@ -31,13 +31,20 @@ def describe_training(conf: RunConf, training: LanguageTraining) -> dict[str, An
         "tokens": f"{counts}, vocabulary {data.vocab_size:,}",
         **objective_of(conf, model),
         "training": (
-            f"{length.steps:,} steps of {conf.data.batch_size * conf.trainer.accumulate} × "
-            f"{conf.data.block_size} tokens, {length.batches / length.batches_per_epoch:.3g} epochs"
+            f"{length.steps:,} steps of {describe_batch(conf)}, "
+            f"{length.batches / length.batches_per_epoch:.3g} epochs"
         ),
         "optimizer": describe_optimizer(model, conf.optimizer),
         "seed": conf.seed,
         **known_floor(data),
     }
+
+
+def describe_batch(conf: RunConf) -> str:
+    """Return the size of an optimizer step, and the share of a process where there are several."""
+    own, processes = conf.data.batch_size * conf.trainer.accumulate, conf.trainer.processes
+    size = f"{own * processes} × {conf.data.block_size} tokens"
+    return size if processes == 1 else f"{size} ({own} in each of {processes} processes)"
 
 
 def objective_of(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:

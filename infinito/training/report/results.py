@@ -9,17 +9,22 @@ from infinito.models.checkpoint_file import read_checkpoint
 from infinito.objectives.units import loss_report
 from infinito.training.assembly import LanguageTraining, SavingTrainer
 from infinito.training.callbacks.milestones import Milestones
+from infinito.training.report.baselines import measure_baselines
 from infinito.training.report.headline import known_floor
 
 
 def summarize(folder: Path, training: LanguageTraining, saving: SavingTrainer) -> dict[str, Any]:
     """Return the results of a run: those of its best checkpoint, from when it was saved."""
-    best, last = (read_checkpoint(folder / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
+    best, last = (
+        read_checkpoint(folder / f"checkpoints/{name}.ckpt", mapped=True)
+        for name in ("best", "last")
+    )
     best_loss = best["callbacks"][Milestones.KEY]["best_score"]
     return {
         "run": str(folder),
         **loss_report(best_loss, training.units, "val"),
         **known_floor(training.data),
+        "baselines": measure_baselines(training.data, training.units),
         **phi_report(best, last),
         "best_step": best["global_step"],
         "steps": last["global_step"],

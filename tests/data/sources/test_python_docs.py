@@ -11,13 +11,8 @@ from infinito.errors import DataError
 
 
 @pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def docs(cache_dir):
-    return PythonDocs(cache_dir=cache_dir)
+def docs(docs_cache):
+    return PythonDocs(cache_dir=docs_cache)
 
 
 def texts(source, split):
@@ -52,16 +47,16 @@ def test_documents_end_with_a_line_end_and_start_with_text(docs):
         assert all(re.fullmatch(r"\S.*\n", text, re.DOTALL) for text in texts(docs, split))
 
 
-def test_parts_are_disjoint_and_make_up_both(cache_dir):
-    topics, docstrings = (PythonDocs(p, cache_dir=cache_dir) for p in ("topics", "docstrings"))
+def test_parts_are_disjoint_and_make_up_both(docs_cache):
+    topics, docstrings = (PythonDocs(p, cache_dir=docs_cache) for p in ("topics", "docstrings"))
     assert "Assignment statements" in "".join("".join(topics.pieces(split)) for split in SPLITS)
     assert all(len(texts(topics, s)) > 0 for s in SPLITS)
     assert topics.fingerprint("train") != docstrings.fingerprint("train")
 
 
-def test_the_second_reading_comes_from_the_cache(docs, cache_dir, monkeypatch):
+def test_the_second_reading_comes_from_the_cache(docs, docs_cache, monkeypatch):
     expected = {split: docs.fingerprint(split) for split in SPLITS}
-    again = PythonDocs(cache_dir=cache_dir)
+    again = PythonDocs(cache_dir=docs_cache)
     monkeypatch.setattr(again, "_extracted", lambda: pytest.fail("extracted again"))
     assert {split: again.fingerprint(split) for split in SPLITS} == expected
 
@@ -76,8 +71,8 @@ def test_a_damaged_cache_is_extracted_anew(tmp_path):
     assert file.read_bytes() != content
 
 
-def test_max_bytes_leaves_out_whole_documents_of_every_split(docs, cache_dir):
-    short = PythonDocs(cache_dir=cache_dir, max_bytes=500_000)
+def test_max_bytes_leaves_out_whole_documents_of_every_split(docs, docs_cache):
+    short = PythonDocs(cache_dir=docs_cache, max_bytes=500_000)
     total = 0
     for split in SPLITS:
         some = texts(short, split)
@@ -87,8 +82,8 @@ def test_max_bytes_leaves_out_whole_documents_of_every_split(docs, cache_dir):
     assert 400_000 < total <= 500_000
 
 
-def test_a_split_without_documents_is_an_error(cache_dir):
-    source = PythonDocs("topics", cache_dir=cache_dir, max_bytes=10)
+def test_a_split_without_documents_is_an_error(docs_cache):
+    source = PythonDocs("topics", cache_dir=docs_cache, max_bytes=10)
     with pytest.raises(DataError, match=r"The train split .*data\.max_bytes"):
         list(source.documents("train"))
 

@@ -34,7 +34,7 @@ def test_one_projection_makes_all_heads(kv_heads: int, features: int) -> None:
     config = DistanceLMConfig(hidden_size=32, num_key_value_heads=kv_heads, position="learned")
     attention = DistanceAttention(config, 0)
     assert attention.qkv.weight.shape == (features, 32)
-    queries, keys, values = attention.project(torch.randn(2, 5, 32), None)
+    queries, keys, values = attention.project(torch.randn(2, 5, 32), AttentionContext())
     assert queries.shape == (2, 4, 5, 8)
     assert keys.shape == values.shape == (2, kv_heads, 5, 8)
 

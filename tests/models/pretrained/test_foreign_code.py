@@ -84,10 +84,10 @@ def test_yes_on_standard_input_runs_no_code(
 
 
 def test_a_config_stored_in_a_checkpoint_runs_no_code(
-    trained: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    checkpoint = read_checkpoint(trained() / "checkpoints/best.ckpt")
+    checkpoint = read_checkpoint(finished() / "checkpoints/best.ckpt")
     values = json.loads(checkpoint["infinito"]["model_config"])
     (tmp_path / "modeling_x.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('x')\n")
     values |= {"auto_map": AUTO_MAP, "_name_or_path": str(tmp_path)}
@@ -119,13 +119,13 @@ def test_known_attention_is_not() -> None:
 
 
 def test_folders_and_checkpoints_are_both_checked(
-    gpt2_folder: Path, trained: Callable[..., Path], tmp_path: Path
+    gpt2_folder: Path, finished: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(gpt2_folder, folder)
     values = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**values, "attn_implementation": "a/b"}))
-    checkpoint = read_checkpoint(trained() / "checkpoints/best.ckpt")
+    checkpoint = read_checkpoint(finished() / "checkpoints/best.ckpt")
     stored = json.loads(checkpoint["infinito"]["model_config"])
     stored["_attn_implementation"] = "a/b"
     checkpoint["infinito"]["model_config"] = json.dumps(stored)

@@ -79,7 +79,7 @@ def test_what_a_template_leaves_out_is_refused_by_name(
         "{{ 1 / 0 }}",
         "{{ messages.foo.bar }}",
         "{% if %}",
-        "{{ range(10**9) | list }}",
+        "{{ range(1000000000) | list }}",
         "{{ 'a'.x() }}",
     ],
 )
@@ -97,3 +97,26 @@ def test_a_template_without_end_ends_the_run(
     loops = "".join(f"{{% for {name} in range(99999) %}}" for name in "abcd") + "{% endfor %}" * 4
     with pytest.raises(DataError, match=r"took more than 0\.1 CPU seconds for row 3"):
         ChatTemplate(tokenizer, loops).render_pair(parse_row(row(), 3))
+
+
+def test_a_template_that_fills_the_memory_ends_the_run(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    """One operation, which no timer interrupts."""
+    with pytest.raises(DataError, match="took more than 256 MiB for row 3"):
+        ChatTemplate(tokenizer, "{{ 'a' * 3000000000 }}").render_pair(parse_row(row(), 3))
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ 9 ** 9 ** 9 }}", "{% set x = 2 %}{% if x ** messages | length %}{% endif %}"]
+)
+def test_a_template_that_computes_powers_is_refused(
+    tokenizer: PreTrainedTokenizerFast, template: str
+) -> None:
+    with pytest.raises(DataError, match=r"computes a power .*`data.chat_template`, e.g. plain"):
+        ChatTemplate(tokenizer, template)
+
+
+def test_two_asterisks_in_a_text_are_no_power(tokenizer: PreTrainedTokenizerFast) -> None:
+    template = "{{ '**bold**' }}{% for each in messages %}{{ each.content }}{% endfor %}"
+    assert ChatTemplate(tokenizer, template).render_pair(parse_row(row(), 0))[0].startswith("**b")

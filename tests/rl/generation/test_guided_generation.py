@@ -101,13 +101,13 @@ def test_distinct_and_repetition_by_hand() -> None:
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 def test_generating_with_an_agent(
     rl_configured: Callable[..., RunConf],
-    trained: Callable[..., Path],
+    finished: Callable[..., Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Through the command; an agent that is no schedule's run is refused."""
     program.execute(rl_configured("rl.total_timesteps=15"), tmp_path / "rl")
-    model = trained()
+    model = finished()
     overrides = ["task=generate", f"checkpoint={model}", "generation.prompt=line 7 has"]
     overrides += ["generation.max_new_tokens=24", "generation.json=true", "trainer.accelerator=cpu"]
     capsys.readouterr()

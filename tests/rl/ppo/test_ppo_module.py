@@ -103,7 +103,7 @@ def test_summary_checkpoints_and_pruning(finished: Path) -> None:
 
 
 def test_metrics_are_logged_once_against_environment_steps(finished: Path) -> None:
-    events = EventAccumulator(str(finished / "tensorboard")).Reload()
+    events = EventAccumulator(str(finished)).Reload()
     for tag in ("rl/phi", "rl/entropy_nats", "rl/reward/band", "val/return", "val/gap_p"):
         assert [event.step for event in events.Scalars(tag)] == [15, 30, 45], tag
 
@@ -125,7 +125,7 @@ def test_a_validation_left_on_a_signal_is_judged_once(
             program.execute(rl_configured("rl.export_zip=true"), tmp_path / "stopped")
     resumed(tmp_path / "stopped")
     assert_same_run(finished, tmp_path / "stopped")
-    events = EventAccumulator(str(tmp_path / "stopped/tensorboard")).Reload()
+    events = EventAccumulator(str(tmp_path / "stopped")).Reload()
     assert [event.step for event in events.Scalars("val/return")] == [15, 30, 45]
 
 
@@ -151,9 +151,21 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
             program.execute(rl_configured("rl.export_zip=true"), tmp_path / "stopped")
     resumed(tmp_path / "stopped")
     assert_same_run(finished, tmp_path / "stopped")
-    events = EventAccumulator(str(tmp_path / "stopped/tensorboard")).Reload()
+    events = EventAccumulator(str(tmp_path / "stopped")).Reload()
     for tag in ("rl/phi", "val/return"):
         assert [event.step for event in events.Scalars(tag)] == [15, 30, 45], tag
+
+
+def test_a_changed_text_is_refused_by_its_name(
+    rl_configured: Make, tmp_path: Path, text_file: Path
+) -> None:
+    text = tmp_path / "mine.txt"
+    text.write_bytes(text_file.read_bytes())
+    folder = tmp_path / "run"
+    program.execute(rl_configured("rl.total_timesteps=15", f"data.path={text}"), folder)
+    text.write_bytes(text_file.read_bytes().swapcase())
+    with pytest.raises(ResumeError, match=rf"train text \(text of {text}\)"):
+        resumed(folder, "rl.total_timesteps=30", total_timesteps=30)
 
 
 def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> None:

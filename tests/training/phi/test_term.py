@@ -144,10 +144,12 @@ def trace(folder: Path) -> dict[str, Tensor]:
     return read_checkpoint(folder / "checkpoints/last.ckpt")["state_dict"]
 
 
-def test_lambda_changes_training_and_nothing_else_does(trained: Callable[..., Path]) -> None:
+def test_lambda_changes_training_and_nothing_else_does(
+    trained: Callable[..., Path], finished: Callable[..., Path]
+) -> None:
     """λ 0 repeats objective=language bit for bit; λ above 0 does not, when Φ is out of its band."""
     out = [PHI, "objective.calibration=[1,0]", "objective.band=[9,10]"]
-    plain = trace(trained(folder="plain"))
+    plain = trace(finished(folder="plain"))
     none = trace(trained(*out, "objective.lambda_phi=0", folder="none"))
     some = trace(trained(*out, "objective.lambda_phi=0.6", folder="some"))
     assert all(torch.equal(plain[name], none[name]) for name in plain)
@@ -248,9 +250,9 @@ def test_validation_depends_on_neither_order_nor_training() -> None:
 
 
 def test_calibrate_phi(
-    trained: Callable[..., Path], reading: Callable[..., RunConf], text_file: Path, tmp_path: Path
+    finished: Callable[..., Path], reading: Callable[..., RunConf], text_file: Path, tmp_path: Path
 ) -> None:
-    source = trained()
+    source = finished()
     options = ["task=calibrate_phi", "data=text", f"data.path={text_file}", "data.block_size=16"]
     for number, checkpoint in enumerate((source, source / "model")):
         folder = tmp_path / f"calibrated{number}"
@@ -323,8 +325,9 @@ def test_the_log_tells_the_attention_inside_a_memory(
 
 def test_a_memory_begins_anew_around_a_model_trained_without(
     trained: Callable[..., Path],
+    finished: Callable[..., Path],
 ) -> None:
-    plain = trained(folder="plain")
+    plain = finished(folder="plain")
     options = ["memory=integration", "model.memory.segment=8", f"checkpoint={plain}"]
     both = trained(*options, "optimizer.lr=1e-12", "trainer.max_steps=1", folder="both")
     before, after = (open_trained(str(folder)).model for folder in (plain, both))

@@ -63,4 +63,5 @@ def _is_conversation(answer: Any) -> bool:
     """Whether an answer is a list of messages that begins before the assistant speaks."""
     if not isinstance(answer, list | tuple) or not answer:
         return False
-    return parse_messages("chosen", answer)[0]["role"] != "assistant"
+    speaker: str = parse_messages("chosen", answer)[0]["role"]
+    return speaker != "assistant"

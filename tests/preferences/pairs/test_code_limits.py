@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from infinito.preferences.pairs.time_limit import TimeLimitError, limit_cpu_time
+from infinito.preferences.pairs.code_limits import TimeLimitError, limit_cpu_time, limit_memory
 
 
 def loop_forever() -> None:
@@ -34,3 +34,12 @@ def test_another_thread_has_no_limit() -> None:
     thread.start()
     thread.join()
     assert ended
+
+
+def test_memory_is_limited_and_the_limit_is_put_back() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(MemoryError), limit_memory(1 << 26):
+        bytes(1 << 30)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert len(bytes(1 << 27)) == 1 << 27
