@@ -166,7 +166,7 @@ class HubText(TextSource):
             )
         total = 0
         for number, value in enumerate(self._read(parts[name]), start=1):
-            text = self._text_of(value, number)
+            text = self._read_text(value, number)
             total += len(text.encode())
             if self.max_bytes is not None and total > self.max_bytes:
                 return
@@ -186,7 +186,7 @@ class HubText(TextSource):
         except (OSError, ValueError, TypeError, RuntimeError) as error:  # pyarrow's are ValueErrors
             raise self._unreadable(error) from error
 
-    def _text_of(self, text: Any, number: int) -> str:
+    def _read_text(self, text: Any, number: int) -> str:
         if isinstance(text, str):
             try:
                 text.encode()
@@ -275,12 +275,12 @@ def _open_local(place: Path, column: str) -> dict[str, Any]:
         by_split.setdefault(_split_of(file), []).append(str(file))
     builder = str(builders.pop())
     options: dict[str, Any] = {"batch_size": ROWS_AT_ONCE} if builder == "parquet" else {}
-    if builder == "parquet" and column in _columns_of(files[0]):
+    if builder == "parquet" and column in _read_columns(files[0]):
         options["columns"] = [column]  # what other columns hold may be damaged, and is not read
     return dict(datasets.load_dataset(builder, data_files=by_split, streaming=True, **options))
 
 
-def _columns_of(file: Path) -> list[str]:
+def _read_columns(file: Path) -> list[str]:
     require_extra("datasets")
     from pyarrow import parquet
 
