@@ -13,7 +13,7 @@ import pytest
 
 from infinito import run as program
 from infinito.cli.composition import check
-from infinito.cli.read_by import reading_of, unread
+from infinito.cli.read_by import find_reading, unread
 from infinito.config import RunConf
 from infinito.paths import conf_dir
 
@@ -59,7 +59,7 @@ def row_of(overrides: Sequence[str]) -> str:
         "agent": given.get("agent"),
         "model": {"name": given.get("model")},
     }
-    return reading_of(values, None)
+    return find_reading(values, None)
 
 
 @pytest.fixture(scope="session")

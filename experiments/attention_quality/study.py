@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--texts", nargs="+", choices=TEXTS, default=TEXTS)
     arguments = parser.parse_args()
-    overrides = overrides_of(arguments.data)
+    overrides = build_overrides(arguments.data)
     for seed, text, scale, attention in itertools.product(
         range(arguments.seeds), arguments.texts, SCALES, ATTENTIONS
     ):
@@ -62,7 +62,7 @@ def main() -> None:
             append({**row, **train([*COMMON, *overrides[text], *chosen])})
 
 
-def overrides_of(data: Path) -> dict[str, list[str]]:
+def build_overrides(data: Path) -> dict[str, list[str]]:
     """Return what chooses each text and its tokens."""
     cache = f"data.cache_dir={Path(tempfile.gettempdir()) / 'attention_quality'}"
     return {

@@ -67,7 +67,7 @@ def main() -> None:
         "time": {str(shape): time_shape(shape) for shape in SHAPES},
         "decoding": {str(cached): time_decoding(cached) for cached in CACHED},
         "memory": {
-            name: {length: memory_of(name, length) for length in lengths}
+            name: {length: measure_memory(name, length) for length in lengths}
             for name, lengths in MEMORY
         },
     }
@@ -158,7 +158,7 @@ def behind_cache(metric: str, keys: Tensor) -> Attend:
     return attend
 
 
-def memory_of(name: str, length: int) -> float:
+def measure_memory(name: str, length: int) -> float:
     """Return `peak_memory` as a fresh process measures it, free memory returned at once."""
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--memory", name, str(length)]

@@ -17,7 +17,7 @@ LOG_EVERY = 10
 LORA = {"r": 8, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
 
 
-def model_of(recipe: Recipe) -> PreTrainedModel:
+def build_model(recipe: Recipe) -> PreTrainedModel:
     """A Llama from seed 0."""
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -58,7 +58,7 @@ def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
         def on_train_batch_end(self, *_: Any, **__: Any) -> None:
             times.append(time.process_time())
 
-    model: Any = model_of(recipe)
+    model: Any = build_model(recipe)
     if recipe.lora:
         import peft
 
@@ -125,7 +125,7 @@ def trl_training(recipe: Recipe, group_by_length: bool = False) -> Callable[[], 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 
-    model = model_of(recipe)
+    model = build_model(recipe)
     adapters: dict[str, Any] = {}
     if recipe.lora:
         import peft

@@ -81,7 +81,7 @@ def validation_windows(model: Path, text: Path) -> torch.Tensor:
 
 
 @torch.no_grad()
-def loss_of(model: PreTrainedModel, windows: torch.Tensor, bos: bool) -> float:
+def measure_loss(model: PreTrainedModel, windows: torch.Tensor, bos: bool) -> float:
     """Mean loss, nats per token; with `bos`, each window begins a document."""
     if bos:
         start = torch.full((len(windows), 1), model.config.bos_token_id)
@@ -98,9 +98,9 @@ def before_training(folder: Path, windows: torch.Tensor) -> dict[str, float | bo
     own, l1 = open_weights(folder).eval(), open_weights(folder).eval()
     use_distance_attention(l1, AttentionSettings("l1"))
     return {
-        "loss": loss_of(own, windows, bos=False),
-        "loss with BOS": loss_of(own, windows, bos=True),
-        "loss with l1": loss_of(l1, windows, bos=False),
+        "loss": measure_loss(own, windows, bos=False),
+        "loss with BOS": measure_loss(own, windows, bos=True),
+        "loss with l1": measure_loss(l1, windows, bos=False),
     }
 
 
@@ -148,7 +148,7 @@ def record(arm: str, seed: int, model: Path, text: Path, windows: torch.Tensor) 
             "arm": arm,
             "seed": seed,
             "loss": round(summary["val/loss"], 5),
-            "loss_with_bos": round(loss_of(export, windows, bos=True), 5),
+            "loss_with_bos": round(measure_loss(export, windows, bos=True), 5),
             "trained": sum(each.numel() for each in adapted.parameters() if each.requires_grad),
             "base_unchanged": base_unchanged(adapted, model),
             "export_difference": f"{difference(export, adapted, windows[:4, :-1]):.1e}",

@@ -96,7 +96,7 @@ class Model(nn.Module):
         if recipe.embedding_residual:
             self.mix = nn.Parameter(torch.tensor([[1.0, 0.0]] * recipe.layers))
         self.blocks = nn.ModuleList(Block(recipe, layer) for layer in range(recipe.layers))
-        self.norm = norm_of(recipe)
+        self.norm = build_norm(recipe)
         self.head = nn.Linear(dim, vocab, bias=False)
         nn.init.normal_(self.head.weight, std=0.5 / math.sqrt(dim))
         if recipe.tied:
@@ -136,7 +136,7 @@ class Block(nn.Module):
         dim = recipe.dim
         gated = recipe.activation == "swiglu"
         width = 4 * dim if not gated else 8 * dim // 3
-        self.attention_norm, self.feed_forward_norm = norm_of(recipe), norm_of(recipe)
+        self.attention_norm, self.feed_forward_norm = build_norm(recipe), build_norm(recipe)
         self.qkv = linear(dim, 3 * dim)
         self.out = residual_linear(dim, dim, recipe)
         self.up = linear(dim, width * (2 if gated else 1))
@@ -196,7 +196,7 @@ class Block(nn.Module):
         return F.dropout(branch, self.recipe.dropout, self.training)
 
 
-def norm_of(recipe: Recipe) -> nn.Module:
+def build_norm(recipe: Recipe) -> nn.Module:
     """The normalisation of a recipe, with a gain and without a bias."""
     if recipe.norm == "rms":
         return nn.RMSNorm(recipe.dim, eps=1e-5)

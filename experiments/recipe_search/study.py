@@ -81,7 +81,7 @@ def main() -> None:
     report(trials, names, arguments.metrics, arguments.common, arguments.steps)
 
 
-def recipes_of(name: str, common: str) -> list[str]:
+def pair_recipes(name: str, common: str) -> list[str]:
     """The recipe that an option is compared with, and that of the option."""
     base, change = OPTIONS[name]
     return [" ".join(f"{common} {each}".split()) for each in (base, f"{base} {change}")]
@@ -147,7 +147,7 @@ def report(
     print("|---|---|---|---|---|---|")
     for name in names:
         for metric in metrics:
-            words = recipes_of(name, f"metric={metric} {common}")
+            words = pair_recipes(name, f"metric={metric} {common}")
             if words[0] != words[1] and (row := compared(trials, words, steps)):
                 print(f"| {name} | {metric} | {row} |")
 

@@ -70,13 +70,13 @@ def contestants(batch: int, time_: int, tied: bool) -> dict[str, Step]:
 
     def gpt(attend: Attend, fused: bool = False) -> Step:
         model = GPT(VOCAB, DIM, LAYERS, HEADS, time_, tied, attend)
-        return step_of(model, lambda: model(tokens[:, :-1], tokens[:, 1:].contiguous()), fused)
+        return build_step(model, lambda: model(tokens[:, :-1], tokens[:, 1:].contiguous()), fused)
 
     def ours(metric: str, compiled: bool = False, dtype: torch.dtype | None = None) -> Step:
         model = distance_lm(metric, time_, tied)
         if compiled:
             model.compile()
-        return step_of(model, lambda: loss_of(model, tokens), True, dtype)
+        return build_step(model, lambda: compute_loss(model, tokens), True, dtype)
 
     racers = {
         "nanoGPT-equal": gpt(flash),
@@ -106,13 +106,13 @@ def distance_lm(metric: str, time_: int, tied: bool) -> DistanceLMForCausalLM:
     return DistanceLMForCausalLM(config).train()
 
 
-def loss_of(model: DistanceLMForCausalLM, tokens: Tensor) -> Tensor:
+def compute_loss(model: DistanceLMForCausalLM, tokens: Tensor) -> Tensor:
     """Return the loss as our task computes it."""
     logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
     return cross_entropy(logits, tokens[:, 1:])
 
 
-def step_of(
+def build_step(
     model: nn.Module, loss: Callable[[], Tensor], fused: bool, dtype: torch.dtype | None = None
 ) -> Step:
     """Return a training step of a model."""

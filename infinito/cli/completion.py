@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infinito.cli.meanings import choices_of
+from infinito.cli.meanings import list_choices
 
 
 def complete_value(line: str) -> list[str]:
@@ -15,5 +15,5 @@ def complete_value(line: str) -> list[str]:
         Whole words, or nothing where the key has no list of values.
     """
     key, separator, begun = line.rpartition(" ")[2].partition("=")
-    choices = choices_of(key) if separator else ()
+    choices = list_choices(key) if separator else ()
     return [f"{key}={choice}" for choice in choices if choice.startswith(begun)]

@@ -30,7 +30,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from infinito.cli.continuation import command_faults, effective_values
 from infinito.cli.defaults import store_defaults
-from infinito.cli.origins import origin_of
+from infinito.cli.origins import build_origin
 from infinito.cli.rules.options import (
     group_fault,
     group_options,
@@ -78,7 +78,7 @@ def check(
             faults.append(f"`search={search}` runs many trials: add -m")
     if composed is None:
         raise ConfigError(faults)
-    origin = origin_of(composed, overrides, folders, config_name)
+    origin = build_origin(composed, overrides, folders, config_name)
     try:
         values = plain(composed)
         faults.extend(option_file_faults(composed, values, folders))

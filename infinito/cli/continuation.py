@@ -13,9 +13,9 @@ from infinito.cli.read_by import (
     CONTINUABLE,
     SHOWS,
     TAKEN,
+    find_reading,
+    find_section,
     keys,
-    reading_of,
-    section_of,
 )
 from infinito.cli.rules.unread import unread_faults
 from infinito.config import is_renamed
@@ -44,7 +44,7 @@ def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dic
     if values.get("checkpoint") == "last":
         values = {**values, "checkpoint": str(_newest_checkpoint(values))}
     saved = _checkpoint_values(values)
-    reading = reading_of(values, saved)
+    reading = find_reading(values, saved)
     typed = typed_keys(overrides)
     if saved is None or reading not in TAKEN:
         return dict(values)
@@ -65,11 +65,11 @@ def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[
     typed = typed_keys(overrides)
     if values.get("resume") is not None:
         resumed = saved_values(_resumed_folder(values))
-        return unread_faults(reading_of(resumed, None), typed - {"task"}, values, None)
+        return unread_faults(find_reading(resumed, None), typed - {"task"}, values, None)
     if _sweeps_tasks(values, overrides):
         return []
     saved = _checkpoint_values(values)
-    return unread_faults(reading_of(values, saved), typed, values, saved)
+    return unread_faults(find_reading(values, saved), typed, values, saved)
 
 
 def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -82,9 +82,9 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     if renamed := set(filter(is_renamed, typed)):
         return _with_keys(saved, values, renamed)  # for `parse` to say their present names
     if not typed & set(ADDED_GROUPS):
-        asked = _with_keys(begun, values, {section_of(key) for key in typed})
+        asked = _with_keys(begun, values, {find_section(key) for key in typed})
     elif task == "rl_scheduler":  # an experiment that continues a schedule names what it changes
-        named = {section_of(key) for key in typed - set(ADDED_GROUPS)}
+        named = {find_section(key) for key in typed - set(ADDED_GROUPS)}
         asked = _with_keys(begun, values, {"task", *CONTINUABLE, *named})
     else:
         asked = _with_keys(begun, values, set(values))

@@ -46,10 +46,10 @@ def describe_values(values: Mapping[str, Any]) -> str:
     return "\n".join(lines).lstrip("\n")
 
 
-def choices_of(name: str) -> Sequence[str]:
+def list_choices(name: str) -> Sequence[str]:
     """Return the values that a dotted key can take, in any kind of its group; none if unlimited."""
     found: dict[str, None] = {}
-    for schema in _schemas_of(RunConf, name.split(".")[:-1], ""):
+    for schema in _list_schemas(RunConf, name.split(".")[:-1], ""):
         if (field := _fields(schema).get(name.rpartition(".")[2])) is not None:
             found.update(dict.fromkeys(_choices(field, typing.get_type_hints(schema)[field.name])))
     return list(found)
@@ -74,13 +74,13 @@ def _sections(
             yield from _sections(typing.cast(type, hints[name]), inner, f"{prefix}{name}.")
 
 
-def _schemas_of(schema: type, parts: Sequence[str], prefix: str) -> Iterator[type]:
+def _list_schemas(schema: type, parts: Sequence[str], prefix: str) -> Iterator[type]:
     """Yield every schema that may lie at a dotted path."""
     for kind in {schema, *config.VARIANTS.get(prefix[:-1], {}).values()}:
         if not parts:
             yield kind
         elif dataclasses.is_dataclass(inner := typing.get_type_hints(kind).get(parts[0])):
-            yield from _schemas_of(typing.cast(type, inner), parts[1:], f"{prefix}{parts[0]}.")
+            yield from _list_schemas(typing.cast(type, inner), parts[1:], f"{prefix}{parts[0]}.")
 
 
 def _fields(schema: type) -> dict[str, dataclasses.Field[Any]]:

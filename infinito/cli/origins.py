@@ -21,7 +21,7 @@ def leaves(values: DictConfig, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-def origin_of(
+def build_origin(
     composed: DictConfig, overrides: Sequence[str], folders: Sequence[Path], config_name: str
 ) -> Origin:
     """Return a function that names the file or command that set a dotted key.

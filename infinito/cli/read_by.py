@@ -189,7 +189,7 @@ CONTINUABLE = keys(
 """Keys that a schedule's training may go on with changed."""
 
 
-def reading_of(values: Mapping[str, Any], saved: Mapping[str, Any] | None) -> str:
+def find_reading(values: Mapping[str, Any], saved: Mapping[str, Any] | None) -> str:
     """Return the row of the table for a command.
 
     Args:
@@ -207,7 +207,7 @@ def reading_of(values: Mapping[str, Any], saved: Mapping[str, Any] | None) -> st
     return task
 
 
-def section_of(key: str) -> str:
+def find_section(key: str) -> str:
     """Return the part of the configuration that a typed key or group sets."""
     return PLACES.get(key, key)
 
@@ -218,7 +218,7 @@ def unread(reading: str, typed: str, values: Mapping[str, Any]) -> frozenset[str
     A group's option counts as its selector, `<section>.name`, and what it sets to other values
     than the schema's own.
     """
-    section = section_of(typed)
+    section = find_section(typed)
     below = keys(section) if section in ALL or any(k.startswith(f"{section}.") for k in ALL) else ()
     if section in below or not below:
         return frozenset(below) - READ_BY.get(reading, ALL)

@@ -14,9 +14,9 @@ from infinito.data.batch_loader import EvaluationLoader, TrainingStream
 from infinito.data.batch_order import EvaluationOrder, TrainingOrder
 from infinito.data.encoding import (
     TokenChunk,
+    count_ids,
     encode_documents,
     id_dtype,
-    ids_of,
     tokenizer_fingerprint,
 )
 from infinito.data.sources import MarkovSource, Split, TextSource
@@ -129,7 +129,7 @@ class LanguageDataModule(LightningDataModule):
     @cached_property
     def vocab_size(self) -> int:
         """Number of token ids, special tokens counted."""
-        return ids_of(self.tokenizer)
+        return count_ids(self.tokenizer)
 
     def split_meta(self, split: Split) -> SplitMeta:
         """Returns the counts of a split, which is tokenised if it was not before."""

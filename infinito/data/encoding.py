@@ -47,7 +47,7 @@ def encode_documents(
         DataError: a character that the vocabulary lacks, in a tokenizer without an unknown token.
     """
     backend = plain_backend(tokenizer)
-    dtype = id_dtype(ids_of(tokenizer))
+    dtype = id_dtype(count_ids(tokenizer))
     end = tokenizer.eos_token_id if separates_documents else None
     last_id = None
     for batch in _batches(documents):
@@ -98,7 +98,7 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def ids_of(tokenizer: PreTrainedTokenizerFast) -> int:
+def count_ids(tokenizer: PreTrainedTokenizerFast) -> int:
     """Return the highest id plus one, which exceeds the number of tokens where ids are skipped."""
     return max(tokenizer.get_vocab().values()) + 1
 

@@ -100,7 +100,7 @@ def sampling_settings(settings: GenerationConf, trained: Trained) -> dict[str, A
     }
 
 
-def window_of(model: PreTrainedModel) -> int | None:
+def find_window(model: PreTrainedModel) -> int | None:
     """Return the longest text that a model was made for, in tokens; None where it says nothing."""
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return longest if longest is not None and longest > 0 else None
@@ -129,7 +129,7 @@ def continue_tokens(
     Raises:
         NonFiniteError: the model's logits are NaN or infinite.
     """
-    window, left = window_of(model), max_new_tokens
+    window, left = find_window(model), max_new_tokens
     with reset_generation_config(model):
         end = options.get("eos_token_id", model.generation_config.eos_token_id)
         ends = set(end) if isinstance(end, list) else {end}

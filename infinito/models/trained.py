@@ -100,7 +100,7 @@ def _open(checkpoint: str) -> Trained:
     )
 
 
-def description_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+def describe_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Return the plain values by which a checkpoint opens without its run folder."""
     model.config.architectures = [type(model).__name__]  # otherwise only once it was saved
     return {
@@ -147,7 +147,7 @@ def check_fits(model: PreTrainedModel, checkpoint: dict[str, Any]) -> None:
     values = json.loads(checkpoint["infinito"].get("model_config", "{}"))
     check_same_base(model, base_record(values))
     expected = additions(model, model.state_dict())
-    if expected.keys() != weights_of(checkpoint).keys():
+    if expected.keys() != extract_weights(checkpoint).keys():
         raise CheckpointError(
             f"the checkpoint's adapters {values.get('lora')} are not those of this run, "
             f"{getattr(model.config, 'lora', None)}"
@@ -182,7 +182,7 @@ def load_weights(model: PreTrainedModel, weights: dict[str, torch.Tensor], sourc
     model.tie_weights()
 
 
-def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+def extract_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return the language model's weights in a checkpoint, by the model's own names."""
     return {
         name.removeprefix(MODEL_PREFIX): value
@@ -204,10 +204,10 @@ def base_inputs(model: PreTrainedModel) -> Iterator[Input]:
 
 def own_tokenizer(checkpoint: dict[str, Any] | None) -> PreTrainedTokenizerFast | None:
     """Return the tokenizer of the run that a checkpoint belongs to; None for no checkpoint."""
-    return None if checkpoint is None else tokenizer_of(checkpoint["infinito"])
+    return None if checkpoint is None else rebuild_tokenizer(checkpoint["infinito"])
 
 
-def tokenizer_of(description: dict[str, Any]) -> PreTrainedTokenizerFast:
+def rebuild_tokenizer(description: dict[str, Any]) -> PreTrainedTokenizerFast:
     """Return the tokenizer that a checkpoint describes."""
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(description["tokenizer"]),
@@ -224,10 +224,10 @@ def _from_file(path: str | Path) -> Trained:
     values = json.loads(description["model_config"])
     check_config(values, path)
     model = _on_its_base(values) if base_record(values) else _whole(values)
-    load_weights(model, weights_of(checkpoint), Path(path))
+    load_weights(model, extract_weights(checkpoint), Path(path))
     return Trained(
         model.eval(),
-        tokenizer_of(description),
+        rebuild_tokenizer(description),
         Path(path),
         int(checkpoint["global_step"]),
         checkpoint.get(RECORD),

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from infinito.config import PairsConf, PretrainedConf, RunConf
 from infinito.data.assembly import build_tokenizer_spec
-from infinito.data.encoding import ids_of
+from infinito.data.encoding import count_ids
 from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
 from infinito.device import choose_device
 from infinito.models.assembly import build_language_model
@@ -141,7 +141,7 @@ def build_policy(conf: RunConf, texts: Sequence[TextPairs], start: Path | None =
         model = start_from_checkpoint(conf, trained).to(device)
         return Policy(model, trained.tokenizer, conf.checkpoint, is_new=False)
     tokenizer = build_tokenizer(conf, texts[0]) if start is None else open_tokenizer(start)
-    model = build_language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id).to(device)
+    model = build_language_model(conf, count_ids(tokenizer), tokenizer.eos_token_id).to(device)
     if isinstance(conf.model, PretrainedConf):
         return Policy(model, tokenizer, str(conf.model.path), is_new=False)
     if start is not None:
@@ -161,7 +161,7 @@ def start_from_checkpoint(conf: RunConf, trained: Trained) -> PreTrainedModel:
     """
     if isinstance(conf.model, PretrainedConf):
         tokenizer = trained.tokenizer
-        model = build_language_model(conf, ids_of(tokenizer), tokenizer.eos_token_id)
+        model = build_language_model(conf, count_ids(tokenizer), tokenizer.eos_token_id)
         start_weights(model, trained)
         return model
     check_length(trained.model, conf.data.block_size)

@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from infinito.config import RunConf
-from infinito.models.trained import description_of
+from infinito.models.trained import describe_model
 from infinito.paths import cache_dir
 from infinito.preferences.assembly import Policy, build_preference_objective
 from infinito.preferences.dpo_module import DpoPolicyTask
@@ -161,7 +161,7 @@ def build_preference_training(
         seed=conf.seed,
         statistics_every=batches_per_point,
         fault_folder=folder,
-        description=description_of(policy.model, policy.tokenizer),
+        description=describe_model(policy.model, policy.tokenizer),
     )
     log = PreferenceLog(batches_per_point)
     settings = conf.trainer

@@ -42,7 +42,7 @@ class Region:
         inside: NDArray[np.bool_] = np.all((rows >= self.low) & (rows <= self.high), axis=1)
         for i, subset in enumerate(self.subsets):
             if subset is not None:
-                inside &= subset[index_of(rows[:, i], len(subset))]
+                inside &= subset[find_indices(rows[:, i], len(subset))]
         return inside
 
     def stretch(self, units: Array) -> Array:
@@ -51,7 +51,7 @@ class Region:
         for i, subset in enumerate(self.subsets):
             if subset is not None:
                 members = np.flatnonzero(subset)
-                at = members[index_of(units[:, i], len(members))]
+                at = members[find_indices(units[:, i], len(members))]
                 rows[:, i] = (at + 0.5) / len(subset)
         return rows
 
@@ -72,6 +72,6 @@ class Region:
         )
 
 
-def index_of(column: Array, count: int) -> NDArray[np.int64]:
+def find_indices(column: Array, count: int) -> NDArray[np.int64]:
     """Return which of `count` values each coordinate stands for."""
     return np.clip(np.floor(column * count), 0, count - 1).astype(np.int64)

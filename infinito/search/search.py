@@ -145,7 +145,7 @@ class Search:
         root = self._grow(evidence)
         return describe(self.space, root, evidence.numbers, evidence.scalarise())
 
-    def regions_of(self, number: int) -> list[set[int]]:
+    def list_regions(self, number: int) -> list[set[int]]:
         """Return the other trials in each region of the tree that holds a trial, its leaf first.
 
         Trials of earlier searches are not among them.

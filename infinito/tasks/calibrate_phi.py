@@ -24,7 +24,7 @@ from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.phi.assembly import spread_windows
-from infinito.training.phi.term import measured_components, weights_of
+from infinito.training.phi.term import measured_components, read_weights
 from infinito.wording import format_value
 
 QUANTILES = {"2.5 %": 0.025, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "97.5 %": 0.975}
@@ -39,7 +39,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     with console.status("measuring"):
         batches = spread_windows(data, objective.calibration_windows, conf.data.batch_size)
         components = measured_components(trained.model, batches)
-    raw = phi(components, weights_of(trained.model, objective))
+    raw = phi(components, read_weights(trained.model, objective))
     calibration = Calibration.fitted(raw, (objective.band[0], objective.band[1]))
     report = {
         "checkpoint": str(trained.source),

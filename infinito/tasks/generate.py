@@ -19,9 +19,9 @@ from infinito.models.generation import (
     SlidingStreamer,
     continue_tokens,
     encode_prompt,
+    find_window,
     sampling_settings,
     unused_settings,
-    window_of,
 )
 from infinito.models.trained import Trained
 from infinito.seeding import child_seed
@@ -57,7 +57,7 @@ def write_text(prompt: str, trained: Trained, settings: GenerationConf, console:
     unknown = trained.tokenizer.unk_token_id
     if unknown is not None and (ids == unknown).any():
         console.print("[yellow]warning:[/] the prompt holds tokens that the model never saw")
-    window, asked = window_of(trained.model), ids.shape[1] + settings.max_new_tokens
+    window, asked = find_window(trained.model), ids.shape[1] + settings.max_new_tokens
     if window is not None and asked > window:
         console.print(
             f"[yellow]note:[/] prompt and text of up to {asked} tokens pass the model's window of "
@@ -88,7 +88,7 @@ def read_prompts(settings: GenerationConf) -> list[str]:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"`generation.prompts_file`={path} cannot be read: {error}") from None
-        return lines_of(content, f"`generation.prompts_file`={path}")
+        return split_lines(content, f"`generation.prompts_file`={path}")
     if sys.stdin is None or sys.stdin.isatty():
         raise ConfigError(
             'there is no prompt: give `generation.prompt="The "`, '
@@ -96,7 +96,7 @@ def read_prompts(settings: GenerationConf) -> list[str]:
         )
     binary = getattr(sys.stdin, "buffer", None)
     content = sys.stdin.read().encode() if binary is None else binary.read()
-    return lines_of(content, "standard input")
+    return split_lines(content, "standard input")
 
 
 def checked_argument(prompt: str) -> str:
@@ -115,7 +115,7 @@ def checked_argument(prompt: str) -> str:
     return prompt
 
 
-def lines_of(content: bytes, source: str) -> list[str]:
+def split_lines(content: bytes, source: str) -> list[str]:
     """Return the lines of a UTF-8 text that are not blank, without a byte order mark.
 
     Raises:

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from infinito.config import RunConf
 from infinito.errors import InfinitoError
 from infinito.models.checkpoint_file import read_checkpoint
-from infinito.models.trained import weights_of
+from infinito.models.trained import extract_weights
 from infinito.run_folder.folder import events_folder, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
@@ -90,7 +90,7 @@ def _trained(conf: RunConf, folder: Path, seed: int) -> Trace:
     finished = subprocess.run(command, capture_output=True, text=True)
     if finished.returncode:
         raise NotReproducible(f"a training failed:\n{finished.stderr.strip()[-2000:]}")
-    return trace_of(folder, seed)
+    return read_trace(folder, seed)
 
 
 def train_as_asked(folder: str) -> None:
@@ -106,9 +106,9 @@ def train_as_asked(folder: str) -> None:
     train.run(conf, Path(folder), [])
 
 
-def trace_of(folder: Path, seed: int) -> Trace:
+def read_trace(folder: Path, seed: int) -> Trace:
     """Return the hashes of a finished run: of its final weights and of every logged loss."""
-    weights = weights_of(read_checkpoint(folder / "checkpoints/last.ckpt"))
+    weights = extract_weights(read_checkpoint(folder / "checkpoints/last.ckpt"))
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         digest.update(name.encode())

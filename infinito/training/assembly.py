@@ -18,7 +18,7 @@ from infinito.data.sources.source import Split
 from infinito.errors import CheckpointError
 from infinito.models.assembly import build_language_model
 from infinito.models.log_probs.chunked_loss import check_head
-from infinito.models.trained import description_of, open_trained, start_weights
+from infinito.models.trained import describe_model, open_trained, start_weights
 from infinito.objectives.units import TextUnits
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
@@ -85,7 +85,7 @@ def build_language_training(
         total_steps=length.steps,
         units=units,
         seed=conf.seed,
-        description=description_of(model, tokenizer),
+        description=describe_model(model, tokenizer),
         phi=phi,
         chunked_loss=conf.trainer.chunked_loss,
     )

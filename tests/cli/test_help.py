@@ -10,7 +10,7 @@ import pytest
 from infinito.cli.completion import complete_value
 from infinito.cli.composition import searching
 from infinito.cli.help import help_text
-from infinito.cli.meanings import choices_of
+from infinito.cli.meanings import list_choices
 from infinito.cli.origins import leaves
 from infinito.config import TASKS, VARIANTS
 from infinito.errors import ConfigError
@@ -82,4 +82,4 @@ def test_completion_of_values(line: str, completed: list[str]) -> None:
 
 
 def test_choices_of_a_key_that_only_one_kind_has() -> None:
-    assert list(choices_of("data.truncate")) == ["never", "prompt_start", "answer_end"]
+    assert list(list_choices("data.truncate")) == ["never", "prompt_start", "answer_end"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infinito.data import encoding
-from infinito.data.encoding import encode_documents, id_dtype, ids_of
+from infinito.data.encoding import count_ids, encode_documents, id_dtype
 from infinito.data.sources import TextFiles
 from infinito.data.sources.text_reading import PIECE_CHARACTERS
 from infinito.data.tokenizers import BpeTokenizer, CharTokenizer, PretrainedTokenizer, WordTokenizer
@@ -91,4 +91,4 @@ def test_the_smallest_type_that_holds_every_id():
 
 def test_skipped_ids_are_counted():
     tokenizer = CharTokenizer().build(["ab"], separates_documents=False)
-    assert ids_of(tokenizer) == len(tokenizer) == 3
+    assert count_ids(tokenizer) == len(tokenizer) == 3

@@ -18,7 +18,7 @@ from infinito.config import RunConf
 from infinito.errors import CheckpointError, ConfigError, DataError, HubError, ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.pretrained.lora import has_adapters
-from infinito.models.trained import open_trained, weights_of
+from infinito.models.trained import extract_weights, open_trained
 from infinito.paths import conf_dir
 from infinito.training.callbacks.interruption import Interrupted
 from tests.training.test_resume import stop_at
@@ -67,10 +67,12 @@ def base_unchanged(folder: Path, base: Path, prefix: str = "") -> bool:
 def test_only_adapters_train_and_only_they_are_saved(finished: Train, gpt2_folder: Path) -> None:
     folder = finished()
     checkpoint = read_checkpoint(folder / "checkpoints/last.ckpt")
-    names = weights_of(checkpoint).keys()
+    names = extract_weights(checkpoint).keys()
     assert len(names) == 12
     assert all("lora_" in name for name in names)
-    assert any(weights_of(checkpoint)[name].abs().sum() > 0 for name in names if "lora_B" in name)
+    assert any(
+        extract_weights(checkpoint)[name].abs().sum() > 0 for name in names if "lora_B" in name
+    )
     record = json.loads(checkpoint["infinito"]["model_config"])["base_model"]
     assert record["path"] == str(gpt2_folder)
     assert len(record["weights_sha256"]) == 64
@@ -104,7 +106,8 @@ def test_a_resumed_run_equals_one_that_never_stopped(
             trained(folder="stopped")
     program.execute(check([f"resume={stopped}"], conf_dir()), stopped)
     first, second = (
-        weights_of(read_checkpoint(folder / "checkpoints/last.ckpt")) for folder in (whole, stopped)
+        extract_weights(read_checkpoint(folder / "checkpoints/last.ckpt"))
+        for folder in (whole, stopped)
     )
     assert first.keys() == second.keys()
     assert all(torch.equal(each, second[name]) for name, each in first.items())
@@ -140,7 +143,7 @@ def test_distance_attention_trains_inside_and_comes_back(trained: Train, finishe
     own, l1 = finished(), trained("attention=l1", "attention.learned_scale=true", folder="l1")
     losses = [json.loads((each / "summary.json").read_text())["val/loss"] for each in (own, l1)]
     assert losses[0] != losses[1]
-    names = weights_of(read_checkpoint(l1 / "checkpoints/last.ckpt")).keys()
+    names = extract_weights(read_checkpoint(l1 / "checkpoints/last.ckpt")).keys()
     assert sum("distance_scale" in name for name in names) == 1
     again, export = open_trained(str(l1)), open_trained(str(l1 / "model"))
     ids = torch.arange(12)[None]
@@ -153,13 +156,13 @@ def test_distance_attention_trains_inside_and_comes_back(trained: Train, finishe
 def test_every_weight_can_train(trained: Train, gpt2_folder: Path) -> None:
     folder = trained("model.trainable=all", "optimizer.lr=0.001")
     assert not base_unchanged(folder, gpt2_folder)
-    assert len(weights_of(read_checkpoint(folder / "checkpoints/last.ckpt"))) == 29
+    assert len(extract_weights(read_checkpoint(folder / "checkpoints/last.ckpt"))) == 29
 
 
 def test_a_memory_alone_can_train(trained: Train, gpt2_folder: Path) -> None:
     memory = ("memory=integration", "model.memory.segment=8", "data.block_size=32")
     folder = trained("model.trainable=memory", *memory)
-    state = weights_of(read_checkpoint(folder / "checkpoints/last.ckpt"))
+    state = extract_weights(read_checkpoint(folder / "checkpoints/last.ckpt"))
     assert all(name.startswith("memory.") for name in state)
     assert base_unchanged(folder, gpt2_folder, "causal_lm.")
     both = trained(*memory, "attention=l1", "attention.learned_scale=true", folder="both")
@@ -265,7 +268,7 @@ def test_base_gpt2_lora_runs_from_a_folder_without_the_hub(
     assert summary["steps"] == 3
     assert 0 < summary["val/phi"] < 10
     assert (tmp_path / "run/model/model.safetensors").is_file()
-    names = weights_of(read_checkpoint(tmp_path / "run/checkpoints/best.ckpt"))
+    names = extract_weights(read_checkpoint(tmp_path / "run/checkpoints/best.ckpt"))
     assert all("lora_" in name for name in names)
 
 

@@ -39,17 +39,17 @@ def swept_value_faults(
     for override in overrides:
         key = override.key_or_group
         if key.partition(".")[0] not in searched | {"hydra"}:
-            yield from dict.fromkeys(_faults_of(override, values))
+            yield from dict.fromkeys(_find_faults(override, values))
 
 
-def _faults_of(override: Override, values: Mapping[str, Any]) -> Iterator[str]:
+def _find_faults(override: Override, values: Mapping[str, Any]) -> Iterator[str]:
     key = override.key_or_group
-    for value in _values_of(override):
-        if fault := _fault_of(key, value, values):
+    for value in _list_values(override):
+        if fault := _find_fault(key, value, values):
             yield fault + _whole_numbers(override, key, values)
 
 
-def _values_of(override: Override) -> Iterator[Any]:
+def _list_values(override: Override) -> Iterator[Any]:
     """Yield the values to check."""
     swept = override.value()
     if isinstance(swept, IntervalSweep):
@@ -65,7 +65,7 @@ def _values_of(override: Override) -> Iterator[Any]:
             yield element
 
 
-def _fault_of(key: str, value: Any, values: Mapping[str, Any]) -> str | None:
+def _find_fault(key: str, value: Any, values: Mapping[str, Any]) -> str | None:
     """Return what the schema says against a value."""
     changed = OmegaConf.create(dict(values))
     OmegaConf.update(changed, key, value, force_add=True)
@@ -83,7 +83,7 @@ def _whole_numbers(override: Override, key: str, values: Mapping[str, Any]) -> s
     if not isinstance(swept, IntervalSweep) or not isinstance(swept.start, float):
         return ""
     assert isinstance(swept.end, float)
-    if _fault_of(key, round(swept.start), values) or _fault_of(key, round(swept.end), values):
+    if _find_fault(key, round(swept.start), values) or _find_fault(key, round(swept.end), values):
         return ""
     interval = f"int(interval({swept.start:g},{swept.end:g}))"
     return f". An interval gives fractions; whole numbers are `{key}=" + (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infinito.cli.command_line import ADDED_GROUPS
-from infinito.cli.read_by import MODEL, TAKEN, readers, section_of, unread
+from infinito.cli.read_by import MODEL, TAKEN, find_section, readers, unread
 
 INSTEAD = {
     ("rl_scheduler", "checkpoint"): (
@@ -44,7 +44,7 @@ def _is_fixed(key: str, reading: str, values: Mapping[str, Any]) -> bool:
     if values.get("checkpoint") is None:
         return False
     sections = TAKEN.get(reading, ())
-    section = section_of(key)
+    section = find_section(key)
     of_model = any(each == section or each.startswith(f"{section}.") for each in MODEL)
     return section.partition(".")[0] in sections or (of_model and reading.startswith("dpo "))
 

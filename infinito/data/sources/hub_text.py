@@ -154,7 +154,7 @@ class HubText(TextSource):
             )
         total = 0
         for number, value in enumerate(self._read(parts[name]), start=1):
-            text = self._text_of(value, number)
+            text = self._read_text(value, number)
             total += len(text.encode())
             if self.max_bytes is not None and total > self.max_bytes:
                 return
@@ -168,7 +168,7 @@ class HubText(TextSource):
         except (OSError, ValueError, TypeError, RuntimeError) as error:  # pyarrow's are ValueErrors
             raise self._unreadable(error) from error
 
-    def _text_of(self, text: Any, number: int) -> str:
+    def _read_text(self, text: Any, number: int) -> str:
         if isinstance(text, str):
             try:
                 text.encode()

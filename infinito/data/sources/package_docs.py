@@ -45,7 +45,9 @@ def find_packages(names: Sequence[str] | None) -> dict[str, Path]:
     Raises:
         DataError: a package that is named is not installed, or is no folder of Python files.
     """
-    folders = {name: _folder_of(name) for name in sorted(set(PACKAGES if names is None else names))}
+    folders = {
+        name: _find_folder(name) for name in sorted(set(PACKAGES if names is None else names))
+    }
     missing = [name for name, folder in folders.items() if folder is None]
     if names is not None and missing:
         raise DataError(
@@ -121,7 +123,7 @@ def _shingles(paragraph: str) -> set[int]:
     }
 
 
-def _folder_of(name: str) -> Path | None:
+def _find_folder(name: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name) if name.isidentifier() else None
     except (ImportError, ValueError):

@@ -25,7 +25,7 @@ from infinito.config.memory import MemoryConf, memory_faults
 from infinito.errors import ConfigError
 from infinito.models.memory.memory import IntegrationMemory
 from infinito.models.memory.segments import cut_segments
-from infinito.models.observation.watching import last_call, trunk_of, watched_layers
+from infinito.models.observation.watching import find_trunk, last_call, watched_layers
 from infinito.objectives.phi import WEIGHTS
 
 
@@ -129,7 +129,7 @@ class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
                 )
                 return output
 
-            handle = trunk_of(self.causal_lm).register_forward_hook(add_memory)
+            handle = find_trunk(self.causal_lm).register_forward_hook(add_memory)
             try:
                 output: CausalLMOutputWithPast = self.causal_lm(
                     input_ids=input_ids, attention_mask=attention_mask, **kwargs

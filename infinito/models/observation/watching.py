@@ -60,14 +60,14 @@ def observed(model: nn.Module) -> Iterator[Observation]:
         def keep(_: nn.Module, __: Any, output: Any) -> None:
             seen.hidden = output[0]
 
-        handle = trunk_of(model).register_forward_hook(keep)
+        handle = find_trunk(model).register_forward_hook(keep)
         try:
             yield seen
         finally:
             handle.remove()
 
 
-def trunk_of(model: nn.Module) -> nn.Module:
+def find_trunk(model: nn.Module) -> nn.Module:
     """Return the part of a causal LM that turns tokens into the states which its head reads."""
     while hasattr(model, "get_base_model") or hasattr(model, "causal_lm"):
         peft = getattr(model, "get_base_model", None)
@@ -97,7 +97,7 @@ def watched_layers(model: nn.Module, last: int | None = 1) -> Iterator[Calls]:
     Args:
         last: layers to keep, None for all of them.
     """
-    config: Any = trunk_of(model).config
+    config: Any = find_trunk(model).config
     name = config._attn_implementation or ""
     attend = ALL_ATTENTION_FUNCTIONS.get(name)
     with watched_attention(last) as calls:

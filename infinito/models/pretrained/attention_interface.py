@@ -73,7 +73,7 @@ def attend(
     if reason := more_than_scores(attention_mask, options):
         raise refusal(module, reason)
     settings = getattr(module.config, "distance_attention", None) or {}
-    scale = scale_of(module, settings)
+    scale = find_scale(module, settings)
     if metric == "dot" and scaling is not None:
         scale = scale * (scaling * math.sqrt(query.shape[-1]))
     request: dict[str, Any] = {
@@ -104,7 +104,7 @@ def seen_call(query: Tensor, key: Tensor, value: Tensor, request: dict[str, Any]
     )
 
 
-def scale_of(module: nn.Module, settings: dict[str, Any]) -> float | Tensor:
+def find_scale(module: nn.Module, settings: dict[str, Any]) -> float | Tensor:
     """Return the λ of an attention: learned (heads,) or (1,), or the fixed one."""
     (shared,) = getattr(module, "shared_scale", (None,))
     learned = getattr(module, "distance_scale", shared)

@@ -111,7 +111,7 @@ def started_scale(count: int, start: float, device: torch.device) -> LearnedScal
     return scale.to(device)
 
 
-def requests_of(
+def list_requests(
     model: PreTrainedModel, batch: int, time: int, device: str, dtype: torch.dtype
 ) -> list[Request]:
     """Return the attention requests of a training step; none for a model's own attention.

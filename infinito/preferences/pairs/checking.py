@@ -61,15 +61,15 @@ def count_rows(rows: Sequence[int]) -> dict[str, Any]:
 def find_duplicates(texts: Sequence[TextPair]) -> list[int]:
     """Return rows that repeat an earlier one: the same prompt, chosen and rejected answer."""
     first: dict[tuple[str, str, str], int] = {}
-    return [each.row for each in texts if first.setdefault(_texts_of(each), each.row) != each.row]
+    return [each.row for each in texts if first.setdefault(_read_texts(each), each.row) != each.row]
 
 
 def find_flipped(texts: Sequence[TextPair]) -> list[int]:
     """Return rows whose chosen answer another row rejects in favour of their rejected one."""
-    seen = {_texts_of(each) for each in texts}
+    seen = {_read_texts(each) for each in texts}
     flipped = []
     for each in texts:
-        prompt, chosen, rejected = _texts_of(each)
+        prompt, chosen, rejected = _read_texts(each)
         if (prompt, rejected, chosen) in seen:
             flipped.append(each.row)
     return flipped
@@ -105,7 +105,7 @@ def measure_lengths(pairs: Sequence[TokenizedPair], texts: Sequence[TextPair]) -
 
 def measure_characters(texts: Sequence[TextPair]) -> dict[str, Any]:
     """Return what `measure_lengths` does, of lengths in characters of the rows themselves."""
-    parts = np.array([[len(part) for part in _texts_of(each)] for each in texts])
+    parts = np.array([[len(part) for part in _read_texts(each)] for each in texts])
     _, chosen, rejected = parts.T
     return {
         **{
@@ -135,12 +135,12 @@ def _count_wins(chosen: np.ndarray, rejected: np.ndarray) -> dict[str, float]:
     }
 
 
-def _texts_of(pair: TextPair) -> tuple[str, str, str]:
+def _read_texts(pair: TextPair) -> tuple[str, str, str]:
     return to_text(pair.prompt), to_text(pair.chosen), to_text(pair.rejected)
 
 
 def _unordered(pair: TextPair) -> tuple[str, frozenset[str]]:
-    prompt, *answers = _texts_of(pair)
+    prompt, *answers = _read_texts(pair)
     return prompt, frozenset(answers)
 
 

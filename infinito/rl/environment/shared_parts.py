@@ -14,7 +14,7 @@ from infinito.data.datamodule import LanguageDataModule
 from infinito.errors import CheckpointError
 from infinito.models.assembly import build_language_model
 from infinito.models.checkpoint_file import FORMAT, read_checkpoint, write_checkpoint
-from infinito.models.trained import description_of, load_weights, open_trained
+from infinito.models.trained import describe_model, load_weights, open_trained
 from infinito.objectives.phi import Calibration
 from infinito.rl.environment.stacked_models import InnerTraining, StackedModels
 from infinito.rl.environment.start_states import (
@@ -105,7 +105,7 @@ def _build(
         built = build_start_states(model, windows, training, calibration, settings)
         saved[split] = {"states": _stack(built.states), "phi": torch.from_numpy(built.phi)}
     return {
-        "infinito": {"format": FORMAT, "kind": "start_states", **description_of(model, tokenizer)},
+        "infinito": {"format": FORMAT, "kind": "start_states", **describe_model(model, tokenizer)},
         "base": model.state_dict(),
         "base_perplexity": float(base.perplexity[0]),
         "calibration": list(calibration),

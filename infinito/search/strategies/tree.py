@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infinito.search.evidence import EARLIER_SEARCH
-from infinito.search.regions import Region, index_of
+from infinito.search.regions import Region, find_indices
 from infinito.search.space.parameters import Array
 from infinito.search.space.space import Space
 
@@ -65,7 +65,7 @@ def find_split(region: Region, rows: Array, rewards: Array) -> tuple[int, Region
     keys = rows.copy()
     for i, subset in enumerate(region.subsets):
         if subset is not None:
-            keys[:, i] = _rank_by_reward(index_of(rows[:, i], len(subset)), rewards)
+            keys[:, i] = _rank_by_reward(find_indices(rows[:, i], len(subset)), rewards)
     order = np.argsort(keys, axis=0, kind="stable")
     ranked = np.take_along_axis(keys, order, axis=0)
     count = len(rows)
@@ -81,7 +81,7 @@ def find_split(region: Region, rows: Array, rewards: Array) -> tuple[int, Region
     if subset is None:
         return i, *region.cut(i, float(ranked[at, i] + ranked[at + 1, i]) / 2)
     inside = np.zeros_like(subset)
-    inside[index_of(rows[keys[:, i] <= ranked[at, i], i], len(subset))] = True
+    inside[find_indices(rows[keys[:, i] <= ranked[at, i], i], len(subset))] = True
     return i, *region.cut_values(i, inside)
 
 

@@ -52,7 +52,7 @@ class TrialStopping(Callback):
         self._losses.append(float(trainer.callback_metrics["val/loss"]))
         with (self.folder / FILE).open("a", encoding="utf-8") as file:
             file.write(f"{done} {self._losses[-1]!r}\n")
-        others = self._near({name: losses_of(each) for name, each in self._siblings()}, done)
+        others = self._near({name: read_losses(each) for name, each in self._siblings()}, done)
         return is_bad(self.rule, done // self.validate_every, min(self._losses), done, others)
 
     def _near(self, others: dict[str, dict[int, float]], done: int) -> dict[str, dict[int, float]]:
@@ -60,7 +60,7 @@ class TrialStopping(Callback):
         if not (self.folder.parent / JOURNAL).is_file():
             return others
         search, _ = reopen(self.folder.parent)
-        for region in search.regions_of(int(self._name)):
+        for region in search.list_regions(int(self._name)):
             near = {name: others[name] for name in map(str, region) if name in others}
             if sum(done in losses for losses in near.values()) >= ENOUGH:
                 return near
@@ -102,7 +102,7 @@ def is_bad(
     return _is_rung(rung) and best > _kept_limit(there, best)
 
 
-def losses_of(folder: Path) -> dict[int, float]:
+def read_losses(folder: Path) -> dict[int, float]:
     """Return losses by batches that a trial has written, without a line still being written."""
     lines = (folder / FILE).read_text(encoding="utf-8").split("\n")[:-1]
     return {int(done): float(loss) for done, loss in (line.split() for line in lines)}

@@ -13,9 +13,9 @@ from infinito.data.datamodule import LanguageDataModule
 from infinito.objectives.phi import Calibration, phi
 from infinito.training.phi.term import (
     PhiObjective,
-    calibration_of,
     measured_components,
-    weights_of,
+    read_calibration,
+    read_weights,
 )
 
 
@@ -30,12 +30,12 @@ def build_phi_term(
     objective = conf.objective
     if not isinstance(objective, LanguagePhiConf):
         return None
-    calibration = calibration_of(model)
+    calibration = read_calibration(model)
     if objective.calibration is not None:
         calibration = Calibration(*objective.calibration)
     if calibration is None:
         batches = spread_windows(data, objective.calibration_windows, conf.data.batch_size)
-        raw = phi(measured_components(model, batches), weights_of(model, objective))
+        raw = phi(measured_components(model, batches), read_weights(model, objective))
         calibration = Calibration.fitted(raw, (objective.band[0], objective.band[1]))
     model.config.phi_calibration = list(calibration)
     return PhiObjective(objective, calibration)

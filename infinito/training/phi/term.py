@@ -61,7 +61,7 @@ class PhiObjective:
         """
         with torch.set_grad_enabled(self.trains and torch.is_grad_enabled()):
             components = seen.components()
-            value = self.calibration(phi(components, weights_of(model, self.settings))).mean()
+            value = self.calibration(phi(components, read_weights(model, self.settings))).mean()
             means = PhiComponents(*(each.mean() for each in components))
             if is_shared():
                 value, *rest = _of_all_processes(value, means, len(components.temporal))
@@ -135,7 +135,7 @@ def measured_components(model: PreTrainedModel, batches: Iterable[Tensor]) -> Ph
     return PhiComponents(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
 
 
-def weights_of(model: PreTrainedModel, settings: LanguagePhiConf) -> Tensor | tuple[float, ...]:
+def read_weights(model: PreTrainedModel, settings: LanguagePhiConf) -> Tensor | tuple[float, ...]:
     """Return the weights of the components of Φ: the model's learned ones, else the configured.
 
     Φ never trains learned ones.
@@ -146,7 +146,7 @@ def weights_of(model: PreTrainedModel, settings: LanguagePhiConf) -> Tensor | tu
     return tuple(settings.component_weights)
 
 
-def calibration_of(model: PreTrainedModel) -> Calibration | None:
+def read_calibration(model: PreTrainedModel) -> Calibration | None:
     """Return the calibration that a model carries in its config, if it has been calibrated."""
     values = getattr(model.config, "phi_calibration", None)
     return None if values is None else Calibration(*values)

@@ -14,7 +14,7 @@ from infinito.data.sources.markov import MarkovSource
 from infinito.device import choose_autocast_dtype, choose_device
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.pretrained.lora import inside_memory
-from infinito.models.pretrained.replaced_attention import requests_of
+from infinito.models.pretrained.replaced_attention import list_requests
 from infinito.training.assembly import LanguageTraining
 from infinito.training.optimizer.assembly import describe_optimizer
 
@@ -25,11 +25,11 @@ def describe_training(conf: RunConf, training: LanguageTraining) -> dict[str, An
     train, valid = data.split_meta("train"), data.split_meta("valid")
     counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
     return {
-        "model": shape_of(model),
-        "attention": attention_of(conf.attention, model.config),
+        "model": describe_size(model),
+        "attention": describe_attention(conf.attention, model.config),
         "text": data.source.description,
         "tokens": f"{counts}, vocabulary {data.vocab_size:,}",
-        **objective_of(conf, model),
+        **describe_objective(conf, model),
         "training": (
             f"{length.steps:,} steps of {describe_batch(conf)}, "
             f"{length.batches / length.batches_per_epoch:.3g} epochs"
@@ -47,7 +47,7 @@ def describe_batch(conf: RunConf) -> str:
     return size if processes == 1 else f"{size} ({own} in each of {processes} processes)"
 
 
-def objective_of(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:
+def describe_objective(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:
     """Return what is added to the language loss, where something is."""
     if not isinstance(conf.objective, LanguagePhiConf):
         return {}
@@ -57,7 +57,7 @@ def objective_of(conf: RunConf, model: PreTrainedModel) -> dict[str, str]:
     return {"objective": f"language + {conf.objective.lambda_phi:g} · Φ, Φ = {phi}"}
 
 
-def shape_of(model: PreTrainedModel) -> str:
+def describe_size(model: PreTrainedModel) -> str:
     """Return how large a model is, and how much of it is trained."""
     config, total = model.config.get_text_config(), model.num_parameters()
     trained = model.num_parameters(only_trainable=True)
@@ -66,12 +66,12 @@ def shape_of(model: PreTrainedModel) -> str:
     return f"{total:,} parameters{of_them}: {sizes}"
 
 
-def attention_of(asked: AttentionConf, config: PreTrainedConfig) -> str:
+def describe_attention(conf: AttentionConf, config: PreTrainedConfig) -> str:
     """Return which attention a model has."""
     heads = config.get_text_config().num_attention_heads
-    if asked.metric == OWN:
+    if conf.metric == OWN:
         return f"the model's own, {heads} heads"
-    return f"{asked.metric}, {heads} heads, λ {asked.scale:g}{' learned' * asked.learned_scale}"
+    return f"{conf.metric}, {heads} heads, λ {conf.scale:g}{' learned' * conf.learned_scale}"
 
 
 def attention_choice(conf: RunConf, model: PreTrainedModel) -> str:
@@ -83,7 +83,7 @@ def attention_choice(conf: RunConf, model: PreTrainedModel) -> str:
     sizes = (conf.data.batch_size, conf.data.block_size, device, dtype)
     if isinstance(model.config, DistanceLMConfig):
         return explain(model.config.attention_request(*sizes), conf.attention.backend)
-    requests = requests_of(model, *sizes)
+    requests = list_requests(model, *sizes)
     if not requests:
         return f"the model's own attention ({model.config._attn_implementation})"
     return " ".join(explain(request, conf.attention.backend) for request in requests)

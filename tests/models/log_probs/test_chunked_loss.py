@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from infinito.errors import ConfigError
-from infinito.models import token_log_probs
+from infinito.models.log_probs import token_log_probs
 from infinito.models.log_probs.chunked_loss import check_head, chunked_cross_entropy
 from infinito.objectives.language import cross_entropy
 from tests.models.tiny_models import CONFIGS, VOCAB, tokens

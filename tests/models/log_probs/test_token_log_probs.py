@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from infinito.models import token_log_probs
+from infinito.models.log_probs import token_log_probs
 from infinito.models.log_probs.token_log_probs import logit_scores, token_scores
 
 

@@ -14,7 +14,7 @@ from infinito.config.memory import MemoryConf
 from infinito.errors import ConfigError
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.memory.model import with_memory
-from infinito.models.observation.watching import observed, trunk_of
+from infinito.models.observation.watching import find_trunk, observed
 from infinito.objectives.phi import phi, phi_components, sampled_rows
 from tests.models.tiny_models import CONFIGS, tokens
 
@@ -77,7 +77,7 @@ def test_phi_is_of_the_trunk_before_its_memory() -> None:
         model(input_ids=tokens(), use_cache=False)
     with observed(inner) as plain:
         inner(input_ids=tokens(), use_cache=False)
-    assert trunk_of(model) is trunk_of(inner)
+    assert find_trunk(model) is find_trunk(inner)
     assert torch.equal(phi(seen.components()), phi(plain.components()))
     phi(seen.components()).sum().backward()
     assert all(parameter.grad is None for parameter in model.memory.parameters())

@@ -27,7 +27,7 @@ from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.models.pretrained.replaced_attention import (
     AttentionSettings,
     find_calling_layers,
-    requests_of,
+    list_requests,
     use_backend,
     use_distance_attention,
 )
@@ -196,7 +196,7 @@ def test_what_a_step_asks_for_is_known_beforehand(
 
     monkeypatch.setattr(functional, "choose_backend", choose)
     model(input_ids=ids, use_cache=False)
-    known = requests_of(model, 2, TIME, "cpu", torch.float32)
+    known = list_requests(model, 2, TIME, "cpu", torch.float32)
     assert [each.free_mask for each in known] == masked
     assert [each._replace(factor=1.0) for each in asked] == 2 * known
 
@@ -205,7 +205,7 @@ def test_layers_with_a_window_and_others_ask_apart() -> None:
     sliding = {"sliding_window": WINDOW, "use_sliding_window": True, "max_window_layers": 1}
     model = changed(AutoModelForCausalLM.from_config(Qwen2Config(**SIZES, **sliding)))
     for time, masked in ((WINDOW - 1, [False]), (WINDOW, [False, True])):
-        known = requests_of(model, 2, time, "cpu", torch.float32)
+        known = list_requests(model, 2, time, "cpu", torch.float32)
         assert [each.free_mask for each in known] == masked
 
 

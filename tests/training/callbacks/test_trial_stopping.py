@@ -15,7 +15,7 @@ from infinito.search.space.space import Float, Space
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.plan import make_search
-from infinito.training.callbacks.trial_stopping import FILE, TrialStopping, is_bad, losses_of
+from infinito.training.callbacks.trial_stopping import FILE, TrialStopping, is_bad, read_losses
 
 OTHERS = {number: {10: float(number), 20: number / 2} for number in range(1, 6)}
 """At 10 batches 1 2 3 4 5, at 20 half of that."""
@@ -51,7 +51,7 @@ def test_nobody_is_judged_by_few_others() -> None:
 
 def test_a_line_being_written_is_left_out(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("10 2.5\n20 1.")
-    assert losses_of(tmp_path) == {10: 2.5}
+    assert read_losses(tmp_path) == {10: 2.5}
 
 
 def siblings(sweep: Path, loss: float) -> None:
@@ -124,4 +124,4 @@ def test_a_good_trial_is_as_if_it_were_not_watched(
     )
     assert watched["val/loss"] == alone["val/loss"]
     assert (watched["steps"], watched["stopped_early"]) == (6, False)
-    assert sorted(losses_of(tmp_path / "sweep/5")) == [2, 4]
+    assert sorted(read_losses(tmp_path / "sweep/5")) == [2, 4]

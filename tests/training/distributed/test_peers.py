@@ -33,7 +33,7 @@ def last_of(folder: Path) -> Path:
     return folder / "checkpoints/last.ckpt"
 
 
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+def extract_weights(folder: Path) -> dict[str, torch.Tensor]:
     return read_checkpoint(last_of(folder))["state_dict"]
 
 
@@ -132,7 +132,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     assert stopped.join()[0] == 1
     again = Ranks(configured(*TWO, *length, f"resume={tmp_path / 'stopped'}"), tmp_path / "stopped")
     assert again.join() == [0, 0], again.printed()
-    one, other = (weights_of(tmp_path / name) for name in ("whole", "stopped"))
+    one, other = (extract_weights(tmp_path / name) for name in ("whole", "stopped"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

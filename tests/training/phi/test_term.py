@@ -27,21 +27,21 @@ from infinito.models.trained import open_trained
 from infinito.objectives.phi import Calibration, phi
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.phi.assembly import build_phi_term, spread_windows
-from infinito.training.phi.term import PhiObjective, calibration_of, measured_components
+from infinito.training.phi.term import PhiObjective, measured_components, read_calibration
 from tests.models.tiny_models import CONFIGS, tokens
 from tests.training.test_resume import resumed, stop_at
 
 PHI = "objective=language_phi"
 
 
-def model_of(name: str = "llama") -> torch.nn.Module:
+def build_model(name: str = "llama") -> torch.nn.Module:
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[name]))
 
 
 def gradients(lambda_phi: float = 1.0, band: tuple[float, float] = (11, 12)) -> list[Tensor]:
     """Of the loss of Φ alone: the language loss is a constant here."""
-    model = model_of()
+    model = build_model()
     objective = PhiObjective(LanguagePhiConf(lambda_phi=lambda_phi, band=list(band)), Calibration())
     with observed(model) as seen:
         model(input_ids=tokens(), use_cache=False)
@@ -65,7 +65,7 @@ def test_no_gradient_inside_the_band() -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_layer_is_reached(name: str) -> None:
     """All of the trunk's matrices; the head is behind what Φ sees."""
-    model = model_of(name)
+    model = build_model(name)
     objective = PhiObjective(LanguagePhiConf(band=[11, 12]), Calibration())
     with observed(model) as seen:
         model(input_ids=tokens(), use_cache=False)
@@ -109,7 +109,7 @@ def test_adapters_get_the_gradient_of_phi() -> None:
 
 
 def test_phi_never_trains_learned_weights_or_the_memory() -> None:
-    model = with_memory(model_of(), MemoryConf(segment=8), learned_weights=True)
+    model = with_memory(build_model(), MemoryConf(segment=8), learned_weights=True)
     objective = PhiObjective(LanguagePhiConf(band=[11, 12], weights="learned"), Calibration())
     with observed(model) as seen:
         logits = model(input_ids=tokens(), use_cache=False).logits
@@ -120,7 +120,7 @@ def test_phi_never_trains_learned_weights_or_the_memory() -> None:
 
 
 def test_a_batch_of_one_and_a_short_one() -> None:
-    model, objective = model_of(), PhiObjective(LanguagePhiConf(), Calibration())
+    model, objective = build_model(), PhiObjective(LanguagePhiConf(), Calibration())
     with observed(model) as seen:
         model(input_ids=tokens(batch=1), use_cache=False)
     assert torch.isfinite(objective.measure(model, seen).value)
@@ -131,7 +131,7 @@ def test_a_batch_of_one_and_a_short_one() -> None:
 
 
 def test_states_that_are_not_finite_stop_training() -> None:
-    model, objective = model_of(), PhiObjective(LanguagePhiConf(), Calibration())
+    model, objective = build_model(), PhiObjective(LanguagePhiConf(), Calibration())
     with torch.no_grad():
         model.get_input_embeddings().weight[3] = torch.nan
     with observed(model) as seen:
@@ -161,8 +161,8 @@ def test_a_run_leaves_its_calibration_and_its_figures(trained: Callable[..., Pat
     summary = json.loads((folder / "summary.json").read_text())
     assert 0 <= summary["train/phi_share_in_band"] <= 1
     opened = open_trained(str(folder)).model
-    assert list(calibration_of(opened) or ()) == summary["phi_calibration"]
-    assert calibration_of(open_trained(str(folder / "model")).model) == calibration_of(opened)
+    assert list(read_calibration(opened) or ()) == summary["phi_calibration"]
+    assert read_calibration(open_trained(str(folder / "model")).model) == read_calibration(opened)
     checkpoint = read_checkpoint(folder / "checkpoints/last.ckpt")
     assert checkpoint["phi"]["steps"] == 6
 
@@ -236,7 +236,7 @@ def test_validation_depends_on_neither_order_nor_training() -> None:
     """The model's own weights equal, whatever its memory went through, and the other way round."""
     from infinito.training.evaluation import mean_loss
 
-    model = with_memory(model_of(), MemoryConf(segment=8, slots=9))
+    model = with_memory(build_model(), MemoryConf(segment=8, slots=9))
     with torch.no_grad():
         model.memory.gate_bias.fill_(2.0)
     batches = [tokens(seed=seed) for seed in range(4)]
@@ -262,7 +262,7 @@ def test_calibrate_phi(
         assert report["quantiles"]["Φ"]["97.5 %"] == pytest.approx(6.0, abs=1e-3)
         assert not list(folder.rglob("best.ckpt"))  # which `checkpoint=last` would take for a run
         place = folder if number == 0 else folder / "model"
-        found = calibration_of(open_trained(str(place)).model)
+        found = read_calibration(open_trained(str(place)).model)
         assert found == pytest.approx((report["scale"], report["offset"]))
 
 

@@ -56,7 +56,7 @@ def sees(query, key, padding, time_q, time_k, CAUSAL: tl.constexpr, PADDED: tl.c
 
 
 @triton.jit
-def slopes_of(distance, weights, products, delta, factor, L1: tl.constexpr):
+def compute_slopes(distance, weights, products, delta, factor, L1: tl.constexpr):
     """Return the gradient of the loss in each distance, over the distance itself for l2."""
     slopes = -factor * weights * (products - delta)
     if not L1:
@@ -142,7 +142,7 @@ def backward_queries(
         real = (col[None, :] < time_k) & (wide[:, None] < WIDTH)
         value = tl.load(values + col[None, :] * WIDTH + wide[:, None], mask=real, other=0.0)
         products = tl.dot(slope, value, input_precision=PRECISION)
-        slopes = slopes_of(distance, weights, products, delta[:, None], factor, L1)
+        slopes = compute_slopes(distance, weights, products, delta[:, None], factor, L1)
         add_gradient(grad_queries, queries, keys, row, col, slopes, time_q, time_k, DIM, L1)
 
 
@@ -182,6 +182,6 @@ def backward_keys(
             slope = tl.load(theirs, mask=real, other=0.0)
             mixed = tl.dot(weights.to(slope.dtype), slope, mixed, input_precision=PRECISION)
             products = tl.dot(value, tl.trans(slope), input_precision=PRECISION)
-            slopes = slopes_of(distance, weights, products, delta[None, :], factor, L1)
+            slopes = compute_slopes(distance, weights, products, delta[None, :], factor, L1)
             add_gradient(grad_keys, keys, mine, row, col, slopes, time_k, time_q, DIM, L1)
     tl.store(grad_values + place, mixed, mask=there)
