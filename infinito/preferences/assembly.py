@@ -38,6 +38,7 @@ from infinito.preferences.pairs.pair_set import (
     tokenize_pairs,
 )
 from infinito.preferences.pairs.rows.faults import BadRow, RowFault, refuse_bad_rows
+from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.preferences.warm_up import warm_up
 from infinito.seeding import child_seed
@@ -225,7 +226,9 @@ def render_texts(conf: RunConf, texts: TextPairs) -> tuple[TextPairs, list[list[
     """
     bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
     tokenizer = build_pair_tokenizer(conf, bytes_alone)
-    kept, bad, pieces = [], list(texts.bad), []
+    kept: list[TextPair] = []
+    bad = list(texts.bad)
+    pieces: list[list[str]] = []
     for pair in texts.pairs:
         try:
             pieces.append(list(tokenizer.render(pair)))
