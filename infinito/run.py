@@ -168,7 +168,8 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
         module = importlib.import_module(f"infinito.tasks.{conf.task}")
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
-    return module.run(conf, folder, list(overrides))
+    score: float | None = module.run(conf, folder, list(overrides))
+    return score
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -112,7 +112,8 @@ def make_plan(
         "overrides": grammar.fixed,
         "warm_start": settings.warm_start,
     }
-    return json.loads(json.dumps(plan))
+    plain: dict[str, Any] = json.loads(json.dumps(plan))
+    return plain
 
 
 def read_limits(settings: MctsSweeperConf) -> Limits:

@@ -58,7 +58,8 @@ class LanguageModelTask(OptimizedTask):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (batch, time, vocab) of token ids (batch, time)."""
-        return self.model(input_ids=inputs, use_cache=False).logits
+        logits: Tensor = self.model(input_ids=inputs, use_cache=False).logits
+        return logits
 
     def language_loss(self, batch: Tensor) -> Tensor:
         """Return the mean loss of windows (batch, block + 1), in nats per token."""

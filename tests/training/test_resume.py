@@ -106,7 +106,6 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int, number: int) 
 )
 def test_signals_save_stop_and_resume_exactly(
     trained: Trained,
-    finished: Trained,
     monkeypatch: pytest.MonkeyPatch,
     hook: str,
     call: int,
@@ -115,7 +114,7 @@ def test_signals_save_stop_and_resume_exactly(
     accumulate: int,
 ) -> None:
     options = (*WHOLE, f"trainer.accumulate={accumulate}")
-    whole = finished(*options, folder="whole")
+    whole = trained(*options, folder="whole")
     with monkeypatch.context() as patch:
         stop_at(patch, hook, call, number)
         with pytest.raises(Interrupted, match="resume=") as stopped:
@@ -130,7 +129,7 @@ def test_signals_save_stop_and_resume_exactly(
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_stopping_early_and_plateaus_are_resumed(
-    trained: Trained, finished: Trained, monkeypatch: pytest.MonkeyPatch, schedule: str
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
     """A rate too small to change a weight: no validation after the first is better."""
     options = (
@@ -141,7 +140,7 @@ def test_stopping_early_and_plateaus_are_resumed(
         f"optimizer.schedule={schedule}",
         "optimizer.plateau_patience=0",
     )
-    whole = finished(*options, folder="whole")
+    whole = trained(*options, folder="whole")
     assert json.loads((whole / "summary.json").read_text())["stopped_early"]
     with monkeypatch.context() as patch:
         stop_at(patch, "training_step", 5, signal.SIGTERM)

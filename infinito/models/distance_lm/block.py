@@ -140,7 +140,8 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return (batch, time, dim) of (batch, time, dim)."""
-        return self.out(gelu(self.up(hidden)))
+        out: Tensor = self.out(gelu(self.up(hidden)))
+        return out
 
 
 class DistanceBlock(GradientCheckpointingLayer):

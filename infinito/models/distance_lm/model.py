@@ -250,11 +250,11 @@ class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):
         )
 
     def prepare_inputs_for_generation(
-        self, input_ids: Tensor, *args: Any, **kwargs: Any
+        self, input_ids: Tensor, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Return the inputs of a step of `generate`: the new tokens and the token before each."""
         inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[misc]
-            cast(torch.LongTensor, input_ids), *args, **kwargs
+            cast(torch.LongTensor, input_ids), *args, inputs_embeds=inputs_embeds, **kwargs
         )
         if self.config.bigram_embeddings and (new := inputs.get("input_ids")) is not None:
             previous = previous_tokens(input_ids, kwargs.get("attention_mask"))

@@ -109,11 +109,13 @@ class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the head."""
-        return self.causal_lm.get_output_embeddings()
+        head: nn.Module = self.causal_lm.get_output_embeddings()
+        return head
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the inputs that the language model itself prepares for `generate`."""
-        return self.causal_lm.prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[operator]
+        inputs: dict[str, Any] = self.causal_lm.prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[operator]
+        return inputs
 
     def forward(
         self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any
@@ -129,7 +131,10 @@ class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
 
             handle = trunk_of(self.causal_lm).register_forward_hook(add_memory)
             try:
-                return self.causal_lm(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+                output: CausalLMOutputWithPast = self.causal_lm(
+                    input_ids=input_ids, attention_mask=attention_mask, **kwargs
+                )
+                return output
             finally:
                 handle.remove()
 
@@ -156,7 +161,8 @@ class MemoryLMForCausalLM(PreTrainedModel, GenerationMixin):
             states, breadths = layer.update(hidden[:, None], breadth[:, None, :, None])
             history, breadth = states[:, 0], breadths[:, 0, :, 0]  # (batch, before + new, …)
         segments = cut_segments(history, breadth, attention_mask, new, segment)
-        return self.memory(hidden, segments)
+        mixed: Tensor = self.memory(hidden, segments)
+        return mixed
 
     @torch.no_grad()
     def measure_breadth(

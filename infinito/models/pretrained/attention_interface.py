@@ -108,7 +108,8 @@ def scale_of(module: nn.Module, settings: dict[str, Any]) -> float | Tensor:
     """Return the λ of an attention: learned (heads,) or (1,), or the fixed one."""
     (shared,) = getattr(module, "shared_scale", (None,))
     learned = getattr(module, "distance_scale", shared)
-    return settings.get("scale", 1.0) if learned is None else learned()
+    scale: float | Tensor = settings.get("scale", 1.0) if learned is None else learned()
+    return scale
 
 
 def wants_weights(module: nn.Module, heads: int) -> bool:

@@ -45,7 +45,8 @@ def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> 
         "weights_sha256": hash_of_weights(folder),
         "dtype": dtype,
     }
-    return model.train()
+    model.train()
+    return model
 
 
 def open_weights(folder: Path, dtype: str = "auto") -> PreTrainedModel:

@@ -63,8 +63,10 @@ def _recorded_name(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | Non
     differing = {key for key in {*then, *now} if then.get(key) != now.get(key)}
     if differing - {*PLACES, "batch_size", "eval_batch_size", "workers", "cache_dir"}:
         return None
+    if now.get("path") is None:  # without a path, those that ship and are held out are scored
+        return "held-out" if then.get("path") is None else None
     read = now.get("path"), now.get("subset")
     if read == (then.get("held_out_path"), then.get("held_out_subset")):
-        return "held-out" if then.get("path") is None or read[0] is not None else None
-    is_whole = then.get("path") is None or then.get("held_out_path") is not None
+        return "held-out"
+    is_whole = then.get("held_out_path") is not None
     return "training" if is_whole and read == (then.get("path"), then.get("subset")) else None

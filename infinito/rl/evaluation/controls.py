@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
+from torch.distributions import Categorical
 
 from infinito.rl.environment.episodes import Episodes
 from infinito.rl.environment.spaces import ACTIONS
@@ -49,9 +50,10 @@ def build_agent(network: ActorCriticPolicy, sampled: bool) -> Policy:
     def choose(episodes: Episodes) -> np.ndarray:
         probabilities = compute_action_probabilities(network, episodes.observations)
         if not sampled:
-            return probabilities.argmax(1)
+            likeliest: np.ndarray = probabilities.argmax(1)
+            return likeliest
         uniform = np.array([each.random() for each in _build_generators(episodes, 3)])
-        numbers = (probabilities.cumsum(1) < uniform[:, None]).sum(1)
+        numbers: np.ndarray = (probabilities.cumsum(1) < uniform[:, None]).sum(1)
         return numbers.clip(max=len(ACTIONS) - 1)  # where rounding leaves the sum below 1
 
     return choose
@@ -63,7 +65,9 @@ def compute_action_probabilities(
 ) -> np.ndarray:
     """Return the network's action probabilities, (envs, actions); no generator is used."""
     distribution = network.get_distribution(torch.as_tensor(observations)).distribution
-    return distribution.probs.double().numpy()  # type: ignore[union-attr]
+    assert isinstance(distribution, Categorical), "actions are discrete"
+    probabilities: np.ndarray = distribution.probs.double().numpy()
+    return probabilities
 
 
 CONTROLS: dict[str, Policy] = {

@@ -23,7 +23,8 @@ def test_one_norm_is_that_of_all_gradients(trained: Trained) -> None:
     """The first step's gradient does not depend on who will take it."""
     norms = []
     for name in ("muon", "adamw"):
-        folder = trained(f"optimizer={name}", "trainer.max_steps=2", folder=name)
+        steps = ("trainer.max_steps=2", "optimizer.warmup_steps=0")
+        folder = trained(f"optimizer={name}", *steps, folder=name)
         events = EventAccumulator(str(folder)).Reload()
         norms.append(events.Scalars("train/gradient_norm")[0].value)
     assert norms[0] == norms[1] > 0
@@ -31,7 +32,7 @@ def test_one_norm_is_that_of_all_gradients(trained: Trained) -> None:
 
 def test_the_shares_stand_in_the_log(trained: Trained) -> None:
     """12·16·16 of one layer's matrices."""
-    log = (trained("optimizer=muon") / "run.log").read_text()
+    log = (trained("optimizer=muon", "optimizer.warmup_steps=0") / "run.log").read_text()
     assert "muon for 3,072 parameters (1 attention.qkv, 1 attention.out, " in log
     assert "), adamw for " in log
 
@@ -39,7 +40,9 @@ def test_the_shares_stand_in_the_log(trained: Trained) -> None:
 def test_a_dry_run_names_the_shares(
     configured: Configured, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    program.execute(configured("optimizer=muon", "dry_run=true"), tmp_path / "run")
+    program.execute(
+        configured("optimizer=muon", "optimizer.warmup_steps=0", "dry_run=true"), tmp_path / "run"
+    )
     assert "muon for 3,072 parameters" in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "run").exists()
 
@@ -47,7 +50,12 @@ def test_a_dry_run_names_the_shares(
 def test_the_rate_of_a_trial_counts(configured: Configured, tmp_path: Path) -> None:
     losses = []
     for rate in ("0.001", "0.1"):
-        conf = configured("task=trial", "optimizer=muon", f"optimizer.matrix_lr={rate}")
+        conf = configured(
+            "task=trial",
+            "optimizer=muon",
+            "optimizer.warmup_steps=0",
+            f"optimizer.matrix_lr={rate}",
+        )
         program.execute(conf, tmp_path / rate)
         losses.append(json.loads((tmp_path / rate / "summary.json").read_text())["val/loss"])
     assert losses[0] != losses[1]
@@ -58,7 +66,12 @@ def test_two_processes_train_as_one(
     trained: Trained, configured: Configured, tmp_path: Path
 ) -> None:
     """Batches of 2 + 2 windows and of 4: the weights agree."""
-    exact = ("optimizer=muon", "trainer.precision=64-true", "trainer.max_steps=4")
+    exact = (
+        "optimizer=muon",
+        "optimizer.warmup_steps=0",
+        "trainer.precision=64-true",
+        "trainer.max_steps=4",
+    )
     one = trained(*exact, "data.batch_size=4", folder="one")
     shared = configured(*exact, "trainer.strategy=ddp", "trainer.devices=2", "data.batch_size=2")
     two = Ranks(shared, tmp_path / "two")
