@@ -13,6 +13,7 @@ from lightning import Callback, LightningModule, Trainer
 from infinito.run_folder.records import write_json
 from infinito.training.callbacks.interruption import Interrupted, Interruption, describe_signal
 from infinito.training.callbacks.validation import validate_now
+from infinito.training.distributed.peers import Peers
 
 WARM_UP_STEPS = 2
 """Steps before the timed ones: they set up what later steps find."""
@@ -41,19 +42,29 @@ class CostClock(Callback):
         time_s: Seconds that the timed steps may take.
         validation_batches: Batches of a whole validation; the trainer may be limited to fewer.
         interruption: Tells whether a signal asked to stop.
+        peers: The other processes, which a signal to one of them stops as well.
     """
 
     FILE = "costs_{}.json"
 
     def __init__(
-        self, folder: Path, time_s: float, validation_batches: int, interruption: Interruption
+        self,
+        folder: Path,
+        time_s: float,
+        validation_batches: int,
+        interruption: Interruption,
+        peers: Peers,
     ) -> None:
         self.folder, self.time_s = folder, time_s
         self.validation_batches = validation_batches
-        self.interruption = interruption
+        self.interruption, self.peers = interruption, peers
         self._steps = 0
         self._since_s = 0.0
         self._batch_ends_s: list[float] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Handle signals before Lightning's own handler does."""
+        self.interruption.take_over()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -92,7 +103,8 @@ class CostClock(Callback):
         return batch_s * (self.validation_batches - len(ends_s))
 
     def _obey_signals(self) -> None:
-        if (number := self.interruption.number) is not None:
+        (number,) = self.peers.agree(self.interruption.number or 0)
+        if number:
             raise Interrupted(
                 number,
                 f"{describe_signal(number)} while the time of a step was measured; "

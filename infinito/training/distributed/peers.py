@@ -21,6 +21,7 @@ import torch
 import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
+from rich.markup import escape
 from torch import Tensor
 
 from infinito import errors
@@ -170,7 +171,7 @@ class Peers(Callback):
         if self.rank == self._reporter:
             _log.info("stopped: %s", error)
             Console(stderr=True, highlight=False, soft_wrap=True).print(
-                f"[bold red]{error.heading}:[/] {error}"
+                f"[bold red]{error.heading}:[/] {escape(str(error))}"
             )
         self._say(Farewell(type(error).__name__, str(error)))
         os._exit(error.exit_code)

@@ -32,3 +32,11 @@ def sum_over_processes(values: Tensor) -> Tensor:
     if is_shared():
         dist.all_reduce(summed)
     return summed
+
+
+def of_first_process(value: float) -> float:
+    """Return the first process's value; all must call it."""
+    values = [value]
+    if is_shared():
+        dist.broadcast_object_list(values, src=0)
+    return values[0]

@@ -31,6 +31,8 @@ from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation import count_validations
 from infinito.training.callbacks.validation_report import ValidationReport
+from infinito.training.distributed.peers import Peers
+from infinito.training.distributed.reduction import of_first_process
 from infinito.training.length.planning import plan_length
 from infinito.training.trainer import build_tensorboard_logger, build_trainer, count_batches
 
@@ -66,7 +68,7 @@ def fix_length(conf: RunConf, console: Console) -> tuple[RunConf, str]:
     with console.status("measuring the time of a step and of a validation"):
         costs = measure_costs(conf, data)
         gc.collect()  # Lightning's objects hold each other, and with them the model
-    spent_s = time.perf_counter() - started_s
+    spent_s = of_first_process(time.perf_counter() - started_s)  # each has a clock of its own
     steps = count_steps(conf, windows, costs, minutes * 60 - spent_s)
     if steps == 0:
         needed_s = spent_s + seconds_of(with_steps(conf, 1), windows, costs)
@@ -99,18 +101,20 @@ def measure_costs(conf: RunConf, data: LanguageDataModule) -> Costs:
         report = ValidationReport(
             data.tokenizer, conf.seed, conf.trainer.sample_tokens, conf.generation
         )
+        peers = Peers(folder)
         trainer = build_trainer(
             replace(endless.trainer, validation_batches=timed),
             [
+                peers,
                 TrainingLog(conf.trainer.log_every),
                 report,
-                CostClock(folder, time_s, of_validation, interruption),
+                CostClock(folder, time_s, of_validation, interruption, peers),
             ],
             deterministic=conf.deterministic,
             steps=ENDLESS,
             logger=build_tensorboard_logger(folder, None, {}),
         )
-        with interruption.listening():
+        with interruption.listening(), peers.watching():
             fit(training, trainer)
         file = folder / CostClock.FILE.format(trainer.global_rank)
         return Costs(**json.loads(file.read_text(encoding="utf-8")))

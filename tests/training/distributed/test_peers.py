@@ -136,6 +136,28 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize(("rank", "printed"), [(1, 1), (2, 0)])
+def test_a_process_that_waits_for_one_that_is_gone_is_ended(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rank: int,
+    printed: int,
+) -> None:
+    """The first was killed while the main thread waits on a device: one of the others says so."""
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("os._exit", leave)
+    peers = Peers(tmp_path)
+    peers.rank, peers.count, peers._farewells = rank, 3, {0: None}
+    monkeypatch.setattr(Peers, "_say", lambda *_: None)
+    with pytest.raises(SystemExit, match="1"):
+        peers._end()
+    assert capsys.readouterr().err.count("process 0 of 3 was killed") == printed
+
+
 def test_processes_with_other_code_are_refused() -> None:
     refuse_differences([{"code": "a"}, {"code": "a"}])
     with pytest.raises(ConfigError, match="process 1 of 2 has another code than process 0: b, not"):
