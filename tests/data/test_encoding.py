@@ -62,7 +62,7 @@ def test_documents_that_are_encoded_together_get_the_ids_of_each(monkeypatch):
         ids, chunks = encode(tokenizer, documents)
         assert ids == [i for each in alone for i in each]
         assert sum(chunk.documents for chunk in chunks) == 5
-        assert sum(chunk.words for chunk in chunks) == 8
+        assert sum(chunk.words for chunk in chunks) == 7
     assert len(chunks) == 1
 
 
