@@ -23,9 +23,11 @@ def choose_accelerator(conf: RunConf) -> str:
             "Use `trainer.accelerator=cpu`, or `auto` for the best that is there."
         )
     _check_count(conf, asked)
-    if conf.trainer.strategy == "fsdp" and not _has_device("cuda"):
+    takes_mps = asked == "mps" or (asked == "auto" and _has_device("mps"))
+    if conf.trainer.strategy == "fsdp" and takes_mps:
         raise DeviceError(
-            "`trainer.strategy`=fsdp shards over CUDA devices, and there is none here"
+            "`trainer.strategy`=fsdp shards over CUDA devices or CPU processes, not over "
+            "`trainer.accelerator`=mps. Use `trainer=default`"
         )
     if conf.trainer.precision == "16-mixed" and not _has_device("cuda"):
         raise DeviceError(

@@ -142,11 +142,11 @@ def job(composed: DictConfig) -> float | None:
     folder = Path(os.path.relpath(settings.runtime.output_dir))
     try:
         run = parse(effective_values(composition.plain(composed), overrides))
-        if settings.mode == RunMode.MULTIRUN and run.trainer.strategy in {"ddp", "fsdp"}:
+        if settings.mode == RunMode.MULTIRUN and run.trainer.processes > 1:
             raise ConfigError(
-                f"`trainer.strategy`={run.trainer.strategy} starts this command again for each "
-                "device, which in a sweep would run the whole sweep again. "
-                "Use `trainer.strategy=ddp_spawn`"
+                f"`trainer.devices`={run.trainer.devices} starts this command again for each "
+                "device, which in a sweep would run the whole sweep again. Use `trainer=default` "
+                "in a sweep, or `trainer=ddp` in one run"
             )
         return execute(run, folder, overrides)
     except Exception as error:

@@ -15,10 +15,12 @@ from typing import Any
 from infinito.config import RunConf
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["infinito.tasks.train", "infinito.tasks.dpo"])
+CONTEXT.set_forkserver_preload(
+    ["infinito.run", "infinito.tasks.train", "infinito.tasks.dpo", "torch.utils.tensorboard"]
+)
 """Torch and Lightning are imported once, not once for every process."""
 
-ENOUGH_S = 300.0
+ENOUGH_S = 1500.0
 """Longest that a training of these tests may take, on a busy machine."""
 
 

@@ -36,7 +36,6 @@ def test_as_many_processes_as_processors_are_taken(configured: Callable[..., Run
     [
         ("trainer.accelerator=cuda", r"no such device.*`trainer\.accelerator=cpu`"),
         ("trainer.precision=16-mixed", r"needs a CUDA device.*bf16-mixed"),
-        ("trainer.strategy=fsdp", r"shards over CUDA devices"),
     ],
 )
 def test_what_needs_cuda_is_refused_without(
@@ -44,3 +43,11 @@ def test_what_needs_cuda_is_refused_without(
 ) -> None:
     with pytest.raises(DeviceError, match=message):
         choose_device(configured(override))
+
+
+def test_metal_does_not_shard(
+    configured: Callable[..., RunConf], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infinito.device._has_device", lambda name: name == "mps")
+    with pytest.raises(DeviceError, match=r"not over `trainer\.accelerator`=mps"):
+        choose_accelerator(configured("trainer.strategy=fsdp", "trainer.accelerator=auto"))

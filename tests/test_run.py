@@ -158,7 +158,7 @@ def test_training_evaluation_generation_and_comparison(
 def test_a_sweep_with_ddp_is_refused(inside: Command) -> None:
     finished = inside("-m", "+experiment=debug", "trainer=ddp", "seed=0,1")
     assert finished.returncode == ConfigError.exit_code
-    assert "Use `trainer.strategy=ddp_spawn`" in finished.stderr
+    assert "Use `trainer=default` in a sweep" in finished.stderr
 
 
 def test_a_sweep_of_wrong_values_is_refused(inside: Command) -> None:

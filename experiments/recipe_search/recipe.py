@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infinito.attention.functional import distance_attention
+from infinito.models.distance_lm.bigram_embeddings import BigramEmbeddings, previous_tokens
 from infinito.models.distance_lm.rotary_positions import rotate, rotations
 from infinito.objectives.language import cross_entropy
 
@@ -54,6 +55,14 @@ class Recipe:
     """Each layer mixes its values with the first layer's, by two learned numbers."""
     learned_scale: bool = False
     """Each head learns its λ."""
+    value_embeddings: bool = False
+    """Tokens have a second embedding, which each layer mixes into its values."""
+    bigrams: int = 0
+    """Rows of a hashed table of embeddings for pairs of neighbouring tokens."""
+    token_shift: bool = False
+    """Each branch reads its input and that of the token before, times a learned vector."""
+    embedding_residual: bool = False
+    """Each block reads a learned mixture of the residual stream and the embedding."""
 
     @classmethod
     def parse(cls, words: str) -> Recipe:
@@ -78,6 +87,14 @@ class Model(nn.Module):
         dim = recipe.dim
         self.embedding = nn.Embedding(vocab, dim)
         nn.init.normal_(self.embedding.weight, std=0.5 / math.sqrt(dim))
+        if recipe.bigrams:
+            self.bigrams = BigramEmbeddings(recipe.bigrams, dim)
+            nn.init.zeros_(self.bigrams.weight)
+        if recipe.value_embeddings:
+            self.value_embeddings = nn.Embedding(vocab, dim)
+            nn.init.normal_(self.value_embeddings.weight, std=0.5 / math.sqrt(dim))
+        if recipe.embedding_residual:
+            self.mix = nn.Parameter(torch.tensor([[1.0, 0.0]] * recipe.layers))
         self.blocks = nn.ModuleList(Block(recipe, layer) for layer in range(recipe.layers))
         self.norm = build_norm(recipe)
         self.head = nn.Linear(dim, vocab, bias=False)
@@ -89,10 +106,18 @@ class Model(nn.Module):
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         hidden = self.drop(self.embedding(inputs))
+        if self.recipe.bigrams:
+            hidden = hidden + self.bigrams.embed(inputs, previous_tokens(inputs))
+        start = hidden
         first_values: Tensor | None = None
-        for block in self.blocks:
+        if self.recipe.value_embeddings:
+            first_values = self.value_embeddings(inputs).unflatten(-1, (self.recipe.heads, -1))
+        for layer, block in enumerate(self.blocks):
+            if self.recipe.embedding_residual:
+                hidden = self.mix[layer, 0] * hidden + self.mix[layer, 1] * start
             hidden, values = block(hidden, self.rotation, first_values)
-            first_values = values if first_values is None else first_values
+            if first_values is None and self.recipe.value_residual:
+                first_values = values
         logits = self.head(self.norm(hidden))
         if cap := self.recipe.soft_cap:
             logits = cap * torch.tanh(logits.float() / cap)
@@ -116,7 +141,9 @@ class Block(nn.Module):
         self.out = residual_linear(dim, dim, recipe)
         self.up = linear(dim, width * (2 if gated else 1))
         self.down = residual_linear(width, dim, recipe)
-        if recipe.value_residual and layer:
+        if recipe.token_shift:
+            self.shifts = nn.Parameter(torch.zeros(2, dim))
+        if recipe.value_embeddings or (recipe.value_residual and layer):
             self.mix = nn.Parameter(torch.tensor([0.5, 0.5]))
         if recipe.learned_scale:
             self.raw_scale = nn.Parameter(torch.full((recipe.heads,), math.log(math.e - 1)))
@@ -132,13 +159,13 @@ class Block(nn.Module):
         self, hidden: Tensor, rotation: Tensor, first_values: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         recipe = self.recipe
-        features = self.qkv(hidden).unflatten(-1, (3 * recipe.heads, -1))
+        features = self.qkv(self.with_neighbour(hidden, 0)).unflatten(-1, (3 * recipe.heads, -1))
         turning, values = features.split((2 * recipe.heads, recipe.heads), dim=2)
         if recipe.qk_norm:
             turning = F.rms_norm(turning, turning.shape[-1:])
         queries, keys = rotate(turning, rotation[:, : hidden.shape[1]]).chunk(2, dim=2)
         own_values = values
-        if first_values is not None and recipe.value_residual:
+        if first_values is not None:
             values = self.mix[0] * values + self.mix[1] * first_values
         mixed = distance_attention(
             queries.transpose(1, 2),
@@ -150,7 +177,7 @@ class Block(nn.Module):
         return mixed.transpose(1, 2).flatten(2), own_values
 
     def feed_forward(self, hidden: Tensor) -> Tensor:
-        hidden = self.up(hidden)
+        hidden = self.up(self.with_neighbour(hidden, 1))
         match self.recipe.activation:
             case "relu2":
                 return self.down(F.relu(hidden).square())
@@ -159,6 +186,11 @@ class Block(nn.Module):
                 return self.down(F.silu(gate) * value)
             case _:
                 return self.down(F.gelu(hidden))
+
+    def with_neighbour(self, hidden: Tensor, branch: int) -> Tensor:
+        if not self.recipe.token_shift:
+            return hidden
+        return hidden + self.shifts[branch] * F.pad(hidden[:, :-1], (0, 0, 1, 0))
 
     def drop(self, branch: Tensor) -> Tensor:
         return F.dropout(branch, self.recipe.dropout, self.training)

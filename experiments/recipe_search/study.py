@@ -42,6 +42,14 @@ OPTIONS = {
     "value residual": (MUON, "value_residual=true"),
     "λ learned by head": (MUON, "learned_scale=true"),
     "batch of 8": (MUON, "batch=8"),
+    "value embeddings": (MUON, "value_embeddings=true"),
+    "8,192 bigram embeddings": (MUON, "bigrams=8192"),
+    "token shift": (MUON, "token_shift=true"),
+    "embedding residual": (MUON, "embedding_residual=true"),
+    "zero-initialised residual, value and bigram embeddings": (
+        MUON,
+        "zero_init=true value_embeddings=true bigrams=8192",
+    ),
     "bfloat16": (MUON, "precision=bfloat16"),
 }
 """Name → the recipe it is compared with, and what it changes."""

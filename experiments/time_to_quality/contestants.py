@@ -1,4 +1,4 @@
-"""The trainings that are compared: nanoGPT's from its own public code, and infinito's.
+"""The trainings that are compared: those of rivals from their own public code, and infinito's.
 
 Each runs in a process of one thread whose clock is replaced by the CPU time of the process, so that
 the seconds that a program itself reports are CPU seconds, whatever else the machine does.
@@ -6,6 +6,7 @@ the seconds that a program itself reports are CPU seconds, whatever else the mac
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,11 +22,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 @dataclass(frozen=True)
 class Point:
-    """A validation: optimizer steps and CPU seconds of training before it, nats per character."""
+    """A validation: optimizer steps and CPU seconds of training before it, and its loss."""
 
     step: int
     cpu_s: float
     loss: float
+    """Nats per character, or bits per byte."""
 
 
 NANOGPT = """
@@ -85,18 +87,28 @@ def nanogpt_points(output: str) -> list[Point]:
     return points
 
 
-def run_infinito(overrides: Sequence[str], tokens_per_step: int, every: int) -> list[Point]:
+def run_nanochat(code: Path, steps: int, seed: int, rate: float) -> list[Point]:
+    """Train nanochat's model by its optimizer, all its learning rates times `rate`."""
+    script = Path(__file__).with_name("nanochat_training.py")
+    options = (f"--nanochat={code}", f"--steps={steps}", f"--seed={seed}", f"--rate={rate}")
+    output = call([sys.executable, str(script), *options], code)
+    return [Point(*each) for each in json.loads(output.splitlines()[-1])]
+
+
+def run_infinito(
+    overrides: Sequence[str], tokens_per_step: int, every: int, unit: str = "val/loss"
+) -> list[Point]:
     """Train by the program, and return its validations.
 
     Args:
-        overrides: of `+experiment=shakespeare_char`, the text's path among them.
+        overrides: the experiment, its seed and length.
         tokens_per_step: of all its batches.
         every: steps between logged throughputs; it divides those between validations.
+        unit: the curve that holds the losses.
     """
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         fixed = [
-            "+experiment=shakespeare_char",
             "trainer.threads=1",
             "trainer.progress_bar=false",
             "trainer.sample_tokens=0",
@@ -114,7 +126,7 @@ def run_infinito(overrides: Sequence[str], tokens_per_step: int, every: int) -> 
                 ),
                 each.value,
             )
-            for each in events.Scalars("val/loss")
+            for each in events.Scalars(unit)
         ]
 
 

@@ -1,7 +1,9 @@
-"""Validation loss against CPU seconds on tiny Shakespeare, for nanoGPT's CPU recipe and ours.
+"""Validation loss against CPU seconds, for infinito and for rivals from their own public code.
 
-    python experiments/time_to_quality/study.py --text <input.txt> --nanogpt <nanoGPT's folder>
+    python experiments/time_to_quality/study.py --text <input.txt> --nanogpt <its folder>
+    python experiments/time_to_quality/study.py --nanochat <its folder>
 
+The first compares on the characters of tiny Shakespeare, the second on Python's documentation.
 Resumable: points.csv beside this file gets the rows of a training as it ends, and a training that
 has rows is not run again. Prints the table of README.md.
 """
@@ -10,53 +12,114 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 
-from contestants import Point, run_infinito, run_nanogpt
+from contestants import Point, run_infinito, run_nanochat, run_nanogpt
 
 POINTS = Path(__file__).parent / "points.csv"
-FIELDS = ("contestant", "seed", "step", "cpu_s", "loss")
-RIVAL = "nanoGPT"
+FIELDS = ("text", "contestant", "seed", "step", "cpu_s", "loss")
+RATES = (0.25, 0.5, 1.0, 2.0)
+"""Factors of all learning rates that are tried, at `TUNING_STEPS` and seed 0, for both sides."""
+TUNING_STEPS = 300
+STEPS = 1500
+VALIDATIONS = 15
+"""In a training on Python's documentation; one on Shakespeare has 8, as nanoGPT's own."""
+
 MUON = ("optimizer=muon", "optimizer.lr=1e-2", "optimizer.warmup_steps=10")
-OURS = {
+SHAKESPEARE = {
     "infinito, AdamW": ((), 2000),
     "infinito, Muon": (MUON, 2000),
     "infinito, Muon, short": (MUON, 240),
+    "infinito, recipe, short": (
+        (
+            *MUON,
+            "model.zero_init_residual=true",
+            "model.value_embeddings=true",
+            "model.bigram_embeddings=4096",
+        ),
+        240,
+    ),
 }
 """Name → overrides of the experiment shakespeare_char, and steps."""
-TOKENS_PER_STEP = 12 * 64
 
 
 def main() -> None:
-    """Run what is missing, a seed of every training after the other, then print the table."""
+    """Run what is missing, a seed of every training after the other, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--text", required=True, type=Path)
-    parser.add_argument("--nanogpt", required=True, type=Path, help="folder of its public code")
+    parser.add_argument("--text", type=Path, help="tiny Shakespeare's input.txt")
+    parser.add_argument("--nanogpt", type=Path, help="folder of its public code")
+    parser.add_argument("--nanochat", type=Path, help="folder of its public code")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=[RIVAL, *OURS], default=[RIVAL, *OURS])
     arguments = parser.parse_args()
-    text = arguments.text.resolve()
-    for seed in range(arguments.seeds):
-        if seed == 0 and RIVAL in arguments.only:  # its seed is fixed
-            record(RIVAL, seed, lambda: run_nanogpt(arguments.nanogpt.resolve(), text))
-        for name in [name for name in OURS if name in arguments.only]:
-            record(name, seed, lambda name=name, seed=seed: train(name, seed, text))
-    print(table())
+    if arguments.nanogpt is not None:
+        if arguments.text is None:
+            parser.error("--nanogpt is compared on --text")
+        compare_shakespeare(arguments.text.resolve(), arguments.nanogpt.resolve(), arguments.seeds)
+    if arguments.nanochat is not None:
+        compare_python_docs(arguments.nanochat.resolve(), arguments.seeds)
 
 
-def train(name: str, seed: int, text: Path) -> list[Point]:
-    """Run one of our trainings, validated eight times."""
-    overrides, steps = OURS[name]
-    length = [f"trainer.max_steps={steps}", f"trainer.validate_every={steps // 8}"]
-    fixed = [f"data.path={text}", f"seed={seed}", *length]
-    return run_infinito([*overrides, *fixed], TOKENS_PER_STEP, every=5)
+def compare_shakespeare(text: Path, nanogpt: Path, seeds: int) -> None:
+    """Compare with nanoGPT's CPU recipe, whose seed is fixed."""
+    record("shakespeare", "nanoGPT", 0, lambda: run_nanogpt(nanogpt, text))
+    for seed in range(seeds):
+        for name, (overrides, steps) in SHAKESPEARE.items():
+            command = ["+experiment=shakespeare_char", f"data.path={text}", *overrides]
+            run = partial(train, command, steps, seed, 12 * 64, "val/loss", steps // 8)
+            record("shakespeare", name, seed, run)
+    print(table("shakespeare", "nanoGPT", SHAKESPEARE, "nats/char"))
 
 
-def record(name: str, seed: int, run: Callable[[], list[Point]]) -> None:
+def compare_python_docs(nanochat: Path, seeds: int) -> None:
+    """Compare with nanochat's model and optimizer; both sides choose among as many rates."""
+
+    def ours(steps: int, seed: int, rate: float) -> list[Point]:
+        rates = [f"optimizer.lr={3e-3 * rate}", f"optimizer.matrix_lr={0.02 * rate}"]
+        command = ["+experiment=base_30ep", "trainer.sample_tokens=0", *rates]
+        every = steps // VALIDATIONS
+        return train(command, steps, seed, 16 * 128, "val/bits_per_byte", every)
+
+    sides = {"nanochat": partial(run_nanochat, nanochat), "infinito": ours}
+    for rate in RATES:
+        for name, run in sides.items():
+            record(
+                "python_docs, tuning",
+                f"{name} × {rate:g}",
+                0,
+                lambda run=run, rate=rate: run(steps=TUNING_STEPS, seed=0, rate=rate),
+            )
+    for seed in range(seeds):
+        for name, run in sides.items():
+            best = min(RATES, key=lambda rate: tuned_loss(f"{name} × {rate:g}"))
+            record(
+                "python_docs",
+                name,
+                seed,
+                lambda run=run, seed=seed, best=best: run(steps=STEPS, seed=seed, rate=best),
+            )
+    print(table("python_docs", "nanochat", sides, "bits/byte"))
+
+
+def tuned_loss(name: str) -> float:
+    """Return the last loss of a training that tried a rate."""
+    return points("python_docs, tuning", name, 0)[-1].loss
+
+
+def train(
+    command: Sequence[str], steps: int, seed: int, tokens_per_step: int, unit: str, every: int
+) -> list[Point]:
+    """Run one of our trainings, which validates each `every` steps."""
+    length = [f"seed={seed}", f"trainer.max_steps={steps}", f"trainer.validate_every={every}"]
+    logged = next(size for size in (5, 4, 3, 2, 1) if every % size == 0)
+    return run_infinito([*command, *length], tokens_per_step, logged, unit)
+
+
+def record(text: str, name: str, seed: int, run: Callable[[], list[Point]]) -> None:
     """Append the points of a training, unless they are there."""
-    if points(name, seed):
+    if points(text, name, seed):
         return
     found = run()
     is_new = not POINTS.exists()
@@ -64,34 +127,36 @@ def record(name: str, seed: int, run: Callable[[], list[Point]]) -> None:
         writer = csv.writer(file)
         if is_new:
             writer.writerow(FIELDS)
-        writer.writerows((name, seed, *astuple(each)) for each in found)
+        writer.writerows((text, name, seed, *astuple(each)) for each in found)
 
 
-def points(name: str, seed: int) -> list[Point]:
-    """The points of a finished training."""
+def points(text: str, name: str, seed: int) -> list[Point]:
+    """Return the points of a finished training."""
     if not POINTS.exists():
         return []
     with POINTS.open(newline="", encoding="utf-8") as file:
         return [
             Point(int(row["step"]), float(row["cpu_s"]), float(row["loss"]))
             for row in csv.DictReader(file)
-            if row["contestant"] == name and row["seed"] == str(seed)
+            if (row["text"], row["contestant"], row["seed"]) == (text, name, str(seed))
         ]
 
 
-def table() -> str:
-    """Return each training's end, and when it first was as good as the rival's end."""
+def table(text: str, rival: str, names: Sequence[str] | dict[str, object], unit: str) -> str:
+    """Return each training's end, and when it first was as good as the rival's best."""
     lines = [
-        "| training | seed | steps | CPU s | loss, nats/char | CPU s to nanoGPT's loss, share |",
+        f"| training | seed | steps | CPU s | loss, {unit} | CPU s to {rival}'s best loss, share |",
         "|---|---|---|---|---|---|",
     ]
-    rival = points(RIVAL, 0)
-    for name in (RIVAL, *OURS):
+    for name in dict.fromkeys((rival, *names)):
         seed = 0
-        while found := points(name, seed):
+        while found := points(text, name, seed):
             end, share = found[-1], "–"
-            if rival and (reached := [each for each in found if each.loss <= rival[-1].loss]):
-                share = f"{reached[0].cpu_s / rival[-1].cpu_s:.2f}"
+            others = points(text, rival, seed) or points(text, rival, 0)
+            if others:
+                best = min(others, key=lambda each: each.loss)
+                reached = [each for each in found if each.loss <= best.loss]
+                share = f"{reached[0].cpu_s / best.cpu_s:.2f}" if reached else "not reached"
             lines.append(
                 f"| {name} | {seed} | {end.step} | {end.cpu_s:.1f} | {end.loss:.3f} | {share} |"
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from lightning.pytorch import LightningDataModule
 from transformers import PreTrainedTokenizerFast
 
@@ -146,6 +147,11 @@ class LanguageDataModule(LightningDataModule):
         """
         name = f"{split} split of {self.source.description}"
         return TokenBlocks(self._tokens(split), self.block_size, name)
+
+    def ids(self, split: Split, most: int) -> np.ndarray:
+        """Returns the first ids of a split, (up to `most`,), mapped and not read."""
+        tokens = self._tokens(split)
+        return np.memmap(tokens.path, tokens.meta.dtype, "r")[: min(most, tokens.meta.tokens)]
 
     def train_dataloader(self, total: int | None = None, start: int = 0) -> TrainingStream:
         """Returns the batches of this process that are left, in orders fixed by (seed, epoch).

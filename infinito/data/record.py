@@ -11,6 +11,9 @@ from infinito.data.sources.source import SPLITS, Split
 from infinito.errors import DataError
 from infinito.run_folder.pins import Input
 
+MOST_FILES = 500
+"""Files that a record names one by one; each checkpoint carries it."""
+
 
 def data_record(data: LanguageDataModule) -> dict[str, Any]:
     """Return hashes and sizes of the splits that training reads."""
@@ -42,4 +45,6 @@ def token_inputs(data: LanguageDataModule) -> Iterator[Input]:
 
 def text_input(data: LanguageDataModule, split: Split) -> Input:
     """Return the text of a split, as a run records it."""
-    return Input(f"{split} text", data.source.description, data.fingerprint(split))
+    files = data.source.file_hashes(split)
+    named = files if len(files) <= MOST_FILES else {}
+    return Input(f"{split} text", data.source.description, data.fingerprint(split), named)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from infinito.preferences.pairs.pair_set import (
     split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.rows.faults import RowFault, refuse_bad_rows
+from infinito.preferences.pairs.rows.faults import BadRow, RowFault, refuse_bad_rows
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.preferences.warm_up import warm_up
 from infinito.seeding import child_seed
@@ -114,9 +114,15 @@ def build_pair_sets(
 
 
 def build_tokenizer(conf: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
-    """Return the tokenizer that `tokenizer` names; one that is trained reads all the texts."""
-    bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
-    pieces = _render_texts(texts, build_pair_tokenizer(conf, bytes_alone))
+    """Return the tokenizer that `tokenizer` names; one that is trained reads all the texts.
+
+    Raises:
+        DataError: the chat template can write none of them, see `refuse_bad_rows`.
+    """
+    written, pieces_of_pairs = render_texts(conf, texts)
+    if texts.pairs and not written.pairs:
+        refuse_bad_rows(written.bad, require_pairs(conf).on_bad_row, texts.source, 0)
+    pieces = [piece for each in pieces_of_pairs for piece in each]
     return build_tokenizer_spec(conf).build(pieces, separates_documents=True)
 
 
@@ -211,9 +217,20 @@ def count_token_ids(model: PreTrainedModel) -> int:
     return int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
 
 
-def _render_texts(texts: TextPairs, tokenizer: PairTokenizer) -> Iterator[str]:
+def render_texts(conf: RunConf, texts: TextPairs) -> tuple[TextPairs, list[list[str]]]:
+    """Return the pairs as the chat template writes them, those that it refuses among the bad rows.
+
+    Returns:
+        The pairs that it writes, and the pieces of text of each.
+    """
+    bytes_alone = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
+    tokenizer = build_pair_tokenizer(conf, bytes_alone)
+    kept, bad, pieces = [], list(texts.bad), []
     for pair in texts.pairs:
         try:
-            yield from tokenizer.render(pair)
-        except RowFault:  # refused or counted when the pairs are tokenized
-            continue
+            pieces.append(list(tokenizer.render(pair)))
+        except RowFault as fault:
+            bad.append(BadRow.from_fault(pair.row, fault))
+        else:
+            kept.append(pair)
+    return TextPairs(texts.source, kept, sorted(bad, key=lambda each: each.row)), pieces

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Input:
     """Where it was read from."""
     fingerprint: str
     """Hex SHA-256 of what was read."""
+    files: dict[str, str] = field(default_factory=dict)
+    """The same of each file in it, by path; empty where it is not files, or too many."""
 
 
 def new_record(folder: Path) -> dict[str, Any]:
@@ -101,13 +103,27 @@ def check_inputs(
     """
     changes = [
         f"  {now.name} ({now.place}): SHA-256 {before['fingerprint'][:12]} then, "
-        f"{now.fingerprint[:12]} now"
+        f"{now.fingerprint[:12]} now{_describe_files(before.get('files', {}), now.files)}"
         for now in found
         if (before := record["inputs"].get(now.name)) and before["fingerprint"] != now.fingerprint
     ]
     if changes:
         listed = "\n".join(changes)
         raise error(f"what the run read has changed since it began:\n{listed}\n{way_out}")
+
+
+def _describe_files(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return which files have changed, where both sides know theirs."""
+    if not then or not now:
+        return ""
+    kinds = {
+        "changed": [path for path in then if path in now and now[path] != then[path]],
+        "gone": [path for path in then if path not in now],
+        "new": [path for path in now if path not in then],
+    }
+    lines = [f"\n    {kind}: {path}" for kind, paths in kinds.items() for path in paths]
+    more = f"\n    … and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return "".join(lines[:SHOWN]) + more
 
 
 def check_text(record: Mapping[str, Any] | None, data: Mapping[str, Any], found: Input) -> None:

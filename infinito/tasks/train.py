@@ -39,11 +39,12 @@ from infinito.training.recording import (
     recorded,
     wait_for_first_process,
 )
+from infinito.training.report.baselines import compare_with_baselines
 from infinito.training.report.headline import attention_choice, describe_training
 from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
 
-UNLISTED = ("run", "prompt", "sample")
+UNLISTED = ("run", "baselines", "prompt", "sample")
 """Entries of summary.json that the table of results leaves out."""
 
 
@@ -130,6 +131,7 @@ def _finish(
     export(open_trained(str(folder)), folder / "model")
     shown = {name: value for name, value in summary.items() if name not in UNLISTED}
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
+    console.print(compare_with_baselines(summary), highlight=False)
     if summary["sample"]:
         console.print(
             "\n[bold]sample[/]: a validation document's beginning, and how the model goes on"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -104,8 +105,13 @@ class RunRecord(Callback):
             )  # fmt: skip
 
     def use_threads(self, conf: RunConf, log: Logger) -> None:
-        """Give torch the threads that the run began with: others give other bits."""
+        """Give torch the threads that the run began with: others give other bits.
+
+        In a new run, the processes of a machine share its cores.
+        """
         if self.is_new:
+            if conf.trainer.threads is None and "OMP_NUM_THREADS" not in os.environ:
+                torch.set_num_threads(max(1, torch.get_num_threads() // conf.trainer.devices))
             self.values["threads"] = torch.get_num_threads()
         threads = self.values["threads"]
         if conf.trainer.threads is None and threads != torch.get_num_threads():

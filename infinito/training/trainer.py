@@ -10,11 +10,13 @@ from lightning import Callback, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import Strategy
 
 from infinito.config import TrainerConf
 from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
 from infinito.run_folder.folder import events_folder
-from infinito.training.distributed.launching import build_environment, build_strategy
+from infinito.training.distributed.launching import MindedDDP, build_environment
+from infinito.training.distributed.sharding import ShardedTraining
 
 
 def build_trainer(
@@ -57,7 +59,17 @@ def build_trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
         deterministic=deterministic,
+        inference_mode=settings.strategy != "fsdp",  # sharded weights are gathered in place
     )
+
+
+def build_strategy(settings: TrainerConf) -> str | Strategy:
+    """Return Lightning's strategy for `trainer.strategy`; several processes need one."""
+    if settings.strategy == "fsdp":
+        return ShardedTraining(settings.processes)
+    if settings.strategy == "ddp" or (settings.strategy == "auto" and settings.processes > 1):
+        return MindedDDP()
+    return settings.strategy
 
 
 def build_early_stopping(settings: TrainerConf) -> list[Callback]:

@@ -18,6 +18,7 @@ from infinito.preferences.pairs.datamodule import PreferenceDataModule
 from infinito.preferences.reference.policies import CopyReference
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.training.callbacks.milestones import Milestones
+from infinito.training.distributed.peers import Peers
 from infinito.training.trainer import SafeCheckpointIO
 from tests.preferences.pair_models import make, random_pairs
 
@@ -31,12 +32,14 @@ def trained(folder: Path, devices: int, batch_size: int) -> dict[str, Any]:
     pairs = random_pairs(12)
     data = PreferenceDataModule(pairs[:9], pairs[9:], layout="shared", batch_size=batch_size)
     data.total_batches = 2 * data.batches_per_epoch(devices)
+    peers = Peers(folder.parent)
+    milestones = Milestones(folder, data.total_batches, validate_every=3, peers=peers)
     trainer = Trainer(
         max_epochs=1,
         devices=devices,
         strategy="ddp_spawn" if devices > 1 else "auto",
         accelerator="cpu",
-        callbacks=[PreferenceLog(1), Milestones(folder, data.total_batches, validate_every=3)],
+        callbacks=[peers, PreferenceLog(1), milestones],
         plugins=[SafeCheckpointIO()],
         logger=False,
         enable_progress_bar=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from infinito.errors import CheckpointError, ResumeError
 from infinito.run_folder.folder import GROUPS, record_config
 from infinito.run_folder.pins import (
+    SHOWN,
     Input,
     check_config,
     check_inputs,
@@ -81,3 +83,42 @@ def test_paths_are_made_absolute_and_hub_names_are_not(
     assert changed["model"]["path"] == "owner/name"
     assert changed["checkpoint"] == "~/run"
     assert with_absolute_paths(changed) == changed
+
+
+def compare(then: dict[str, str], now: dict[str, str]) -> None:
+    """Compare a text of some files with what it is now."""
+    before, after = (
+        Input("train text", "text of a/*.txt", "".join(files.values()), files)
+        for files in (then, now)
+    )
+    check_inputs({"inputs": {before.name: asdict(before)}}, [after], "Put it back.")
+
+
+def test_the_files_that_changed_are_named() -> None:
+    then = {"/a/1.txt": "f1", "/a/2.txt": "f2", "/a/3.txt": "f3"}
+    with pytest.raises(ResumeError) as error:
+        compare(then, {"/a/1.txt": "f1", "/a/2.txt": "00", "/a/4.txt": "f3"})
+    lines = str(error.value).splitlines()[2:]
+    assert lines == [
+        "    changed: /a/2.txt",
+        "    gone: /a/3.txt",
+        "    new: /a/4.txt",
+        "Put it back.",
+    ]
+
+
+def test_many_files_are_counted() -> None:
+    with pytest.raises(ResumeError, match=f"and {20 - SHOWN} more"):
+        compare({f"/a/{n}": "x" for n in range(20)}, {f"/a/{n}": "y" for n in range(20)})
+
+
+def test_without_files_the_whole_is_named_alone() -> None:
+    with pytest.raises(ResumeError, match=r"\(text of a/\*.txt\): SHA-256 f1 then,  now"):
+        compare({"/a/1.txt": "f1"}, {})
+
+
+def test_a_record_from_before_files_were_named_still_compares() -> None:
+    after = Input("train text", "a.txt", "other", {"/a.txt": "other"})
+    record = {"inputs": {"train text": {"name": "train text", "place": "a", "fingerprint": "x"}}}
+    with pytest.raises(ResumeError, match="SHA-256 x then, other now\nPut"):
+        check_inputs(record, [after], "Put it back.")

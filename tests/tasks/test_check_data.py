@@ -153,3 +153,22 @@ def test_escape_codes_in_keys_are_shown_and_not_sent(
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "it has \\x1b[31mred, \\ud83d" in printed
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "bpe"])
+def test_a_template_that_writes_nothing_leaves_no_usable_pair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tokenizer: str
+) -> None:
+    """Its fault is named, not that of the tokenizer, which would find no text."""
+    template = "data.chat_template='{{ 1/0 }}'"
+    with pytest.raises(DataError, match=r"has no usable pair \(rows read: 8\)"):
+        inspect(tmp_path, template, f"tokenizer={tokenizer}")
+    printed = capsys.readouterr().out
+    assert "row 0: is refused by the chat template: division by zero" in printed
+    assert "vocab_size" not in printed
+
+
+def test_a_tuning_names_the_template_that_writes_nothing(tmp_path: Path) -> None:
+    conf = check(["+experiment=dpo", "data.chat_template='{{ 1/0 }}'"], conf_dir())
+    with pytest.raises(DataError, match=r"row 0.* is refused by the chat template: division"):
+        program.execute(conf, tmp_path / "run")

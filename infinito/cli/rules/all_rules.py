@@ -14,7 +14,12 @@ from infinito.cli.rules.models import (
 from infinito.cli.rules.preferences import preference_faults
 from infinito.cli.rules.rl import rl_faults
 from infinito.cli.rules.scores import score_faults
-from infinito.cli.rules.tasks import optimizer_faults, schedule_faults, task_faults
+from infinito.cli.rules.tasks import (
+    optimizer_faults,
+    process_faults,
+    schedule_faults,
+    task_faults,
+)
 from infinito.config import RunConf
 
 
@@ -32,6 +37,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         preference_faults,
         rl_faults,
         schedule_faults,
+        process_faults,
         optimizer_faults,
         task_faults,
         score_faults,

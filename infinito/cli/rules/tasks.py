@@ -32,6 +32,26 @@ def schedule_faults(conf: RunConf) -> Iterable[str]:
         )
 
 
+def process_faults(conf: RunConf) -> Iterable[str]:
+    trainer = conf.trainer
+    if trainer.strategy == "ddp_spawn":
+        yield (
+            "`trainer.strategy`=ddp_spawn is gone: what a training noted stayed in processes that "
+            "ended with it. Use `trainer=ddp`"
+        )
+    if trainer.strategy == "fsdp" and getattr(conf.model, "trainable", "all") == "lora":
+        yield (
+            "`trainer.strategy`=fsdp spreads whole models, and `model.trainable=lora` saves its "
+            "adapters alone. Use `trainer=ddp`"
+        )
+    if conf.task == "trial" and trainer.processes > 1:
+        yield (
+            f"`task=trial` takes one process, and `trainer.devices`={trainer.devices}, "
+            f"`trainer.nodes`={trainer.nodes} ask for {trainer.processes}. Use `trainer=default`, "
+            "or train it by `task=train`"
+        )
+
+
 def optimizer_faults(conf: RunConf) -> Iterable[str]:
     if not isinstance(conf.optimizer, MuonConf):
         return

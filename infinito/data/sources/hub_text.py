@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from infinito.data.sources.data_files import BUILDERS, PUBLISHED, Part, Rows, open_data_set
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
 from infinito.data.sources.text_reading import cut_text
 from infinito.errors import DataError
@@ -15,19 +16,6 @@ from infinito.extras import require_extra
 from infinito.hub import names_a_folder, require_hub, unreachable
 from infinito.run_folder.progress import watched
 from infinito.wording import format_path, suggest
-
-BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".arrow": "arrow"}
-"""What reads a file, by its suffix; a `.gz` after it is read too."""
-
-ROWS_AT_ONCE = 256
-"""Rows in memory at a time, where the format of a file allows it."""
-
-PUBLISHED: dict[Split, tuple[str, ...]] = {
-    "train": (),
-    "valid": ("validation", "valid", "dev"),
-    "test": ("test",),
-}
-"""Names under which data sets publish their splits; the training split has its own setting."""
 
 
 class HubText(TextSource):
@@ -72,7 +60,7 @@ class HubText(TextSource):
         }
         self.max_bytes = max_bytes
         self.description = f"{column} of {format_path(path)}"
-        self._opened: dict[str, Any] | None = None
+        self._opened: dict[str, Part] | None = None
         self._fingerprints: dict[Split, str] = {}
         self._sizes: dict[Split, int] = {}
 
@@ -173,16 +161,10 @@ class HubText(TextSource):
             if text:
                 yield text
 
-    def _read(self, part: Any) -> Iterator[Any]:
-        """Yield the values of the column, read some hundred rows at a time."""
-        columns = part.column_names
-        if columns is not None:
-            self._check_column(columns)
-            part = part.select_columns([self.column])
+    def _read(self, part: Part) -> Iterator[Any]:
+        """Yield the values of the column, some hundred rows in memory at a time."""
         try:
-            for table in part.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-                self._check_column(table.column_names)
-                yield from table[self.column].to_pylist()
+            yield from part.values(self.column, self._check_column)
         except (OSError, ValueError, TypeError, RuntimeError) as error:  # pyarrow's are ValueErrors
             raise self._unreadable(error) from error
 
@@ -197,8 +179,7 @@ class HubText(TextSource):
             return text
         raise self._bad_row(number, "null" if text is None else type(text).__name__)
 
-    def _check_column(self, columns: Iterable[str]) -> None:
-        names = list(columns)
+    def _check_column(self, names: Sequence[str]) -> None:
         if self.column not in names:
             raise DataError(
                 f"{format_path(self.path)} has no column {self.column}; it has "
@@ -211,13 +192,13 @@ class HubText(TextSource):
             "text. Choose another column with data.column=<name>, or leave such rows out."
         )
 
-    def _parts(self) -> dict[str, Any]:
+    def _parts(self) -> dict[str, Part]:
         """Return the splits of the data set by name, none of them read yet."""
         if self._opened is None:
             place = Path(self.path).expanduser()
             try:
                 if place.exists():
-                    self._opened = _open_local(place, self.column)
+                    self._opened = open_data_set(place)
                 elif names_a_folder(self.path) or place.suffix in BUILDERS:
                     raise DataError(
                         f"data.path={format_path(self.path)} does not exist. Expected a "
@@ -230,69 +211,20 @@ class HubText(TextSource):
                 raise self._unreadable(error) from error
         return self._opened
 
-    def _open_hub(self) -> dict[str, Any]:
+    def _open_hub(self) -> dict[str, Part]:
         require_extra("datasets")
         import datasets
 
         wanted = f"data set {self.path}", "data.path=<file or folder>"
         require_hub(*wanted)
         try:
-            return dict(
-                datasets.load_dataset(
-                    self.path, self.subset, revision=self.revision, streaming=True
-                )
+            opened = datasets.load_dataset(
+                self.path, self.subset, revision=self.revision, streaming=True
             )
+            return {name: Rows(part) for name, part in opened.items()}
         except Exception as error:  # the hub's many classes; each means that it did not come
             raise unreachable(*wanted, str(error).splitlines()[0]) from error
 
     def _unreadable(self, error: Exception) -> DataError:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
         return DataError(f"{format_path(self.path)} cannot be read: {cause}. Check data.path.")
-
-
-def _open_local(place: Path, column: str) -> dict[str, Any]:
-    require_extra("datasets")
-    import datasets
-
-    if (place / "dataset_dict.json").is_file() or (place / "dataset_info.json").is_file():
-        saved = datasets.load_from_disk(str(place))
-        return dict(saved) if isinstance(saved, datasets.DatasetDict) else {"train": saved}
-    files = sorted(place.rglob("*")) if place.is_dir() else [place]
-    files = [file for file in files if file.is_file() and _builder_of(file)]
-    builders = {_builder_of(file) for file in files}
-    if len(builders) != 1:
-        found = (
-            "no file"
-            if not builders
-            else f"files of several kinds ({', '.join(map(str, builders))})"
-        )
-        raise DataError(
-            f"data.path={format_path(place)} has {found} to read. Expected {', '.join(BUILDERS)} "
-            "files of one kind, or a folder that `datasets.save_to_disk` wrote."
-        )
-    by_split: dict[str, list[str]] = {}
-    for file in files:
-        by_split.setdefault(_split_of(file), []).append(str(file))
-    builder = str(builders.pop())
-    options: dict[str, Any] = {"batch_size": ROWS_AT_ONCE} if builder == "parquet" else {}
-    if builder == "parquet" and column in _read_columns(files[0]):
-        options["columns"] = [column]  # what other columns hold may be damaged, and is not read
-    return dict(datasets.load_dataset(builder, data_files=by_split, streaming=True, **options))
-
-
-def _read_columns(file: Path) -> list[str]:
-    require_extra("datasets")
-    from pyarrow import parquet
-
-    return list(parquet.read_schema(file).names)
-
-
-def _builder_of(file: Path) -> str | None:
-    suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
-    return BUILDERS.get(suffixes[-1].lower()) if suffixes else None
-
-
-def _split_of(file: Path) -> str:
-    """Return the split that a file's name begins with, as data sets name their files."""
-    names = [name for side in PUBLISHED.values() for name in side]
-    return next((name for name in names if file.name.lower().startswith(name)), "train")

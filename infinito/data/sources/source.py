@@ -44,6 +44,10 @@ class TextSource(ABC):
     def fingerprint(self, split: Split) -> str:
         """Return the hex SHA-256 of the split's content and of the options that shaped it."""
 
+    def file_hashes(self, split: Split) -> dict[str, str]:  # noqa: ARG002
+        """Return the hex SHA-256 of what a split reads of each file of the user's, by path."""
+        return {}
+
     def utf8_bytes(self, split: Split) -> int | None:  # noqa: ARG002
         """Return the bytes of a split, where they are known without reading it again."""
         return None

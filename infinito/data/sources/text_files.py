@@ -75,7 +75,7 @@ class TextFiles(TextSource):
             "test": test_fraction,
         }
         self.max_bytes = max_bytes
-        self._fingerprints: dict[Split, str] = {}
+        self._hashes: dict[Split, list[str]] = {}
 
     @property
     def separates_documents(self) -> bool:  # type: ignore[override]
@@ -87,10 +87,17 @@ class TextFiles(TextSource):
             yield read_text(*span)
 
     def fingerprint(self, split: Split) -> str:
-        if split not in self._fingerprints:
-            content = [hash_bytes(*span) for span in self._spans_of(split)]
-            self._fingerprints[split] = digest(self.name, self.separates_documents, content)
-        return self._fingerprints[split]
+        return digest(self.name, self.separates_documents, self._hashes_of(split))
+
+    def file_hashes(self, split: Split) -> dict[str, str]:
+        paths = [os.path.abspath(span.path) for span in self._spans_of(split)]
+        return dict(zip(map(format_path, paths), self._hashes_of(split), strict=True))
+
+    def _hashes_of(self, split: Split) -> list[str]:
+        """Return the hash of each span, read once."""
+        if split not in self._hashes:
+            self._hashes[split] = [hash_bytes(*span) for span in self._spans_of(split)]
+        return self._hashes[split]
 
     def utf8_bytes(self, split: Split) -> int:
         return sum(span.stop - span.start for span in self._spans_of(split))

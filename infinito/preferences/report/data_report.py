@@ -15,6 +15,7 @@ from infinito.preferences.assembly import (
     build_pair_tokenizer,
     build_tokenizer,
     read_pair_texts,
+    render_texts,
     require_pairs,
 )
 from infinito.preferences.pairs.checking import find_overlap, inspect_pairs, inspect_texts
@@ -44,11 +45,12 @@ def inspect_data(conf: RunConf) -> dict[str, Any]:
     except (ConfigError, DataError) as error:
         if not _trains_tokenizer(conf):
             raise
+        written = [render_texts(conf, each)[0] for each in texts]
         fault = error.faults[0] if isinstance(error, ConfigError) else str(error)
-        if any(each.pairs for each in texts):
+        if any(each.pairs for each in written):
             notes.append(f"nothing was counted in tokens: {fault}")
-        found = [inspect_texts(each) for each in texts]
-        kept = [each.pairs for each in texts]
+        found = [inspect_texts(each) for each in written]
+        kept = [each.pairs for each in written]
     else:
         report["tokens"] = len(tokenizer)
         sets = _unify_block_sizes(sets)

@@ -19,6 +19,7 @@ from infinito.models.observation.attention_probe import (
     probe_statistics,
 )
 from infinito.seeding import child_seed
+from infinito.training.distributed.sharding import is_sharded
 from infinito.training.report.heat_maps import attention_figure
 
 PROMPT_TOKENS = 16
@@ -71,11 +72,17 @@ class ValidationReport(Callback):
         """Keeps the first windows as the fixed probe."""
         if self._probe is None and batch_idx == 0:
             self._probe = batch[:PROBE_WINDOWS, :-1].clone()
+            if is_sharded(pl_module):
+                self._probe = trainer.strategy.broadcast(self._probe)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes metrics, sample and attention at the current step."""
+        """Writes metrics, sample and attention at the current step.
+
+        With sharded weights all processes compute them, and the first writes.
+        """
         logger = trainer.logger
-        if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero:
+        computes = trainer.is_global_zero or is_sharded(pl_module)
+        if not isinstance(logger, TensorBoardLogger) or not computes:
             return
         step = trainer.global_step
         names = [name for name in trainer.callback_metrics if name.startswith("val/")]

@@ -21,22 +21,14 @@ from lightning.fabric.plugins.environments import (
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from rich.console import Console
 
-from infinito.config import TrainerConf
 from infinito.launcher import find_launch
 
 LOOK_S = 0.5
 """Seconds between two looks at the processes that were started."""
-
-
-def build_strategy(settings: TrainerConf) -> str | Strategy:
-    """Return Lightning's strategy for `trainer.strategy`; several processes need one."""
-    if settings.strategy == "ddp" or (settings.strategy == "auto" and settings.processes > 1):
-        return MindedDDP()
-    return settings.strategy
 
 
 def build_environment() -> ClusterEnvironment:

@@ -84,7 +84,8 @@ class Peers(Callback):
         ]
         for thread in self._threads:
             thread.start()
-        self._compare_identities()
+        if self.identity:
+            self._compare_identities()
 
     def agree(self, *values: int) -> list[int]:
         """Return the largest of each value over all processes, which all must call."""

@@ -7,6 +7,7 @@ and evaluated as any other.
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from bisect import bisect_right
@@ -64,6 +65,7 @@ def fix_length(conf: RunConf, console: Console) -> tuple[RunConf, str]:
     started_s = time.perf_counter()
     with console.status("measuring the time of a step and of a validation"):
         costs = measure_costs(conf, data)
+        gc.collect()  # Lightning's objects hold each other, and with them the model
     spent_s = time.perf_counter() - started_s
     steps = count_steps(conf, windows, costs, minutes * 60 - spent_s)
     if steps == 0:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from infinito.training.distributed.sharding import whole
+
 
 def clip_gradients(parameters: Sequence[nn.Parameter], clip_norm: float | None) -> Tensor:
     """Scale all gradients down to a norm of `clip_norm`, and return their norm before that.
@@ -16,4 +18,4 @@ def clip_gradients(parameters: Sequence[nn.Parameter], clip_norm: float | None) 
         clip_norm: the largest norm; None leaves the gradients as they are.
     """
     limit = clip_norm or float("inf")
-    return torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)
+    return whole(torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True))

@@ -18,6 +18,7 @@ from infinito.models.checkpoint_file import FORMAT
 from infinito.models.pretrained.base_weights import additions, rests_on_base
 from infinito.models.trained import MODEL_PREFIX, check_fits
 from infinito.seeding import child_seed, seed_device
+from infinito.training.distributed.sharding import is_sharded, shard
 from infinito.training.optimizer.assembly import build_optimizer
 from infinito.training.optimizer.clipping import clip_gradients
 from infinito.training.optimizer.rate_schedule import Plateau, rate_factor
@@ -55,6 +56,13 @@ class OptimizedTask(LightningModule):
         self.last_gradient_norm: Tensor | None = None
         self.plateau = Plateau(optimizer.plateau_factor, optimizer.plateau_patience)
         self.strict_loading = not rests_on_base(model)
+
+    def configure_model(self) -> None:
+        """Spread the model over the processes, where the strategy does."""
+        if self.device_mesh is None or is_sharded(self.model):
+            return
+        shard(self.model, self.device_mesh["data_parallel"])
+        self.trained = [each for each in self.model.parameters() if each.requires_grad]
 
     def seed_step(self, batch_idx: int, device: torch.device) -> None:
         """Seeds what a training step draws, by its number alone."""

@@ -9,6 +9,7 @@ from infinito.models.checkpoint_file import read_checkpoint
 from infinito.objectives.units import loss_report
 from infinito.training.assembly import LanguageTraining, SavingTrainer
 from infinito.training.callbacks.milestones import Milestones
+from infinito.training.report.baselines import measure_baselines
 from infinito.training.report.headline import known_floor
 
 
@@ -23,6 +24,7 @@ def summarize(folder: Path, training: LanguageTraining, saving: SavingTrainer) -
         "run": str(folder),
         **loss_report(best_loss, training.units, "val"),
         **known_floor(training.data),
+        "baselines": measure_baselines(training.data, training.units),
         **phi_report(best, last),
         "best_step": best["global_step"],
         "steps": last["global_step"],

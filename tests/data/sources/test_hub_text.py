@@ -147,6 +147,13 @@ def test_the_row_of_a_null_is_counted_over_all_that_is_read_at_once(tmp_path: Pa
         texts(HubText(str(tmp_path / "a.parquet")), "train")
 
 
+def test_parquet_files_of_other_columns_are_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", ROWS)
+    parquet.write_table(pa.table({"id": [1], "words": ["a"]}), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"has no column text; it has id, words"):
+        texts(HubText(str(tmp_path)), "train")
+
+
 def test_a_set_of_one_document_leaves_no_other_split(tmp_path: Path) -> None:
     source = HubText(write_lines(tmp_path / "a.jsonl", ROWS[:1]))
     with pytest.raises(DataError, match=r"no row of it is left. Use another data\.split, a larger"):

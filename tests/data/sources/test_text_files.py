@@ -1,6 +1,7 @@
 """Splits of the user's files: disjoint, complete, deterministic."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +157,15 @@ def test_a_split_that_was_not_wanted_names_the_override(tmp_path):
 def test_impossible_fractions_are_refused(valid, test):
     with pytest.raises(ConfigError, match=r"add up to less than 1"):
         TextFiles("a.txt", valid_fraction=valid, test_fraction=test)
+
+
+def test_each_file_of_a_split_has_a_hash(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}.txt").write_text(f"text number {number}\n")
+    before = TextFiles(tmp_path).file_hashes("train")
+    assert len(before) == 8
+    path = next(iter(before))
+    assert Path(path).is_absolute()
+    Path(path).write_text("text number x\n")
+    after = TextFiles(tmp_path).file_hashes("train")
+    assert {each for each in before if before[each] != after[each]} == {path}

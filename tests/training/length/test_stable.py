@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from infinito import run as program
 from infinito.cli.composition import check
 from infinito.config import RunConf
 from infinito.errors import ResumeError
+from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
-from tests.training.test_resume import assert_same_run, logged_steps
+from infinito.training.callbacks.interruption import Interrupted
+from tests.training.test_resume import assert_same_run, logged_steps, resumed, stop_at
 
 WSD = (
     "optimizer.schedule=wsd",
@@ -55,6 +58,20 @@ def test_it_can_be_continued_and_resumed_itself(
     continued(tmp_path / "second/checkpoints/stable.ckpt", third, "trainer.max_steps=24")
     program.execute(check([f"resume={third}"], conf_dir()), third)
     assert_same_run(whole, third)
+
+
+def test_a_run_that_ended_before_the_save_makes_up_for_it(
+    trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The last checkpoint is of step 6, where the stable part ends."""
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 6, signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            trained(*WSD, "trainer.max_steps=12")
+    stable = tmp_path / "run/checkpoints/stable.ckpt"
+    stable.unlink()
+    resumed(tmp_path / "run")
+    assert read_checkpoint(stable)["global_step"] == 6
 
 
 def test_a_length_in_epochs_takes_the_place_of_one_in_steps(

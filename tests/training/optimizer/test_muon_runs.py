@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from infinito import run as program
 from infinito.config import RunConf
+from tests.ranks import Ranks
 from tests.training.test_resume import weights
 
 Configured = Callable[..., RunConf]
@@ -61,7 +62,9 @@ def test_the_rate_of_a_trial_counts(configured: Configured, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(trained: Trained) -> None:
+def test_two_processes_train_as_one(
+    trained: Trained, configured: Configured, tmp_path: Path
+) -> None:
     """Batches of 2 + 2 windows and of 4: the weights agree."""
     exact = (
         "optimizer=muon",
@@ -70,8 +73,9 @@ def test_two_processes_train_as_one(trained: Trained) -> None:
         "trainer.max_steps=4",
     )
     one = trained(*exact, "data.batch_size=4", folder="one")
-    spawned = ("trainer.strategy=ddp_spawn", "trainer.devices=2", "data.batch_size=2")
-    two = trained(*exact, *spawned, folder="two")
-    found = weights(two)
+    shared = configured(*exact, "trainer.strategy=ddp", "trainer.devices=2", "data.batch_size=2")
+    two = Ranks(shared, tmp_path / "two")
+    assert two.join() == [0, 0], two.printed()
+    found = weights(two.folder)
     for name, value in weights(one).items():
         assert torch.allclose(found[name], value, rtol=0, atol=2e-3)

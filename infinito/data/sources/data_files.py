@@ -1,0 +1,122 @@
+"""Data sets on disk: each split as tables with a column of text, none of them read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from infinito.data.sources.source import Split
+from infinito.errors import DataError
+from infinito.extras import require_extra
+from infinito.wording import format_path
+
+BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".arrow": "arrow"}
+"""What reads a file, by its suffix; a `.gz` after it is read too."""
+
+ROWS_AT_ONCE = 256
+"""Rows in memory at a time, where the format of a file allows it."""
+
+PUBLISHED: dict[Split, tuple[str, ...]] = {
+    "train": (),
+    "valid": ("validation", "valid", "dev"),
+    "test": ("test",),
+}
+"""Names under which data sets publish their splits; the training split has its own setting."""
+
+
+class Part(Protocol):
+    """One split of a data set."""
+
+    def values(self, column: str, check: Callable[[Sequence[str]], None]) -> Iterator[Any]:
+        """Yield the values of a column.
+
+        Args:
+            column: Its name.
+            check: Raises where the column is not among the names that it gets.
+        """
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A split that `datasets` opened, in memory, on disk or from the hub."""
+
+    opened: Any
+
+    def values(self, column: str, check: Callable[[Sequence[str]], None]) -> Iterator[Any]:
+        opened = self.opened
+        if (columns := opened.column_names) is not None:
+            check(columns)
+            opened = opened.select_columns([column])
+        for table in opened.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+            check(table.column_names)
+            yield from table[column].to_pylist()
+
+
+@dataclass(frozen=True)
+class ParquetFiles:
+    """A split in Parquet files, read page by page.
+
+    `datasets` reads a row group at a time, which is a whole file as many programs write them. What
+    other columns hold may be damaged, and is not read.
+    """
+
+    paths: Sequence[Path]
+
+    def values(self, column: str, check: Callable[[Sequence[str]], None]) -> Iterator[Any]:
+        from pyarrow import parquet
+
+        for path in self.paths:
+            with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+                check(file.schema_arrow.names)
+                for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
+                    yield from batch.column(0).to_pylist()
+
+
+def open_data_set(place: Path) -> dict[str, Part]:
+    """Return the splits of a file, of a folder of files, or of what `save_to_disk` wrote, by name.
+
+    Raises:
+        DataError: it holds no files of one kind.
+    """
+    require_extra("datasets")
+    import datasets
+
+    if (place / "dataset_dict.json").is_file() or (place / "dataset_info.json").is_file():
+        saved = datasets.load_from_disk(str(place))
+        parts = dict(saved) if isinstance(saved, datasets.DatasetDict) else {"train": saved}
+        return {name: Rows(part) for name, part in parts.items()}
+    files = sorted(place.rglob("*")) if place.is_dir() else [place]
+    files = [file for file in files if file.is_file() and _builder_of(file)]
+    builders = {_builder_of(file) for file in files}
+    if len(builders) != 1:
+        found = (
+            "no file"
+            if not builders
+            else f"files of several kinds ({', '.join(map(str, builders))})"
+        )
+        raise DataError(
+            f"data.path={format_path(place)} has {found} to read. Expected {', '.join(BUILDERS)} "
+            "files of one kind, or a folder that `datasets.save_to_disk` wrote."
+        )
+    by_split: dict[str, list[Path]] = {}
+    for file in files:
+        by_split.setdefault(_split_of(file), []).append(file)
+    builder = str(builders.pop())
+    if builder == "parquet":
+        return {name: ParquetFiles(paths) for name, paths in by_split.items()}
+    named = {name: list(map(str, paths)) for name, paths in by_split.items()}
+    opened = datasets.load_dataset(builder, data_files=named, streaming=True)
+    return {name: Rows(part) for name, part in opened.items()}
+
+
+def _builder_of(file: Path) -> str | None:
+    suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
+    return BUILDERS.get(suffixes[-1].lower()) if suffixes else None
+
+
+def _split_of(file: Path) -> str:
+    """Return the split that a file's name begins with, as data sets name their files."""
+    names = [name for side in PUBLISHED.values() for name in side]
+    return next((name for name in names if file.name.lower().startswith(name)), "train")

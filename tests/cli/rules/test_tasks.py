@@ -1,0 +1,38 @@
+"""What a task does not go with is refused with what does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from infinito.config import RunConf
+from infinito.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("trainer.strategy=ddp_spawn",), r"ddp_spawn is gone: .*Use `trainer=ddp`"),
+        (("task=trial", "trainer.devices=2"), r"`task=trial` takes one process.* ask for 2"),
+        (
+            (
+                "model=pretrained",
+                "model.path=x",
+                "tokenizer=own",
+                "attention=own",
+                "model.trainable=lora",
+                "trainer.strategy=fsdp",
+            ),
+            r"fsdp spreads whole models, .*Use `trainer=ddp`",
+        ),
+        (("memory=integration", "data.block_size=64", "trainer.devices=2"), "memory of its own"),
+        (("+experiment=rl_quick", "trainer.devices=2"), r"`trainer.devices` is not read by"),
+    ],
+    ids=["spawned", "trial", "adapters", "memory", "schedule"],
+)
+def test_processes_that_cannot_be_are_refused(
+    configured: Callable[..., RunConf], overrides: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configured(*overrides)
