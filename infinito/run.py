@@ -37,7 +37,7 @@ from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
 from infinito.paths import conf_dir, describe_folder_fault
-from infinito.process import keep_freed_memory, share_cores, use_threads
+from infinito.process import flush_denormals, keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.folder import folder_beside, quoted
 from infinito.wording import escape_controls
 
@@ -166,6 +166,8 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
     keep_freed_memory()
     with Console(stderr=True).status("loading torch, Lightning and transformers"):
         module = importlib.import_module(f"infinito.tasks.{conf.task}")
+        if "torch" in sys.modules:
+            flush_denormals()
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
     score: float | None = module.run(conf, folder, list(overrides))

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process."""
+"""Freed memory stays with the process, and tiny numbers become zero."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from infinito.process import keep_freed_memory
+from infinito.process import flush_denormals, keep_freed_memory
 
 FAULTS = """
 import resource
-from infinito.process import keep_freed_memory
+from infinito.process import flush_denormals, keep_freed_memory
 {told}
 def step():
     parts = [bytearray(b"x") * 2**22 for _ in range(4)]
@@ -41,3 +42,15 @@ def test_freed_memory_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_choice_of_the_user_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     assert not keep_freed_memory()
+
+
+def test_tiny_numbers_become_zero() -> None:
+    """The last factor makes a number that float32 holds with fewer digits only."""
+    tiny = torch.full((1000,), 1e-30)
+    try:
+        can = flush_denormals()
+        flushed = tiny * 1e-10
+    finally:
+        torch.set_flush_denormal(False)
+    assert flushed.any() != can
+    assert (tiny * 1e-10).all()

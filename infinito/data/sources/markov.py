@@ -66,6 +66,10 @@ class MarkovSource:
         )
         self.entropy_rate_nats = entropy_rate(self.transitions)
 
+    def file_hashes(self, split: Split) -> dict[str, str]:  # noqa: ARG002
+        """Return nothing, as no file is read."""
+        return {}
+
     def fingerprint(self, split: Split) -> str:
         """Return the hex SHA-256 of the chain, the seed and the length of the split's path."""
         chain = self.transitions.tobytes().hex()
