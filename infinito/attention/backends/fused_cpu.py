@@ -172,6 +172,7 @@ def _new_gradients(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tenso
 def _attend(
     queries: Tensor, keys: Tensor, values: Tensor, request: Request, padding: Tensor | None
 ) -> Tensor:
+    out: Tensor
     out, _ = fused_attention(
         queries.float(),
         keys.float(),

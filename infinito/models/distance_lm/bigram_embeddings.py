@@ -25,7 +25,8 @@ class BigramEmbeddings(nn.Embedding):
             ids: tokens (batch, time).
             previous_ids: the token before each (batch, time), or `NO_TOKEN`.
         """
-        return self(self.row(ids, previous_ids))
+        vectors: Tensor = self(self.row(ids, previous_ids))
+        return vectors
 
     def row(self, ids: Tensor, previous_ids: Tensor) -> Tensor:
         """Return the row of each pair, (batch, time): 0 where no token is before it."""

@@ -78,7 +78,7 @@ class DistanceLMPreTrainedModel(PreTrainedModel):
             init.copy_(module.table, module.first_rotations())
 
     def _resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        resized = super()._resize_token_embeddings(*args, **kwargs)
+        resized: nn.Embedding = super()._resize_token_embeddings(*args, **kwargs)
         trunk: Any = self.base_model
         if (old := trunk.value_embeddings) is not None:
             size = resized.num_embeddings
@@ -190,7 +190,9 @@ class DistanceLMModel(DistanceLMPreTrainedModel):
         """Return the tokens' value embeddings, (batch, time, kv_heads, head_dim)."""
         if input_ids is None or self.value_embeddings is None:
             return None
-        return self.value_embeddings(input_ids).unflatten(-1, (-1, self.config.head_dim))
+        embedded = self.value_embeddings(input_ids)
+        values: Tensor = embedded.unflatten(-1, (-1, self.config.head_dim))
+        return values
 
 
 class DistanceLMForCausalLM(DistanceLMPreTrainedModel, GenerationMixin):

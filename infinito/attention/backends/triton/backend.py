@@ -19,7 +19,8 @@ def _attend(
     from infinito.attention.backends.triton.operators import triton_attention
 
     kernel, causal, factor = request.kernel, request.causal, request.factor
-    return triton_attention(queries, keys, values, kernel, causal, factor, padding)[0]
+    out: Tensor = triton_attention(queries, keys, values, kernel, causal, factor, padding)[0]
+    return out
 
 
 def _unable(request: Request) -> str | None:

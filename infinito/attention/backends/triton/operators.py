@@ -96,7 +96,7 @@ def _(
     return tuple(each.new_empty(each.shape) for each in (queries, keys, values))
 
 
-def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     queries, keys, values, kernel, causal, factor, padding = inputs
     ctx.save_for_backward(queries, keys, values, *output, padding)
     ctx.options = kernel, causal, factor
