@@ -120,11 +120,14 @@ def build_tokenizer(conf: RunConf, texts: TextPairs) -> PreTrainedTokenizerFast:
     Raises:
         DataError: the chat template can write none of them, see `refuse_bad_rows`.
     """
+    spec = build_tokenizer_spec(conf)
+    if not spec.is_trained:
+        return spec.build([], separates_documents=True)
     written, pieces_of_pairs = render_texts(conf, texts)
     if texts.pairs and not written.pairs:
         refuse_bad_rows(written.bad, require_pairs(conf).on_bad_row, texts.source, 0)
     pieces = [piece for each in pieces_of_pairs for piece in each]
-    return build_tokenizer_spec(conf).build(pieces, separates_documents=True)
+    return spec.build(pieces, separates_documents=True)
 
 
 def build_policy(conf: RunConf, texts: Sequence[TextPairs], start: Path | None = None) -> Policy:

@@ -143,6 +143,7 @@ class DpoPolicyTask(OptimizedTask):
         rows = batch.rows.tolist()
         where = ""
         if self.fault_folder is not None:
+            self.fault_folder.mkdir(parents=True, exist_ok=True)
             path = self.fault_folder / f"batch_not_finite_rank{self.global_rank}.json"
             content = {
                 "rows": rows,

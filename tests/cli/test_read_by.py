@@ -14,6 +14,7 @@ from infinito.cli.read_by import ALL, READ_BY, TAKEN, keys
 from infinito.cli.rules.scores import FIGURES, OPEN
 from infinito.config import TASKS
 from infinito.paths import conf_dir
+from infinito.training.length import minutes
 from tests.conftest import TINY, readable
 from tests.recording import record_reads
 from tests.rl.conftest import TINY_RL
@@ -66,7 +67,9 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     run = found.run("train", *train, *phi)
     plain = found.run("train", *train, "trainer.patience=2", "optimizer.schedule=plateau")
     found.run("train", *train, "dry_run=true")
-    found.run("train", *train, "trainer.max_steps=null", "trainer.minutes=0.05")
+    with pytest.MonkeyPatch.context() as patch:  # however slow this machine is
+        patch.setattr(minutes, "count_steps", lambda *_: 2)
+        found.run("train", *train, "trainer.max_steps=null", "trainer.minutes=9")
     trial = readable((*train, *phi, "trainer.patience=2", f"checkpoint={run}"), "trial")
     found.run("trial", *trial, "task=trial")
     reads = (f"checkpoint={plain}", *place)

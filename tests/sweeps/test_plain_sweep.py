@@ -114,7 +114,7 @@ def test_a_complete_sweep_says_what_to_do_next(
     leave_run(folder / "1", ["attention=l1"], 1.0)
     print_run_table(folder, ["attention"])
     printed = capsys.readouterr().out
-    assert f"python -m infinito.run task=compare 'runs=[{folder}]'" in printed
+    assert f"python -m infinito.run task=compare 'runs=[\"{folder}\"]'" in printed
     print_run_table(tmp_path / "empty", ["attention"])
     assert capsys.readouterr().out == ""
 

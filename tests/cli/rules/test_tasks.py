@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from infinito.cli.composition import check
 from infinito.config import RunConf
 from infinito.errors import ConfigError
+from infinito.paths import conf_dir
 
 
 @pytest.mark.parametrize(
@@ -15,24 +17,19 @@ from infinito.errors import ConfigError
     [
         (("trainer.strategy=ddp_spawn",), r"ddp_spawn is gone: .*Use `trainer=ddp`"),
         (("task=trial", "trainer.devices=2"), r"`task=trial` takes one process.* ask for 2"),
-        (
-            (
-                "model=pretrained",
-                "model.path=x",
-                "tokenizer=own",
-                "attention=own",
-                "model.trainable=lora",
-                "trainer.strategy=fsdp",
-            ),
-            r"fsdp spreads whole models, .*Use `trainer=ddp`",
-        ),
         (("memory=integration", "data.block_size=64", "trainer.devices=2"), "memory of its own"),
         (("+experiment=rl_quick", "trainer.devices=2"), r"`trainer.devices` is not read by"),
     ],
-    ids=["spawned", "trial", "adapters", "memory", "schedule"],
+    ids=["spawned", "trial", "memory", "schedule"],
 )
 def test_processes_that_cannot_be_are_refused(
     configured: Callable[..., RunConf], overrides: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         configured(*overrides)
+
+
+def test_adapters_are_not_spread_over_processes() -> None:
+    overrides = ["model=pretrained", "model.path=x", "data=text", "data.path=x"]
+    with pytest.raises(ConfigError, match=r"fsdp spreads whole models, .*Use `trainer=ddp`"):
+        check([*overrides, "model.trainable=lora", "trainer.strategy=fsdp"], conf_dir())

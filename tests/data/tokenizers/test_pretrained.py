@@ -11,16 +11,18 @@ def test_gpt2_from_its_folder(shared_data):
     tokenizer = PretrainedTokenizer(str(shared_data / "gpt2-tokenizer")).build()
     assert len(tokenizer) == 50_257
     assert tokenizer.encode("Hello world") == [15496, 995]
-    chunks = list(encode_documents(tokenizer, [["Hello world"]], separates_documents=True))
-    assert [chunk.ids.tolist() for chunk in chunks] == [[15496, 995], [50256]]
+    (chunk,) = encode_documents(tokenizer, [["Hello world"]], separates_documents=True)
+    assert chunk.ids.tolist() == [15496, 995, 50256]
 
 
 def test_a_tokenizer_that_adds_a_token_of_its_own_adds_none_to_documents(shared_data):
     tokenizer = PretrainedTokenizer(str(shared_data / "stories260k/hf")).build()
     assert tokenizer.encode("Once")[0] == tokenizer.bos_token_id
-    (text, _) = encode_documents(tokenizer, [["Once"]], separates_documents=True)
-    assert tokenizer.bos_token_id not in text.ids
-    assert tokenizer.decode(text.ids) == "Once"
+    (text,) = encode_documents(tokenizer, [["Once"]], separates_documents=True)
+    *ids, end = text.ids
+    assert tokenizer.bos_token_id not in ids
+    assert tokenizer.decode(ids) == "Once"
+    assert end == tokenizer.eos_token_id
 
 
 def test_a_tokenizer_json_alone(tmp_path):

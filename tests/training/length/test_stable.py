@@ -69,7 +69,7 @@ def test_a_run_that_ended_before_the_save_makes_up_for_it(
         with pytest.raises(Interrupted):
             trained(*WSD, "trainer.max_steps=12")
     stable = tmp_path / "run/checkpoints/stable.ckpt"
-    stable.unlink()
+    stable.unlink(missing_ok=True)
     resumed(tmp_path / "run")
     assert read_checkpoint(stable)["global_step"] == 6
 
