@@ -39,6 +39,11 @@ CASES = {
     "dpo, a frozen copy": (*DPO, "dpo.reference=copy"),
 }
 SPEED = ("tokens_per_s",)
+OF_TOKENS = ("logits", "entropy", "token_accuracy")
+"""Means over the tokens of a batch: over processes their mean counts batches, not tokens."""
+LARGEST_DIFFERENCE = {"language, muon": 2e-2}
+"""Of a weight, where it is not 1e-5: torch's Muon rounds gradients to bfloat16, so that the last
+bits of a sum decide about steps of up to 0.02."""
 
 
 def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -78,12 +83,18 @@ def test_two_processes_equal_one(text_file: Path, tmp_path: Path, case: str) -> 
         read_checkpoint(tmp_path / name / "checkpoints/last.ckpt") for name in ("one", "two")
     ]
     one, two = (each["state_dict"] for each in checkpoints)
-    assert max(float((one[name] - two[name]).abs().max()) for name in one) <= 1e-5
+    assert max(
+        float((one[name] - two[name]).abs().max()) for name in one
+    ) <= LARGEST_DIFFERENCE.get(case, 1e-5)
     curves = [logged(tmp_path / name) for name in ("one", "two")]
     assert set(curves[0]) == set(curves[1])
     for name, points in curves[0].items():
         steps, values = zip(*points, strict=True)
         other_steps, others = zip(*curves[1][name], strict=True)
         assert steps == other_steps, name
-        assert others == pytest.approx(values, rel=1e-3, abs=1e-4), name
-    assert summary(tmp_path / "two") == pytest.approx(summary(tmp_path / "one"), rel=1e-3)
+        rough = LARGEST_DIFFERENCE.get(case) or any(part in name for part in OF_TOKENS)
+        near = {"rel": 2e-2, "abs": 5e-3} if rough else {"rel": 1e-3, "abs": 1e-4}
+        assert others == pytest.approx(values, **near), name
+    assert summary(tmp_path / "two") == pytest.approx(
+        summary(tmp_path / "one"), rel=2e-2 if case in LARGEST_DIFFERENCE else 1e-3
+    )
