@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from transformers import AutoConfig, PreTrainedConfig
@@ -40,6 +41,7 @@ class DistanceLMConfig(PreTrainedConfig):
 
     model_type = "distance_lm"
     keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012  (Trainer adds lists to it)
+    auto_map: ClassVar[dict[str, str]] = {}  # TRL reads it where transformers lacks the model
 
     vocab_size: int = 256
     hidden_size: int = 128

@@ -46,7 +46,9 @@ def test_sharded_training_equals_one_process(
     assert set(curves[0]) == set(curves[1]), "attention is measured by both"
     for name, points in curves[0].items():
         values = [value for _, value in points]
-        assert [value for _, value in curves[1][name]] == pytest.approx(values, rel=1e-3, abs=1e-4)
+        share = 0.1 if "attention" in name else 1e-3  # measured on a window or two of rank 0's
+        others = [value for _, value in curves[1][name]]
+        assert others == pytest.approx(values, rel=share, abs=1e-4), name
     assert json.loads((two / "summary.json").read_text())["sample"]
     exported = open_trained(str(two / "model")).model.state_dict()
     kept = read_checkpoint(two / "checkpoints/best.ckpt")["state_dict"]
