@@ -22,10 +22,10 @@ def test_two_processes_train_as_many_steps_as_the_configuration_says(
     fixed = [each for each in TINY if "max_steps" not in each]
     usual = (*fixed, f"data.path={text_file}", "data.cache_dir=cache", "trainer=ddp")
     place = ("trainer.accelerator=cpu", "trainer.epochs=null")
-    timed = command(*usual, *place, "trainer.minutes=0.2", "hydra.run.dir=timed")
+    timed = command(*usual, *place, "trainer.minutes=0.6", "hydra.run.dir=timed")
     assert timed.returncode == 0, timed.stderr
     steps = OmegaConf.load(tmp_path / "timed/config.yaml").trainer.max_steps
-    assert re.search(rf"0\.2 minutes are {steps:,} steps at", timed.stdout)
+    assert re.search(rf"0\.6 minutes are {steps:,} steps at", timed.stdout)
     counted = command(*usual, *place, f"trainer.max_steps={steps}", "hydra.run.dir=counted")
     assert counted.returncode == 0, counted.stderr
     found = weights(tmp_path / "counted")
