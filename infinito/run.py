@@ -38,7 +38,8 @@ from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
 from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import flush_denormals, keep_freed_memory, share_cores, use_threads
-from infinito.run_folder.folder import folder_beside, quoted
+from infinito.run_folder.commands import format_text
+from infinito.run_folder.folder import folder_beside
 from infinito.wording import escape_controls
 
 OmegaConf.register_new_resolver(
@@ -103,7 +104,7 @@ def _in_one_folder(argv: Sequence[str], args: Any) -> list[str]:
         folder, fault = launcher.learn(launch)
         if fault is not None:
             raise ReportedElsewhere(ConfigError.exit_code)
-    return checked if folder is None else [*checked, f"hydra.run.dir={quoted(folder)}"]
+    return checked if folder is None else [*checked, f"hydra.run.dir={format_text(folder)}"]
 
 
 def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
@@ -121,16 +122,16 @@ def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
     if faults := list(launcher.node_faults(run, args.multirun)):
         raise ConfigError(faults)
     if stable_checkpoint(run.resume) is not None:
-        argv = [*argv, f"++name={quoted(run.name)}"]
+        argv = [*argv, f"++name={format_text(run.name)}"]
     elif run.resume is not None:
-        folder = quoted(Path(run.resume))
+        folder = format_text(Path(run.resume))
         return [*argv, f"hydra.run.dir={folder}", f"++resume={folder}"], None
     beside = folder_beside(run.task, run.checkpoint, run.split)
     chosen = args.multirun or any("hydra.run.dir" in each for each in args.overrides)
     if chosen:
         return list(argv), None
     if beside is not None:
-        return [*argv, f"hydra.run.dir={quoted(beside)}"], None
+        return [*argv, f"hydra.run.dir={format_text(beside)}"], None
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
     return list(argv), str(Path(run.runs_dir, run.name, name).absolute())
 

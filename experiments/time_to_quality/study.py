@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -142,7 +142,7 @@ def points(text: str, name: str, seed: int) -> list[Point]:
         ]
 
 
-def table(text: str, rival: str, names: Sequence[str] | dict[str, object], unit: str) -> str:
+def table(text: str, rival: str, names: Iterable[str], unit: str) -> str:
     """Return each training's end, and when it first was as good as the rival's best."""
     lines = [
         f"| training | seed | steps | CPU s | loss, {unit} | CPU s to {rival}'s best loss, share |",

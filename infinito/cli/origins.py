@@ -58,6 +58,7 @@ def build_origin(
 
 
 def holds(values: Any, path: str) -> bool:
+    """Return whether there is a value, or a section, at a dotted path."""
     for part in path.split("."):
         if not isinstance(values, Mapping | DictConfig) or part not in values:
             return False

@@ -35,7 +35,7 @@ class TrainerConf:
     """Devices of each node, a process each."""
     nodes: int = limited(1, at_least=1)
     """Machines that train together; each starts its processes by torchrun, srun or this command."""
-    strategy: str = limited("auto", choices=("auto", "ddp", "ddp_spawn", "fsdp"))
+    strategy: str = limited("auto", choices=("auto", "ddp", "fsdp"))
     precision: str = limited("32-true", choices=("32-true", "bf16-mixed", "16-mixed", "64-true"))
     compile: bool = False
     """Compile the model with torch.compile."""

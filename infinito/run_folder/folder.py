@@ -165,8 +165,3 @@ def in_use(folder: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)  # held still, so that nobody takes a lock without a name
         lock.release()
-
-
-def quoted(path: Path | str) -> str:
-    """Return a path or text as a value of an override, whatever characters it has."""
-    return "'" + str(path).replace("'", "\\'") + "'"

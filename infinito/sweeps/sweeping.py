@@ -12,7 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from infinito.run_folder.folder import quoted
+from infinito.run_folder.commands import format_text
 from infinito.search.search import Search
 from infinito.search.space.space import Space
 from infinito.search.trials import Trial
@@ -135,7 +135,7 @@ def make_launch(launcher: Launcher, grammar: Grammar) -> Callable[[Sequence[Laun
             job = grammar.overrides(each.trial.params)
             job.append(f"++hydra.job.env_set.{LABEL}='{each.label}'")
             if each.label != str(index):  # Hydra would take a folder that is in use
-                job.append(f"hydra.sweep.subdir={quoted(each.label)}")
+                job.append(f"hydra.sweep.subdir={format_text(each.label)}")
             jobs.append(job)
         return launcher.launch(jobs, initial_job_idx=start)
 

@@ -59,18 +59,22 @@ def group_fault(override: Override, options: Sequence[str]) -> str | None:
     return f"`{key}`={missing[0]} (command line): `{key}` has no such option; {hint}"
 
 
+def list_swept(texts: Sequence[str]) -> list[Override]:
+    """Return those of the overrides that a sweep varies, but for Hydra's own settings."""
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    parsed = []
+    for text in texts:
+        with suppress(HydraException):  # reported where overrides are read, or by the sweeper
+            parsed += parser.parse_overrides([text])
+    return [each for each in parsed if each.is_sweep_override() and not each.is_hydra_override()]
+
+
 def sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[str]:
     """Yield what is wrong with the keys that a sweep varies, before any of its runs starts."""
     params = OmegaConf.select(composed, "hydra.sweeper.params") or {}
     given = [(f"{key}={value}", "hydra.sweeper.params") for key, value in params.items()]
     given += [(text, "command line") for text in overrides]
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    swept = []
-    for text, place in given:
-        with suppress(HydraException):  # reported where overrides are read, or by the sweeper
-            (override,) = parser.parse_overrides([text])
-            if override.is_sweep_override() and not override.is_hydra_override():
-                swept.append((override, place))
+    swept = [(each, place) for text, place in given for each in list_swept([text])]
     groups = {key for key in composed.hydra.runtime.choices if "/" not in key}
     searched = {override.key_or_group for override, _ in swept} & groups
     for override, place in swept:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import suppress
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from infinito.cli.rules.options import list_swept
 from infinito.cli.typed_values import parse
 from infinito.errors import ConfigError
 
@@ -29,16 +26,11 @@ def swept_value_faults(
         groups: Names of groups; what a sweep sets in one that it searches too is skipped, as its
             keys depend on the option.
     """
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    overrides = []
-    for text in swept:
-        with suppress(HydraException):  # reported where overrides are read
-            overrides += parser.parse_overrides([text])
-    overrides = [each for each in overrides if each.is_sweep_override()]
+    overrides = list_swept(swept)
     searched = {each.key_or_group for each in overrides} & groups
     for override in overrides:
         key = override.key_or_group
-        if key.partition(".")[0] not in searched | {"hydra"}:
+        if key.partition(".")[0] not in searched:
             yield from dict.fromkeys(_find_faults(override, values))
 
 

@@ -34,11 +34,6 @@ def schedule_faults(conf: RunConf) -> Iterable[str]:
 
 def process_faults(conf: RunConf) -> Iterable[str]:
     trainer = conf.trainer
-    if trainer.strategy == "ddp_spawn":
-        yield (
-            "`trainer.strategy`=ddp_spawn is gone: what a training noted stayed in processes that "
-            "ended with it. Use `trainer=ddp`"
-        )
     if trainer.strategy == "fsdp" and getattr(conf.model, "trainable", "all") == "lora":
         yield (
             "`trainer.strategy`=fsdp spreads whole models, and `model.trainable=lora` saves its "

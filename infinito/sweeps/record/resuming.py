@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from infinito.errors import ConfigError, ResumeError
-from infinito.run_folder.folder import difference, quoted
+from infinito.run_folder.commands import format_text
+from infinito.run_folder.folder import difference
 from infinito.search.search import Search
 from infinito.search.trials import Trial
 from infinito.sweeps.record import history, outcomes
@@ -101,7 +102,7 @@ def resume_in_folder(config: DictConfig, folder: str | None) -> DictConfig:
     is_begun(Path(folder))
     with open_dict(config):
         config.hydra.sweep.dir = folder
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(folder)}")
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={format_text(folder)}")
     return config
 
 

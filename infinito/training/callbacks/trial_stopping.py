@@ -43,9 +43,8 @@ class TrialStopping(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write down a validation of the training, and compare it with those of the others."""
-        if trainer.state.fn == TrainerFn.FITTING:
-            stops = trainer.is_global_zero and self._is_behind(trainer)
-            trainer.should_stop |= trainer.strategy.broadcast(stops)
+        if trainer.state.fn == TrainerFn.FITTING and self._is_behind(trainer):
+            trainer.should_stop = True
 
     def _is_behind(self, trainer: Trainer) -> bool:
         done = trainer.fit_loop.total_batch_idx + 1

@@ -17,14 +17,18 @@ VALIDATION_TOKENS = 1_000_000
 
 
 def measure_baselines(data: LanguageDataModule, units: TextUnits) -> dict[str, dict[str, float]]:
-    """Return the validation loss of a bigram model and of no knowledge, each in all units."""
+    """Return the validation loss of a bigram model and of no knowledge, each in all units.
+
+    Under "tokens" stands how many were counted of either split.
+    """
     train = data.ids("train", TRAINING_TOKENS)
     valid = data.ids("valid", VALIDATION_TOKENS)
     losses = {
         "bigram": bigram_loss(train, valid, data.vocab_size),
         "untrained": math.log(data.vocab_size),
     }
-    return {name: loss_report(nats, units, "val") for name, nats in losses.items()}
+    reports = {name: loss_report(nats, units, "val") for name, nats in losses.items()}
+    return {**reports, "tokens": {"train": len(train), "valid": len(valid)}}
 
 
 def bigram_loss(
@@ -60,9 +64,12 @@ def bigram_loss(
 def compare_with_baselines(summary: dict[str, Any]) -> str:
     """Return a sentence about a training's bits per byte and those of its baselines."""
     unit = "val/bits_per_byte"
-    bigram, untrained = (summary["baselines"][name][unit] for name in ("bigram", "untrained"))
+    baselines = summary["baselines"]
+    bigram, untrained = (baselines[name][unit] for name in ("bigram", "untrained"))
+    counted = baselines["tokens"]["train"]
+    part = f" of the first {counted:,} tokens" * (counted == TRAINING_TOKENS)
     return (
-        f"{summary[unit]:.3f} bits per byte, where a bigram model has {bigram:.3f} "
+        f"{summary[unit]:.3f} bits per byte, where a bigram model{part} has {bigram:.3f} "
         f"and an untrained one {untrained:.3f}"
     )
 

@@ -15,7 +15,7 @@ from infinito.paths import conf_dir
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("trainer.strategy=ddp_spawn",), r"ddp_spawn is gone: .*Use `trainer=ddp`"),
+        (("trainer.strategy=ddp_spawn",), r"`trainer.strategy`.*ddp_spawn.*auto, ddp, fsdp"),
         (("task=trial", "trainer.devices=2"), r"`task=trial` takes one process.* ask for 2"),
         (("memory=integration", "data.block_size=64", "trainer.devices=2"), "memory of its own"),
         (("+experiment=rl_quick", "trainer.devices=2"), r"`trainer.devices` is not read by"),

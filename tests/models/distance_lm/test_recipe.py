@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from infinito.errors import ConfigError
@@ -17,25 +16,7 @@ from infinito.models.distance_lm.bigram_embeddings import (
 )
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
-
-VOCAB = 29
-
-
-def build(**settings: object) -> DistanceLMForCausalLM:
-    torch.manual_seed(0)
-    sizes = {
-        "vocab_size": VOCAB,
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "initializer_range": 0.5,
-    }
-    return DistanceLMForCausalLM(DistanceLMConfig(**{**sizes, **settings})).eval()
-
-
-def tokens(time: int = 12) -> Tensor:
-    return torch.randint(VOCAB, (2, time), generator=torch.Generator().manual_seed(0))
+from tests.models.distance_lm.test_model import VOCAB, build, tokens
 
 
 class TestValueEmbeddings:
@@ -145,7 +126,7 @@ class TestBigramEmbeddings:
         torch.testing.assert_close(
             model(padded, attention_mask=mask).logits[:, 3:], model(ids).logits
         )
-        row = torch.cat((tokens(4), ids), 1)
+        row = torch.cat((tokens(time=4), ids), 1)
         places = torch.cat((torch.arange(4), torch.arange(12)))[None].expand(2, -1)
         torch.testing.assert_close(
             model(row, position_ids=places, use_cache=False).logits[:, 4:], model(ids).logits
