@@ -24,6 +24,7 @@ LAYERS = (
     {"data"},
     {"training"},
     {"preferences", "rl"},
+    {"chat"},
     {"tasks"},
     {"run"},
     {"hydra_plugins"},

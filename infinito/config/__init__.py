@@ -5,6 +5,7 @@ group with several kinds of member (data) names the kind in its `name` key.
 """
 
 from infinito.config.attention import METRICS, OWN, AttentionConf
+from infinito.config.chat import ChatConf
 from infinito.config.data import (
     DataConf,
     HubConf,
@@ -42,6 +43,7 @@ __all__ = [
     "VARIANTS",
     "AdamWConf",
     "AttentionConf",
+    "ChatConf",
     "DataConf",
     "DistanceLMConf",
     "DpoConf",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infinito.config.attention import AttentionConf
+from infinito.config.chat import ChatConf
 from infinito.config.data import (
     DataConf,
     HubConf,
@@ -31,6 +32,7 @@ TASKS = (
     "export_sweep",
     "evaluate",
     "generate",
+    "chat",
     "analyze",
     "calibrate_phi",
     "compare",
@@ -57,6 +59,7 @@ class RunConf:
     optimizer: AdamWConf
     trainer: TrainerConf
     generation: GenerationConf
+    chat: ChatConf
     dpo: DpoConf
     rl: RlConf
     task: str = limited("train", choices=TASKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 
 from jinja2 import Environment, TemplateError, nodes
 from transformers import PreTrainedTokenizerBase
@@ -28,6 +29,9 @@ RENDERING_BYTES = 1 << 28
 RENDERING_S = 2.0
 """CPU seconds that a template may take for one conversation; real ones take milliseconds."""
 
+TRIAL = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
+"""A conversation that shows how a template ends an answer."""
+
 
 class ChatTemplate:
     """Renders prompts and answers with a tokenizer's chat template.
@@ -49,6 +53,20 @@ class ChatTemplate:
                 "`data.chat_template=plain`, or a template of your own in Jinja"
             )
         self._refuse_powers()
+
+    @cached_property
+    def turn_end_id(self) -> int | None:
+        """The special token with which the template ends an answer, e.g. <|eot_id|>, or None."""
+        try:
+            text = self.render(TRIAL, None, opens_answer=False).rstrip()
+        except RowFault:  # it wants other roles than the trial has
+            return None
+        special = {
+            token.content: number
+            for number, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special and text.endswith(token.content)
+        }
+        return special[max(special, key=len)] if special else None
 
     def render_pair(self, pair: TextPair) -> tuple[str, str, str]:
         """Return prompt, chosen and rejected as text; prompt + answer is what the model reads.
