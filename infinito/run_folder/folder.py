@@ -57,7 +57,7 @@ def saved_values(folder: Path) -> dict[str, Any]:
     return translate_renamed({str(key): value for key, value in values.items()})
 
 
-def folder_of(checkpoint: Path) -> Path | None:
+def find_run_folder(checkpoint: Path) -> Path | None:
     """Return the run folder that a checkpoint path names or lies in, or None."""
     for folder in (checkpoint, checkpoint.parent, checkpoint.parent.parent):
         if (folder / "config.yaml").is_file():
@@ -84,7 +84,7 @@ def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:
         for another task, a model of no run, or a run folder that cannot be written.
     """
     names = {"evaluate": "evaluation", "analyze": "attention"}
-    run = None if checkpoint is None else folder_of(Path(checkpoint))
+    run = None if checkpoint is None else find_run_folder(Path(checkpoint))
     if task not in names or run is None or not os.access(run, os.W_OK):
         return None
     name = f"{names[task]}_{split}"

@@ -19,7 +19,7 @@ from infinito.models.assembly import open_trained_model
 from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.objectives.units import loss_report
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.records import provenance, score_of, write_json
+from infinito.run_folder.records import provenance, read_score, write_json
 from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
 from infinito.training.assembly import count_text_units
@@ -62,7 +62,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     shown = {name: value for name, value in report.items() if name != "fingerprint"}
     print_table(console, "evaluation", shown)
     console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
-    return score_of(report, conf.score) if conf.score in report else None
+    return read_score(report, conf.score) if conf.score in report else None
 
 
 def watched(batches: Iterable[Tensor], console: Console) -> Iterator[Tensor]:
