@@ -42,6 +42,8 @@ from infinito.run_folder.commands import format_text
 from infinito.run_folder.folder import folder_beside
 from infinito.wording import escape_controls
 
+Score = float | list[float] | None
+
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
 )
@@ -136,8 +138,8 @@ def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
     return list(argv), str(Path(run.runs_dir, run.name, name).absolute())
 
 
-def job(composed: DictConfig) -> float | None:
-    """Run one configured job and return its score, which sweepers read."""
+def job(composed: DictConfig) -> Score:
+    """Run one configured job and return its score or scores, which sweepers read."""
     settings = HydraConfig.get()
     overrides = list(settings.overrides.task)
     folder = Path(os.path.relpath(settings.runtime.output_dir))
@@ -158,11 +160,11 @@ def job(composed: DictConfig) -> float | None:
         _remove_if_empty(folder)
 
 
-def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float | None:
+def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score:
     """Run the job that `conf.task` names, in `folder`.
 
     Returns:
-        The score, for tasks that have one.
+        The score, for tasks that have one; a list where `score` names several figures.
     """
     keep_freed_memory()
     with Console(stderr=True).status("loading torch, Lightning and transformers"):
@@ -171,7 +173,7 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
             flush_denormals()
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
-    score: float | None = module.run(conf, folder, list(overrides))
+    score: Score = module.run(conf, folder, list(overrides))
     return score
 
 

@@ -48,7 +48,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
     """The outside packages that a file imports, each with the extra that is required before."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     required = {
-        node.args[0].value
+        str(node.args[0].value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)

@@ -16,6 +16,7 @@ import pytest
 from infinito import run as program
 from infinito.config import RunConf
 from infinito.errors import ConfigError
+from infinito.process import share_cores
 from infinito.run_folder.folder import record_config
 from tests.conftest import ROOT, TINY
 
@@ -76,7 +77,7 @@ def test_threads_that_wait_sleep_where_cores_are_shared(
     environment = {} if chosen is None else {"OMP_WAIT_POLICY": chosen}
     monkeypatch.setattr(os, "environ", environment)
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
-    program.share_cores()
+    share_cores()
     assert environment.get("OMP_WAIT_POLICY") == wanted
 
 

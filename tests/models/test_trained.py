@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from transformers import GPT2LMHeadModel
 
 from infinito import run as program
 from infinito.config import RunConf
@@ -43,6 +44,7 @@ def test_a_folder_with_such_weights_is_refused_as_a_checkpoint(gpt2_folder: Path
     from infinito.models.pretrained.opening import check_finite
 
     trained = open_trained(str(gpt2_folder))
+    assert isinstance(trained.model, GPT2LMHeadModel)
     trained.model.transformer.wte.weight.data[0] = math.nan
     with pytest.raises(CheckpointError, match=r"transformer\.wte\.weight \(16 of 4800 numbers\)"):
         check_finite(trained.model, gpt2_folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from infinito.sweeps import plain_sweep
 from infinito.sweeps.plain_sweep import PlainSweepReport, count_runs, read_overrides
 from infinito.sweeps.record.run_folders import list_run_folders
 from infinito.sweeps.report.run_table import print_run_table
@@ -64,7 +64,7 @@ def test_each_run_is_announced_with_the_time_left(
 ) -> None:
     """The first of three runs takes 30 s, so the others about 60; the second fails."""
     now = [0.0]
-    monkeypatch.setattr(plain_sweep.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     report = PlainSweepReport()
     report.on_multirun_start(make_config(tmp_path, ["seed=0,1,2", "+experiment=debug"]))
     for number in range(3):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ from infinito.attention import (
 from infinito.attention.functional import describe
 from infinito.errors import ConfigError
 
-Tensors = tuple[Tensor, Tensor, Tensor]
+Tensors = Sequence[Tensor]
+"""Queries, keys and values."""
 
 
 class MetricContract:
@@ -47,7 +49,7 @@ class MetricContract:
         dtype: torch.dtype = torch.float64,
         offset: float = 0.0,
         batch: int = 2,
-    ) -> Tensors:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         generator = torch.Generator().manual_seed(time_q * 31 + time_k)
 
         def draw(*shape: int) -> Tensor:
@@ -56,14 +58,15 @@ class MetricContract:
         queries = draw(batch, heads, time_q, 8) + offset
         keys = draw(batch, kv_heads, time_k, 8) + offset
         values = draw(batch, kv_heads, time_k, 8)
-        return tuple(x.to(dtype).requires_grad_() for x in (queries, keys, values))  # type: ignore[return-value]
+        queries, keys, values = (x.to(dtype).requires_grad_() for x in (queries, keys, values))
+        return queries, keys, values
 
-    def reference(self, tensors: Tensors, **how: object) -> Tensor:
+    def reference(self, tensors: Tensors, **how: Any) -> Tensor:
         return reference_attention(
             *tensors, metric=self.metric, p=self.p, **{"scale": self.scale, **how}
         )[0]
 
-    def attend(self, tensors: Tensors, **how: object) -> Tensor:
+    def attend(self, tensors: Tensors, **how: Any) -> Tensor:
         return distance_attention(
             *tensors, metric=self.metric, p=self.p, **{"scale": self.scale, **how}
         )
@@ -71,14 +74,17 @@ class MetricContract:
     def served_by(
         self, tensors: Tensors, mask: Tensor | None = None, dropout: float = 0
     ) -> list[str]:
-        queries, keys, values, factor = prepare(*tensors, self.metric, self.scale, self.p)
+        queries, keys, values = tensors
+        queries, keys, values, factor = prepare(
+            queries, keys, values, self.metric, self.scale, self.p
+        )
         kernel = METRICS[self.metric].KERNEL
         request = describe(queries, keys, values, kernel, factor, self.p, True, dropout, mask)
         names = [backend.name for backend in BACKENDS if backend.obstacle(request) is None]
         assert "reference" in names
         return names
 
-    def assert_like_float64(self, tensors: Tensors, tolerance: float, **how: object) -> None:
+    def assert_like_float64(self, tensors: Tensors, tolerance: float, **how: Any) -> None:
         """Compare every backend's output and gradients with the reference's in float64."""
         exact = tuple(x.detach().double().requires_grad_() for x in tensors)
         expected = self.reference(exact, **how)
@@ -142,7 +148,7 @@ class MetricContract:
         views = packed.split(4, dim=2)
         tensors = tuple(x.transpose(1, 2).detach().requires_grad_() for x in views)
         assert not tensors[0].is_contiguous()
-        self.assert_like_float64(tensors, 1e-5)  # type: ignore[arg-type]
+        self.assert_like_float64(tensors, 1e-5)
 
     def test_backends_agree_where_queries_equal_keys(self) -> None:
         """At distance 0 norms have a kink; the subgradient there is 0, and never NaN."""
@@ -204,8 +210,8 @@ class MetricContract:
 
         expected = torch.func.grad(total(self.reference))(queries)
         close(torch.func.grad(total(self.attend))(queries), expected.double(), 1e-5, "grad")
-        _, forward = torch.func.jvp(total(self.attend), (queries,), (keys,))
-        _, wanted = torch.func.jvp(total(self.reference), (queries,), (keys,))
+        forward = torch.func.jvp(total(self.attend), (queries,), (keys,))[1]
+        wanted = torch.func.jvp(total(self.reference), (queries,), (keys,))[1]
         assert forward.item() == pytest.approx(wanted.item(), rel=1e-4)
 
     def test_a_backend_says_what_to_use_for_other_derivatives(self) -> None:
@@ -259,7 +265,7 @@ class MetricContract:
         for x in others:
             x[:, :, changed] += 1.5
         for backend in self.served_by(tensors):
-            before, after = (self.attend(x, backend=backend) for x in (tensors, others))  # type: ignore[arg-type]
+            before, after = (self.attend(x, backend=backend) for x in (tensors, others))
             assert torch.equal(before[:, :, :changed], after[:, :, :changed]), backend
             assert not torch.equal(before[:, :, changed], after[:, :, changed]), backend
 

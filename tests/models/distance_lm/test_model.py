@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import AutoModel, AutoModelForCausalLM, DynamicCache, StaticCache
+from transformers.cache_utils import DynamicLayer
 
 from infinito.attention import METRICS
 from infinito.errors import ConfigError
@@ -23,9 +25,9 @@ every_attention = pytest.mark.parametrize("metric", METRICS)
 every_position = pytest.mark.parametrize("position", POSITIONS)
 
 
-def build(metric: str = "l1", **settings: object) -> DistanceLMForCausalLM:
+def build(metric: str = "l1", **settings: Any) -> DistanceLMForCausalLM:
     torch.manual_seed(0)
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": VOCAB,
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -103,7 +105,10 @@ class TestCache:
         model = build("dot")
         past = model(tokens(), use_cache=True).past_key_values
         assert isinstance(past, DynamicCache)
-        assert past.layers[0].keys.shape == (2, 2, 12, 8)
+        layer = past.layers[0]
+        assert isinstance(layer, DynamicLayer)
+        assert layer.keys is not None
+        assert layer.keys.shape == (2, 2, 12, 8)
         assert model(tokens(), use_cache=False).past_key_values is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from transformers import (
     GptOssConfig,
     LlamaConfig,
     MistralConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     Qwen2Config,
 )
@@ -33,7 +35,7 @@ from infinito.models.pretrained.replaced_attention import (
 )
 
 VOCAB, TIME, WINDOW = 50, 11, 4
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": VOCAB,
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -45,7 +47,13 @@ SIZES = {
     "bos_token_id": 1,
     "eos_token_id": None,
 }
-GPT2 = {"vocab_size": VOCAB, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+GPT2: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 64,
+}
 CONFIGS = {
     "gpt2": GPT2Config(**GPT2, bos_token_id=1, eos_token_id=None, initializer_range=0.3),
     "llama": LlamaConfig(**SIZES, initializer_range=0.3),
@@ -172,7 +180,7 @@ def test_a_token_leaves_earlier_logits_bit_equal(
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_generation_is_the_same_with_any_cache(make: Make, ids: Tensor, name: str) -> None:
-    model = changed(make(name))
+    model: Any = changed(make(name))
     ask = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
     mask = padding("left")
     plain = model.generate(input_ids=ids, attention_mask=mask, use_cache=False, **ask)
@@ -202,7 +210,11 @@ def test_what_a_step_asks_for_is_known_beforehand(
 
 
 def test_layers_with_a_window_and_others_ask_apart() -> None:
-    sliding = {"sliding_window": WINDOW, "use_sliding_window": True, "max_window_layers": 1}
+    sliding: dict[str, Any] = {
+        "sliding_window": WINDOW,
+        "use_sliding_window": True,
+        "max_window_layers": 1,
+    }
     model = changed(AutoModelForCausalLM.from_config(Qwen2Config(**SIZES, **sliding)))
     for time, masked in ((WINDOW - 1, [False]), (WINDOW, [False, True])):
         known = list_requests(model, 2, time, "cpu", torch.float32)
@@ -263,7 +275,7 @@ def test_learned_scales_get_their_gradient(make: Make, ids: Tensor, per: str, co
     logits.logsumexp(-1).sum().backward()
     scales = [each for key, each in model.named_parameters() if "distance_scale" in key]
     assert sum(each.numel() for each in scales) == count
-    assert all((each.grad != 0).all() for each in scales)
+    assert all(each.grad is not None and each.grad.all() for each in scales)
     twin = copy.deepcopy(model)
     with torch.no_grad():
         for key, each in twin.named_parameters():
@@ -280,8 +292,8 @@ def test_the_name_alone_suffices_in_plain_transformers(make: Make, ids: Tensor) 
     torch.testing.assert_close(model(input_ids=ids).logits, expected)
 
 
-MOE = {"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 8}
-UNFIT = {
+MOE: dict[str, Any] = {"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 8}
+UNFIT: dict[str, tuple[PreTrainedConfig, str]] = {
     "soft-capping": (Gemma2Config(**SIZES, head_dim=8), "caps the logits"),
     "sinks": (GptOssConfig(**SIZES, **MOE), "has sinks"),
     "no interface": (GPTJConfig(**GPT2, rotary_dim=4), "does not call"),
@@ -292,8 +304,8 @@ UNFIT = {
 @pytest.mark.parametrize("name", UNFIT)
 def test_what_would_be_dropped_is_refused_by_name(name: str) -> None:
     config, reason = UNFIT[name]
-    if name == "its own":
-        model = DistanceLMForCausalLM(config)
+    if isinstance(config, DistanceLMConfig):
+        model: PreTrainedModel = DistanceLMForCausalLM(config)
     else:
         model = AutoModelForCausalLM.from_config(config)
     with pytest.raises(ConfigError, match=rf"cannot be changed in .*{reason}.*attention=own"):

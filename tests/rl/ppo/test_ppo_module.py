@@ -171,7 +171,7 @@ def test_a_changed_text_is_refused_by_its_name(
 def test_going_on_takes_the_new_numbers(rl_configured: Make, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     program.execute(rl_configured("rl.total_timesteps=15"), folder)
-    seen = {}
+    seen: dict[str, float] = {}
     original = SteppedPPO.run_rollout
 
     def spying(self: SteppedPPO) -> dict[str, float]:

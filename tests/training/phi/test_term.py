@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from infinito import run as program
 from infinito.config import LanguagePhiConf, MemoryConf, RunConf
@@ -34,7 +34,7 @@ from tests.training.test_resume import resumed, stop_at
 PHI = "objective=language_phi"
 
 
-def build_model(name: str = "llama") -> torch.nn.Module:
+def build_model(name: str = "llama") -> PreTrainedModel:
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[name]))
 
@@ -70,7 +70,7 @@ def test_every_layer_is_reached(name: str) -> None:
     with observed(model) as seen:
         model(input_ids=tokens(), use_cache=False)
     objective.add_to(torch.zeros(()), model, seen).backward()
-    for key, parameter in model.base_model.named_parameters():
+    for key, parameter in model.get_submodule(model.base_model_prefix).named_parameters():
         if parameter.ndim > 1:
             assert parameter.grad is not None, key
             assert parameter.grad.any(), key
@@ -116,7 +116,10 @@ def test_phi_never_trains_learned_weights_or_the_memory() -> None:
     objective.add_to(torch.zeros(()), model, seen).backward(retain_graph=True)
     assert all(each.grad is None for each in model.memory.parameters())
     logits.square().mean().backward()
-    assert model.memory.weight_logits.grad.any()
+    learned = model.memory.weight_logits
+    assert learned is not None
+    assert learned.grad is not None
+    assert learned.grad.any()
 
 
 def test_a_batch_of_one_and_a_short_one() -> None:
@@ -132,8 +135,10 @@ def test_a_batch_of_one_and_a_short_one() -> None:
 
 def test_states_that_are_not_finite_stop_training() -> None:
     model, objective = build_model(), PhiObjective(LanguagePhiConf(), Calibration())
+    embeddings = model.get_submodule("model.embed_tokens")
+    assert isinstance(embeddings, torch.nn.Embedding)
     with torch.no_grad():
-        model.get_input_embeddings().weight[3] = torch.nan
+        embeddings.weight[3] = torch.nan
     with observed(model) as seen:
         model(input_ids=torch.full((1, 9), 3), use_cache=False)
     with pytest.raises(NonFiniteError, match="NaN or infinite"):
@@ -194,6 +199,7 @@ def test_a_learned_phi_is_calibrated_with_its_own_weights(
     data = build_data_module(run)
     model = build_language_model(run, data.vocab_size, None)
     assert isinstance(model, MemoryLMForCausalLM)
+    assert model.memory.weight_logits is not None
     with torch.no_grad():
         model.memory.weight_logits.data = torch.tensor([9.0, 0.0, 0.0, 0.0])
     objective = build_phi_term(run, model, data)
