@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import traceback
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,77 +13,19 @@ from infinito.attention.backends import fused_cpu
 from infinito.attention.backends.backend import Request
 from infinito.attention.backends.fused_cpu import BACKEND
 from infinito.attention.backends.kernel_call import KERNELS, fault
-from infinito.attention.reference import attend_with_weights
 from infinito.errors import ConfigError
+from tests.attention.backends.fused_cpu_calls import (
+    assert_close,
+    attend,
+    attend_slowly,
+    draw,
+    expected,
+    make_upstream,
+    request_for,
+    with_gradients,
+)
 
 pytestmark = pytest.mark.skipif(fault() is not None, reason="the kernel cannot be compiled here")
-OUTPUT_TOLERANCE, GRADIENT_TOLERANCE = 2e-5, 1e-4
-
-
-def request_for(kernel: str, queries: Tensor, keys: Tensor, values: Tensor, **options) -> Request:
-    batch, heads, time_q, dim = queries.shape
-    return Request(
-        kernel=kernel,
-        batch=batch,
-        heads=heads,
-        kv_heads=keys.shape[1],
-        time_q=time_q,
-        time_k=keys.shape[2],
-        dim=dim,
-        value_dim=values.shape[-1],
-        **{"p": 1.5 if kernel == "lp" else None, **options},
-    )
-
-
-def draw(
-    time_q: int, time_k: int, dim: int, *, batch: int = 2, heads: int = 2, kv_heads: int = 2
-) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(time_q * 1000 + dim)
-    shapes = ((heads, time_q), (kv_heads, time_k), (kv_heads, time_k))
-    return [torch.randn(batch, *shape, dim, generator=generator) for shape in shapes]
-
-
-def attend(tensors: Sequence[Tensor], request: Request, real: Tensor | None = None) -> Tensor:
-    queries, keys, values = tensors
-    return BACKEND.attend(queries, keys, values, request, real)
-
-
-def attend_slowly(
-    tensors: Sequence[Tensor], request: Request, real: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    queries, keys, values = tensors
-    return attend_with_weights(queries, keys, values, request, real)
-
-
-def with_gradients(
-    tensors: list[Tensor], kernel: str, real: Tensor | None = None, **options: Any
-) -> list[Tensor]:
-    """The kernel's output and the three gradients of a fixed random projection of it."""
-    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-    request = request_for(kernel, *leaves, padding=real is not None, **options)
-    out = attend(leaves, request, real)
-    return [out.detach(), *torch.autograd.grad(out, leaves, _weights(out))]
-
-
-def expected(
-    tensors: list[Tensor], kernel: str, real: Tensor | None = None, **options: Any
-) -> list[Tensor]:
-    leaves = [tensor.detach().double().requires_grad_() for tensor in tensors]
-    request = request_for(kernel, *leaves, padding=real is not None, **options)
-    out = attend_slowly(leaves, request, real)[0]
-    return [out.detach(), *torch.autograd.grad(out, leaves, _weights(out))]
-
-
-def _weights(out: Tensor) -> Tensor:
-    count = out.numel()
-    return torch.linspace(-1, 1, count, dtype=out.dtype).mul(17).sin().view(out.shape)
-
-
-def assert_close(found: list[Tensor], wanted: list[Tensor], output: float = OUTPUT_TOLERANCE):
-    assert (found[0] - wanted[0]).abs().max() <= output
-    for mine, theirs in zip(found[1:], wanted[1:], strict=True):
-        # A softmax over one key has no gradient at all: what rounding leaves is measured by 0.1.
-        assert (mine - theirs).abs().max() <= GRADIENT_TOLERANCE * theirs.abs().max().clamp_min(0.1)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -208,23 +144,6 @@ def test_any_scale_is_finite(kernel, factor):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("dropout_p", [0.0, 0.3])
-def test_every_thread_count_gives_the_same_bits(kernel, dropout_p):
-    tensors = draw(257, 257, 16, batch=1, heads=2, kv_heads=1)
-    threads = torch.get_num_threads()
-    runs = []
-    try:
-        for count in (1, 2, 3, 8):
-            torch.set_num_threads(count)
-            torch.manual_seed(0)
-            runs.append(with_gradients(tensors, kernel, dropout_p=dropout_p))
-    finally:
-        torch.set_num_threads(threads)
-    for other in runs[1:]:
-        assert all(map(torch.equal, runs[0], other))
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("change", ["other", "nan"])
 def test_a_later_token_leaves_earlier_outputs_bit_equal(kernel, change):
     tensors = draw(130, 130, 16)
@@ -276,7 +195,7 @@ def test_dropout_weights_are_scaled_and_used_again_in_the_backward(kernel):
     leaves = [tensor.double().requires_grad_() for tensor in tensors]
     weights = attend_slowly(leaves, request_for(kernel, *leaves, factor=0.25))[1]
     out = (weights * kept / 0.75) @ leaves[2]
-    assert_close(found, [out.detach(), *torch.autograd.grad(out, leaves, _weights(out))])
+    assert_close(found, [out.detach(), *torch.autograd.grad(out, leaves, make_upstream(out))])
 
 
 def test_dropout_repeats_with_its_seed_only():
@@ -317,96 +236,6 @@ def test_operators_keep_torch_library_promises():
     tensors = [tensor.requires_grad_() for tensor in draw(9, 9, 16)]
     arguments = (*tensors, "l1", True, 1.0, None, None, 0.0, None)
     torch.library.opcheck(fused_cpu.fused_attention, arguments)
-
-
-def assert_in_child(work: Callable[[], None]) -> None:
-    """Assert that a forked child, whose limits are its own, does the work without an error."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
-
-
-def test_a_forked_child_has_threads_of_its_own():
-    tensors = draw(130, 130, 16)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-
-    def attend_again() -> None:
-        found = attend(tensors, request_for("l1", *tensors))
-        assert torch.equal(found, wanted)
-
-    try:
-        wanted = attend(tensors, request_for("l1", *tensors))
-        assert_in_child(attend_again)
-    finally:
-        torch.set_num_threads(threads)
-
-
-LITTLE_MEMORY = """
-import resource
-from pathlib import Path
-import pytest, torch
-from infinito.attention.backends import fused_cpu
-from infinito.attention.backends.fused_cpu import fused_attention, fused_attention_backward
-
-def leave_memory(mib):
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + mib * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-options = ("l1", True, 1.0, None, None, 0.0, None)
-small = [torch.randn(1, 2, 130, 16) for _ in range(3)]
-"""
-"""The start of a program of its own, as neither limits nor torch's threads survive a fork well."""
-
-on_linux = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="it reads Linux's own figures"
-)
-
-
-def assert_works_with_little_memory(program: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", LITTLE_MEMORY + program], capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-
-
-@on_linux
-def test_a_machine_that_gives_no_threads_still_gives_the_result():
-    assert_works_with_little_memory("""
-torch.set_num_threads(1)
-wanted, _ = fused_attention(*small, *options)
-torch.set_num_threads(4)
-leave_memory(4)  # less than the stack of a thread
-found, _ = fused_attention(*small, *options)
-assert torch.equal(found, wanted)
-""")
-
-
-@on_linux
-@pytest.mark.parametrize(("step", "dim"), [("decode", 4_000_000), ("backward", 500_000)])
-def test_memory_that_runs_out_on_any_thread_is_an_error(step, dim):
-    """Each thread wants about 800 MB to work in.
-
-    Starting the threads beforehand makes sure that they are there to run out of memory.
-    """
-    assert_works_with_little_memory(f"""
-torch.set_num_threads(2)
-fused_attention(*small, *options)
-work, tensors = fused_attention, [torch.zeros(2, 1, 1, {dim})] * 3
-if "{step}" == "backward":
-    out, softmax = work(*tensors, *options)
-    work, tensors = fused_attention_backward, [out, *tensors, out, softmax]
-leave_memory(100)
-with pytest.raises(MemoryError, match="ran out of memory"):
-    work(*tensors, *options)
-""")
 
 
 @pytest.mark.parametrize(

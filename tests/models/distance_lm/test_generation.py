@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
-from tests.models.distance_lm.test_model import build as build_any
-from tests.models.distance_lm.test_model import logits, tokens
+from tests.models.distance_lm.small_model import build as build_any
+from tests.models.distance_lm.small_model import logits, tokens
 
 every_position = pytest.mark.parametrize("position", ["rotary", "learned"])
 

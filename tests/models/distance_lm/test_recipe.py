@@ -17,7 +17,7 @@ from infinito.models.distance_lm.bigram_embeddings import (
 )
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
-from tests.models.distance_lm.test_model import VOCAB, build, tokens
+from tests.models.distance_lm.small_model import VOCAB, build, tokens
 
 
 class TestValueEmbeddings:
