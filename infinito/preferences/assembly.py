@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from infinito.config import PairsConf, PretrainedConf, RunConf
 from infinito.data.assembly import build_tokenizer_spec
+from infinito.data.conversations.rows.faults import BadRow, RowFault, refuse_bad_rows
 from infinito.data.encoding import count_ids
 from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
 from infinito.device import choose_device
@@ -37,7 +38,6 @@ from infinito.preferences.pairs.pair_set import (
     split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.rows.faults import BadRow, RowFault, refuse_bad_rows
 from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.preferences.warm_up import warm_up

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.kinds import RowKind
 
 ANSWERS = ("chosen", "rejected")
 
@@ -53,3 +54,13 @@ def refuse_unsupported(row: Mapping[str, Any]) -> None:
             "model",
             "Take the column out of the file if the answers do not depend on it",
         )
+
+
+PAIR_ROWS = RowKind(
+    "pair",
+    COLUMNS,
+    lacks_columns,
+    "prompt, chosen and rejected",
+    "trl-lib/ultrafeedback_binarized",
+)
+"""Rows that are preference pairs."""

@@ -11,23 +11,24 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from infinito.preferences.pairs.rows.columns import lacks_columns, refuse_unsupported
-from infinito.preferences.pairs.rows.faults import RowFault
-from infinito.preferences.pairs.rows.json_text import nested_too_deeply
-from infinito.preferences.pairs.rows.messages import (
+from infinito.data.conversations.messages import Messages, to_messages
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.json_text import nested_too_deeply
+from infinito.data.conversations.rows.messages import (
     empty_field,
     null_field,
     parse_json,
     parse_messages,
     require_text,
 )
+from infinito.preferences.pairs.rows.columns import lacks_columns, refuse_unsupported
 from infinito.preferences.pairs.rows.shapes import find_prompt
 from infinito.preferences.pairs.rows.splitting import (
     drop_prompt,
     split_conversations,
     split_dialogues,
 )
-from infinito.preferences.pairs.text_pair import Messages, TextPair, to_messages
+from infinito.preferences.pairs.text_pair import TextPair
 
 
 def parse_row(row: Mapping[str, Any], number: int) -> TextPair:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from jinja2 import Environment, TemplateError, nodes
 from transformers import PreTrainedTokenizerBase
 
+from infinito.data.conversations.code_limits import TimeLimitError, limit_cpu_time, limit_memory
+from infinito.data.conversations.messages import Messages
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.messages import CALLS, REASONING
 from infinito.errors import DataError
-from infinito.preferences.pairs.code_limits import TimeLimitError, limit_cpu_time, limit_memory
-from infinito.preferences.pairs.rows.faults import RowFault
-from infinito.preferences.pairs.rows.messages import CALLS, REASONING
-from infinito.preferences.pairs.text_pair import Messages, TextPair, to_messages
 
 PLAIN = (
     "{% for message in messages if message['content'] %}"
@@ -21,6 +22,11 @@ PLAIN = (
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 """A template for tokenizers that have none: "Human: …", "Assistant: …", a line each."""
+
+GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
+"""Tags of transformers around what the assistant writes; plain Jinja does not know them."""
+
+Tools = tuple[dict[str, Any], ...]
 
 RENDERING_BYTES = 1 << 28
 """Memory that a template may take for one conversation."""
@@ -50,36 +56,15 @@ class ChatTemplate:
             )
         self._refuse_powers()
 
-    def render_pair(self, pair: TextPair) -> tuple[str, str, str]:
-        """Return prompt, chosen and rejected as text; prompt + answer is what the model reads.
-
-        Raises:
-            RowFault: the template refuses the messages, leaves out a part of them, or writes the
-                prompt differently when an answer follows.
-            DataError: the template does not end.
-        """
-        opening = to_messages(pair.prompt, "user")
-        answers = [to_messages(each, "assistant") for each in (pair.chosen, pair.rejected)]
-        self._refuse_unwritten(pair, (*opening, *answers[0], *answers[1]))
-        prompt = self.render(opening, pair, opens_answer=True).rstrip(" ")
-        texts = []
-        for answer in answers:
-            whole = self.render(opening + answer, pair, opens_answer=False)
-            if not whole.startswith(prompt):
-                raise RowFault(
-                    "chat template",
-                    "is written with another prompt when an answer follows it",
-                    "Use another `data.chat_template`, e.g. plain",
-                )
-            texts.append(whole[len(prompt) :].rstrip())
-        return prompt, texts[0], texts[1]
-
-    def render(self, messages: Messages, pair: TextPair | None, *, opens_answer: bool) -> str:
+    def render(
+        self, messages: Messages, tools: Tools = (), row: int | None = None, *, opens_answer: bool
+    ) -> str:
         """Return messages as text, up to where an answer begins if `opens_answer`.
 
         Args:
             messages: The conversation.
-            pair: Where its tools and the row's number come from; None for a trial.
+            tools: JSON schemas of the functions that the assistant may call.
+            row: The row's number, for messages; None for a trial.
             opens_answer: End with the words that open the assistant's turn.
 
         Raises:
@@ -91,22 +76,22 @@ class ChatTemplate:
                 return str(
                     self.tokenizer.apply_chat_template(
                         list(messages),
-                        tools=list(pair.tools) if pair is not None and pair.tools else None,
+                        tools=list(tools) or None,
                         chat_template=self.template,
                         tokenize=False,
                         add_generation_prompt=opens_answer,
                     )
                 )
         except TimeLimitError:
-            row = "a trial conversation" if pair is None else f"row {pair.row}"
             raise DataError(
-                f"the chat template took more than {RENDERING_S:g} CPU seconds for {row}, where "
+                f"the chat template took more than {RENDERING_S:g} CPU seconds for "
+                f"{_name_row(row)}, where "
                 "others take milliseconds. Use another `data.chat_template`, e.g. plain"
             ) from None
         except MemoryError:
-            row = "a trial conversation" if pair is None else f"row {pair.row}"
             raise DataError(
-                f"the chat template took more than {RENDERING_BYTES >> 20} MiB for {row}, where "
+                f"the chat template took more than {RENDERING_BYTES >> 20} MiB for "
+                f"{_name_row(row)}, where "
                 "others take kilobytes. Use another `data.chat_template`, e.g. plain"
             ) from None
         except Exception as error:  # the template is a program of its own: anything may go wrong
@@ -121,8 +106,9 @@ class ChatTemplate:
         given = self.template or self.tokenizer.chat_template
         sources = given.values() if isinstance(given, dict) else [given]
         for source in sources:
+            text = GENERATION.sub("", str(source))
             try:
-                parsed = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(str(source))
+                parsed = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(text)
             except TemplateError:  # the first row says where the fault is
                 continue
             if next(parsed.find_all(nodes.Pow), None) is not None:
@@ -131,14 +117,18 @@ class ChatTemplate:
                     "which no conversation needs. Use another `data.chat_template`, e.g. plain"
                 )
 
-    def _refuse_unwritten(self, pair: TextPair, messages: Messages) -> None:
-        """Check that the template mentions what messages have besides role and content."""
+    def refuse_unwritten(self, messages: Messages, tools: Tools = ()) -> None:
+        """Check that the template mentions what messages have besides role and content.
+
+        Raises:
+            RowFault: it leaves out tools, calls or reasoning.
+        """
         keys = [key for key in (*CALLS, *REASONING) if any(key in each for each in messages)]
-        keys += ["tools"] if pair.tools else []
+        keys += ["tools"] if tools else []
         if not keys:
             return
         source = self.template or self.tokenizer.get_chat_template(
-            tools=list(pair.tools) or None  # some tokenizers have a template of its own for tools
+            tools=list(tools) or None  # some tokenizers have a template of its own for tools
         )
         if unwritten := [key for key in keys if not re.search(rf"\b{key}\b", source)]:
             raise RowFault(
@@ -149,3 +139,7 @@ class ChatTemplate:
                 if self.template
                 else "Use a `data.chat_template` that writes them",
             )
+
+
+def _name_row(row: int | None) -> str:
+    return "a trial conversation" if row is None else f"row {row}"
