@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from jinja2 import Environment, TemplateError, nodes
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from infinito.data.conversations.code_limits import TimeLimitError, limit_cpu_time, limit_memory
 from infinito.data.conversations.messages import Messages
@@ -71,35 +74,40 @@ class ChatTemplate:
             RowFault: the template refuses the messages.
             DataError: the template does not end, or fills the memory.
         """
-        try:
-            with limit_cpu_time(RENDERING_S), limit_memory(RENDERING_BYTES):
-                return str(
-                    self.tokenizer.apply_chat_template(
-                        list(messages),
-                        tools=list(tools) or None,
-                        chat_template=self.template,
-                        tokenize=False,
-                        add_generation_prompt=opens_answer,
-                    )
+        with _limited(row):
+            return str(
+                self.tokenizer.apply_chat_template(
+                    list(messages),
+                    tools=list(tools) or None,
+                    chat_template=self.template,
+                    tokenize=False,
+                    add_generation_prompt=opens_answer,
                 )
-        except TimeLimitError:
-            raise DataError(
-                f"the chat template took more than {RENDERING_S:g} CPU seconds for "
-                f"{_name_row(row)}, where "
-                "others take milliseconds. Use another `data.chat_template`, e.g. plain"
-            ) from None
-        except MemoryError:
-            raise DataError(
-                f"the chat template took more than {RENDERING_BYTES >> 20} MiB for "
-                f"{_name_row(row)}, where "
-                "others take kilobytes. Use another `data.chat_template`, e.g. plain"
-            ) from None
-        except Exception as error:  # the template is a program of its own: anything may go wrong
-            raise RowFault(
-                "chat template",
-                f"is refused by the chat template: {error or type(error).__name__}",
-                "Mend the roles, or use `data.chat_template=plain`",
-            ) from None
+            )
+
+    def has_marks(self, tools: Tools = ()) -> bool:
+        """Return whether the template marks what the assistant writes by {% generation %}."""
+        return GENERATION.search(self._source(tools)) is not None
+
+    def render_marked(
+        self, messages: Messages, tools: Tools = (), row: int | None = None
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """Return messages as text, and first and last + 1 characters of each marked stretch.
+
+        Raises:
+            RowFault: the template refuses the messages.
+            DataError: the template does not end, or fills the memory.
+        """
+        with _limited(row):
+            render: Any = render_jinja_template  # its annotations lack the text and the marks
+            texts, marks = render(
+                [list(messages)],
+                tools=list(tools) or None,
+                chat_template=self._source(tools),
+                return_assistant_tokens_mask=True,
+                **self.tokenizer.special_tokens_map,
+            )
+            return texts[0], [(first, end) for first, end in marks[0]]
 
     def _refuse_powers(self) -> None:
         """Refuse `**`: 9**9**9 is one operation, which neither a signal nor a limit interrupts."""
@@ -127,9 +135,7 @@ class ChatTemplate:
         keys += ["tools"] if tools else []
         if not keys:
             return
-        source = self.template or self.tokenizer.get_chat_template(
-            tools=list(tools) or None  # some tokenizers have a template of its own for tools
-        )
+        source = self._source(tools)
         if unwritten := [key for key in keys if not re.search(rf"\b{key}\b", source)]:
             raise RowFault(
                 "left out by the template",
@@ -139,6 +145,43 @@ class ChatTemplate:
                 if self.template
                 else "Use a `data.chat_template` that writes them",
             )
+
+    def _source(self, tools: Tools) -> str:
+        """Return the template's text; some tokenizers have one of its own for tools."""
+        if self.template is not None:
+            return self.template
+        return str(self.tokenizer.get_chat_template(tools=list(tools) or None))
+
+
+@contextmanager
+def _limited(row: int | None) -> Iterator[None]:
+    """Limit time and memory of a template, and name the row in what it raises.
+
+    Raises:
+        RowFault: the template refuses the messages.
+        DataError: the template does not end, or fills the memory.
+    """
+    try:
+        with limit_cpu_time(RENDERING_S), limit_memory(RENDERING_BYTES):
+            yield
+    except TimeLimitError:
+        raise DataError(
+            f"the chat template took more than {RENDERING_S:g} CPU seconds for "
+            f"{_name_row(row)}, where "
+            "others take milliseconds. Use another `data.chat_template`, e.g. plain"
+        ) from None
+    except MemoryError:
+        raise DataError(
+            f"the chat template took more than {RENDERING_BYTES >> 20} MiB for "
+            f"{_name_row(row)}, where "
+            "others take kilobytes. Use another `data.chat_template`, e.g. plain"
+        ) from None
+    except Exception as error:  # the template is a program of its own: anything may go wrong
+        raise RowFault(
+            "chat template",
+            f"is refused by the chat template: {error or type(error).__name__}",
+            "Mend the roles, or use `data.chat_template=plain`",
+        ) from None
 
 
 def _name_row(row: int | None) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from infinito.data.conversations.rows.columns import UNSUPPORTED
 from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.conversations.rows.kinds import RowKind
 
@@ -15,9 +16,6 @@ CONVERSATIONS = ("conversations", "messages")
 
 ALPACA = ("instruction", "input", "history")
 """What stands for a prompt in the shape of Alpaca, which LLaMA-Factory reads."""
-
-UNSUPPORTED = ("images", "videos", "audios", "chat_template_kwargs")
-"""Part of what a model would be shown, which infinito cannot show it."""
 
 COLUMNS = frozenset(
     {
@@ -39,21 +37,6 @@ def lacks_columns(names: Iterable[Any]) -> RowFault | None:
         f"lacks {' and '.join(missing)} (it has {', '.join(known) or 'nothing'})",
         "Expected prompt, chosen and rejected",
     )
-
-
-def refuse_unsupported(row: Mapping[str, Any]) -> None:
-    """Check that a row has nothing that would be dropped without a word.
-
-    Raises:
-        RowFault: names the columns.
-    """
-    if found := [name for name in UNSUPPORTED if row.get(name)]:
-        raise RowFault(
-            "unsupported column",
-            f"has {' and '.join(f'`{name}`' for name in found)}, which infinito cannot show a "
-            "model",
-            "Take the column out of the file if the answers do not depend on it",
-        )
 
 
 PAIR_ROWS = RowKind(
