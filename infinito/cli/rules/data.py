@@ -65,11 +65,6 @@ def chat_faults(conf: RunConf) -> Iterable[str]:
             f"`trainer.strategy`=fsdp is not for `data={name}`, which runs the head on learned "
             "tokens alone. Use `trainer=ddp`"
         )
-    if conf.trainer.minutes is not None:
-        yield (
-            f"`trainer.minutes`={conf.trainer.minutes:g} is not for `data={name}`: use "
-            "`trainer.epochs=3` or `trainer.max_steps=1000`"
-        )
 
 
 def pair_faults(conf: RunConf) -> Iterable[str]:

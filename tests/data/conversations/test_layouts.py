@@ -26,6 +26,7 @@ TALKS = [
 ]
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("call_tokens", [None, 0, 8])
 def test_the_loss_is_that_of_each_conversation_alone(

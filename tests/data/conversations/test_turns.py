@@ -82,7 +82,7 @@ def test_tools_and_calls_reach_a_marked_template(tokenizer: PreTrainedTokenizerF
 @pytest.mark.parametrize(
     ("template", "turns", "fault"),
     [
-        (FORGETS, ("Hi", "Hello!", "Bye", "See you"), "written differently up to turn 4"),
+        (FORGETS, ("Hi", "Hello!", "Bye", "See you"), "written differently up to turn 2"),
         (ALTERNATES, ("Hi", "Hello!", "Bye"), "roles must alternate"),
         (NO_ANSWER, ("Hi", "Hello!"), "has an answer in turn 2 that the chat template leaves out"),
         (NO_MARKED_ANSWER, ("Hi", "Hello!"), "has an answer in turn 2 that the chat template"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ USER = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello!"}
 SYSTEM = {"role": "system", "content": "Be kind."}
 HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello!"}
+PARTS = [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]
 IMAGE = {"type": "image_url", "image_url": {"url": "x"}}
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"name": "add", "arguments": {}}]}
 
@@ -21,14 +23,19 @@ CALL = {"role": "assistant", "content": None, "tool_calls": [{"name": "add", "ar
     "row",
     [
         {"messages": [USER, ANSWER]},
-        {"messages": '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]'},
+        {"messages": json.dumps([USER, ANSWER])},
         {"conversations": [HUMAN, GPT]},
         {"prompt": "Hi", "completion": "Hello!"},
         {"prompt": [USER], "completion": [ANSWER]},
         {"prompt": [USER], "completion": ANSWER},
-        {"messages": [{**USER, "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]}, ANSWER]},
+        {
+            "messages": [
+                {**USER, "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]},
+                ANSWER,
+            ]
+        },
     ],
-)  # fmt: skip
+)
 def test_every_shape_is_the_same_conversation(row: dict[str, Any]) -> None:
     found = parse_conversation(row, 3)
     assert found.messages == (USER, ANSWER)
@@ -69,18 +76,38 @@ def test_tools_calls_and_reasoning_are_kept() -> None:
         ({"messages": [USER, {**ANSWER, "content": " "}]}, "has an empty `messages`", "Give it"),
         ({"prompt": "Hi", "completion": ""}, "has an empty `completion`", "Give it text"),
         ({"prompt": None, "completion": "a"}, "has null as `prompt`", "Give it text"),
-        ({"messages": [USER, {**ANSWER, "role": "bot"}]}, "has 'bot' as the role of turn 2", "Roles are"),
-        ({"conversations": [HUMAN, {**GPT, "from": "alien"}]}, "has a message from 'alien'", "Speakers are"),
-        ({"messages": [{**USER, "content": [IMAGE]}, ANSWER]}, "has image_url as a part of turn 1", "as text"),
-        ({"messages": [USER, {**ANSWER, "content": "\ud83d"}]}, "has half a character", "both halves"),
+        (
+            {"messages": [USER, {**ANSWER, "role": "bot"}]},
+            "has 'bot' as the role of turn 2",
+            "Roles are",
+        ),
+        (
+            {"conversations": [HUMAN, {**GPT, "from": "alien"}]},
+            "has a message from 'alien'",
+            "Speakers are",
+        ),
+        (
+            {"messages": [{**USER, "content": [IMAGE]}, ANSWER]},
+            "has image_url as a part of turn 1",
+            "as text",
+        ),
+        (
+            {"messages": [USER, {**ANSWER, "content": "\ud83d"}]},
+            "has half a character",
+            "both halves",
+        ),
         ({"messages": 3}, "has int as `messages`", "Expected a list"),
         ({"messages": []}, "has an empty `messages`", "Give it text"),
         ({"messages": "no JSON"}, "which is not JSON", "Write it as JSON"),
-        ({"text": "a"}, r"lacks `messages` \(it has text\)", "messages, or conversations, or prompt"),
+        ({"text": "a"}, r"lacks `messages` \(it has text\)", "or prompt and completion"),
         ({"prompt": "a"}, r"lacks `messages` \(it has prompt\)", "prompt and completion"),
-        ({"messages": [USER, ANSWER], "images": ["x"]}, "has `images`, which", "Take the column out"),
+        (
+            {"messages": [USER, ANSWER], "images": ["x"]},
+            "has `images`, which",
+            "Take the column out",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_learned_is_a_fault_with_a_mend(
     row: dict[str, Any], fault: str, mend: str
 ) -> None:
