@@ -13,7 +13,6 @@ import secrets
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveE
 from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import flush_denormals, keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.commands import format_text
-from infinito.run_folder.folder import folder_beside
+from infinito.run_folder.folder import folder_beside, name_new_folder
 from infinito.wording import escape_controls
 
 OmegaConf.register_new_resolver(
@@ -132,8 +131,7 @@ def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
         return list(argv), None
     if beside is not None:
         return [*argv, f"hydra.run.dir={format_text(beside)}"], None
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-    return list(argv), str(Path(run.runs_dir, run.name, name).absolute())
+    return list(argv), str(name_new_folder(run.runs_dir, run.name).absolute())
 
 
 def job(composed: DictConfig) -> float | None:

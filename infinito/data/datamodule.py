@@ -64,7 +64,7 @@ class TrainingBatches(LightningDataModule):
 class LanguageDataModule(LightningDataModule):
     """Batches of token windows, int64 (batch, block_size + 1), of the splits of one source.
 
-    A split is read, tokenised and cached when it is first asked for, so the test split stays
+    A split is read, tokenised and cached when it is first needed, so the test split stays
     closed until `test_dataloader` or `split_meta("test")` opens it.
 
     Args:
@@ -76,7 +76,7 @@ class LanguageDataModule(LightningDataModule):
         seed: of the order of the training windows.
         workers: processes that fetch batches; 0 fetches in the training process.
         cache_dir: folder of tokens and tokenizers, shared between runs.
-        show: is told how far reading and tokenising are.
+        show: receives the progress of reading and tokenising.
 
     Raises:
         ConfigError: text without a tokenizer, or a chain with one.
@@ -128,7 +128,7 @@ class LanguageDataModule(LightningDataModule):
 
         def train() -> PreTrainedTokenizerFast:
             size, what = source.utf8_bytes("train"), "training the tokenizer"
-            pieces = watched(source.pieces("train"), what, _bytes_of, size, self.show)
+            pieces = watched(source.pieces("train"), what, _count_bytes, size, self.show)
             return spec.build(pieces, separates_documents=separates)
 
         return self.cache.tokenizer(key, train)
@@ -216,5 +216,5 @@ class LanguageDataModule(LightningDataModule):
         return self.trainer.global_rank, self.trainer.world_size
 
 
-def _bytes_of(text: str) -> int:
+def _count_bytes(text: str) -> int:
     return len(text.encode())

@@ -24,7 +24,7 @@ from infinito.models.pretrained.opening import check_length
 from infinito.models.trained import Trained
 from infinito.objectives.units import loss_report
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.records import provenance, score_of, write_json
+from infinito.run_folder.records import provenance, read_score, write_json
 from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
 from infinito.training.assembly import count_text_units
@@ -116,7 +116,7 @@ def _write(
     shown = {name: value for name, value in report.items() if name != "fingerprint"}
     print_table(console, "evaluation", shown)
     console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
-    return score_of(report, conf.score) if conf.score in report else None
+    return read_score(report, conf.score) if conf.score in report else None
 
 
 def watched(batches: Iterable[Tensor], console: Console) -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ from infinito.models.model_folder import export
 from infinito.models.trained import base_inputs, open_trained
 from infinito.run_folder.commands import build_command, show_curves
 from infinito.run_folder.progress import preparation
-from infinito.run_folder.records import provenance, score_of, write_json
+from infinito.run_folder.records import provenance, read_score, write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import (
     LanguageTraining,
@@ -124,7 +124,7 @@ def _finish(
     """Write summary, hyper-parameters and the Hugging Face folder; print the results."""
     summary = summarize(folder, training, saving)
     write_json(folder / "summary.json", summary)
-    score = score_of(summary, conf.score)
+    score = read_score(summary, conf.score)
     saving.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
         list_hyperparameters(conf), {name_score(conf): score}, step=saving.trainer.global_step
     )

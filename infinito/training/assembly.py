@@ -136,7 +136,7 @@ def build_saving_trainer(
         folder: The run's.
         training: What is trained.
         console: Where to draw.
-        interruption: Tells whether a signal asked to stop.
+        interruption: Holds the signal that stops the run, if one came.
         resumed_step: The optimizer step that a resumed run goes on from.
         identity: Values that must be equal in all processes of the training.
         callbacks: Further ones.

@@ -28,7 +28,7 @@ class Interrupted(InfinitoError):
 
 
 class Interruption:
-    """Remembers the first signal that asked the run to stop; a second one ends it at once."""
+    """Remembers the first signal to stop the run; a second one ends it at once."""
 
     def __init__(self) -> None:
         self.number: int | None = None

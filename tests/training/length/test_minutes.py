@@ -82,7 +82,7 @@ def test_a_regular_save_takes_its_time(configured: Configured) -> None:
         "trainer.validate_every=null",
     )
     fixed = minutes.with_steps(conf, 5)
-    assert minutes.seconds_of(fixed, 43, Costs(1.0, 10.0, 3.0)) == 5 + 10 + 2 * 3 + 2 * 3
+    assert minutes.estimate_seconds(fixed, 43, Costs(1.0, 10.0, 3.0)) == 5 + 10 + 2 * 3 + 2 * 3
 
 
 def test_too_short_a_time_says_what_would_do(configured: Configured) -> None:
