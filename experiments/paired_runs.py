@@ -74,9 +74,10 @@ def sample_quality(folder: Path) -> dict[str, float]:
     stood in the same sample before."""
     trained = open_trained(str(folder))
     start = trained.tokenizer.eos_token_id or 0
+    model: Any = trained.model
     torch.manual_seed(0)
     with torch.no_grad():
-        ids = trained.model.generate(
+        ids = model.generate(
             input_ids=torch.full((SAMPLES, 1), start),
             attention_mask=torch.ones(SAMPLES, 1, dtype=torch.long),
             max_new_tokens=SAMPLE_TOKENS,

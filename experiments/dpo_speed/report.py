@@ -59,8 +59,8 @@ def rows() -> list[Row]:
                 Row(
                     name if plain else f"{name}, TRL with `group_by_length`",
                     min(len(each) for each in both),
-                    tuple(median(run["cpu_s"] for run in each) for each in both),  # type: ignore[arg-type]
-                    tuple(median(run["mib"] for run in each) for each in both),  # type: ignore[arg-type]
+                    tuple(median(run["cpu_s"] for run in each) for each in both),
+                    tuple(median(run["mib"] for run in each) for each in both),
                     recipe.wanted_speed if plain else None,
                     recipe.wanted_memory if plain else None,
                 )

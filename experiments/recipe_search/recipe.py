@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,15 +68,14 @@ class Recipe:
     @classmethod
     def parse(cls, words: str) -> Recipe:
         """Return the recipe of "key=value key=value"."""
-        kinds = {entry.name: type(entry.default) for entry in fields(cls)}
+        kinds: dict[str, Any] = {entry.name: type(entry.default) for entry in fields(cls)}
         pairs = dict(word.split("=", 1) for word in words.split())
         as_bool = {"true": True, "false": False}
-        return cls(
-            **{
-                key: as_bool[value] if kinds[key] is bool else kinds[key](value)
-                for key, value in pairs.items()
-            }
-        )
+        values: dict[str, Any] = {
+            key: as_bool[value] if kinds[key] is bool else kinds[key](value)
+            for key, value in pairs.items()
+        }
+        return cls(**values)
 
 
 class Model(nn.Module):

@@ -65,9 +65,9 @@ def _optuna(task: Task, sampler) -> Run:
 
 
 def _space(task: Task):
-    from infinito.search.space.space import Categorical, Float, Int, Space
+    from infinito.search.space.space import Categorical, Float, Int, Parameter, Space
 
-    kinds = {
+    kinds: dict[str, Callable[..., Parameter]] = {
         "float": lambda name, low, high, log: Float(name, low, high, log=log),
         "int": Int,
         "choice": Categorical,

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--launcher", default="basic")
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
-    trial = importlib.import_module("infinito.tasks.trial")  # and with it what every trial needs
+    trial: Any = importlib.import_module("infinito.tasks.trial")  # imports what every trial needs
 
     taken = {"wall_s": 0.0, "cpu_s": 0.0, "trial_wall_s": 0.0, "trial_cpu_s": 0.0}
     Sweep.run = counted(Sweep.run, taken, "")  # type: ignore[method-assign]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from infinito.data.conversations.messages import Message
+from infinito.data.conversations.template import PLAIN, ChatTemplate
+from infinito.data.conversations.turns import MARKED_PLAIN
 from infinito.errors import CheckpointError, DataError
 from infinito.models.trained import Trained
-from infinito.preferences.pairs.chat import PLAIN, ChatTemplate
-from infinito.preferences.pairs.text_pair import Message
-from infinito.run_folder.folder import folder_of, saved_values
+from infinito.run_folder.folder import find_run_folder, saved_values
 
 PLAIN_STOP = "\nHuman:"
 """Where a model that goes on with a `plain` conversation by itself is stopped."""
@@ -38,9 +39,9 @@ class Prompts:
             )
         checked = ChatTemplate(self.tokenizer, template)
         self.template = checked.template
-        self.is_plain = self.template == PLAIN
         self.end_ids = find_end_ids(trained, checked.turn_end_id)
-        self.stops = (PLAIN_STOP,) if self.is_plain else ()
+        written = self.template or self.tokenizer.chat_template
+        self.stops = (PLAIN_STOP,) if written in (PLAIN, MARKED_PLAIN) else ()
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Return the token ids of a conversation up to where the assistant's answer begins.
@@ -53,7 +54,8 @@ class Prompts:
             check_utf8(str(message["content"]))
         text = self.render(messages).rstrip(" ")
         try:
-            ids = self.tokenizer(text, add_special_tokens=self.is_plain, verbose=False)
+            # `plain` alone leaves it to the tokenizer to begin a text
+            ids = self.tokenizer(text, add_special_tokens=self.template == PLAIN, verbose=False)
         except Exception as error:  # tokenizers raises bare Exception for a missing unknown token
             raise DataError(
                 f"the message has a character that the tokenizer does not know ({error})"
@@ -96,18 +98,19 @@ class Prompts:
 
 
 def find_tuned_template(source: Path) -> str | None:
-    """Return the `data.chat_template` of the run that a checkpoint belongs to, where there is one.
+    """Return the template by which a run tuned preferences, where a checkpoint belongs to one.
 
-    A run on data without messages has none, and so has a Hugging Face folder from elsewhere.
+    A run that learned conversations has given its template to the tokenizer.
     """
-    folder = folder_of(source)
+    folder = find_run_folder(source)
     if folder is None:
         return None
     try:
         data = saved_values(folder)["data"]
     except CheckpointError:  # a config.yaml that is not a run's
         return None
-    template: str | None = data.get("chat_template") if data.get("chat", True) else None
+    was_used = data.get("name") == "pairs" and data.get("chat", True)
+    template: str | None = data.get("chat_template") if was_used else None
     return template
 
 

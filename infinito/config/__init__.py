@@ -5,13 +5,15 @@ group with several kinds of member (data) names the kind in its `name` key.
 """
 
 from infinito.config.attention import METRICS, OWN, AttentionConf
-from infinito.config.chat import ChatConf
+from infinito.config.chat import ConversationConf
 from infinito.config.data import (
+    ChatConf,
     DataConf,
     HubConf,
     MarkovConf,
     PairsConf,
     PythonDocsConf,
+    RowsConf,
     SplitTextConf,
     TextConf,
     WikiText2Conf,
@@ -44,6 +46,7 @@ __all__ = [
     "AdamWConf",
     "AttentionConf",
     "ChatConf",
+    "ConversationConf",
     "DataConf",
     "DistanceLMConf",
     "DpoConf",
@@ -61,6 +64,7 @@ __all__ = [
     "PythonDocsConf",
     "RewardConf",
     "RlConf",
+    "RowsConf",
     "RunConf",
     "SplitTextConf",
     "TextConf",

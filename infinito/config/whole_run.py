@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infinito.config.attention import AttentionConf
-from infinito.config.chat import ChatConf
+from infinito.config.chat import ConversationConf
 from infinito.config.data import (
+    ChatConf,
     DataConf,
     HubConf,
     MarkovConf,
@@ -59,7 +60,7 @@ class RunConf:
     optimizer: AdamWConf
     trainer: TrainerConf
     generation: GenerationConf
-    chat: ChatConf
+    chat: ConversationConf
     dpo: DpoConf
     rl: RlConf
     task: str = limited("train", choices=TASKS)
@@ -115,6 +116,7 @@ VARIANTS: dict[str, dict[str, type]] = {
         "wikitext2": WikiText2Conf,
         "markov": MarkovConf,
         "pairs": PairsConf,
+        "chat": ChatConf,
     },
 }
 """Groups whose schema depends on their `name`."""

@@ -80,12 +80,12 @@ class Search:
 
     def ask(self, n: int = 1) -> list[Trial]:
         """Return up to n new running trials; fewer once every point of the space has been tried."""
-        asked: list[Trial] = []
+        proposed: list[Trial] = []
         with use_one_thread():
-            while len(asked) < n and (row := self._propose()) is not None:
-                asked.append(Trial(len(self.trials), self.sampler.decode(row)))
-                self.trials.append(asked[-1])
-        return asked
+            while len(proposed) < n and (row := self._propose()) is not None:
+                proposed.append(Trial(len(self.trials), self.sampler.decode(row)))
+                self.trials.append(proposed[-1])
+        return proposed
 
     def tell(
         self,

@@ -50,9 +50,9 @@ def test_the_template_that_a_run_was_tuned_with_is_found(tmp_path: Path) -> None
     kept = "".join(f"{name}: {{}}\n" for name in sections)
     (tmp_path / "model").mkdir()
     config = tmp_path / "config.yaml"
-    config.write_text(f"{kept}data:\n  chat_template: plain\n")
+    config.write_text(f"{kept}data:\n  name: pairs\n  chat_template: plain\n")
     assert find_tuned_template(tmp_path / "model") == "plain"
-    config.write_text(f"{kept}data:\n  chat_template: plain\n  chat: false\n")
+    config.write_text(f"{kept}data:\n  name: pairs\n  chat_template: plain\n  chat: false\n")
     assert find_tuned_template(tmp_path / "model") is None
     config.write_text(f"{kept}data: {{}}\n")
     assert find_tuned_template(tmp_path / "model") is None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 from rich.console import Console
 
-from infinito.chat.conversation import Conversation
+from infinito.chat.conversation import Conversation, Turn
 from infinito.chat.session import Session, stopping, write_piece
-from infinito.config import ChatConf
+from infinito.config import ConversationConf
 from infinito.errors import DataError
 
 Begin = Callable[..., Conversation]
@@ -65,10 +65,10 @@ def test_a_cache_that_is_read_anew_is_said_once(begin: Begin) -> None:
 def test_ctrl_c_stops_an_answer_and_not_the_program(
     begin: Begin, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    talk = begin(chat=ChatConf())
+    talk = begin(chat=ConversationConf())
     pieces = talk.write
 
-    def pressing(turn):  # type: ignore[no-untyped-def]
+    def pressing(turn: Turn) -> Generator[str, None, None]:
         for number, piece in enumerate(pieces(turn)):
             if number == 2:
                 os.kill(os.getpid(), signal.SIGINT)
