@@ -55,8 +55,9 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
         and node.func.id == "require_extra"
         and isinstance(node.args[0], ast.Constant)
     }
-    if PACKAGE / "rl" in path.parents:
-        required.add("rl")
+    for wing, extra in (("rl", "rl"), ("serving", "serve")):
+        if PACKAGE / wing in path.parents:
+            required.add(extra)
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -121,8 +122,8 @@ def test_tasks_open_without_extras_unless_they_are_about_one() -> None:
         "    except MissingExtraError as error:\n        print(task, error)\n"
     )
     lines = run_without(absent, code).splitlines()
-    assert [line.split()[0] for line in lines] == ["rl_scheduler", "report"]
-    assert all(line.endswith("`pip install 'infinito[rl]'`") for line in lines)
+    assert [line.split()[0] for line in lines] == ["serve", "rl_scheduler", "report"]
+    assert [line.rpartition("[")[2] for line in lines] == ["serve]'`", "rl]'`", "rl]'`"]
 
 
 def test_attention_needs_torch_alone() -> None:

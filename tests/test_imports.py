@@ -25,6 +25,7 @@ LAYERS = (
     {"training"},
     {"preferences", "rl"},
     {"chat"},
+    {"serving"},
     {"tasks"},
     {"run"},
     {"library"},

@@ -152,6 +152,15 @@ READ_BY: dict[str, frozenset[str]] = {
         | COMPUTES
         | keys("checkpoint", "agent", "seed", "generation", "attention.backend", "data.block_size")
     ),
+    "serve": (
+        (
+            RUN
+            | COMPUTES
+            | SAMPLES
+            | keys("checkpoint", "seed", "chat", "serve", "attention.backend")
+        )
+        - keys("chat.overflow")
+    ),
     "chat": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "chat", "attention.backend")),
     "dpo": (
         (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
@@ -199,6 +208,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
     "generate": OF_MODEL,
     "generate with an agent": OF_MODEL,
     "chat": OF_MODEL,
+    "serve": OF_MODEL,
 }
 """Sections that a task takes from the run that `checkpoint` names, but for the keys it reads."""
 

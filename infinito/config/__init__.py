@@ -28,6 +28,7 @@ from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_
 from infinito.config.optimizer import AdamWConf, MuonConf
 from infinito.config.renamed import RENAMED_KEYS, SB3_NAMES, is_renamed, translate_renamed
 from infinito.config.rl import REWARDS, RewardConf, RlConf, rl_faults
+from infinito.config.serve import ServeConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
 from infinito.config.whole_run import TASKS, VARIANTS, RunConf
@@ -66,6 +67,7 @@ __all__ = [
     "RlConf",
     "RowsConf",
     "RunConf",
+    "ServeConf",
     "SplitTextConf",
     "TextConf",
     "TokenizerConf",

@@ -23,6 +23,7 @@ from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 from infinito.config.optimizer import AdamWConf, MuonConf
 from infinito.config.rl import RlConf
+from infinito.config.serve import ServeConf
 from infinito.config.tokenizer import TokenizerConf
 from infinito.config.trainer import TrainerConf
 
@@ -34,6 +35,7 @@ TASKS = (
     "evaluate",
     "generate",
     "chat",
+    "serve",
     "analyze",
     "calibrate_phi",
     "compare",
@@ -61,6 +63,7 @@ class RunConf:
     trainer: TrainerConf
     generation: GenerationConf
     chat: ConversationConf
+    serve: ServeConf
     dpo: DpoConf
     rl: RlConf
     task: str = limited("train", choices=TASKS)

@@ -94,6 +94,9 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"line\n")))
         found.run("chat", *write, "task=chat", 'chat.template="{{ messages[0].content }}"')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uvicorn.Server.run", lambda *_: None)  # a server that is stopped at once
+        found.run("serve", *write, "task=serve", "chat.template=plain", "serve.port=0")
     pairs = (*place, "trainer.threads=1")
     quick = ("+experiment=dpo", "trainer.epochs=1", "dpo.warmup_steps=2", "dpo.answers=1")
     tuned = found.run("dpo", *pairs, *quick, "trainer.progress_bar=false")
