@@ -76,7 +76,7 @@ def _space(task: Task):
 
 
 def infinito(task: Task, seed: int, in_flight: int = 1, **options) -> Run:
-    """Batches of `in_flight` trials: none of a batch knows the others' scores."""
+    """Yield trials in batches of `in_flight`: none of a batch knows the others' scores."""
     from infinito.search.search import Search
 
     search = Search(_space(task), seed=seed, **options)
