@@ -10,9 +10,11 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import flush_denormals, keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.commands import format_text
 from infinito.run_folder.folder import folder_beside, name_new_folder
+from infinito.run_folder.tables import without_next
+from infinito.training.callbacks.interruption import Interrupted
 from infinito.wording import escape_controls
 
 Score = float | list[float] | None
@@ -74,7 +78,7 @@ def main() -> None:
     except Exception as error:
         raise SystemExit(_reported(error)) from None
     except KeyboardInterrupt:
-        if not {"-m", "--multirun"} & set(sys.argv):  # a sweep has said how to go on
+        if not {"-m", "--multirun"} & set(sys.argv):  # a search has said how to go on
             Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
         raise SystemExit(130) from None
 
@@ -149,7 +153,13 @@ def job(composed: DictConfig) -> Score:
                 "device, which in a sweep would run the whole sweep again. Use `trainer=default` "
                 "in a sweep, or `trainer=ddp` in one run"
             )
-        return execute(run, folder, overrides)
+        with without_next() if settings.mode == RunMode.MULTIRUN else nullcontext():
+            return execute(run, folder, overrides)
+    except KeyboardInterrupt:
+        stop = Interrupted(signal.SIGINT, "by Ctrl+C before there was anything to save")
+        if settings.mode == RunMode.MULTIRUN:
+            raise stop from None
+        raise SystemExit(_reported(stop, folder)) from None
     except Exception as error:
         if settings.mode == RunMode.MULTIRUN:
             raise  # the sweeper decides

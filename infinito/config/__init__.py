@@ -6,11 +6,13 @@ group with several kinds of member (data) names the kind in its `name` key.
 
 from infinito.config.attention import METRICS, OWN, AttentionConf
 from infinito.config.data import (
+    ChatConf,
     DataConf,
     HubConf,
     MarkovConf,
     PairsConf,
     PythonDocsConf,
+    RowsConf,
     SplitTextConf,
     TextConf,
     WikiText2Conf,
@@ -42,6 +44,7 @@ __all__ = [
     "VARIANTS",
     "AdamWConf",
     "AttentionConf",
+    "ChatConf",
     "DataConf",
     "DistanceLMConf",
     "DpoConf",
@@ -59,6 +62,7 @@ __all__ = [
     "PythonDocsConf",
     "RewardConf",
     "RlConf",
+    "RowsConf",
     "RunConf",
     "SplitTextConf",
     "TextConf",

@@ -86,18 +86,15 @@ class WikiText2Conf(WrittenTextConf):
 
 
 @dataclass
-class PairsConf(DataConf):
-    """Preference pairs (`data=pairs`), for `task=dpo`, `check_data` and `score_pairs`.
-
-    `block_size` is the most tokens of a prompt with an answer; `batch_size` counts pairs.
-    """
+class RowsConf(DataConf):
+    """What every file of conversations or of pairs has."""
 
     path: str | None = None
-    """File, dataset folder or hub id; null for the pairs that ship with infinito."""
+    """File, dataset folder or hub id; null for the rows that ship with infinito."""
     subset: str = "train"
     """Part of a dataset that has several."""
     held_out_path: str | None = None
-    """Held-out pairs; null to hold out a share of `path`."""
+    """Held-out rows; null to hold out a share of `path`."""
     held_out_subset: str = "test"
     """Part of `held_out_path` where that has several."""
     held_out_fraction: float = limited(0.2, above=0, below=1)
@@ -106,14 +103,37 @@ class PairsConf(DataConf):
     """Read this many rows of each file at most; null for all."""
     on_bad_row: str = limited("error", choices=("error", "drop"))
     """Refuse files with unusable rows, or leave those rows out and count them."""
-    truncate: str = limited("never", choices=("never", "prompt_start", "answer_end"))
-    """What may be cut of pairs longer than `block_size`."""
     chat: bool = True
     """Put text through the chat template, as messages always are."""
     chat_template: str | None = None
     """Jinja text, or `plain`; null for the tokenizer's own."""
+
+
+@dataclass
+class PairsConf(RowsConf):
+    """Preference pairs (`data=pairs`), for `task=dpo`, `check_data` and `score_pairs`.
+
+    `block_size` is the most tokens of a prompt with an answer; `batch_size` counts pairs.
+    """
+
+    truncate: str = limited("never", choices=("never", "prompt_start", "answer_end"))
+    """What may be cut of pairs longer than `block_size`."""
     end_token: str | None = None
     """What ends an answer; null for the tokenizer's end-of-text token."""
+
+
+@dataclass
+class ChatConf(RowsConf):
+    """Conversations whose answers are learned (`data=chat`), for `task=train` and `check_data`.
+
+    `block_size` is the most tokens of a conversation; `batch_size` counts conversations.
+    """
+
+    layout: str = limited("auto", choices=("auto", "packed", "padded", "masked"))
+    """Several conversations in a row, which do not see each other; one a row; one a row with a
+    padding mask. `auto` takes the first that leaves the model's predictions as they are."""
+    bucket: bool = False
+    """Batch conversations of similar length, which saves padding where rows are not packed."""
 
 
 @dataclass

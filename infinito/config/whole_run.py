@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from infinito.config.attention import AttentionConf
 from infinito.config.data import (
+    ChatConf,
     DataConf,
     HubConf,
     MarkovConf,
@@ -112,6 +113,7 @@ VARIANTS: dict[str, dict[str, type]] = {
         "wikitext2": WikiText2Conf,
         "markov": MarkovConf,
         "pairs": PairsConf,
+        "chat": ChatConf,
     },
 }
 """Groups whose schema depends on their `name`."""

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from infinito.cli.continuation import stable_checkpoint
-from infinito.config import RunConf
-from infinito.data.assembly import build_data_module
-from infinito.data.record import data_record, text_inputs, token_inputs
+from infinito.config import ChatConf, RunConf
+from infinito.data.conversations.datamodule import ConversationDataModule
+from infinito.data.datamodule import LanguageDataModule
+from infinito.data.record import data_record, training_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
-from infinito.models.trained import base_inputs, open_trained, own_tokenizer
+from infinito.models.trained import base_inputs, open_trained
 from infinito.run_folder.commands import build_command, show_curves
 from infinito.run_folder.progress import preparation
 from infinito.run_folder.records import provenance, read_score, write_json
@@ -29,6 +30,7 @@ from infinito.training.assembly import (
     fit,
 )
 from infinito.training.callbacks.interruption import Interruption
+from infinito.training.conversations.assembly import build_training_data
 from infinito.training.dry_run import estimate
 from infinito.training.length.minutes import fix_length
 from infinito.training.length.stable import check_longer, read_stable, take_over
@@ -80,9 +82,8 @@ def _train(
     record = RunRecord(folder, last, log)
     record.use_threads(conf, log)
     with preparation(console, "preparing text and model") as show:
-        data = build_data_module(conf, own_tokenizer(last), show)
-        record.pin(text_inputs(data))
-        record.pin(token_inputs(data))
+        data = build_training_data(conf, last, show)
+        record.pin(training_inputs(data))
         training = build_language_training(conf, data, last)
         record.pin(base_inputs(training.model))
     log.info(attention_choice(conf, training.model))
@@ -133,22 +134,30 @@ def _finish(
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
     console.print(compare_with_baselines(summary), highlight=False)
     if summary["sample"]:
-        console.print(
-            "\n[bold]sample[/]: a validation document's beginning, and how the model goes on"
-        )
+        console.print(f"\n[bold]sample[/]: {describe_sample(training.data)}")
         console.print(Text(str(summary["prompt"]), "dim") + Text(summary["sample"]))
-    print_next(console, list_next(folder, conf.runs_dir))
+    print_next(console, list_next(folder, conf))
     return score
 
 
-def list_next(folder: Path, runs_dir: str) -> list[tuple[str, str]]:
+def describe_sample(data: LanguageDataModule | ConversationDataModule) -> str:
+    """Return what a sample is, for its heading."""
+    if isinstance(data, ConversationDataModule):
+        return "a held-out conversation's beginning, and how the model answers"
+    return "a validation document's beginning, and how the model goes on"
+
+
+def list_next(folder: Path, conf: RunConf) -> list[tuple[str, str]]:
     """Return the commands that are useful after a training, each with what it does."""
-    commands = [
+    text = [
         ({"task": "generate", "generation.prompt": "The "}, "write text"),
         ({"task": "evaluate", "split": "test"}, "an unseen split"),
+    ]
+    commands = [
+        *([] if isinstance(conf.data, ChatConf) else text),
         ({"task": "analyze"}, "attention: entropy and heat maps"),
     ]
     return [
         *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (show_curves(folder, runs_dir), "curves, samples, heat maps"),
+        (show_curves(folder, conf.runs_dir), "curves, samples, heat maps"),
     ]

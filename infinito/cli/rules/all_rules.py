@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infinito.cli.rules.data import data_faults, pair_faults
+from infinito.cli.rules.data import chat_faults, data_faults, pair_faults
 from infinito.cli.rules.models import (
     chunked_loss_faults,
     head_faults,
@@ -33,6 +33,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         objective_faults,
         chunked_loss_faults,
         data_faults,
+        chat_faults,
         pair_faults,
         preference_faults,
         rl_faults,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infinito.data.conversations.rows.faults import count_kinds
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair_set import (
@@ -15,7 +16,6 @@ from infinito.preferences.pairs.pair_set import (
     split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.rows.faults import count_kinds
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from infinito import run as program
@@ -28,6 +27,7 @@ from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.interruption import Interrupted
 from tests.kills import whole_and_killed
 from tests.rl.conftest import TINY_RL
+from tests.same_runs import assert_same_checkpoints, assert_same_summary
 
 Make = Callable[..., RunConf]
 
@@ -41,23 +41,16 @@ def resumed(folder: Path, *overrides: str, **values: Any) -> None:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """Policy, optimizer, environments, language models and generators are equal bit by bit."""
-    for name in ("last", "best"):
-        first, second = (
-            read_checkpoint(folder / f"checkpoints/{name}.ckpt") for folder in (one, other)
-        )
-        for key in ("state_dict", "optimizer_states", "ppo", "collapse", "global_step"):
-            assert same(first[key], second[key]), (name, key)
+    """Policy, optimizer, environments, language models, generators and figures are equal."""
+    assert_same_checkpoints(one, other)
+    assert_same_summary(one, other)
 
 
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+def test_resuming_a_finished_schedule_keeps_its_figures(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    resumed(tmp_path / "run")
+    assert "rl/kl_nats" in json.loads((tmp_path / "run/summary.json").read_text())
+    assert_same_run(finished, tmp_path / "run")
 
 
 def test_a_validation_left_on_a_signal_is_judged_once(

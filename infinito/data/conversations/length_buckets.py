@@ -1,4 +1,4 @@
-"""Orders pairs into batches of similar length: a new order each epoch, each pair once."""
+"""Orders rows into batches of similar length: a new order each epoch, each row once."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from infinito.errors import DataError
 
 
 class BucketOrder:
-    """Batches of pairs, which depend on (seed, epoch, rank) alone.
+    """Batches of rows, which depend on (seed, epoch, rank) alone.
 
-    An epoch is a permutation of all pairs, cut into pools; a pool is sorted by length and cut into
-    batches, and the batches of all pools are shuffled. No pair is left out: batches of an epoch
-    differ by at most one pair. A process takes every `world_size`-th pair of a global batch.
+    An epoch is a permutation of all rows, cut into pools; a pool is sorted by length and cut into
+    batches, and the batches of all pools are shuffled. No row is left out: batches of an epoch
+    differ by at most one row. A process takes every `world_size`-th row of a global batch.
 
     Args:
-        lengths: Tokens of each pair.
-        batch_size: Pairs per batch and process; exceeded only if the last batch would have fewer
-            pairs than there are processes.
+        lengths: Tokens of each row.
+        batch_size: Rows per batch and process; exceeded only if the last batch would have fewer
+            rows than there are processes.
         seed: Seed of the orders.
         pool_batches: Batches per pool; 1 for no bucketing.
         rank: Number of this process.
         world_size: Number of processes.
 
     Raises:
-        DataError: fewer pairs than processes.
+        DataError: fewer rows than processes.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class BucketOrder:
         self.lengths = np.asarray(lengths)
         if len(self.lengths) < world_size:
             raise DataError(
-                f"{len(self.lengths)} pair(s) are too few for {world_size} processes. Use fewer "
-                "processes (`trainer.devices`) or more pairs."
+                f"{len(self.lengths)} row(s) are too few for {world_size} processes. Use fewer "
+                "processes (`trainer.devices`) or more rows."
             )
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.pool_batches = pool_batches
@@ -56,11 +56,20 @@ class BucketOrder:
         return self.count
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, float]]:
-        """Yield the pair numbers (batch,) of an epoch's batches from number `start` on.
+        """Yield the row numbers (batch,) of an epoch's batches from number `start` on.
 
-        With each comes the weight of its pairs: gradients are averaged over processes, and the
-        weight makes every pair of a global batch count equally although processes' parts differ.
+        With each comes the weight of its rows: gradients are averaged over processes, and the
+        weight makes every row of a global batch count equally although processes' parts differ.
         """
+        for rows in self.global_batches(epoch, start):
+            yield self.part(rows), self.world_size / len(rows)
+
+    def part(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows of a global batch that this process takes."""
+        return rows[self.rank :: self.world_size]
+
+    def global_batches(self, epoch: int, start: int = 0) -> Iterator[np.ndarray]:
+        """Yield the row numbers of an epoch's batches of all processes together."""
         order = permutation(len(self.lengths), self.seed, epoch)
         cuts = [len(order) * batch // self.count for batch in range(self.count + 1)]
         for pool in range(0, self.count, self.pool_batches):
@@ -72,5 +81,4 @@ class BucketOrder:
         if self.pool_batches > 1:
             np.random.default_rng([self.seed, epoch, 1]).shuffle(shuffled)
         for batch in shuffled[start:]:
-            pairs = order[cuts[batch] : cuts[batch + 1]]
-            yield pairs[self.rank :: self.world_size], self.world_size / len(pairs)
+            yield order[cuts[batch] : cuts[batch + 1]]

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from infinito.data.conversations.rows.arrow import load_folder, read_parquet
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair_set import read_pairs
-from infinito.preferences.pairs.rows.arrow import load_folder, read_parquet
+from infinito.preferences.pairs.rows.columns import PAIR_ROWS
 
 ROWS: dict[str, Any] = {"prompt": ["p", "q"], "chosen": ["a", "c"], "rejected": ["b", "d"]}
 
@@ -63,7 +64,7 @@ def test_keys_that_arrow_adds_are_dropped(tmp_path: Path) -> None:
     calls = [[{"role": "assistant", "content": "x"}], [{"role": "assistant", "name": "n"}]]
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({**ROWS, "chosen": calls, "rejected": calls}), path)
-    assert [row["chosen"] for row in read_parquet(path)] == calls
+    assert [row["chosen"] for row in read_parquet(path, PAIR_ROWS)] == calls
 
 
 def test_datasets_are_read_by_column_too(tmp_path: Path) -> None:
@@ -72,11 +73,11 @@ def test_datasets_are_read_by_column_too(tmp_path: Path) -> None:
     zone = pa.array([0, 0], pa.timestamp("us", tz="Nowhere/None"))
     table = datasets.Dataset(pa.table({**ROWS, "when": zone}))
     table.save_to_disk(tmp_path / "saved")
-    rows = list(load_folder(tmp_path / "saved", "train"))
+    rows = list(load_folder(tmp_path / "saved", "train", PAIR_ROWS))
     assert rows == [{name: ROWS[name][n] for name in ROWS} for n in range(2)]
 
 
 def test_what_is_not_parquet(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(DataError, match="is not Parquet"):
-        list(read_parquet(tmp_path / "a.parquet"))
+        list(read_parquet(tmp_path / "a.parquet", PAIR_ROWS))

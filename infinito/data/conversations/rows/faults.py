@@ -80,7 +80,14 @@ def count_kinds(bad: Sequence[BadRow]) -> dict[str, int]:
     return dict(sorted(Counter(each.kind for each in bad).items()))
 
 
-def refuse_bad_rows(bad: Sequence[BadRow], on_bad_row: str, source: str, kept: int) -> None:
+def refuse_bad_rows(
+    bad: Sequence[BadRow],
+    on_bad_row: str,
+    source: str,
+    kept: int,
+    name: str = "pair",
+    keys: str = "prompt, chosen and rejected",
+) -> None:
     """Check that bad rows may be dropped and that a good one is left.
 
     Args:
@@ -88,6 +95,8 @@ def refuse_bad_rows(bad: Sequence[BadRow], on_bad_row: str, source: str, kept: i
         on_bad_row: "error" or "drop".
         source: What was read, for the message.
         kept: Number of good rows.
+        name: What a row should be, for the message.
+        keys: Which keys such a row has, for the message.
 
     Raises:
         DataError: bad rows under "error", the first ones each with its mend; or no good row.
@@ -104,7 +113,7 @@ def refuse_bad_rows(bad: Sequence[BadRow], on_bad_row: str, source: str, kept: i
     if not kept:
         reasons = ", ".join(f"{count} {kind}" for kind, count in count_kinds(bad).items())
         raise DataError(
-            f"{source} holds no pair"
+            f"{source} holds no {name}"
             + (f": all rows were dropped ({reasons}). `task=check_data` shows them." if bad else "")
-            + ("" if bad else ". Expected rows with prompt, chosen and rejected: `data.path=…`")
+            + ("" if bad else f". Expected rows with {keys}: `data.path=…`")
         )

@@ -1,4 +1,4 @@
-"""Reads rows from Parquet files and from datasets, and of their columns only those of a pair.
+"""Reads rows from Parquet files and from datasets, and of their columns only those of their kind.
 
 A column that nobody needs is not decoded: a time zone, a picture or a broken value in it does not
 matter.
@@ -11,16 +11,16 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.kinds import RowKind
 from infinito.errors import DataError
 from infinito.extras import require_extra
 from infinito.hub import require_hub, unreachable
-from infinito.preferences.pairs.rows.columns import COLUMNS, lacks_columns
-from infinito.preferences.pairs.rows.faults import RowFault
 
 ROWS_AT_ONCE = 1024
 
 
-def read_parquet(path: Path) -> Iterator[Any]:
+def read_parquet(path: Path, kind: RowKind) -> Iterator[Any]:
     """Yield the rows of a file, a fault for each that cannot be decoded.
 
     Raises:
@@ -32,7 +32,7 @@ def read_parquet(path: Path) -> Iterator[Any]:
 
     try:
         with parquet.ParquetFile(path) as file:
-            columns = _choose_columns(file.schema_arrow.names)
+            columns = _choose_columns(file.schema_arrow.names, kind)
             if isinstance(columns, RowFault):
                 yield from repeat(columns, file.metadata.num_rows)
                 return
@@ -42,7 +42,7 @@ def read_parquet(path: Path) -> Iterator[Any]:
         raise DataError(f"`data.path`={path} is not Parquet: {error}") from None
 
 
-def load_folder(folder: Path, subset: str) -> Iterator[Any]:
+def load_folder(folder: Path, subset: str, kind: RowKind) -> Iterator[Any]:
     """Yield the rows of a dataset that `datasets.save_to_disk` wrote.
 
     Raises:
@@ -59,10 +59,10 @@ def load_folder(folder: Path, subset: str) -> Iterator[Any]:
         ) from None
     if isinstance(found, datasets.DatasetDict):
         found = _choose_subset(str(folder), found, subset)
-    yield from _read_dataset(found)
+    yield from _read_dataset(found, kind)
 
 
-def load_from_hub(name: str, subset: str) -> Iterator[Any]:
+def load_from_hub(name: str, subset: str, kind: RowKind) -> Iterator[Any]:
     """Yield the rows of a dataset of the hub.
 
     Raises:
@@ -72,17 +72,17 @@ def load_from_hub(name: str, subset: str) -> Iterator[Any]:
     require_extra("datasets")
     import datasets
 
-    wanted = f"preference pairs {name}", "data.path=<file or folder of pairs>"
+    wanted = f"{kind.name}s {name}", f"data.path=<file or folder of {kind.name}s>"
     require_hub(*wanted)
     try:
         found = datasets.load_dataset(name)
     except (OSError, ValueError) as error:
         raise unreachable(*wanted, str(error).splitlines()[0]) from error
-    yield from _read_dataset(_choose_subset(name, found, subset))
+    yield from _read_dataset(_choose_subset(name, found, subset), kind)
 
 
-def _read_dataset(found: Any) -> Iterator[Any]:
-    columns = _choose_columns(found.column_names)
+def _read_dataset(found: Any, kind: RowKind) -> Iterator[Any]:
+    columns = _choose_columns(found.column_names, kind)
     if isinstance(columns, RowFault):
         yield from repeat(columns, len(found))
         return
@@ -91,8 +91,8 @@ def _read_dataset(found: Any) -> Iterator[Any]:
         yield from _decode_rows(batch)
 
 
-def _choose_columns(names: Sequence[str]) -> list[str] | RowFault:
-    return lacks_columns(names) or [name for name in names if name in COLUMNS]
+def _choose_columns(names: Sequence[str], kind: RowKind) -> list[str] | RowFault:
+    return kind.lacks_columns(names) or [name for name in names if name in kind.columns]
 
 
 def _decode_rows(batch: Any) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 STATUS = Path("/proc/self/statm")
 """Where Linux tells the pages that this process has."""
@@ -39,7 +39,7 @@ def limit_cpu_time(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, previous)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(*_: Any) -> None:
     raise TimeLimitError
 
 

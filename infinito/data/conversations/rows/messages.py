@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from infinito.preferences.pairs.rows.faults import RowFault
-from infinito.preferences.pairs.text_pair import Message, Messages
+from infinito.data.conversations.messages import Message, Messages
+from infinito.data.conversations.rows.faults import RowFault
 
 CALLS = ("tool_calls", "function_call")
 REASONING = ("reasoning_content", "reasoning", "thinking")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infinito.errors import DataError
-from infinito.preferences.pairs.rows.faults import (
+from infinito.data.conversations.rows.faults import (
     BadRow,
     RowFault,
     TooLong,
@@ -13,6 +12,7 @@ from infinito.preferences.pairs.rows.faults import (
     refuse_bad_rows,
     unify_block_size,
 )
+from infinito.errors import DataError
 
 
 def test_kinds_are_counted_in_alphabetical_order() -> None:

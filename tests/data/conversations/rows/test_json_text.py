@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from infinito.data.conversations.rows import json_text
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.json_text import read_json, read_json_lines
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair_set import read_pairs
-from infinito.preferences.pairs.rows import json_text
-from infinito.preferences.pairs.rows.faults import RowFault
-from infinito.preferences.pairs.rows.json_text import read_json, read_json_lines
+from infinito.preferences.pairs.rows.columns import PAIR_ROWS
 
 GOOD = b'{"prompt": "p", "chosen": "a", "rejected": "b"}'
 
@@ -77,7 +78,7 @@ def test_a_line_without_an_end_is_skipped_in_bounded_memory(
     path = tmp_path / "a.jsonl"
     path.write_bytes(GOOD + b"\n" + b'{"prompt": "' + b"x" * (1 << 24) + b'"}\n' + GOOD)
     tracemalloc.start()
-    first, long, last = read_json_lines(path)
+    first, long, last = read_json_lines(path, PAIR_ROWS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert first == last == json.loads(GOOD)
@@ -93,18 +94,18 @@ def test_a_json_file_that_is_too_large_is_refused(
     path = tmp_path / "a.json"
     path.write_bytes(b"[" + GOOD + b"]")
     with pytest.raises(DataError, match=r"more than 20 characters.*jq -c .* a\.json > a\.jsonl"):
-        list(read_json(path))
+        list(read_json(path, PAIR_ROWS))
 
 
 def test_a_json_file_that_is_nested_too_deeply_names_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"[" * 99999)
     with pytest.raises(DataError, match=r"nested too deeply.*\.jsonl"):
-        list(read_json(path))
+        list(read_json(path, PAIR_ROWS))
 
 
 def test_utf_16_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(GOOD.decode(), encoding="utf-16")
     with pytest.raises(DataError, match=r"it is UTF-16\. Convert it"):
-        list(read_json_lines(path))
+        list(read_json_lines(path, PAIR_ROWS))

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.kinds import RowKind
 from infinito.errors import DataError
-from infinito.preferences.pairs.rows.faults import RowFault
 
 LONGEST_LINE = 1 << 24
 """Characters of a row of JSON lines; a longer one is skipped unread."""
@@ -28,7 +29,7 @@ LONGEST_INTEGER = 4300
 """Digits that Python converts (sys.int_info.default_max_str_digits)."""
 
 
-def read_json_lines(path: Path) -> Iterator[Any]:
+def read_json_lines(path: Path, kind: RowKind) -> Iterator[Any]:
     """Yield the value of each line that is not blank, or a fault."""
     with _open_text(path) as file:
         while line := file.readline(LONGEST_LINE + 1):
@@ -37,13 +38,13 @@ def read_json_lines(path: Path) -> Iterator[Any]:
                 yield RowFault(
                     "row too long",
                     f"has more than {LONGEST_LINE:,} characters",
-                    "No window holds such a pair: shorten it or leave it out",
+                    f"No window holds such a {kind.name}: shorten it or leave it out",
                 )
             elif line.strip():
                 yield _parse_line(line)
 
 
-def read_json(path: Path) -> Iterator[Any]:
+def read_json(path: Path, kind: RowKind) -> Iterator[Any]:
     """Yield the members of a list, or of the only list among an object's values.
 
     Raises:
@@ -72,7 +73,7 @@ def read_json(path: Path) -> Iterator[Any]:
         lists = [each for each in values.values() if isinstance(each, list)]
         values = lists[0] if len(lists) == 1 else values
     if not isinstance(values, list):
-        raise DataError(f"`data.path`={path}: expected a list of objects with prompt, chosen, …")
+        raise DataError(f"`data.path`={path}: expected a list of objects with {kind.keys}")
     yield from values
 
 

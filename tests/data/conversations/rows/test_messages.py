@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infinito.preferences.pairs.rows.faults import RowFault
-from infinito.preferences.pairs.rows.messages import parse_messages
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.messages import parse_messages
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 

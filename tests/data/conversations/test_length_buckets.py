@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from infinito.data.conversations.length_buckets import BucketOrder
 from infinito.errors import DataError
-from infinito.preferences.pairs.length_buckets import BucketOrder
 
 LENGTHS = np.random.default_rng(0).integers(5, 400, 103).tolist()
 
