@@ -1,4 +1,4 @@
-"""What 60 steps of LoRA make of a model of children's stories that reads Shakespeare.
+"""How far 60 steps of LoRA bring a model of children's stories on Shakespeare.
 
     python experiments/lora_stories/study.py --model <stories260K folder> --text <input.txt>
 
