@@ -128,9 +128,7 @@ def reported() -> list[Task]:
         make_task("decades2", decades((-0.37, 0.58)), -1, 1, 2),
         make_task("exponentials2", sum_of_exponentials((0.23, -0.41)), -1, 1, 2),
         make_task("exponentials5", sum_of_exponentials((0.3, -0.2, 0.6, -0.5, 0.1)), -1, 1, 5),
-        make_task(
-            "steep_branin", lambda x: steep_branin(x * 7.5 + np.array([2.5, 7.5])), -1, 1, 2
-        ),
+        make_task("steep_branin", lambda x: steep_branin(x * 7.5 + np.array([2.5, 7.5])), -1, 1, 2),
         make_task("needle2", needle((0.35, -0.22), 0.14), -1, 1, 2),
         make_task("needle3", needle((-0.28, 0.41, 0.17), 0.26), -1, 1, 3),
         make_task("ties_hartmann6", steps(stretch(hartmann6, 0, 1), -3.32237, 0.3), -1, 1, 6),
