@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "search_benchmark"))
-from tasks import (  # noqa: E402
+from tasks import (
     Task,
     ackley,
     branin,

@@ -10,8 +10,8 @@ from pathlib import Path
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.trials import Trial
-from infinito.sweeps.lanes import Lanes
-from infinito.sweeps.launches import Launch, Launcher, Limits
+from infinito.sweeps.launching.lanes import Lanes
+from infinito.sweeps.launching.launches import Launch, Launcher, Limits
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, read_outcome

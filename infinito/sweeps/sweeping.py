@@ -20,8 +20,9 @@ from infinito.search.trials import Trial
 from infinito.search.versions import VERSION, describe_changes
 from infinito.sweeps.composing import compose_fixed
 from infinito.sweeps.grammar import Grammar
-from infinito.sweeps.lanes import open_lanes
-from infinito.sweeps.launches import Launch, Limits
+from infinito.sweeps.launching.lanes import open_lanes
+from infinito.sweeps.launching.launches import Launch, Limits
+from infinito.sweeps.launching.trial_faults import LABEL
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.plan import JOURNAL, SEARCH_KEYS, make_search
@@ -32,7 +33,6 @@ from infinito.sweeps.report.board import TrialBoard
 from infinito.sweeps.report.live_table import SweepTable
 from infinito.sweeps.settings import MctsSweeperConf, list_directions
 from infinito.sweeps.sweep import Sweep
-from infinito.sweeps.trial_faults import LABEL
 
 
 def sweep(

@@ -11,7 +11,7 @@ import pytest
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.space.space import Categorical, Float, Space
-from infinito.sweeps.launches import Launch, Limits
+from infinito.sweeps.launching.launches import Launch, Limits
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, write_outcome

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from infinito.search.search import Search
 from infinito.search.space.space import Float, Space
-from infinito.sweeps.launches import Limits
+from infinito.sweeps.launching.launches import Limits
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.report.live_table import (
     SweepTable,

@@ -18,8 +18,8 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from infinito.errors import ConfigError
-from infinito.sweeps.isolation import Child
-from infinito.sweeps.launches import Launch
+from infinito.sweeps.launching.isolation import Child
+from infinito.sweeps.launching.launches import Launch
 from infinito.sweeps.settings import MctsSweeperConf
 
 Run = Callable[[Launch], object]
