@@ -1,7 +1,8 @@
 """The tasks: what is minimised, over which space, and what counts as no regret.
 
 A task's parameters are plain tuples, so that every sampler can be given the same space:
-("float", name, low, high, log), ("int", name, low, high), ("choice", name, values).
+("float", name, low, high, log), ("int", name, low, high), ("int_log", name, low, high),
+("choice", name, values).
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Task:
                 drawn[name] = rest[0][rng.integers(len(rest[0]))]
             elif kind == "int":
                 drawn[name] = int(rng.integers(rest[0], rest[1] + 1))
+            elif kind == "int_log":
+                drawn[name] = round(math.exp(rng.uniform(*map(math.log, rest))))
             else:
                 drawn[name] = float(rng.uniform(rest[0], rest[1]))
         return drawn

@@ -69,10 +69,8 @@ class Evidence:
 
     def take_first(self, count: int) -> Evidence:
         """Return the evidence of the first trials, which knows nothing of later ones."""
-        first = slice(count)
-        return Evidence(
-            self.rows[first], self.table[first], self.numbers[first], self.failed[first]
-        )
+        parts = self.rows, self.table, self.numbers, self.failed
+        return Evidence(*(part[:count] for part in parts))
 
     def count_settled(self) -> int:
         """Return how many trials there are before the first one that is running."""

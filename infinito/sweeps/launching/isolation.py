@@ -32,7 +32,7 @@ from omegaconf import DictConfig
 from omegaconf.basecontainer import BaseContainer
 
 if TYPE_CHECKING:
-    from infinito.sweeps.trial import TrialTask
+    from infinito.sweeps.launching.trial import TrialTask
 
 GRACE_S = 5.0
 """Seconds past its limit that a trial has to stop by itself before its process is killed."""
@@ -76,7 +76,7 @@ class Child:
         Raises:
             TrialFailed: It raised, its process ended, or it was killed at its limit.
         """
-        from infinito.sweeps.trial_faults import TrialFailed, describe_limit
+        from infinito.sweeps.launching.trial_faults import TrialFailed, describe_limit
 
         try:
             sent = (BaseContainer._resolvers, os.getcwd(), task, config, whole)
@@ -130,7 +130,7 @@ def run_in_child(task: TrialTask, config: DictConfig, whole: Any, limit_s: float
 
 
 def _serve(handle: int, alive: int) -> None:
-    from infinito.sweeps.trial_faults import TrialTimeout, describe_fault
+    from infinito.sweeps.launching.trial_faults import TrialTimeout, describe_fault
 
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     setup_globals()

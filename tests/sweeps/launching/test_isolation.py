@@ -14,8 +14,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from infinito.sweeps import isolation
-from infinito.sweeps.isolation import Child
-from infinito.sweeps.trial_faults import TrialFailed
+from infinito.sweeps.launching.isolation import Child
+from infinito.sweeps.launching.trial_faults import TrialFailed
 
 WHOLE = OmegaConf.create({"hydra": {"job": {"env_set": {}}}})
 
@@ -130,7 +130,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     path = tmp_path / "process"
     code = (
         "from omegaconf import OmegaConf\n"
-        "from infinito.sweeps.isolation import Child\n"
+        "from infinito.sweeps.launching.isolation import Child\n"
         "from tests.sweeps.test_isolation import WHOLE, Hanging\n"
         f"Child().call(Hanging(), OmegaConf.create({{'path': {str(path)!r}}}), WHOLE, None)\n"
     )
