@@ -24,6 +24,7 @@ LAYERS = (
     {"data"},
     {"training"},
     {"preferences", "rl"},
+    {"pipeline"},
     {"tasks"},
     {"run"},
     {"library"},

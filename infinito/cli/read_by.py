@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infinito.cli.defaults import default_values
-from infinito.config import TASKS, VARIANTS, ChatConf, DataConf, PairsConf, RunConf
+from infinito.config import TASKS, VARIANTS, ChatConf, DataConf, PairsConf, RunConf, SkillsConf
 
 SELECTORS = {"attention": "attention.metric"}
 """The key that a group's option sets, where it is not `<section>.name`."""
@@ -54,7 +54,9 @@ PAIRS = frozenset(leaves(PairsConf, "data."))
 
 CHAT = frozenset(leaves(ChatConf, "data."))
 
-TEXT = keys("data") - ((PAIRS | CHAT) - BATCHES - keys("data.path"))
+SKILLS = frozenset(leaves(SkillsConf, "data."))
+
+TEXT = keys("data") - ((PAIRS | CHAT | SKILLS) - BATCHES - keys("data.path"))
 
 MODEL = keys("model", "attention", "tokenizer")
 """Keys that a trained model fixes."""
@@ -113,7 +115,7 @@ READ_BY: dict[str, frozenset[str]] = {
         (TRAINS | TEXT | DRAWS) | keys("objective", "score", "resume", "dry_run", "trainer.minutes")
     ),
     "train on conversations": (
-        (TRAINS | CHAT | DRAWS | keys("objective.name", "score", "resume", "dry_run"))
+        (TRAINS | CHAT | SKILLS | DRAWS | keys("objective.name", "score", "resume", "dry_run"))
         - keys("trainer.compile", "trainer.chunked_loss", "data.workers", "data.cache_dir")
     ),
     "trial": (
@@ -132,7 +134,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "evaluate on conversations": (
         RUN
         | COMPUTES
-        | CHAT - keys("data.workers", "data.cache_dir", "data.bucket")
+        | (CHAT | SKILLS) - keys("data.workers", "data.cache_dir", "data.bucket")
         | keys("checkpoint", "score", "seed", "trainer.precision", "split")
         | keys("attention.backend", "model.memory.evaluation")
     ),
@@ -166,6 +168,12 @@ READ_BY: dict[str, frozenset[str]] = {
         | keys("rl", "optimizer.clip_norm", "score", "resume", "dry_run")
         | keys("trainer.accelerator", "trainer.threads", "trainer.progress_bar")
     ),
+    "pipeline": (
+        RUN
+        | REPEATS
+        | keys("data.cache_dir", "resume", "stage_overrides")
+        | keys("trainer.accelerator", "trainer.threads", "trainer.progress_bar")
+    ),
     "compare": RUN | keys("runs"),
     "search_report": RUN | keys("runs"),
     "export_sweep": RUN | keys("runs"),
@@ -182,7 +190,7 @@ READ_BY["dpo from a checkpoint"] = READ_BY["dpo with adapters on a checkpoint"] 
 READ_BY["train adapters on conversations"] = READ_BY["train on conversations"] - keys("tokenizer")
 READ_BY["train a checkpoint on conversations"] = READ_BY["train on conversations"] - MODEL
 
-CONVERSATIONS = ("chat",)
+CONVERSATIONS = ("chat", "skills")
 """Names of `data` that hold conversations."""
 
 OF_MODEL = ("model", "attention", "tokenizer", "data")

@@ -12,6 +12,7 @@ from infinito.config.data import (
     MarkovConf,
     PairsConf,
     PythonDocsConf,
+    SkillsConf,
     TextConf,
     WikiText2Conf,
 )
@@ -43,6 +44,7 @@ TASKS = (
     "score_pairs",
     "rl_scheduler",
     "report",
+    "pipeline",
 )
 
 
@@ -89,6 +91,9 @@ class RunConf:
     """What `task=evaluate` and `task=analyze` read."""
     runs: list[str] = field(default_factory=list)
     """What `task=compare` compares: run folders, folders of sweeps, or patterns such as `a/*`."""
+    stage_overrides: list[str] = field(default_factory=list)
+    """Overrides of single stages of `task=pipeline`, as `sft:trainer.max_steps=5000`; the stages
+    are pretrain, sft and dpo."""
     dry_run: bool = False
     """Build everything, run one batch, estimate memory and time, write nothing."""
 
@@ -114,6 +119,7 @@ VARIANTS: dict[str, dict[str, type]] = {
         "markov": MarkovConf,
         "pairs": PairsConf,
         "chat": ChatConf,
+        "skills": SkillsConf,
     },
 }
 """Groups whose schema depends on their `name`."""

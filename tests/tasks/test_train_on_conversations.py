@@ -6,11 +6,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer
 
 from infinito import run as program
 from infinito.cli.composition import check
@@ -37,6 +35,9 @@ SHORT = (
     "trainer.sample_tokens=4",
     "optimizer.warmup_steps=0",
 )
+
+
+SMALL = "tokenizer.vocab_size=260"
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_resumed_training_ends_bit_equal(
     program.execute(chat(*overrides), tmp_path / "whole")
     save = Milestones.on_train_batch_end
 
-    def stop(self: Milestones, trainer: Trainer, *rest: Any) -> None:
+    def stop(self: Milestones, trainer: object, *rest: object) -> None:
         save(self, trainer, *rest)
         if trainer.global_step == 4:
             raise KeyboardInterrupt
@@ -137,7 +138,7 @@ def test_changed_conversations_do_not_go_on(chat: Callable[..., RunConf], tmp_pa
     path = tmp_path / "rows.jsonl"
     rows = [{"prompt": f"{n}?", "completion": "yes"} for n in range(20)]
     path.write_text("\n".join(map(json.dumps, rows)))
-    program.execute(chat(f"data.path={path}"), tmp_path / "run")
+    program.execute(chat(f"data.path={path}", SMALL), tmp_path / "run")
     path.write_text(path.read_text().replace("yes", "no"))
     with pytest.raises(Exception, match="token ids of the training conversations"):
         program.execute(check([f"resume={tmp_path / 'run'}"], conf_dir()), tmp_path / "run")
@@ -145,17 +146,16 @@ def test_changed_conversations_do_not_go_on(chat: Callable[..., RunConf], tmp_pa
 
 def test_bad_rows_are_named_or_dropped(chat: Callable[..., RunConf], tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    rows: list[dict[str, Any]] = [
-        {"prompt": f"{n}?", "completion": "yes" * (1 + 99 * (n == 3))} for n in range(20)
-    ]
+    rows = [{"prompt": f"{n}?", "completion": "yes" * (1 + 999 * (n == 3))} for n in range(20)]
     rows[5] = {"messages": [{"role": "user", "content": "Hi"}]}
     path.write_text("\n".join(map(json.dumps, rows)))
+    paths = (f"data.path={path}", f"data.held_out_path={path}")
     with pytest.raises(DataError, match=r"row 3: has \d+ tokens.*\n.*row 5: has no turn of the"):
-        program.execute(chat(f"data.path={path}"), tmp_path / "run")
+        program.execute(chat(*paths, SMALL), tmp_path / "run")
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
-    program.execute(chat(f"data.path={path}", "data.on_bad_row=drop"), tmp_path / "run")
+    program.execute(chat(*paths, SMALL, "data.on_bad_row=drop"), tmp_path / "run")
     record = json.loads((tmp_path / "run/provenance.json").read_text())
-    assert record["data"]["training"]["count"] + record["data"]["held_out"]["count"] == 18
+    assert record["data"]["training"]["count"] == record["data"]["held_out"]["count"] == 18
 
 
 def test_check_data_says_what_is_wrong(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_check_data_says_what_is_wrong(tmp_path: Path) -> None:
         (["trainer=fsdp"], "`trainer.strategy`=fsdp is not for `data=chat`"),
         (["trainer.chunked_loss=true"], "`trainer.chunked_loss` is not read by `task=train`"),
         (["trainer.minutes=5"], "`trainer.minutes` is not read by `task=train`"),
-        (["task=trial"], "`data=chat` is for `task=train`, `evaluate` and `check_data`"),
+        (["task=trial"], "`data=chat` is for `task=train` and `task=evaluate`"),
         (["data.held_out_path=x"], "`data.held_out_path` is set without `data.path`"),
         (["task=evaluate", "checkpoint=x", "split=test"], "has the splits train and valid"),
     ],

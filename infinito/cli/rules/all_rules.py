@@ -16,6 +16,7 @@ from infinito.cli.rules.rl import rl_faults
 from infinito.cli.rules.scores import score_faults
 from infinito.cli.rules.tasks import (
     optimizer_faults,
+    pipeline_faults,
     process_faults,
     schedule_faults,
     task_faults,
@@ -41,6 +42,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         process_faults,
         optimizer_faults,
         task_faults,
+        pipeline_faults,
         score_faults,
     )
     return [fault for check in checks for fault in check(conf)]
