@@ -63,7 +63,7 @@ class Task:
             elif kind == "int":
                 drawn[name] = int(rng.integers(rest[0], rest[1] + 1))
             elif kind == "int_log":
-                drawn[name] = round(math.exp(rng.uniform(*map(math.log, rest))))
+                drawn[name] = round(math.exp(rng.uniform(math.log(rest[0]), math.log(rest[1]))))
             else:
                 drawn[name] = float(rng.uniform(rest[0], rest[1]))
         return drawn

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,7 +94,7 @@ def test_a_resumed_training_ends_bit_equal(
     program.execute(chat(*overrides), tmp_path / "whole")
     save = Milestones.on_train_batch_end
 
-    def stop(self: Milestones, trainer: object, *rest: object) -> None:
+    def stop(self: Milestones, trainer: Any, *rest: Any) -> None:
         save(self, trainer, *rest)
         if trainer.global_step == 4:
             raise KeyboardInterrupt
@@ -146,7 +147,9 @@ def test_changed_conversations_do_not_go_on(chat: Callable[..., RunConf], tmp_pa
 
 def test_bad_rows_are_named_or_dropped(chat: Callable[..., RunConf], tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    rows = [{"prompt": f"{n}?", "completion": "yes" * (1 + 999 * (n == 3))} for n in range(20)]
+    rows: list[Any] = [
+        {"prompt": f"{n}?", "completion": "yes" * (1 + 999 * (n == 3))} for n in range(20)
+    ]
     rows[5] = {"messages": [{"role": "user", "content": "Hi"}]}
     path.write_text("\n".join(map(json.dumps, rows)))
     paths = (f"data.path={path}", f"data.held_out_path={path}")
