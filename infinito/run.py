@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import secrets
 import sys
 import traceback
@@ -41,6 +42,9 @@ from infinito.process import flush_denormals, keep_freed_memory, share_cores, us
 from infinito.run_folder.commands import format_text
 from infinito.run_folder.folder import folder_beside
 from infinito.wording import escape_controls
+
+_LACKS_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)
+"""What torch says in a RuntimeError, on the CPU and on a GPU."""
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -192,6 +196,12 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
         message, code, heading = str(error), error.exit_code, error.heading
     elif isinstance(error, HydraException):
         message, code = f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}", 2
+    elif isinstance(error, RuntimeError) and _LACKS_MEMORY.search(str(error)):
+        message = (
+            f"not enough memory: {str(error).splitlines()[0]}\nMake the model (`model.*`), "
+            "`data.batch_size` or `data.block_size` smaller; `dry_run=true` measures a step."
+        )
+        code = 1
     elif isinstance(error, OSError) and (fault := describe_folder_fault(error, folder)):
         message, code = fault, SaveError.exit_code
     else:
