@@ -35,7 +35,7 @@ from infinito.rl.ppo.policy_files import (
     load_policy,
     read_policy_checkpoint,
 )
-from infinito.run_folder.folder import events_folder, folder_of, record_config
+from infinito.run_folder.folder import events_folder, find_run_folder, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
@@ -56,7 +56,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
             f"`checkpoint`={conf.checkpoint} is no run of a schedule, and `task=report` reads "
             "no others. For others, use `task=evaluate` or `task=compare`."
         )
-    source = folder_of(Path(str(conf.checkpoint)))
+    source = find_run_folder(Path(str(conf.checkpoint)))
     assert source is not None
     progress = read_progress(source, conf.rl.total_timesteps)
     print_table(console, f"progress of {source}", progress)

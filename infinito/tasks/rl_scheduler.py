@@ -29,7 +29,7 @@ from infinito.rl.ppo.rollout_bar import RolloutBar
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import difference, saved_values
-from infinito.run_folder.records import provenance, score_of, write_json
+from infinito.run_folder.records import provenance, read_score, write_json
 from infinito.run_folder.tables import print_next, print_table
 from infinito.storage import written_whole
 from infinito.training.callbacks.interruption import Interruption
@@ -160,7 +160,7 @@ def _finish(conf: RunConf, folder: Path, console: Console, module: PPOModule) ->
         ({"+experiment": "rl_continue", "resume": folder}, "go on to 40,000 steps"),
     ]
     print_next(console, [(build_command(values), purpose) for values, purpose in commands])
-    return score_of(summary, conf.score)
+    return read_score(summary, conf.score)
 
 
 def summarize(folder: Path, module: PPOModule) -> dict[str, Any]:

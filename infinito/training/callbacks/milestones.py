@@ -36,7 +36,7 @@ class Milestones(Checkpoint):
         validate_every: Batches between validations; the last batch is always followed by one.
         save_every_steps: Optimizer steps between extra saves of `last.ckpt`, or None.
         save_every_s: Seconds between extra saves of `last.ckpt`; None for `SAVE_EVERY_S`.
-        interruption: Tells whether a signal asked to stop.
+        interruption: Holds the signal that stops the run, if one came.
         monitor: The validation metric whose minimum is the best.
         peers: The other processes, which save and stop after the same batch; None where there are
             none.
@@ -167,7 +167,7 @@ class Milestones(Checkpoint):
         return due or time.monotonic() - self._saved_at_s >= self.save_every_s
 
     def _stop(self, trainer: Trainer, number: int) -> NoReturn:
-        """Save and end the training, as signal `number` asked a process to."""
+        """Save and end the training, after signal `number` reached a process."""
         self._save(trainer, "last")
         run = self.folder.parent
         raise Interrupted(
