@@ -33,7 +33,8 @@ def test_verdicts_come_from_the_figures() -> None:
     assert judge(STAGES) == [
         "After supervised tuning, 1 of 2 skills reach 0.90: copy.",
         "Not clearly above the most frequent answer: add.",
-        "Preference tuning raises the mean of the skills left below 0.90: 0.200 before, 0.400 after.",
+        "Preference tuning raises the mean of the skills left below 0.90: "
+        "0.200 before, 0.400 after.",
         "Bits/byte on text after supervised tuning: +5.0% of those after pretraining.",
         "Bits/byte on text after preference tuning: +2.5% of those after pretraining.",
     ]
