@@ -33,6 +33,7 @@ from infinito.cli.completion import complete_value
 from infinito.cli.continuation import effective_values, stable_checkpoint
 from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
+from infinito.cli.revisions import pin_revisions
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
@@ -171,6 +172,7 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
             flush_denormals()
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
+    conf = pin_revisions(conf)
     score: float | None = module.run(conf, folder, list(overrides))
     return score
 

@@ -52,7 +52,7 @@ BATCHES = frozenset(leaves(DataConf, "data."))
 
 PAIRS = frozenset(leaves(PairsConf, "data."))
 
-TEXT = keys("data") - (PAIRS - BATCHES - keys("data.path"))
+TEXT = keys("data") - (PAIRS - BATCHES - keys("data.path", "data.revision"))
 
 MODEL = keys("model", "attention", "tokenizer")
 """Keys that a trained model fixes."""

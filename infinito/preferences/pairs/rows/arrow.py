@@ -13,7 +13,7 @@ from typing import Any
 
 from infinito.errors import DataError
 from infinito.extras import require_extra
-from infinito.hub import require_hub, unreachable
+from infinito.hub import Wanted, explained, open_data_set
 from infinito.preferences.pairs.rows.columns import COLUMNS, lacks_columns
 from infinito.preferences.pairs.rows.faults import RowFault
 
@@ -62,23 +62,16 @@ def load_folder(folder: Path, subset: str) -> Iterator[Any]:
     yield from _read_dataset(found)
 
 
-def load_from_hub(name: str, subset: str) -> Iterator[Any]:
+def load_from_hub(wanted: Wanted, subset: str) -> Iterator[Any]:
     """Yield the rows of a dataset of the hub.
 
     Raises:
         DataError: it lacks the subset.
-        HubError: the hub could not be reached.
+        HubError: the hub could not give it.
     """
-    require_extra("datasets")
-    import datasets
-
-    wanted = f"preference pairs {name}", "data.path=<file or folder of pairs>"
-    require_hub(*wanted)
-    try:
-        found = datasets.load_dataset(name)
-    except (OSError, ValueError) as error:
-        raise unreachable(*wanted, str(error).splitlines()[0]) from error
-    yield from _read_dataset(_choose_subset(name, found, subset))
+    found = open_data_set(wanted)
+    with explained(wanted):
+        yield from _read_dataset(_choose_subset(wanted.name, found, subset))
 
 
 def _read_dataset(found: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infinito.errors import DataError
-from infinito.hub import names_a_folder
+from infinito.hub import Wanted, names_a_folder
 from infinito.preferences.pairs.rows.arrow import load_folder, load_from_hub, read_parquet
 from infinito.preferences.pairs.rows.faults import RowFault
 from infinito.preferences.pairs.rows.json_text import read_json, read_json_lines
@@ -17,13 +17,17 @@ from infinito.wording import escape_controls
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 
 
-def read_rows(path: str, subset: str = "train") -> Iterator[dict[str, Any] | RowFault]:
+def read_rows(
+    path: str, subset: str = "train", revision: str | None = None, key: str = "data.path"
+) -> Iterator[dict[str, Any] | RowFault]:
     """Yield the rows of a file, a dataset's folder or a hub id; a fault for each unreadable row.
 
     Args:
         path: A .jsonl, .json (gzipped or not) or .parquet file, a folder that
             `datasets.save_to_disk` wrote, or a hub id (`owner/name`).
         subset: Which part of a dataset that has several; files have one and ignore it.
+        revision: Branch, tag or commit of a hub id.
+        key: The key of the configuration that names it.
 
     Raises:
         DataError: nothing is there, or it cannot be read.
@@ -41,7 +45,9 @@ def read_rows(path: str, subset: str = "train") -> Iterator[dict[str, Any] | Row
             "that `datasets` saved, or a hub id such as `data.path=trl-lib/ultrafeedback_binarized`"
         )
     else:
-        rows = load_from_hub(path, subset)
+        local = "<file or folder of pairs>"
+        wanted = Wanted(path, revision, "dataset", "preference pairs", key, local)
+        rows = load_from_hub(wanted, subset)
     for row in rows:
         yield row if isinstance(row, dict | RowFault) else _name_type(row)
 
