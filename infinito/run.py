@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,12 @@ from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveE
 from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import flush_denormals, keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.commands import format_text
-from infinito.run_folder.folder import folder_beside
+from infinito.run_folder.folder import folder_beside, name_new_folder
+from infinito.run_folder.tables import without_next
+from infinito.training.callbacks.interruption import Interrupted
 from infinito.wording import escape_controls
+
+Score = float | list[float] | None
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -74,7 +79,7 @@ def main() -> None:
     except Exception as error:
         raise SystemExit(_reported(error)) from None
     except KeyboardInterrupt:
-        if not {"-m", "--multirun"} & set(sys.argv):  # a sweep has said how to go on
+        if not {"-m", "--multirun"} & set(sys.argv):  # a search has said how to go on
             Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
         raise SystemExit(130) from None
 
@@ -133,12 +138,11 @@ def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
         return list(argv), None
     if beside is not None:
         return [*argv, f"hydra.run.dir={format_text(beside)}"], None
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-    return list(argv), str(Path(run.runs_dir, run.name, name).absolute())
+    return list(argv), str(name_new_folder(run.runs_dir, run.name).absolute())
 
 
-def job(composed: DictConfig) -> float | None:
-    """Run one configured job and return its score, which sweepers read."""
+def job(composed: DictConfig) -> Score:
+    """Run one configured job and return its score or scores, which sweepers read."""
     settings = HydraConfig.get()
     overrides = list(settings.overrides.task)
     folder = Path(os.path.relpath(settings.runtime.output_dir))
@@ -150,7 +154,13 @@ def job(composed: DictConfig) -> float | None:
                 "device, which in a sweep would run the whole sweep again. Use `trainer=default` "
                 "in a sweep, or `trainer=ddp` in one run"
             )
-        return execute(run, folder, overrides)
+        with without_next() if settings.mode == RunMode.MULTIRUN else nullcontext():
+            return execute(run, folder, overrides)
+    except KeyboardInterrupt:
+        stop = Interrupted(signal.SIGINT, "by Ctrl+C before there was anything to save")
+        if settings.mode == RunMode.MULTIRUN:
+            raise stop from None
+        raise SystemExit(_reported(stop, folder)) from None
     except Exception as error:
         if settings.mode == RunMode.MULTIRUN:
             raise  # the sweeper decides
@@ -159,11 +169,11 @@ def job(composed: DictConfig) -> float | None:
         _remove_if_empty(folder)
 
 
-def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float | None:
+def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score:
     """Run the job that `conf.task` names, in `folder`.
 
     Returns:
-        The score, for tasks that have one.
+        The score, for tasks that have one; a list where `score` names several figures.
     """
     keep_freed_memory()
     with Console(stderr=True).status("loading torch, Lightning and transformers"):
@@ -172,8 +182,7 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
             flush_denormals()
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
-    conf = pin_revisions(conf)
-    score: float | None = module.run(conf, folder, list(overrides))
+    score: Score = module.run(pin_revisions(conf), folder, list(overrides))
     return score
 
 

@@ -215,12 +215,17 @@ def resumable(resume: str, runs_dir: Path, name: str) -> Path:
     folder = folder.parent.parent if folder.suffix == ".ckpt" else folder
     if not folder.is_dir():
         raise ResumeError(f"`resume`={resume}: there is no such run folder")
-    if not (folder / "checkpoints/last.ckpt").is_file():
+    if not (folder / "checkpoints/last.ckpt").is_file() and not is_pipeline(folder):
         raise ResumeError(
             f"`resume`={resume}: {folder} holds no checkpoints/last.ckpt, so nothing was saved "
             "to go on from. Start again without `resume`."
         )
     return folder
+
+
+def is_pipeline(folder: Path) -> bool:
+    """Return whether a folder is that of `task=pipeline`, whose stages have checkpoints."""
+    return (folder / "config.yaml").is_file() and saved_values(folder)["task"] == "pipeline"
 
 
 def _newest(root: Path, pattern: str, key: str) -> Path:

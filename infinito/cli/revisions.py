@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from infinito.cli.read_by import READ_BY, keys
 from infinito.config import HubConf, PairsConf, PretrainedConf, RunConf, WikiText2Conf
-from infinito.config.data import WIKITEXT2_ID
+from infinito.config.data import WIKITEXT2_ID, RowsConf
 from infinito.hub import Wanted, is_hub_id, resolve_commit
 
 REVISIONS = keys("model.revision", "tokenizer.revision", "data.revision", "data.held_out_revision")
@@ -47,8 +47,8 @@ def list_wanted(conf: RunConf) -> Iterator[Wanted]:
         case WikiText2Conf():
             name = data.path or WIKITEXT2_ID
             yield Wanted(name, data.revision, "dataset", "data set", "data.path", "<folder>")
-        case PairsConf():
-            what = "preference pairs"
+        case RowsConf():
+            what = "pairs" if isinstance(data, PairsConf) else "conversations"
             yield Wanted(data.path or "", data.revision, "dataset", what, "data.path", file)
             held_out, key = data.held_out_path or "", "data.held_out_path"
             yield Wanted(held_out, data.held_out_revision, "dataset", what, key, file)

@@ -102,11 +102,14 @@ def _open(checkpoint: str) -> Trained:
 
 def describe_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Return the plain values by which a checkpoint opens without its run folder."""
-    model.config.architectures = [type(model).__name__]  # otherwise only once it was saved
+    model.config.architectures = [type(model).__name__]  # transformers sets both when it saves,
+    model.config.dtype = str(model.dtype).removeprefix("torch.")  # which not every run does
+    template = tokenizer.chat_template
     return {
         "model_config": model.config.to_json_string(use_diff=False),
         "tokenizer": tokenizer.backend_tokenizer.to_str(),
         "special_tokens": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
+        **({} if template is None else {"chat_template": template}),
     }
 
 
@@ -212,6 +215,7 @@ def rebuild_tokenizer(description: dict[str, Any]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(description["tokenizer"]),
         clean_up_tokenization_spaces=False,
+        chat_template=description.get("chat_template"),
         **description["special_tokens"],
     )
 

@@ -61,7 +61,8 @@ def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
     one that `task=train` would keep.
     """
     started_s = time.perf_counter()
-    training = build_language_training(conf, reused_data(conf))
+    data = reused_data(conf)
+    training = build_language_training(conf, data)
     clock = StepClock()
     validations = Validations(training.length, on_the_way=is_judged_on_the_way(conf))
     callbacks = [clock, validations, *build_early_stopping(conf.trainer)]
@@ -87,7 +88,7 @@ def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
         **loss_report(report["val/loss"], training.units, "val"),
         **phi_figures(training.module, report),
         "train/loss": clock.last_loss,
-        **attention_figures(training.module, training.data),
+        **attention_figures(training.module, data),
         "step_s": clock.median_s,
         "steps": steps,
         "stopped_early": stopped,

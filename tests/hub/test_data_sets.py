@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from infinito.data.conversations.rows.reading import read_rows
 from infinito.data.sources.hub_text import HubText
 from infinito.data.sources.wikitext2 import WikiText2
 from infinito.errors import HubError
-from infinito.preferences.pairs.rows.reading import read_rows
+from infinito.preferences.pairs.rows.columns import PAIR_ROWS
 from tests.hub.server import Fault, Hub
 
 pytest.importorskip("datasets")
@@ -135,9 +136,9 @@ def test_pairs_are_read_at_a_revision(hub: Hub) -> None:
     repository = hub.repository("dataset", "me/pairs")
     first = repository.commit({"train.jsonl": json_lines([pair])})
     repository.commit({"train.jsonl": json_lines([{**pair, "chosen": "new"}])})
-    assert list(read_rows("me/pairs", revision=first)) == [pair]
-    assert list(read_rows("me/pairs")) == [{**pair, "chosen": "new"}]
+    assert list(read_rows("me/pairs", PAIR_ROWS, revision=first)) == [pair]
+    assert list(read_rows("me/pairs", PAIR_ROWS)) == [{**pair, "chosen": "new"}]
     with pytest.raises(
-        HubError, match=r"preference pairs me/no: .*spelling of data\.held_out_path.*local copy"
+        HubError, match=r"pairs me/no: .*spelling of data\.held_out_path.*local copy"
     ):
-        list(read_rows("me/no", key="data.held_out_path"))
+        list(read_rows("me/no", PAIR_ROWS, key="data.held_out_path"))

@@ -38,7 +38,9 @@ def seven_steps(monkeypatch: pytest.MonkeyPatch) -> list[Costs]:
 
     monkeypatch.setattr(minutes, "measure_costs", costs_of)
     count = minutes.count_steps
-    monkeypatch.setattr(minutes, "count_steps", lambda *args: count(*args[:3], 7.5))
+    monkeypatch.setattr(
+        minutes, "count_steps", lambda conf, windows, costs, _: count(conf, windows, costs, 7.5)
+    )
     return measured
 
 
