@@ -35,6 +35,7 @@ from infinito.cli.completion import complete_value
 from infinito.cli.continuation import effective_values, stable_checkpoint
 from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
+from infinito.cli.revisions import pin_revisions
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
@@ -185,7 +186,7 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score
             flush_denormals()
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
-    score: Score = module.run(conf, folder, list(overrides))
+    score: Score = module.run(pin_revisions(conf), folder, list(overrides))
     return score
 
 

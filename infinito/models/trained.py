@@ -200,8 +200,8 @@ def base_inputs(model: PreTrainedModel) -> Iterator[Input]:
         return
     base = model.config.base_model
     place = base["path"]
-    if not names_a_folder(place):
-        place += f", revision {model_folder(place).name}"  # the hub's cache is named so
+    if "revision" in base:
+        place += f", revision {base['revision']}"
     yield Input("base weights", place, base["weights_sha256"])
 
 
@@ -243,7 +243,8 @@ def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
     base = base_record(values)
     assert base is not None
     name = None if names_a_folder(base["path"]) else base["path"]
-    model = open_base(model_folder(base["path"]), base["dtype"], name)
+    revision = base.get("revision")
+    model = open_base(model_folder(base["path"], revision), base["dtype"], name, revision)
     return rebuild(model, values)
 
 

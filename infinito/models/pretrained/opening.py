@@ -28,13 +28,16 @@ from infinito.models.pretrained.lora import (
 from infinito.models.pretrained.replaced_attention import AttentionSettings, use_distance_attention
 
 
-def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> PreTrainedModel:
+def open_base(
+    folder: Path, dtype: str = "float32", name: str | None = None, revision: str | None = None
+) -> PreTrainedModel:
     """Open a causal LM in training mode; its config records path and weights in `base_model`.
 
     Args:
         folder: with config.json and safetensors.
         dtype: of its weights, e.g. "bfloat16".
-        name: the user's name for it, to be recorded; the folder if None.
+        name: its id on the hub, to be recorded; the folder if None.
+        revision: its commit there, to be recorded.
 
     Raises:
         CheckpointError: as `open_weights`, or weights are NaN or infinite.
@@ -45,6 +48,7 @@ def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> 
         "path": name or str(folder.absolute()),
         "weights_sha256": hash_of_weights(folder),
         "dtype": dtype,
+        **({"revision": revision} if name is not None and revision is not None else {}),
     }
     model.train()
     return model
