@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -159,14 +161,17 @@ def test_damaged_weights_are_deleted_and_come_again() -> None:
     content = FILES["model.safetensors"].replace(b"w", b"v")
     folder = Path(constants.HF_HUB_CACHE)
 
-    def spoil() -> None:
+    fetch = downloading._fetch
+
+    def spoil(*arguments: Any) -> Any:
         """Change what came before it is compared, as a bad disk or proxy would."""
+        fetched = fetch(*arguments)
         (file,) = folder.glob("models--a--b/snapshots/*/model.safetensors")
         file.resolve().write_bytes(content)
+        return fetched
 
     with pytest.MonkeyPatch.context() as patch:
-        fetch = downloading._fetch
-        patch.setattr(downloading, "_fetch", lambda *args: (fetch(*args), spoil())[0])
+        patch.setattr(downloading, "_fetch", spoil)
         with pytest.raises(
             HubError, match=r"model\.safetensors came damaged, its SHA-256 is [0-9a-f]{12}….*delete"
         ):
@@ -185,7 +190,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("model")
 def test_a_download_whose_process_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloading.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(HubError, match=r"the process that downloads it ended with code 1"):
         model_folder("a/b")
 
