@@ -157,6 +157,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "dpo": (
         (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
+        - keys("dpo.reference_checkpoint")
     ),
     "check_data of conversations": CHECKS_CHAT,
     "check_data": (CHECKS_PAIRS | keys("tokenizer")) - keys("data.on_bad_row"),
