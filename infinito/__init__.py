@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from infinito.library import measure_phi as measure_phi
     from infinito.library import train as train
     from infinito.models.distance_lm.config import DistanceLMConfig as DistanceLMConfig
-    from infinito.models.distance_lm.model import DistanceLMForCausalLM as DistanceLM  # noqa: F401
+    from infinito.models.distance_lm.model import DistanceLMForCausalLM
     from infinito.objectives.phi import phi as phi
     from infinito.objectives.phi import phi_components as phi_components
     from infinito.preferences.objective.losses import PairLogProbs as PairLogProbs
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from infinito.search.space.parameters import Float as Float
     from infinito.search.space.parameters import Int as Int
     from infinito.search.space.space import Space as Space
+
+    DistanceLM = DistanceLMForCausalLM
 
 _HOMES = {
     "distance_attention": "infinito.attention.functional",

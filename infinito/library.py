@@ -24,7 +24,7 @@ from infinito.cli.continuation import stable_checkpoint
 from infinito.config import RunConf
 from infinito.errors import ConfigError
 from infinito.paths import conf_dir
-from infinito.run import execute
+from infinito.run import Score, execute
 from infinito.run_folder.folder import folder_beside, name_new_folder
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Run:
 
     folder: Path
     settings: RunConf
-    score: float | None = None
-    """The figure that a sweep would minimize; None for a task without one."""
+    score: Score = None
+    """What a sweep would minimize: a figure, a list where `score` names several, None for a task
+    without one."""
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_measure_phi_equals_the_components() -> None:
     assert value.shape == (3,)
     torch.testing.assert_close(value, infinito.phi(components))
     value.sum().backward()
-    weight = model.get_input_embeddings().weight
+    weight = model.model.embed_tokens.weight
     assert weight.grad is not None
     assert weight.grad.abs().sum() > 0
     with pytest.raises(ConfigError):

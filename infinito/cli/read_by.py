@@ -56,7 +56,7 @@ CHAT = frozenset(leaves(ChatConf, "data."))
 
 SKILLS = frozenset(leaves(SkillsConf, "data."))
 
-TEXT = keys("data") - ((PAIRS | CHAT | SKILLS) - BATCHES - keys("data.path"))
+TEXT = keys("data") - ((PAIRS | CHAT | SKILLS) - BATCHES - keys("data.path", "data.revision"))
 
 MODEL = keys("model", "attention", "tokenizer")
 """Keys that a trained model fixes."""

@@ -74,7 +74,10 @@ class HubConf(SplitTextConf):
     subset: str | None = None
     """Part of a hub data set that has several, such as a language."""
     revision: str | None = None
-    """Branch, tag or commit of a hub data set."""
+    """Branch, tag or commit of a hub data set; null for its main branch. Runs record the commit."""
+
+
+WIKITEXT2_ID = "Salesforce/wikitext"
 
 
 @dataclass
@@ -83,6 +86,8 @@ class WikiText2Conf(WrittenTextConf):
 
     path: str | None = None
     """Folder of train.txt, valid.txt and test.txt, or a hub id; null for `Salesforce/wikitext`."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; null for its main branch. Runs record the commit."""
 
 
 @dataclass
@@ -91,10 +96,14 @@ class RowsConf(DataConf):
 
     path: str | None = None
     """File, dataset folder or hub id; null for the rows that ship with infinito."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; null for its main branch. Runs record the commit."""
     subset: str = "train"
     """Part of a dataset that has several."""
     held_out_path: str | None = None
     """Held-out rows; null to hold out a share of `path`."""
+    held_out_revision: str | None = None
+    """Branch, tag or commit of `held_out_path`, likewise."""
     held_out_subset: str = "test"
     """Part of `held_out_path` where that has several."""
     held_out_fraction: float = limited(0.2, above=0, below=1)

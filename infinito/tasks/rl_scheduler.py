@@ -186,7 +186,7 @@ def describe_results(folder: Path, summary: dict[str, Any], declined: int) -> di
         "best validation": f"return {summary['val/return']:.4g} "
         f"at step {summary['best_timesteps']:,} of {summary['timesteps']:,}",
     }
-    if "rl/phi" in summary:  # absent where a resumed run had nothing left to do
+    if "rl/phi" in summary:  # absent where an earlier version's run had nothing left to do
         actions = ", ".join(f"{name} {summary[f'rl/action/{name}']:.0%}" for name in ACTIONS)
         spread = f" ± {summary['rl/return_spread']:.2g}" if "rl/return_spread" in summary else ""
         mean = f"return {summary['rl/return_mean']:.4g}{spread}, " if spread else ""

@@ -73,9 +73,9 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     chat = ("data=chat", "model.dim=16", "attention=dot", "trainer.max_steps=2")
     quiet = ("trainer.progress_bar=false", "tokenizer.vocab_size=300", place[0], place[2])
     talks = found.run("train on conversations", *chat, *quiet, "optimizer.schedule=plateau")
-    tuned = (*chat[:1], *chat[3:], *quiet[:1], *quiet[2:], f"checkpoint={talks}")
-    found.run("train a checkpoint on conversations", *tuned, "trainer.patience=2")
-    found.run("train a checkpoint on conversations", *tuned, "dry_run=true")
+    further = (*chat[:1], *chat[3:], *quiet[:1], *quiet[2:], f"checkpoint={talks}")
+    found.run("train a checkpoint on conversations", *further, "trainer.patience=2")
+    found.run("train a checkpoint on conversations", *further, "dry_run=true")
     found.run(
         "evaluate on conversations", "task=evaluate", "data=chat", f"checkpoint={talks}", place[2]
     )

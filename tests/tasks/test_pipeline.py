@@ -32,7 +32,7 @@ def run(folder: Path, *overrides: str) -> None:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for stage in ("pretrain", "sft", "dpo"):
         state = read_checkpoint(folder / stage / "checkpoints/last.ckpt")["state_dict"]
         found |= {f"{stage}/{name}": value for name, value in state.items()}

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,7 +94,7 @@ def test_a_resumed_training_ends_bit_equal(
     program.execute(chat(*overrides), tmp_path / "whole")
     save = Milestones.on_train_batch_end
 
-    def stop(self: Milestones, trainer: object, *rest: object) -> None:
+    def stop(self: Milestones, trainer: Any, *rest: Any) -> None:
         save(self, trainer, *rest)
         if trainer.global_step == 4:
             raise KeyboardInterrupt
@@ -146,7 +147,9 @@ def test_changed_conversations_do_not_go_on(chat: Callable[..., RunConf], tmp_pa
 
 def test_bad_rows_are_named_or_dropped(chat: Callable[..., RunConf], tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    rows = [{"prompt": f"{n}?", "completion": "yes" * (1 + 999 * (n == 3))} for n in range(20)]
+    rows: list[Any] = [
+        {"prompt": f"{n}?", "completion": "yes" * (1 + 999 * (n == 3))} for n in range(20)
+    ]
     rows[5] = {"messages": [{"role": "user", "content": "Hi"}]}
     path.write_text("\n".join(map(json.dumps, rows)))
     paths = (f"data.path={path}", f"data.held_out_path={path}")
@@ -172,6 +175,14 @@ def test_check_data_says_what_is_wrong(tmp_path: Path) -> None:
     assert sum(each["bad_rows"]["by_kind"].get("too long", 0) for each in sets) == 1
     assert report["overlap"]["prompts"]["count"] == 0
     assert report["notes"] == ["`data.block_size=323` holds every row"]
+
+
+def test_a_small_text_costs_only_the_findings_in_tokens(tmp_path: Path) -> None:
+    conf = check(["task=check_data", "data=chat", f"runs_dir={tmp_path}"], conf_dir())
+    program.execute(conf, tmp_path / "found")
+    report = json.loads((tmp_path / "found/data_report.json").read_text())
+    assert (report["training"]["conversations"], report["tokens"]) == (52, None)
+    assert report["notes"][0].startswith("nothing was counted in tokens: `tokenizer.vocab_size`")
 
 
 @pytest.mark.parametrize(

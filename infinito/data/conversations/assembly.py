@@ -81,10 +81,11 @@ def read_texts(conf: RunConf) -> tuple[TextConversations, TextConversations]:
     assert isinstance(data, ChatConf)
     if data.path is None:
         return read_bundled()
-    whole = read_conversations(data.path, data.subset, data.max_rows)
+    whole = read_conversations(data.path, data.subset, data.max_rows, data.revision)
     if data.held_out_path is not None:
         limit = data.max_rows
-        return whole, read_conversations(data.held_out_path, data.held_out_subset, limit)
+        part, revision, key = data.held_out_subset, data.held_out_revision, "data.held_out_path"
+        return whole, read_conversations(data.held_out_path, part, limit, revision, key)
     if not whole.rows:
         names = CHAT_ROWS.name, CHAT_ROWS.keys
         refuse_bad_rows(whole.bad, data.on_bad_row, whole.source, 0, *names)

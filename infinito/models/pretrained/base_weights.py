@@ -52,11 +52,12 @@ def check_same_base(model: PreTrainedModel, other: dict[str, str] | None) -> Non
     if other is None:
         raise CheckpointError("expected adapters, received a checkpoint of whole weights")
     if own is None or own["weights_sha256"] != other["weights_sha256"]:
+        at = f" model.revision={other['revision']}" if "revision" in other else ""
         here = "none" if own is None else f"{own['path']} ({own['weights_sha256'][:12]})"
         raise CheckpointError(
             f"these are adapters of another base model: they belong to {other['path']} (weights "
             f"{other['weights_sha256'][:12]}), and the base here is {here}. "
-            f"Use `model=pretrained model.path={other['path']}`"
+            f"Use `model=pretrained model.path={other['path']}{at}`"
         )
 
 

@@ -72,10 +72,11 @@ class ValidationReport(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last sample: a run may be resumed after its last validation."""
-        return {"sample": self.sample}
+        return {"prompt": self.prompt, "sample": self.sample}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the sample of the interrupted run."""
+        self.prompt = state_dict.get("prompt")  # earlier versions did not save it
         self.sample = state_dict["sample"]
 
     def on_validation_batch_start(

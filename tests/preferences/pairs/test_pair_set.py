@@ -35,7 +35,7 @@ def tokenizer() -> PairTokenizer:
 
 
 def test_bad_rows_are_refused_with_row_and_mend(tmp_path: Path, tokenizer: PairTokenizer) -> None:
-    long = {"prompt": "q" * 20, "chosen": "yes", "rejected": "no"}
+    long: dict[str, object] = {"prompt": "q" * 20, "chosen": "yes", "rejected": "no"}
     path = written(tmp_path / "a.jsonl", [good(0), {"prompt": None}, good(1), long, good(2)])
     pairs = tokenize_pairs(read_pairs(path), tokenizer)
     assert [pair.row for pair in pairs.pairs] == [0, 2, 4]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from infinito.data.conversations.messages import to_messages
@@ -18,7 +20,7 @@ QUESTIONS = [to_messages(text, "user") for text in ("a", "bc", "d", "e f g", "hi
 
 def model() -> DistanceLMForCausalLM:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32}
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32}
     return DistanceLMForCausalLM(
         DistanceLMConfig(
             vocab_size=257, num_attention_heads=2, max_position_embeddings=64, metric="dot",

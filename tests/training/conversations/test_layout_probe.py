@@ -28,9 +28,16 @@ def test_conversations_are_packed_for_ordinary_models(name: str) -> None:
 
 
 def test_a_window_that_a_mask_would_undo_is_not_packed(caplog: pytest.LogCaptureFixture) -> None:
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 32}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "sliding_window": 8}
-    model = MistralForCausalLM(MistralConfig(**sizes, **heads))
+    config = MistralConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        vocab_size=32,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        sliding_window=8,
+    )
+    model = MistralForCausalLM(config)
     with caplog.at_level(logging.WARNING):
         assert choose_layout(model, TALKS).name == "padded"
     assert "laid out as `padded`, not `packed`: packed: attention is limited to 8" in caplog.text

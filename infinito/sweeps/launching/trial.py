@@ -17,20 +17,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
-from infinito.errors import ConfigError
-from infinito.sweeps import isolation
-from infinito.sweeps.record.outcomes import Outcome, read_scores, write_outcome
-from infinito.sweeps.settings import MctsSweeperConf
-from infinito.sweeps.trial_faults import (
+from infinito.errors import SIGNALLED, ConfigError
+from infinito.sweeps.launching import isolation
+from infinito.sweeps.launching.trial_faults import (
     LABEL,
     TrialFailed,
     TrialTimeout,
     describe_fault,
     describe_limit,
 )
-
-SIGNALLED = 128
-"""Exit codes above this name the signal that stopped a trial, and so the sweep."""
+from infinito.sweeps.record.outcomes import Outcome, read_scores, write_outcome
+from infinito.sweeps.settings import MctsSweeperConf
 
 
 @dataclass(frozen=True)

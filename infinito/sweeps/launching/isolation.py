@@ -23,7 +23,7 @@ import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from multiprocessing.pool import RemoteTraceback  # type: ignore[attr-defined]
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cloudpickle
 from hydra.core.hydra_config import HydraConfig
@@ -32,13 +32,20 @@ from omegaconf import DictConfig
 from omegaconf.basecontainer import BaseContainer
 
 if TYPE_CHECKING:
-    from infinito.sweeps.trial import TrialTask
+    from infinito.sweeps.launching.trial import TrialTask
 
 GRACE_S = 5.0
 """Seconds past its limit that a trial has to stop by itself before its process is killed."""
 
 START_S = 600.0
 """Seconds that a process has to import what the trial needs, which is not the trial's own time."""
+
+
+class Task(Protocol):
+    """What a child process can run: it is pickled with its settings."""
+
+    def run(self, config: DictConfig, /) -> Any:
+        """Run with the trial's configuration."""
 
 
 class Child:
@@ -64,7 +71,7 @@ class Child:
         """Whether the process is running and can take another trial."""
         return self._process.poll() is None
 
-    def call(self, task: TrialTask, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
+    def call(self, task: Task, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
         """Run a trial and return what the task returned.
 
         Args:
@@ -76,7 +83,7 @@ class Child:
         Raises:
             TrialFailed: It raised, its process ended, or it was killed at its limit.
         """
-        from infinito.sweeps.trial_faults import TrialFailed, describe_limit
+        from infinito.sweeps.launching.trial_faults import TrialFailed, describe_limit
 
         try:
             sent = (BaseContainer._resolvers, os.getcwd(), task, config, whole)
@@ -130,7 +137,7 @@ def run_in_child(task: TrialTask, config: DictConfig, whole: Any, limit_s: float
 
 
 def _serve(handle: int, alive: int) -> None:
-    from infinito.sweeps.trial_faults import TrialTimeout, describe_fault
+    from infinito.sweeps.launching.trial_faults import TrialTimeout, describe_fault
 
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     setup_globals()
