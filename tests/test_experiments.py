@@ -33,7 +33,8 @@ NEEDED = {
     "experiment/shakespeare_char": ["data.path=x"],
 }
 RL = tuple(name for name in EXPERIMENTS if name.startswith("rl_"))
-ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b", *RL)
+CHAT = ("sft", *(name for name in EXPERIMENTS if name.startswith("chat_")))
+ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b", *RL, *CHAT)
 """Experiments whose training has a test of its own."""
 SHORT = (
     "trainer.max_steps=2",
