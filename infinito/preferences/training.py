@@ -37,7 +37,7 @@ from infinito.training.length.planning import Length, plan_length_from
 from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
-    build_tensorboard_logger,
+    build_loggers,
     build_trainer,
     count_batches,
 )
@@ -174,6 +174,7 @@ def build_preference_training(
         interruption=interruption,
         peers=peers,
     )
+    per_step = {"epoch": settings.accumulate / length.batches_per_epoch}
     of_validation = count_batches(data.val_dataloader(), settings)
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
@@ -181,6 +182,6 @@ def build_preference_training(
         [peers, log, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
+        loggers=build_loggers(folder, resumed_step, list_hyperparameters(conf), per_step),
     )
     return PreferenceTraining(trainer, task, data, log, length, peers)

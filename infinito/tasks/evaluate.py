@@ -19,6 +19,7 @@ from infinito.models.assembly import open_trained_model
 from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.objectives.units import loss_report
 from infinito.run_folder.folder import record_config
+from infinito.run_folder.metrics_file import MetricsFile
 from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
@@ -59,6 +60,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     }
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
+    figures = {name: value for name, value in report.items() if isinstance(value, float)}
+    MetricsFile(folder).write(trained.step or 0, figures)
     shown = {name: value for name, value in report.items() if name != "fingerprint"}
     print_table(console, "evaluation", shown)
     console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)

@@ -20,6 +20,7 @@ from infinito.models.assembly import build_language_model
 from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import describe_model, open_trained, start_weights
 from infinito.objectives.units import TextUnits
+from infinito.run_folder.samples_file import SamplesFile
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
@@ -33,7 +34,7 @@ from infinito.training.phi.assembly import build_phi_term
 from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
-    build_tensorboard_logger,
+    build_loggers,
     build_trainer,
     count_batches,
 )
@@ -128,7 +129,11 @@ def build_saving_trainer(
     settings, length = conf.trainer, training.length
     log = TrainingLog(settings.log_every)
     report = ValidationReport(
-        training.data.tokenizer, conf.seed, settings.sample_tokens, conf.generation
+        training.data.tokenizer,
+        conf.seed,
+        settings.sample_tokens,
+        conf.generation,
+        samples=SamplesFile(folder, resumed_step),
     )
     peers = Peers(folder, identity)
     milestones = Milestones(
@@ -147,7 +152,9 @@ def build_saving_trainer(
         [peers, log, report, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
+        loggers=build_loggers(
+            folder, resumed_step, list_hyperparameters(conf), per_step=count_per_step(conf, length)
+        ),
     )
     return SavingTrainer(trainer, log, report, peers)
 
@@ -169,6 +176,16 @@ def fit(
         ckpt_path=checkpoint,
         weights_only=True,
     )
+
+
+def count_per_step(conf: RunConf, length: Length) -> dict[str, float]:
+    """Return the epochs and the tokens of an optimizer step."""
+    batches = conf.trainer.accumulate
+    windows = batches * conf.data.batch_size * conf.trainer.processes
+    return {
+        "epoch": batches / length.batches_per_epoch,
+        "tokens": windows * conf.data.block_size,
+    }
 
 
 def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:

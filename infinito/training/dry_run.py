@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import resource
 import statistics
-import sys
 import time
 
 import torch
@@ -14,6 +12,7 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.device import choose_device
+from infinito.process import peak_rss_mib
 from infinito.run_folder.progress import preparation
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_training
@@ -65,9 +64,3 @@ def estimate(conf: RunConf, console: Console) -> None:
         },
     )
     print_next(console, [("the same command without dry_run=true", "train")])
-
-
-def peak_rss_mib() -> float:
-    """Return the most memory this process has had, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -22,9 +22,11 @@ from infinito.config import RunConf
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.run_folder.folder import saved_values
+from infinito.run_folder.metrics_file import read_metrics
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.language_model import LanguageModelTask
 from tests.conftest import TINY
+from tests.equal_metrics import figures_of
 from tests.kills import whole_and_killed
 
 Trained = Callable[..., Path]
@@ -62,6 +64,10 @@ def assert_same_run(one: Path, other: Path) -> None:
             read_checkpoint(each / f"checkpoints/{name}.ckpt") for each in (one, other)
         )
         assert list(differing(first, second)) == []
+    for name in ("step", "val/loss", "train/loss", "val_attention/entropy/layer_1"):
+        assert name in read_metrics(one)
+    assert figures_of(one) == figures_of(other)
+    assert (one / "samples.jsonl").read_bytes() == (other / "samples.jsonl").read_bytes()
     results = [json.loads((folder / "summary.json").read_text()) for folder in (one, other)]
     for key in ("val/loss", "best_step", "steps", "sample"):
         assert results[0][key] == results[1][key]

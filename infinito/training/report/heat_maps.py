@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor
@@ -62,3 +64,10 @@ def attention_figure(weights: Sequence[Tensor], title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=9)
     return figure
+
+
+def draw_pixels(figure: Figure) -> np.ndarray:
+    """Return a figure as (height, width, 3) of uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -33,7 +33,9 @@ from infinito.rl.ppo.policy_files import import_zip
 from infinito.rl.ppo.ppo_module import PPOModule
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import saved_values
+from infinito.run_folder.metrics_file import read_metrics
 from infinito.training.callbacks.interruption import Interrupted
+from tests.equal_metrics import figures_of
 from tests.kills import whole_and_killed
 from tests.rl.conftest import TINY_RL
 
@@ -127,6 +129,7 @@ def test_a_validation_left_on_a_signal_is_judged_once(
     assert_same_run(finished, tmp_path / "stopped")
     events = EventAccumulator(str(tmp_path / "stopped")).Reload()
     assert [event.step for event in events.Scalars("val/return")] == [15, 30, 45]
+    assert figures_of(tmp_path / "stopped") == figures_of(finished)
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
@@ -154,6 +157,8 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
     events = EventAccumulator(str(tmp_path / "stopped")).Reload()
     for tag in ("rl/phi", "val/return"):
         assert [event.step for event in events.Scalars(tag)] == [15, 30, 45], tag
+    assert figures_of(tmp_path / "stopped") == figures_of(finished)
+    assert read_metrics(finished)["step"] == [15, 30, 45]
 
 
 def test_a_changed_text_is_refused_by_its_name(
