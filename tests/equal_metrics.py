@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infinito.run_folder.metrics_file import CLOCKS, read_metrics
+from infinito.run_folder.series.metrics_file import CLOCKS, read_metrics
 
 
 def figures_of(run: Path) -> list[tuple[str, list[float | None]]]:

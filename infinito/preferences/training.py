@@ -32,6 +32,7 @@ from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
+from infinito.training.callbacks.run_page import RunPage
 from infinito.training.distributed.peers import Peers
 from infinito.training.length.planning import Length, plan_length_from
 from infinito.training.report.hyperparameters import list_hyperparameters
@@ -179,7 +180,7 @@ def build_preference_training(
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
         settings,
-        [peers, log, milestones, *build_early_stopping(settings), bar, *callbacks],
+        [peers, log, RunPage(folder), milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
         loggers=build_loggers(folder, resumed_step, list_hyperparameters(conf), per_step),

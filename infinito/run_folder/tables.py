@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +31,12 @@ def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
     for name, value in rows.items():
         table.add_row(*(escape(escape_controls(cell)) for cell in (name, format_value(value))))
     console.print(table)
+
+
+def print_page(console: Console, page: Path | None) -> None:
+    """Say where the page of a run lies, if there is one."""
+    if page is not None:
+        console.print(f"\n[bold]page[/]  {escape(str(page))}", highlight=False, soft_wrap=True)
 
 
 def print_next(console: Console, commands: Sequence[tuple[str, str]]) -> None:

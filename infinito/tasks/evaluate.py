@@ -18,10 +18,11 @@ from infinito.errors import NonFiniteError
 from infinito.models.assembly import open_trained_model
 from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.objectives.units import loss_report
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.metrics_file import MetricsFile
 from infinito.run_folder.records import provenance, score_of, write_json
 from infinito.run_folder.schedules import is_schedule
+from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.run_folder.tables import print_table
 from infinito.training.assembly import count_text_units
 from infinito.training.evaluation import mean_loss
@@ -64,7 +65,9 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     MetricsFile(folder).write(trained.step or 0, figures)
     shown = {name: value for name, value in report.items() if name != "fingerprint"}
     print_table(console, "evaluation", shown)
-    console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
+    write_page_or_warn(folder)
+    written = f"\nwritten to {folder}: evaluation.json, metrics.csv, report.html"
+    console.print(written, highlight=False, soft_wrap=True)
     return score_of(report, conf.score) if conf.score in report else None
 
 

@@ -17,10 +17,11 @@ from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import base_inputs, open_trained, own_tokenizer
-from infinito.run_folder.commands import build_command, show_curves
+from infinito.pages.kinds.language import list_next
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.progress import preparation
 from infinito.run_folder.records import provenance, score_of, write_json
-from infinito.run_folder.tables import print_next, print_table
+from infinito.run_folder.tables import print_next, print_page, print_table
 from infinito.training.assembly import (
     LanguageTraining,
     SavingTrainer,
@@ -129,6 +130,8 @@ def _finish(
     )
     saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(open_trained(str(folder)), folder / "model")
+    saving.page.save_heat_maps()
+    page = write_page_or_warn(folder)
     shown = {name: value for name, value in summary.items() if name not in UNLISTED}
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
     console.print(compare_with_baselines(summary), highlight=False)
@@ -137,18 +140,6 @@ def _finish(
             "\n[bold]sample[/]: a validation document's beginning, and how the model goes on"
         )
         console.print(Text(str(summary["prompt"]), "dim") + Text(summary["sample"]))
+    print_page(console, page)
     print_next(console, list_next(folder, conf.runs_dir))
     return score
-
-
-def list_next(folder: Path, runs_dir: str) -> list[tuple[str, str]]:
-    """Return the commands that are useful after a training, each with what it does."""
-    commands = [
-        ({"task": "generate", "generation.prompt": "The "}, "write text"),
-        ({"task": "evaluate", "split": "test"}, "an unseen split"),
-        ({"task": "analyze"}, "attention: entropy and heat maps"),
-    ]
-    return [
-        *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (show_curves(folder, runs_dir), "curves, samples, heat maps"),
-    ]

@@ -24,8 +24,8 @@ from infinito.models.observation.attention_probe import PROBE_WINDOWS, probe_sta
 from infinito.objectives.units import loss_report
 from infinito.run_folder.console import logged_to
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.metrics_file import MetricsFile
 from infinito.run_folder.records import score_of, write_json
+from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.training.assembly import build_language_training, count_per_step, fit
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.callbacks.step_clock import StepClock

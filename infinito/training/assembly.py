@@ -20,10 +20,11 @@ from infinito.models.assembly import build_language_model
 from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import describe_model, open_trained, start_weights
 from infinito.objectives.units import TextUnits
-from infinito.run_folder.samples_file import SamplesFile
+from infinito.run_folder.series.samples_file import SamplesFile
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
+from infinito.training.callbacks.run_page import RunPage
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.distributed.peers import Peers
@@ -100,6 +101,7 @@ class SavingTrainer:
     trainer: Trainer
     log: TrainingLog
     report: ValidationReport
+    page: RunPage
     peers: Peers
 
 
@@ -135,6 +137,7 @@ def build_saving_trainer(
         conf.generation,
         samples=SamplesFile(folder, resumed_step),
     )
+    page = RunPage(folder, report)
     peers = Peers(folder, identity)
     milestones = Milestones(
         folder / "checkpoints",
@@ -149,14 +152,14 @@ def build_saving_trainer(
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
         settings,
-        [peers, log, report, milestones, *build_early_stopping(settings), bar, *callbacks],
+        [peers, log, report, page, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
         loggers=build_loggers(
             folder, resumed_step, list_hyperparameters(conf), per_step=count_per_step(conf, length)
         ),
     )
-    return SavingTrainer(trainer, log, report, peers)
+    return SavingTrainer(trainer, log, report, page, peers)
 
 
 def fit(

@@ -15,7 +15,7 @@ from lightning.pytorch.strategies import Strategy
 from infinito.config import TrainerConf
 from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
 from infinito.run_folder.folder import events_folder
-from infinito.run_folder.metrics_file import MetricsFile
+from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.training.distributed.launching import MindedDDP, build_environment
 from infinito.training.distributed.sharding import ShardedTraining
 from infinito.training.report.metrics_logger import MetricsLogger

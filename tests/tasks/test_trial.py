@@ -15,7 +15,7 @@ from infinito import run as program
 from infinito.config import RunConf
 from infinito.data.reuse import reused_data
 from infinito.errors import CheckpointError, ConfigError
-from infinito.run_folder.metrics_file import read_metrics
+from infinito.run_folder.series.metrics_file import read_metrics
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.callbacks.step_clock import StepClock
 from infinito.training.report.composite import composite

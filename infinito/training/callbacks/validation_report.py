@@ -19,7 +19,7 @@ from infinito.models.observation.attention_probe import (
     probe_attention,
     probe_statistics,
 )
-from infinito.run_folder.samples_file import Sample, SamplesFile
+from infinito.run_folder.series.samples_file import Sample, SamplesFile
 from infinito.seeding import child_seed
 from infinito.training.distributed.sharding import is_sharded
 from infinito.training.report.heat_maps import attention_figure, draw_pixels

@@ -13,9 +13,9 @@ from infinito.config import RunConf
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.run_folder.folder import STABLE_BEST, events_folder, saved_values
-from infinito.run_folder.metrics_file import FILE as METRICS
 from infinito.run_folder.pins import KEY
-from infinito.run_folder.samples_file import FILE as SAMPLES
+from infinito.run_folder.series.metrics_file import FILE as METRICS
+from infinito.run_folder.series.samples_file import FILE as SAMPLES
 from infinito.training.length.planning import Length
 from infinito.training.optimizer.rate_schedule import stable_steps
 

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from infinito.process import resident_mib
-from infinito.run_folder.metrics_file import MetricsFile
+from infinito.run_folder.series.metrics_file import MetricsFile
 
 
 class MetricsLogger(Logger):

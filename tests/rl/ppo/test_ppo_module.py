@@ -33,7 +33,7 @@ from infinito.rl.ppo.policy_files import import_zip
 from infinito.rl.ppo.ppo_module import PPOModule
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import saved_values
-from infinito.run_folder.metrics_file import read_metrics
+from infinito.run_folder.series.metrics_file import read_metrics
 from infinito.training.callbacks.interruption import Interrupted
 from tests.equal_metrics import figures_of
 from tests.kills import whole_and_killed

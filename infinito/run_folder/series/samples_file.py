@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
-from infinito.run_folder.step_lines import StepLines, read_lines
+from infinito.run_folder.series.step_lines import StepLines, read_lines
 
 FILE = "samples.jsonl"
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infinito.run_folder.step_lines import StepLines, read_lines
+from infinito.run_folder.series.step_lines import StepLines, read_lines
 
 FILE = "metrics.csv"
 
@@ -89,7 +89,7 @@ class MetricsFile:
 def read_metrics(folder: Path) -> Columns:
     """Return the figures of a run's metrics.csv, without columns if there is none."""
     rows = read_rows(folder / FILE)
-    return _as_columns(rows, list_columns(rows))
+    return as_columns(rows, list_columns(rows))
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
@@ -107,6 +107,11 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 def list_columns(rows: Sequence[Mapping[str, float]]) -> list[str]:
     """Return the columns that rows have, in the order in which they first appear."""
     return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def as_columns(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> Columns:
+    """Return rows as columns of these names."""
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def format_row(row: Mapping[str, float], columns: Sequence[str]) -> str:
@@ -130,7 +135,3 @@ def _as_number(cell: str) -> float | None:
         return float(cell)
     except (TypeError, ValueError):
         return None
-
-
-def _as_columns(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> Columns:
-    return {name: [row.get(name) for row in rows] for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infinito.run_folder.samples_file import Sample, SamplesFile, read_samples
+from infinito.run_folder.series.samples_file import Sample, SamplesFile, read_samples
 
 HOSTILE = 'a\nb</script>\u2028\ud83d"\\ ✓'
 

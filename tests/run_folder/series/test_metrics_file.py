@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infinito.run_folder.metrics_file import CLOCKS, MetricsFile, read_metrics
+from infinito.run_folder.series.metrics_file import CLOCKS, MetricsFile, read_metrics
 
 
 def written(folder: Path) -> list[list[str]]:
