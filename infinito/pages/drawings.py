@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 from infinito.pages.plots import Curve, Plot, Values
 from infinito.wording import escape_controls
 
-PALETTE = tuple(f"#00000{number}" for number in range(8))
+PALETTE = tuple(f"#0a0b0{number}" for number in range(8))
 """Stand-ins, which become the colours `--c0` to `--c7` of the page."""
 INK, GRID = "#010101", "#020202"
 """Stand-ins for the colours of text and of the grid."""
@@ -33,6 +33,8 @@ STYLE = {
     "ytick.color": INK,
     "grid.color": GRID,
     "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,

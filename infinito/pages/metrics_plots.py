@@ -49,7 +49,8 @@ LANGUAGE = (
     ),
     Group("Share of steps in Φ's band", "share", ("*phi/share_in_band", "val/phi_share_*")),
     Group("Parts of the loss", "nats", ("train/language_loss", "*phi/loss")),
-    Group("Integration memory", "", ("train/memory/*", "memory/*")),
+    Group("Evictions of the integration memory", "number", ("*memory/evictions",)),
+    Group("Integration memory", "share", ("train/memory/*", "memory/*")),
     Group("Throughput", "tokens per second", ("train/tokens_per_s",)),
     Group("Memory in use", "MiB", ("memory_mib",)),
 )

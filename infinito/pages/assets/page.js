@@ -67,7 +67,7 @@
     const positive = plot.curves.every((curve) => curve.y.every((value) => value === null || value > 0));
     const isLog = positive && plot.y_ticks.length === 0 && (state.log ?? plot.log_y);
     const isDots = plot.curves.every((curve) => curve.style === "dots");
-    const common = { axisLabel: { color: ink, formatter: format }, axisLine: { show: true, lineStyle: { color: line } }, splitLine: { lineStyle: { color: line, width: 0.6 } }, nameTextStyle: { color: ink } };
+    const common = { axisLabel: { color: ink, formatter: format, showMinLabel: plot.levels.length ? false : null, showMaxLabel: plot.levels.length ? false : null }, axisLine: { show: true, lineStyle: { color: line } }, splitLine: { lineStyle: { color: line, width: 0.6 } }, nameTextStyle: { color: ink } };
     const main = made.map(([each]) => each);
     if (plot.levels.length && main.length) {
       main[0].markLine = {
@@ -88,12 +88,20 @@
       dataZoom: isTouch ? [{ type: "inside", preventDefaultMouseMove: false, filterMode: "none" }] : [],
       xAxis: { ...common, type: plot.log_x ? "log" : "value", name: axis, nameLocation: "middle", nameGap: 26, min: "dataMin", max: "dataMax", ...(isDots ? { scale: true, min: undefined, max: undefined } : {}), ...ticks(plot.x_ticks) },
       yAxis: { ...common, type: isLog ? "log" : "value", scale: true,
-        min: (range) => (isLog || !heights.length ? undefined : Math.min(range.min, ...heights)), max: (range) => (isLog || !heights.length ? undefined : Math.max(range.max, ...heights)), ...ticks(plot.y_ticks) },
+        ...(isLog || !heights.length ? {} : { min: (range) => bound(range, heights, -1), max: (range) => bound(range, heights, 1) }), ...ticks(plot.y_ticks),
+        ...(plot.y_ticks.length ? { min: -0.6, max: plot.y_ticks.length - 0.4 } : {}) },
       series: [...main, ...made.flatMap(([, bounds]) => bounds)],
     };
   };
 
+  // The end of an axis on which levels have room beside the curves.
+  const bound = (range, heights, side) => {
+    const low = Math.min(range.min, ...heights), high = Math.max(range.max, ...heights), margin = 0.06 * (high - low || Math.abs(high) || 1);
+    return side < 0 ? low - margin : high + margin;
+  };
+
   const shown = [];
+  let groups = 0;
   const draw = ({ chart, plot, state }) => {
     chart.setOption(option(plot, state), { notMerge: true });
     if (!isTouch) chart.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
@@ -124,7 +132,7 @@
       controls.append(element);
     };
     const axes = [...new Set(own.flatMap((plot) => plot.axes))];
-    const name = `axis${shown.length}`;
+    const name = `axis${groups++}`;
     if (axes.length > 1) for (const axis of axes) field("radio", name, `over ${axis}`, axis === axes[0], () => { state.axis = axis; });
     if (own.some((plot) => plot.y_ticks.length === 0)) field("checkbox", "", "logarithmic", false, (isOn) => { state.log = isOn; });
     controls.hidden = false;
