@@ -52,25 +52,27 @@ def draw_svg(plot: Plot, key: str) -> Markup:
         figure = Figure(figsize=(9.6 if plot.is_wide else 4.8, 2.9))
         axis = figure.subplots()
         shown = list(enumerate(plot.curves))
+        named: set[str] = set()
         for place, curve in shown:
-            _draw_curve(axis, curve, plot.axes[0], place)
+            label = "" if curve.name in named else _label(curve.name)
+            named.add(curve.name)
+            _draw_curve(axis, curve, plot.axes[0], place, label)
         for name, height in plot.levels.items():
             axis.axhline(height, color=INK, linewidth=0.9, linestyle=":")
             label = _label(name)
             axis.annotate(label, (1, height), xycoords=("axes fraction", "data"), ha="right",
                           va="bottom", fontsize=8)  # fmt: skip
         _set_axes(axis, plot)
-        if 1 < len(shown) <= 12:
+        if len({curve.name for curve in plot.curves}) > 1 and len(shown) <= 20:
             axis.legend(fontsize=8, loc="best" if len(shown) < 6 else "upper right")
         left = 0.32 if plot.y_ticks else 0.1 if plot.is_wide else 0.17
         figure.subplots_adjust(left=left, right=0.97, top=0.96, bottom=0.17)
         return _as_markup(figure)
 
 
-def _draw_curve(axis: Axes, curve: Curve, over: str, place: int) -> None:
+def _draw_curve(axis: Axes, curve: Curve, over: str, place: int, label: str) -> None:
     x, y = curve.x[over], curve.y
     colour = PALETTE[(place if curve.colour is None else curve.colour) % len(PALETTE)]
-    label = _label(curve.name)
     numbers = _floats(y)
     if curve.low is not None and curve.high is not None:
         low, high = _floats(curve.low), _floats(curve.high)

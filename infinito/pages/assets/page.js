@@ -29,14 +29,16 @@
       const head = `${found.seriesName}: ${format(found.value[1])}`;
       return box([head, ...(label ? label.split("\n") : [`${axis} ${format(found.value[0])}`])]);
     }
-    const seen = found.filter((each) => each.seriesIndex < plot.curves.length && each.value[1] !== null);
+    const seen = found.filter((each) => each.seriesIndex < plot.curves.length && each.value[1] !== null).slice(0, 15);
     return box([`${axis} ${format(found[0].axisValue)}`, ...seen.map((each) => `${each.seriesName}: ${format(each.value[1])}`)]);
   };
 
   const ticks = (named) => (named.length === 0 ? {} : {
-    axisLabel: { customValues: named.map(([at]) => at), formatter: (value) => named.find(([at]) => Math.abs(at - value) < 1e-9)?.[1] ?? "", color: colour("ink"), width: 150, overflow: "truncate" },
+    axisLabel: { customValues: named.map(([at]) => at), formatter: (value) => named.find(([at]) => Math.abs(at - value) < 1e-9)?.[1] ?? "", color: colour("ink"), width: 230, overflow: "truncate" },
     axisTick: { customValues: named.map(([at]) => at) },
   });
+
+  const tickWidth = (plot) => Math.min(230, 7 * Math.max(...plot.y_ticks.map(([, name]) => name.length)));
 
   const series = (plot, curve, axis) => {
     const shade = colour(`c${curve.colour % 8}`);
@@ -80,9 +82,9 @@
       animation: false,
       aria: { enabled: true, label: { description: plot.title } },
       backgroundColor: "transparent",
-      textStyle: { color: ink, fontFamily: "inherit" },
-      grid: { left: 8, right: 20, top: 36, bottom: 30, containLabel: true },
-      legend: { show: plot.curves.length > 1, type: "scroll", top: 4, left: 0, right: 90, textStyle: { color: ink, width: 180, overflow: "truncate" }, pageTextStyle: { color: ink }, pageIconColor: ink, pageIconInactiveColor: line },
+      textStyle: { color: ink, fontFamily: "sans-serif" },
+      grid: plot.y_ticks.length ? { left: tickWidth(plot) + 14, right: 24, top: 40, bottom: 48 } : { left: 8, right: 20, top: 36, bottom: 30, containLabel: true },
+      legend: { show: new Set(plot.curves.map((curve) => curve.name)).size > 1 && plot.curves.length <= 20, type: "scroll", top: 4, left: 0, right: 90, textStyle: { color: ink, width: 180, overflow: "truncate" }, pageTextStyle: { color: ink }, pageIconColor: ink, pageIconInactiveColor: line },
       tooltip: { trigger: isDots ? "item" : "axis", confine: true, formatter: tip(plot, axis), axisPointer: { type: "line", label: { show: false } }, backgroundColor: colour("paper"), borderColor: line, textStyle: { color: ink, fontSize: 13 }, extraCssText: "max-width: 22rem; white-space: normal; overflow-wrap: anywhere;" },
       toolbox: { top: 0, right: 0, iconStyle: { borderColor: colour("dim") }, feature: { dataZoom: { title: { zoom: "zoom: draw a box", back: "back" } }, restore: { title: "whole plot" }, saveAsImage: { title: "save as SVG", backgroundColor: colour("paper") } } },
       dataZoom: isTouch ? [{ type: "inside", preventDefaultMouseMove: false, filterMode: "none" }] : [],
@@ -131,7 +133,7 @@
       element.append(input, ` ${label}`);
       controls.append(element);
     };
-    const axes = [...new Set(own.flatMap((plot) => plot.axes))];
+    const axes = [...new Set(own.filter((plot) => plot.axes.length > 1).flatMap((plot) => plot.axes))];
     const name = `axis${groups++}`;
     if (axes.length > 1) for (const axis of axes) field("radio", name, `over ${axis}`, axis === axes[0], () => { state.axis = axis; });
     if (own.some((plot) => plot.y_ticks.length === 0)) field("checkbox", "", "logarithmic", false, (isOn) => { state.log = isOn; });
