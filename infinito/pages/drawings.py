@@ -94,7 +94,7 @@ def _draw_curve(axis: Axes, curve: Curve, over: str, place: int, label: str) -> 
 def _set_axes(axis: Axes, plot: Plot) -> None:
     axis.grid(linewidth=0.5)
     axis.set_axisbelow(True)
-    axis.set_xlabel(plot.axes[0])
+    axis.set_xlabel(_label(plot.axes[0]))
     axis.set_ylabel(_label(plot.unit))
     if plot.log_y:
         axis.set_yscale("log")

@@ -135,7 +135,7 @@ def _rounded(value: float | None) -> float | int | None:
 def _shortened(value: Any) -> Any:
     """Return plain values with every text cut to a length that a plot can show."""
     if isinstance(value, Mapping):
-        return {key: _shortened(each) for key, each in value.items()}
+        return {_shortened(key): _shortened(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_shortened(each) for each in value]
     if isinstance(value, str):

@@ -27,7 +27,7 @@ def test_only_the_first_process_writes_and_dear_pages_wait(
     now_s, written = [1000.0], []
 
     def write(folder: Path, *, drawings: bool) -> None:
-        assert not drawings
+        assert (folder, drawings) == (tmp_path, False)
         written.append(now_s[0])
         now_s[0] += 2.0
 
