@@ -238,7 +238,8 @@ def share_axes(curves: Sequence[Curve]) -> list[Curve]:
 
 def build_runs(groups: Sequence[Group], metrics: Sequence[str], folder: Path) -> Section:
     """Return every run with its figures, with links to the pages of those that have one."""
-    rows, links = [], {}
+    rows: list[tuple[str, ...]] = []
+    links: dict[int, str] = {}
     for group in groups:
         for each in group.runs:
             page = each.folder / "report.html"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -22,7 +23,7 @@ INK, GRID = "#010101", "#020202"
 LONGEST_LABEL = 28
 """Characters of a name in a legend or at a tick."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -86,7 +87,7 @@ def _draw_curve(axis: Axes, curve: Curve, over: str, place: int, label: str) -> 
         axis.step(_floats(x), numbers, where="post", color=colour, linewidth=1.6, label=label)
     else:
         thick = curve.style == "thick"
-        marker = {"marker": "o", "markersize": 3} if thick and len(y) <= 60 else {}
+        marker: dict[str, Any] = {"marker": "o", "markersize": 3} if thick and len(y) <= 60 else {}
         width = 1.8 if thick else 1.0
         axis.plot(_floats(x), numbers, color=colour, linewidth=width, label=label, **marker)
 

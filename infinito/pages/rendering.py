@@ -50,7 +50,7 @@ def render(page: Page, *, drawings: bool = True) -> str:
 
         unfolded = [plot for section, own in sections if not section.is_folded for plot in own]
         drawn = {id(plot): draw_svg(plot, f"plot{at}") for at, plot in enumerate(unfolded)}
-    return _template().render(
+    html: str = _template().render(
         page=page,
         plots={id(plot): at for at, plot in enumerate(plots)},
         drawn=drawn,
@@ -59,6 +59,7 @@ def render(page: Page, *, drawings: bool = True) -> str:
         script=_asset("page.js"),
         library=_asset("echarts/echarts.common.min.js") if plots else None,
     )
+    return html
 
 
 def list_plots(section: Section) -> list[Plot]:

@@ -71,7 +71,7 @@ def list_figures(report: Mapping[str, Any]) -> list[Figure]:
 def build_held_out(found: Mapping[str, Any]) -> Section:
     """Return what the held-out pairs say, beside what length alone would."""
     before, after = found["before"], found["after"]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (name, _interval(before[key], centre), _interval(after[key], centre))
         for name, key, centre in (
             ("reward margin", "margin", "mean"),

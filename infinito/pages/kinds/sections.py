@@ -111,12 +111,13 @@ def build_provenance(run: RunFiles) -> list[Section]:
 
 def build_measured(run: RunFiles) -> list[Section]:
     """Return links to what was measured with the run's model later."""
-    rows, links = [], {}
+    rows: list[tuple[str, str]] = []
+    links: dict[int, str] = {}
     for path in sorted(run.folder.glob("*/config.yaml")):
         page = path.parent / "report.html"
         if page.is_file():
             links[len(rows)] = f"{path.parent.name}/report.html"
-            rows.append([path.parent.name, "its own page, in this run's folder"])
+            rows.append((path.parent.name, "its own page, in this run's folder"))
     if not rows:
         return []
     return [Section("Measured later", [Table(["folder", ""], rows, links=links)])]

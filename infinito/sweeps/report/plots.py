@@ -123,9 +123,7 @@ def plot_importances(search: Search) -> Plot:
 def plot_front(search: Search, scores: Sequence[str]) -> Plot:
     """Return the first two scores of all trials, and the Pareto front."""
     ended = list_finished(search)
-    front = sorted(
-        (trial for trial in search.pareto_front() if trial.values), key=lambda t: t.values[0]
-    )
+    front = sorted((trial for trial in search.pareto_front() if trial.values), key=first_score)
     curves = [
         Curve(
             name,
