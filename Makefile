@@ -9,7 +9,7 @@ COVERAGE_FLOOR ?= 90
 # A process for each core; each takes tests as they stand in the files, so that they share fixtures.
 SHARED := -n auto --dist worksteal
 
-.PHONY: help setup run train dpo test test-all coverage lint check format bench sweep search dash generate clean
+.PHONY: help setup run train dpo test test-all coverage lint check format bench sweep search dash docs generate clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -41,6 +41,9 @@ test-all: setup  ## Run all tests, the slow ones too
 
 coverage: setup  ## Measure the branches that all tests cover; below COVERAGE_FLOOR (90 %) it fails
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED) -m "not gpu" --cov --cov-report=term --cov-report=xml --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+
+docs: setup  ## Build the documentation into build/site, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: setup  ## Check format, style and types
 	$(BIN)/ruff format --check .

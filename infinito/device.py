@@ -16,14 +16,14 @@ def choose_accelerator(conf: RunConf) -> str:
     Raises:
         DeviceError: it is not there; nothing else is taken in its place.
     """
-    asked = conf.trainer.accelerator
-    if asked in {"cuda", "mps"} and not _has_device(asked):
+    requested = conf.trainer.accelerator
+    if requested in {"cuda", "mps"} and not _has_device(requested):
         raise DeviceError(
-            f"`trainer.accelerator`={asked}: this machine has no such device. "
+            f"`trainer.accelerator`={requested}: this machine has no such device. "
             "Use `trainer.accelerator=cpu`, or `auto` for the best that is there."
         )
-    _check_count(conf, asked)
-    takes_mps = asked == "mps" or (asked == "auto" and _has_device("mps"))
+    _check_count(conf, requested)
+    takes_mps = requested == "mps" or (requested == "auto" and _has_device("mps"))
     if conf.trainer.strategy == "fsdp" and takes_mps:
         raise DeviceError(
             "`trainer.strategy`=fsdp shards over CUDA devices or CPU processes, not over "
@@ -33,19 +33,19 @@ def choose_accelerator(conf: RunConf) -> str:
         raise DeviceError(
             "`trainer.precision`=16-mixed needs a CUDA device. Use `trainer.precision=bf16-mixed`."
         )
-    return asked
+    return requested
 
 
-def _check_count(conf: RunConf, asked: str) -> None:
+def _check_count(conf: RunConf, requested: str) -> None:
     """Refuse more devices than there are; on CPUs each device is a process."""
-    if asked == "auto":
-        asked = next((name for name in ("cuda", "mps") if _has_device(name)), "cpu")
+    if requested == "auto":
+        requested = next((name for name in ("cuda", "mps") if _has_device(name)), "cpu")
     counts = {"cuda": torch.cuda.device_count(), "mps": 1, "cpu": os.cpu_count() or 1}
-    if conf.trainer.devices > counts[asked]:
-        unit = "processors, each for one process" if asked == "cpu" else f"{asked} devices"
+    if conf.trainer.devices > counts[requested]:
+        unit = "processors, each for one process" if requested == "cpu" else f"{requested} devices"
         raise DeviceError(
-            f"`trainer.devices`={conf.trainer.devices}: this machine has {counts[asked]} {unit}. "
-            f"Use `trainer.devices={counts[asked]}` or fewer."
+            f"`trainer.devices`={conf.trainer.devices}: this machine has {counts[requested]} "
+            f"{unit}. Use `trainer.devices={counts[requested]}` or fewer."
         )
 
 
@@ -55,10 +55,10 @@ def _has_device(name: str) -> bool:
 
 def choose_device(conf: RunConf) -> torch.device:
     """Return the device of tasks that need no Lightning trainer."""
-    asked = choose_accelerator(conf)
-    if asked == "auto":
-        asked = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(asked)
+    requested = choose_accelerator(conf)
+    if requested == "auto":
+        requested = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(requested)
 
 
 def choose_autocast_dtype(conf: RunConf) -> torch.dtype | None:

@@ -67,7 +67,7 @@ def find_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
 def node_faults(
     conf: RunConf, sweep: bool = False, environment: Mapping[str, str] = os.environ
 ) -> Iterator[str]:
-    """Yield a fault where nodes are asked for and nothing tells where they are."""
+    """Yield a fault where several nodes are requested and no address is given."""
     launch = find_launch(environment)
     if launch is not None and sweep:
         yield f"a sweep is one process, and {launch.by} started several: start it alone"
@@ -91,7 +91,7 @@ def tell_others(launch: Launch, folder: str | None, fault: str | None = None) ->
 
 
 def learn(launch: Launch) -> tuple[str | None, str | None]:
-    """Return what the first process told: the run's folder, or why there is none.
+    """Return what the first process sent: the run's folder, or why there is none.
 
     Raises:
         ConfigError: it cannot be reached.
@@ -101,7 +101,7 @@ def learn(launch: Launch) -> tuple[str | None, str | None]:
         store.wait([_KEY], PATIENCE)
     except RuntimeError:
         raise ConfigError(
-            f"process 0, which {launch.by} started as well, has not told its run folder in "
+            f"process 0, which {launch.by} started as well, has not sent its run folder in "
             f"{PATIENCE.seconds // 60} minutes"
         ) from None
     folder, fault = json.loads(store.get(_KEY))

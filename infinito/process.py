@@ -21,7 +21,7 @@ def keep_freed_memory() -> bool:
     the arithmetic of a small step. The greatest use of memory stays about what it was.
 
     Returns:
-        Whether glibc agreed. It is not asked on other systems, nor where the user has chosen an
+        Whether glibc agreed. It is not called on other systems, nor where the user has chosen an
         allocator or its settings.
     """
     if not sys.platform.startswith("linux") or any(name in os.environ for name in USER_SETTINGS):

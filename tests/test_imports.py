@@ -26,8 +26,10 @@ LAYERS = (
     {"data"},
     {"training"},
     {"preferences", "rl"},
+    {"pipeline"},
     {"tasks"},
     {"run"},
+    {"library"},
     {"hydra_plugins"},
 )
 """Who may import whom: a room imports rooms of the layers above it here."""
@@ -81,7 +83,7 @@ def test_no_import_runs_back_up_or_between_siblings() -> None:
     for name, path in known.items():
         for other in imported(path, known):
             here, there = room(name), room(other)
-            if here == there or there == "infinito":
+            if here == there or "infinito" in {here, there}:  # its names load late
                 continue
             inside = LEVEL[here] == LEVEL[there] and here in GROUND
             downward = LEVEL[there] < LEVEL[here]

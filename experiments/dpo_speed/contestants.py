@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 LEARNING_RATE = 1e-5
 LOG_EVERY = 10
-LORA = {"r": 8, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
+LORA: dict[str, Any] = {"r": 8, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
 
 
 def build_model(recipe: Recipe) -> PreTrainedModel:
-    """A Llama from seed 0."""
+    """Return a Llama from seed 0."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=recipe.vocab,
@@ -33,7 +33,7 @@ def build_model(recipe: Recipe) -> PreTrainedModel:
 
 
 def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
-    """A training by infinito; gives the CPU seconds at its start and after each step."""
+    """Train by infinito; return the CPU seconds at its start and after each step."""
     from lightning import Callback, Trainer
 
     from infinito.config import AdamWConf
@@ -106,7 +106,7 @@ def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
 
 
 def trl_training(recipe: Recipe, group_by_length: bool = False) -> Callable[[], list[float]]:
-    """The same by TRL: no gradient checkpointing, no mixed precision, fused AdamW."""
+    """Train the same by TRL: no gradient checkpointing, no mixed precision, fused AdamW."""
     import datasets
     import trl
     from tokenizers import Tokenizer, models

@@ -20,7 +20,7 @@ from infinito.cli.read_by import (
 from infinito.cli.rules.unread import unread_faults
 from infinito.config import is_renamed
 from infinito.errors import ResumeError
-from infinito.run_folder.folder import STABLE, difference, folder_of, saved_values
+from infinito.run_folder.folder import STABLE, difference, find_run_folder, saved_values
 from infinito.run_folder.pins import with_absolute_paths
 
 LENGTHS = keys("trainer.epochs", "trainer.max_steps")
@@ -74,7 +74,7 @@ def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[
 
 def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     folder = _resumed_folder(values)
-    stable = stable_checkpoint(values["resume"])
+    stable = stable_checkpoint(str(values["resume"]))  # a folder named 7 or nan comes as a number
     saved = saved_values(folder)
     begun, values = with_absolute_paths(saved), with_absolute_paths(values)
     task = str(saved["task"])
@@ -82,29 +82,29 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     if renamed := set(filter(is_renamed, typed)):
         return _with_keys(saved, values, renamed)  # for `parse` to say their present names
     if not typed & set(ADDED_GROUPS):
-        asked = _with_keys(begun, values, {find_section(key) for key in typed})
+        requested = _with_keys(begun, values, {find_section(key) for key in typed})
     elif task == "rl_scheduler":  # an experiment that continues a schedule names what it changes
         named = {find_section(key) for key in typed - set(ADDED_GROUPS)}
-        asked = _with_keys(begun, values, {"task", *CONTINUABLE, *named})
+        requested = _with_keys(begun, values, {"task", *CONTINUABLE, *named})
     else:
-        asked = _with_keys(begun, values, set(values))
+        requested = _with_keys(begun, values, set(values))
     changeable = SHOWS | {"resume", "dry_run"}
     if task == "rl_scheduler":
         changeable |= CONTINUABLE
     if stable is not None:
         changeable |= LENGTHS
-    differences = [each for each in difference(begun, asked) if each[0] not in changeable]
+    differences = [each for each in difference(begun, requested) if each[0] not in changeable]
     if differences:
         raise ResumeError(_difference_message(folder, task, differences))
     kept = _with_keys(
-        saved, asked, (SHOWS & typed) | (CONTINUABLE if task == "rl_scheduler" else frozenset())
+        saved, requested, (SHOWS & typed) | (CONTINUABLE if task == "rl_scheduler" else frozenset())
     )
     if stable is not None:
-        kept["trainer"] |= _length_of(stable, asked["trainer"], typed)
+        kept["trainer"] |= _choose_length(stable, requested["trainer"], typed)
     return {**kept, "resume": str(stable or folder), "dry_run": values.get("dry_run", False)}
 
 
-def _length_of(stable: Path, asked: Mapping[str, Any], typed: Set[str]) -> dict[str, Any]:
+def _choose_length(stable: Path, requested: Mapping[str, Any], typed: Set[str]) -> dict[str, Any]:
     """Return the keys of `trainer` that say how long a run from a stable part is."""
     if not LENGTHS & typed:
         raise ResumeError(
@@ -113,7 +113,8 @@ def _length_of(stable: Path, asked: Mapping[str, Any], typed: Set[str]) -> dict[
             f"`resume={stable.parents[1]}` goes on with the run itself."
         )
     return {
-        key: asked[key] if f"trainer.{key}" in typed else None for key in ("epochs", "max_steps")
+        key: requested[key] if f"trainer.{key}" in typed else None
+        for key in ("epochs", "max_steps")
     }
 
 
@@ -171,7 +172,7 @@ def _checkpoint_values(values: Mapping[str, Any]) -> dict[str, Any] | None:
     if checkpoint is None:
         return None
     place = _newest_checkpoint(values) if checkpoint == "last" else Path(str(checkpoint))
-    folder = folder_of(place)
+    folder = find_run_folder(place)
     return saved_values(folder) if folder is not None else None
 
 
@@ -194,12 +195,17 @@ def resumable(resume: str, runs_dir: Path, name: str) -> Path:
     folder = folder.parent.parent if folder.suffix == ".ckpt" else folder
     if not folder.is_dir():
         raise ResumeError(f"`resume`={resume}: there is no such run folder")
-    if not (folder / "checkpoints/last.ckpt").is_file():
+    if not (folder / "checkpoints/last.ckpt").is_file() and not is_pipeline(folder):
         raise ResumeError(
             f"`resume`={resume}: {folder} holds no checkpoints/last.ckpt, so nothing was saved "
             "to go on from. Start again without `resume`."
         )
     return folder
+
+
+def is_pipeline(folder: Path) -> bool:
+    """Return whether a folder is that of `task=pipeline`, whose stages have checkpoints."""
+    return (folder / "config.yaml").is_file() and saved_values(folder)["task"] == "pipeline"
 
 
 def _newest(root: Path, pattern: str, key: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infinito import config
+from infinito.cli.defaults import default_values
 from infinito.config import RunConf
 from infinito.wording import format_override_value
 
@@ -44,6 +45,28 @@ def describe_values(values: Mapping[str, Any]) -> str:
             shown = format_override_value(value).replace("\n", "\\n")
             lines += _aligned(f"  {key.name}={shown}", _explain(key), width)
     return "\n".join(lines).lstrip("\n")
+
+
+def list_sections() -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
+    """Yield every group, each of its kinds, and the keys of them with default and meaning.
+
+    Yields:
+        A title (`data=text`, empty for keys of no group), a summary, and (key, default, meaning).
+    """
+    values = default_values(RunConf)
+    own = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+    for _, entries in _sections(RunConf, own):
+        yield "", "", [(key.name, value, _explain(key)) for key, value in entries]
+    for group, hint in typing.get_type_hints(RunConf).items():
+        if not dataclasses.is_dataclass(hint):
+            continue
+        for name, schema in config.VARIANTS.get(group, {"": hint}).items():
+            defaults = default_values(typing.cast(type, schema))
+            given = {**defaults, "name": name} if name else defaults
+            for heading, entries in _sections(typing.cast(type, schema), given, f"{group}."):
+                place, _, summary = heading.partition(": ")
+                title = f"{group}={name}" if name and place == group else place
+                yield title, summary, [(key.name, value, _explain(key)) for key, value in entries]
 
 
 def list_choices(name: str) -> Sequence[str]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 from infinito.config.attention import AttentionConf
 from infinito.config.data import (
+    ChatConf,
     DataConf,
     HubConf,
     MarkovConf,
     PairsConf,
     PythonDocsConf,
+    SkillsConf,
     TextConf,
     WikiText2Conf,
 )
@@ -42,6 +44,7 @@ TASKS = (
     "score_pairs",
     "rl_scheduler",
     "report",
+    "pipeline",
 )
 
 
@@ -88,6 +91,9 @@ class RunConf:
     """What `task=evaluate` and `task=analyze` read."""
     runs: list[str] = field(default_factory=list)
     """What `task=compare` compares: run folders, folders of sweeps, or patterns such as `a/*`."""
+    stage_overrides: list[str] = field(default_factory=list)
+    """Overrides of single stages of `task=pipeline`, as `sft:trainer.max_steps=5000`; the stages
+    are pretrain, sft and dpo."""
     dry_run: bool = False
     """Build everything, run one batch, estimate memory and time, write nothing."""
 
@@ -112,6 +118,8 @@ VARIANTS: dict[str, dict[str, type]] = {
         "wikitext2": WikiText2Conf,
         "markov": MarkovConf,
         "pairs": PairsConf,
+        "chat": ChatConf,
+        "skills": SkillsConf,
     },
 }
 """Groups whose schema depends on their `name`."""

@@ -96,7 +96,7 @@ def build_data_module(
     Args:
         conf: The configuration.
         tokenizer: Taken instead of the configured one.
-        show: Is told how far reading and tokenising are.
+        show: Receives the progress of reading and tokenising.
     """
     text = build_source(conf)
     spec = build_tokenizer_spec(conf) if tokenizer is None else GivenTokenizer(tokenizer)

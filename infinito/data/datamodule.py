@@ -12,6 +12,11 @@ from transformers import PreTrainedTokenizerFast
 
 from infinito.data.batch_loader import EvaluationLoader, TrainingStream
 from infinito.data.batch_order import EvaluationOrder, TrainingOrder
+from infinito.data.conversations.datamodule import (
+    ConversationDataModule,
+    ConversationStream,
+    HeldOutConversations,
+)
 from infinito.data.encoding import (
     TokenChunk,
     count_ids,
@@ -32,12 +37,14 @@ class TrainingBatches(LightningDataModule):
     """The batches of one training: Lightning asks its data for loaders without arguments.
 
     Args:
-        data: the windows.
+        data: the windows, or the conversations.
         total: batches of the whole training.
         start: batches of it that are already done.
     """
 
-    def __init__(self, data: LanguageDataModule, total: int, start: int = 0) -> None:
+    def __init__(
+        self, data: LanguageDataModule | ConversationDataModule, total: int, start: int = 0
+    ) -> None:
         super().__init__()
         self.data, self.total, self.start = data, total, start
 
@@ -45,11 +52,11 @@ class TrainingBatches(LightningDataModule):
         """Tells the windows which process they are read in."""
         self.data.trainer = self.trainer
 
-    def train_dataloader(self) -> TrainingStream:
+    def train_dataloader(self) -> TrainingStream | ConversationStream:
         """Returns the training batches that are left."""
         return self.data.train_dataloader(self.total, self.start)
 
-    def val_dataloader(self) -> EvaluationLoader:
+    def val_dataloader(self) -> EvaluationLoader | HeldOutConversations:
         """Returns the validation batches."""
         return self.data.val_dataloader()
 
@@ -57,7 +64,7 @@ class TrainingBatches(LightningDataModule):
 class LanguageDataModule(LightningDataModule):
     """Batches of token windows, int64 (batch, block_size + 1), of the splits of one source.
 
-    A split is read, tokenised and cached when it is first asked for, so the test split stays
+    A split is read, tokenised and cached when it is first needed, so the test split stays
     closed until `test_dataloader` or `split_meta("test")` opens it.
 
     Args:
@@ -69,7 +76,7 @@ class LanguageDataModule(LightningDataModule):
         seed: of the order of the training windows.
         workers: processes that fetch batches; 0 fetches in the training process.
         cache_dir: folder of tokens and tokenizers, shared between runs.
-        show: is told how far reading and tokenising are.
+        show: receives the progress of reading and tokenising.
 
     Raises:
         ConfigError: text without a tokenizer, or a chain with one.
@@ -121,7 +128,7 @@ class LanguageDataModule(LightningDataModule):
 
         def train() -> PreTrainedTokenizerFast:
             size, what = source.utf8_bytes("train"), "training the tokenizer"
-            pieces = watched(source.pieces("train"), what, _bytes_of, size, self.show)
+            pieces = watched(source.pieces("train"), what, _count_bytes, size, self.show)
             return spec.build(pieces, separates_documents=separates)
 
         return self.cache.tokenizer(key, train)
@@ -209,5 +216,5 @@ class LanguageDataModule(LightningDataModule):
         return self.trainer.global_rank, self.trainer.world_size
 
 
-def _bytes_of(text: str) -> int:
+def _count_bytes(text: str) -> int:
     return len(text.encode())

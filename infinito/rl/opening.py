@@ -15,7 +15,7 @@ from infinito.rl.ppo.policy_files import (
     read_policy_checkpoint,
 )
 from infinito.rl.ppo.ppo_module import check_description
-from infinito.run_folder.folder import folder_of
+from infinito.run_folder.folder import find_run_folder
 
 POLICIES = ("agent", "agent, sampled")
 """The trained policy with its likeliest actions, and with actions drawn from its distribution."""
@@ -34,7 +34,7 @@ def open_schedule(conf: RunConf) -> tuple[SharedParts, dict[str, Policy], Path, 
     """
     source, checkpoint = read_policy_checkpoint(Path(str(conf.checkpoint)))
     check_description(checkpoint["infinito"], describe_schedule(conf), "this evaluation")
-    folder = folder_of(source)
+    folder = find_run_folder(source)
     assert folder is not None
     shared = load_shared_parts(conf, build_data_module(conf), folder)
     ppo = build_ppo(conf, shared)

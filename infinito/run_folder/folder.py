@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def saved_values(folder: Path) -> dict[str, Any]:
     return translate_renamed({str(key): value for key, value in values.items()})
 
 
-def folder_of(checkpoint: Path) -> Path | None:
+def find_run_folder(checkpoint: Path) -> Path | None:
     """Return the run folder that a checkpoint path names or lies in, or None."""
     for folder in (checkpoint, checkpoint.parent, checkpoint.parent.parent):
         if (folder / "config.yaml").is_file():
@@ -69,6 +71,11 @@ def events_folder(run: Path) -> Path:
     """Return where a run's TensorBoard files lie; those of old runs have a folder of their own."""
     own = run / "tensorboard"
     return own if own.is_dir() else run
+
+
+def name_new_folder(runs_dir: str, name: str) -> Path:
+    """Return `<runs_dir>/<name>/<time>_<random>`, which no other run has; it is not made yet."""
+    return Path(runs_dir, name, f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}")
 
 
 def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:
@@ -84,7 +91,7 @@ def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:
         for another task, a model of no run, or a run folder that cannot be written.
     """
     names = {"evaluate": "evaluation", "analyze": "attention"}
-    run = None if checkpoint is None else folder_of(Path(checkpoint))
+    run = None if checkpoint is None else find_run_folder(Path(checkpoint))
     if task not in names or run is None or not os.access(run, os.W_OK):
         return None
     name = f"{names[task]}_{split}"

@@ -62,7 +62,7 @@ def git_commit() -> str | None:
     return head + ("+changes" if changes else "")
 
 
-def score_of(summary: Mapping[str, Any], key: str) -> float:
+def read_score(summary: Mapping[str, Any], key: str) -> float:
     """Return the figure of a summary that a sweep receives.
 
     Raises:

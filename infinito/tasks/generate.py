@@ -57,10 +57,10 @@ def write_text(prompt: str, trained: Trained, settings: GenerationConf, console:
     unknown = trained.tokenizer.unk_token_id
     if unknown is not None and (ids == unknown).any():
         console.print("[yellow]warning:[/] the prompt holds tokens that the model never saw")
-    window, asked = find_window(trained.model), ids.shape[1] + settings.max_new_tokens
-    if window is not None and asked > window:
+    window, needed = find_window(trained.model), ids.shape[1] + settings.max_new_tokens
+    if window is not None and needed > window:
         console.print(
-            f"[yellow]note:[/] prompt and text of up to {asked} tokens pass the model's window of "
+            f"[yellow]note:[/] prompt and text of up to {needed} tokens pass the model's window of "
             f"{window}: beyond it, the model reads the last {window // 2} to {window} tokens"
         )
     streamer = None if settings.json else SlidingStreamer(trained.tokenizer)

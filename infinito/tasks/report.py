@@ -10,7 +10,7 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.errors import CheckpointError
 from infinito.pages.run_page import write_run_page
-from infinito.run_folder.folder import folder_of
+from infinito.run_folder.folder import find_run_folder
 from infinito.run_folder.schedules import is_schedule
 
 
@@ -21,7 +21,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         CheckpointError: `checkpoint` lies in no run's folder, or the run's results are damaged.
         ConfigError: runs of its kind have no page.
     """
-    source = folder_of(Path(str(conf.checkpoint)))
+    source = find_run_folder(Path(str(conf.checkpoint)))
     if source is None:
         raise CheckpointError(
             f"`checkpoint`={conf.checkpoint} is no run folder, and lies in none: expected a folder "

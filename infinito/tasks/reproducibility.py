@@ -85,23 +85,23 @@ def _trained(conf: RunConf, folder: Path, seed: int) -> Trace:
     """The trace of a training in a process of its own."""
     values = asdict(conf) | {"task": "train", "seed": seed}
     folder.mkdir()
-    path = folder / "asked.yaml"
+    path = folder / "request.yaml"
     path.write_text(OmegaConf.to_yaml(OmegaConf.create(values)), encoding="utf-8")
-    code = "import sys; from infinito.tasks.reproducibility import train_as_asked; "
-    command = [sys.executable, "-c", code + "train_as_asked(sys.argv[1])", str(folder)]
+    code = "import sys; from infinito.tasks.reproducibility import train_request; "
+    command = [sys.executable, "-c", code + "train_request(sys.argv[1])", str(folder)]
     finished = subprocess.run(command, capture_output=True, text=True)
     if finished.returncode:
         raise NotReproducible(f"a training failed:\n{finished.stderr.strip()[-2000:]}")
     return read_trace(folder, seed)
 
 
-def train_as_asked(folder: str) -> None:
-    """Train as `asked.yaml` in the folder says; the entry of the fresh process."""
+def train_request(folder: str) -> None:
+    """Train as `request.yaml` in the folder says; the entry of the fresh process."""
     from infinito.cli.typed_values import parse
     from infinito.process import use_threads
     from infinito.tasks import train
 
-    values = OmegaConf.to_container(load_yaml(Path(folder) / "asked.yaml"))
+    values = OmegaConf.to_container(load_yaml(Path(folder) / "request.yaml"))
     conf = parse(values)  # type: ignore[arg-type]
     if conf.trainer.threads is not None:
         use_threads(conf.trainer.threads)

@@ -30,7 +30,7 @@ from infinito.rl.ppo.ppo_module import PPOModule, RolloutSteps
 from infinito.rl.ppo.rollout_bar import RolloutBar
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import difference, saved_values
-from infinito.run_folder.records import provenance, score_of, write_json
+from infinito.run_folder.records import provenance, read_score, write_json
 from infinito.run_folder.tables import print_next, print_page, print_table
 from infinito.storage import written_whole
 from infinito.training.callbacks.interruption import Interruption
@@ -157,7 +157,7 @@ def _finish(conf: RunConf, folder: Path, console: Console, module: PPOModule) ->
     print_table(console, "\nresults", describe_results(folder, summary, module.monitor.declined))
     print_page(console, write_page_or_warn(folder))
     print_next(console, list_next(folder, conf.runs_dir))
-    return score_of(summary, conf.score)
+    return read_score(summary, conf.score)
 
 
 def summarize(folder: Path, module: PPOModule) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def describe_results(folder: Path, summary: dict[str, Any], declined: int) -> di
         "best validation": f"return {summary['val/return']:.4g} "
         f"at step {summary['best_timesteps']:,} of {summary['timesteps']:,}",
     }
-    if "rl/phi" in summary:  # absent where a resumed run had nothing left to do
+    if "rl/phi" in summary:  # absent where an earlier version's run had nothing left to do
         actions = ", ".join(f"{name} {summary[f'rl/action/{name}']:.0%}" for name in ACTIONS)
         spread = f" ± {summary['rl/return_spread']:.2g}" if "rl/return_spread" in summary else ""
         mean = f"return {summary['rl/return_mean']:.4g}{spread}, " if spread else ""

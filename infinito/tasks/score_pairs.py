@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from infinito.config import RunConf
+from infinito.data.conversations.rows.faults import count_kinds
 from infinito.device import choose_device
 from infinito.models.trained import open_trained
 from infinito.pages.run_page import write_page_or_warn
-from infinito.preferences.pairs.rows.faults import count_kinds
 from infinito.preferences.scoring.pinned_pairs import check_pairs
 from infinito.preferences.scoring.scored_pairs import (
     build_score_report,

@@ -24,7 +24,7 @@ from infinito.models.observation.attention_probe import PROBE_WINDOWS, probe_sta
 from infinito.objectives.units import loss_report
 from infinito.run_folder.console import logged_to
 from infinito.run_folder.folder import record_config
-from infinito.run_folder.records import score_of, write_json
+from infinito.run_folder.records import read_score, write_json
 from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.training.assembly import build_language_training, count_per_step, fit
 from infinito.training.callbacks.interruption import Interrupted
@@ -45,7 +45,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[f
     """Train and validate; return the score, or the scores where `score` names several.
 
     Raises:
-        Interrupted: SIGTERM asked it to stop.
+        Interrupted: SIGTERM stopped it.
         InfinitoError: anything that the user can mend.
     """
     choose_accelerator(conf)
@@ -56,7 +56,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[f
     except SIGTERMException as error:
         raise Interrupted(signal.SIGTERM, "stopped by SIGTERM") from error
     write_json(folder / "summary.json", summary)
-    scores = [score_of(summary, key.strip()) for key in conf.score.split(",")]
+    scores = [read_score(summary, key.strip()) for key in conf.score.split(",")]
     return scores if len(scores) > 1 else scores[0]
 
 
@@ -67,7 +67,8 @@ def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
     one that `task=train` would keep.
     """
     started_s = time.perf_counter()
-    training = build_language_training(conf, reused_data(conf))
+    data = reused_data(conf)
+    training = build_language_training(conf, data)
     clock = StepClock()
     validations = Validations(training.length, on_the_way=is_judged_on_the_way(conf))
     log = TrainingLog(max(1, training.length.steps // LOGGED_POINTS))
@@ -95,7 +96,7 @@ def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
         **loss_report(report["val/loss"], training.units, "val"),
         **phi_figures(training.module, report),
         "train/loss": clock.last_loss,
-        **attention_figures(training.module, training.data),
+        **attention_figures(training.module, data),
         "step_s": clock.median_s,
         "steps": steps,
         "stopped_early": stopped,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from lightning import Callback, Trainer
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from infinito.config import RunConf
+from infinito.config import ConversationsConf, RunConf
+from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule, TrainingBatches
 from infinito.data.sources.source import Split
 from infinito.errors import CheckpointError
@@ -21,15 +22,18 @@ from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import describe_model, open_trained, start_weights
 from infinito.objectives.units import TextUnits
 from infinito.run_folder.series.samples_file import SamplesFile
+from infinito.training.batch_loss import BatchLoss, ConversationLoss, WindowLoss
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.run_page import RunPage
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
+from infinito.training.conversations.assembly import KEY as LAYOUT
+from infinito.training.conversations.assembly import build_start, choose_probe, count_units, lay_out
 from infinito.training.distributed.peers import Peers
 from infinito.training.language_model import LanguageModelTask
-from infinito.training.length.planning import Length, plan_length
+from infinito.training.length.planning import Length, plan_length, plan_length_from
 from infinito.training.length.stable import stable_end
 from infinito.training.phi.assembly import build_phi_term
 from infinito.training.report.hyperparameters import list_hyperparameters
@@ -45,7 +49,7 @@ from infinito.training.trainer import (
 class LanguageTraining:
     """A language model with all that trains it, but for the trainer."""
 
-    data: LanguageDataModule
+    data: LanguageDataModule | ConversationDataModule
     length: Length
     units: TextUnits
     """Of the validation split."""
@@ -54,7 +58,9 @@ class LanguageTraining:
 
 
 def build_language_training(
-    conf: RunConf, data: LanguageDataModule, last: dict[str, Any] | None = None
+    conf: RunConf,
+    data: LanguageDataModule | ConversationDataModule,
+    last: dict[str, Any] | None = None,
 ) -> LanguageTraining:
     """Return model, Φ term, Lightning module and length, as the configuration asks for them.
 
@@ -69,14 +75,24 @@ def build_language_training(
         ConfigError: `trainer.chunked_loss`, and a model whose head does not allow it.
     """
     tokenizer = data.tokenizer
-    length = plan_length(conf, len(data.blocks("train")))
-    units = count_text_units(conf, data, "valid")
-    model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
-    if last is not None:
-        take_calibration(model, last)
-    elif conf.checkpoint is not None:
-        start_from(model, tokenizer, conf.checkpoint)
-    phi = build_phi_term(conf, model, data)
+    description: dict[str, Any] = {}
+    loss: BatchLoss = WindowLoss(chunked=conf.trainer.chunked_loss)
+    phi = None
+    if isinstance(data, ConversationDataModule):
+        length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.processes))
+        units = count_units(data.valid)
+        model = build_start(conf, data)
+        layout = lay_out(conf, data, model, last)
+        loss, description = ConversationLoss(layout.head), {LAYOUT: asdict(layout)}
+    else:
+        length = plan_length(conf, len(data.blocks("train")))
+        units = count_text_units(conf, data, "valid")
+        model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
+        if last is not None:
+            take_calibration(model, last)
+        elif conf.checkpoint is not None:
+            start_from(model, tokenizer, conf.checkpoint)
+        phi = build_phi_term(conf, model, data)
     if conf.trainer.compile:
         model.compile()
     if conf.trainer.chunked_loss:
@@ -87,9 +103,9 @@ def build_language_training(
         total_steps=length.steps,
         units=units,
         seed=conf.seed,
-        description=describe_model(model, tokenizer),
+        description=describe_model(model, tokenizer) | description,
         phi=phi,
-        chunked_loss=conf.trainer.chunked_loss,
+        loss=loss,
     )
     return LanguageTraining(data, length, units, model, module)
 
@@ -123,7 +139,7 @@ def build_saving_trainer(
         folder: The run's.
         training: What is trained.
         console: Where to draw.
-        interruption: Tells whether a signal asked to stop.
+        interruption: Holds the signal that stops the run, if one came.
         resumed_step: The optimizer step that a resumed run goes on from.
         identity: Values that must be equal in all processes of the training.
         callbacks: Further ones.
@@ -136,6 +152,9 @@ def build_saving_trainer(
         settings.sample_tokens,
         conf.generation,
         samples=SamplesFile(folder, resumed_step),
+        probe=choose_probe(training.data)
+        if isinstance(training.data, ConversationDataModule)
+        else None,
     )
     page = RunPage(folder, report)
     peers = Peers(folder, identity)
@@ -182,13 +201,13 @@ def fit(
 
 
 def count_per_step(conf: RunConf, length: Length) -> dict[str, float]:
-    """Return the epochs and the tokens of an optimizer step."""
+    """Return the epochs and, where windows are of one length, the tokens of an optimizer step."""
     batches = conf.trainer.accumulate
+    epoch = {"epoch": batches / length.batches_per_epoch}
+    if isinstance(conf.data, ConversationsConf):
+        return epoch
     windows = batches * conf.data.batch_size * conf.trainer.processes
-    return {
-        "epoch": batches / length.batches_per_epoch,
-        "tokens": windows * conf.data.block_size,
-    }
+    return {**epoch, "tokens": windows * conf.data.block_size}
 
 
 def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:

@@ -1,4 +1,4 @@
-"""Trains and validates a causal language model on windows of tokens."""
+"""Trains and validates a causal language model on windows of tokens, or on conversations."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
-from infinito.models.log_probs.chunked_loss import chunked_cross_entropy
 from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.models.observation.watching import observed
-from infinito.objectives.language import cross_entropy
 from infinito.objectives.units import TextUnits, loss_report
+from infinito.training.batch_loss import BatchLoss, MeasuredLoss, WindowLoss
 from infinito.training.distributed.metric_means import MetricMeans
 from infinito.training.distributed.reduction import mean_over_processes
 from infinito.training.optimizer.optimized_task import OptimizedTask
 from infinito.training.phi.term import PhiObjective
 
+WINDOWS = WindowLoss()
+
 
 class LanguageModelTask(OptimizedTask):
     """Next-token training of any Hugging Face causal language model.
 
-    A batch is a window of token ids (batch, block + 1): each token but the first is a target.
+    What a batch is, and which of its tokens are targets, is for `loss` to know.
 
     Args:
         model: The language model.
@@ -35,7 +36,7 @@ class LanguageModelTask(OptimizedTask):
         description: Plain values that make a checkpoint readable on its own (model configuration,
             tokenizer).
         phi: Adds Φ to the loss, None for the language loss alone.
-        chunked_loss: Never hold all logits of a batch (see `chunked_cross_entropy`).
+        loss: Measures the language loss of a batch.
     """
 
     def __init__(
@@ -47,39 +48,31 @@ class LanguageModelTask(OptimizedTask):
         seed: int = 0,
         description: dict[str, Any] | None = None,
         phi: PhiObjective | None = None,
-        chunked_loss: bool = False,
+        loss: BatchLoss = WINDOWS,
     ) -> None:
         super().__init__(model, optimizer, total_steps, seed, description)
         self.units = units
         self.phi = phi
-        self.chunked_loss = chunked_loss
+        self.measure = loss
         self.validation_means = MetricMeans(torch.float32)
         self.last_language_loss: Tensor | None = None
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (batch, time, vocab) of token ids (batch, time)."""
-        logits: Tensor = self.model(input_ids=inputs, use_cache=False).logits
-        return logits
-
-    def language_loss(self, batch: Tensor) -> Tensor:
-        """Return the mean loss of windows (batch, block + 1), in nats per token."""
-        inputs, targets = batch[:, :-1], batch[:, 1:]
-        if self.chunked_loss:
-            return chunked_cross_entropy(self.model, inputs, targets)
-        return cross_entropy(self(inputs), targets)
+    def language_loss(self, batch: Any) -> MeasuredLoss:
+        """Return the language loss of a batch."""
+        return self.measure(self.model, batch)
 
     def on_train_start(self) -> None:
         """Puts the model in training mode: one that was loaded comes in evaluation mode."""
         self.model.train()
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the mean loss of a batch in nats per token, plus λ times that of its Φ."""
-        self.seed_step(batch_idx, batch.device)
+        self.seed_step(batch_idx, self.device)
         if self.phi is None:
-            loss = language = self.language_loss(batch)
+            loss = language = self.language_loss(batch).weighted
         else:
             with observed(self.model) as seen:
-                language = self.language_loss(batch)
+                language = self.language_loss(batch).weighted
             loss = self.phi.add_to(language, self.model, seen)
         self.last_loss, self.last_language_loss = loss.detach(), language.detach()
         return loss
@@ -96,11 +89,11 @@ class LanguageModelTask(OptimizedTask):
             metrics |= {f"train/memory/{name}": value for name, value in values}
         return metrics
 
-    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Adds a batch to the validation loss, and to that of Φ."""
         with observed(self.model) if self.phi else nullcontext() as seen:
-            nats = self.language_loss(batch)
-        self.validation_means.add({"loss": nats}, batch[:, 1:].numel())
+            measured_loss = self.language_loss(batch)
+        self.validation_means.add({"loss": measured_loss.nats}, measured_loss.tokens)
         if self.phi is not None and seen is not None:
             measured = self.phi.measure(self.model, seen)
             in_band = measured.loss == 0

@@ -53,7 +53,7 @@ def recorded(conf: RunConf, folder: Path, overrides: Sequence[str]) -> Iterator[
     Raises:
         ConfigError: the folder of a new run is another run's.
         ResumeError: another process trains in the folder.
-        DeviceError: the device asked for is not there.
+        DeviceError: the requested device is not there.
     """
     if not is_first_process():
         folder.mkdir(parents=True, exist_ok=True)

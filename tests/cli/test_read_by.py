@@ -70,6 +70,16 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     with pytest.MonkeyPatch.context() as patch:  # however slow this machine is
         patch.setattr(minutes, "count_steps", lambda *_: 2)
         found.run("train", *train, "trainer.max_steps=null", "trainer.minutes=9")
+    chat = ("data=chat", "model.dim=16", "attention=dot", "trainer.max_steps=2")
+    quiet = ("trainer.progress_bar=false", "tokenizer.vocab_size=300", place[0], place[2])
+    talks = found.run("train on conversations", *chat, *quiet, "optimizer.schedule=plateau")
+    further = (*chat[:1], *chat[3:], *quiet[:1], *quiet[2:], f"checkpoint={talks}")
+    found.run("train a checkpoint on conversations", *further, "trainer.patience=2")
+    found.run("train a checkpoint on conversations", *further, "dry_run=true")
+    found.run(
+        "evaluate on conversations", "task=evaluate", "data=chat", f"checkpoint={talks}", place[2]
+    )
+    found.run("check_data of conversations", place[0], "task=check_data", "data=chat")
     trial = readable((*train, *phi, "trainer.patience=2", f"checkpoint={run}"), "trial")
     found.run("trial", *trial, "task=trial")
     reads = (f"checkpoint={plain}", *place)
@@ -113,7 +123,7 @@ def test_every_task_has_a_row() -> None:
     "row", sorted(set(READ_BY) - {"reproducibility", "search_report", "export_sweep"})
 )
 def test_a_task_reads_what_the_table_says_and_no_more(records: Records, row: str) -> None:
-    if row == "dpo with adapters on a checkpoint":
+    if row in ("dpo with adapters on a checkpoint", "train adapters on conversations"):
         pytest.skip("covered by the runs of pretrained models")
     read = records.reads[row] & ALL
     taken = keys(*TAKEN[row]) if row in TAKEN else frozenset()

@@ -11,10 +11,11 @@ import pytest
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.space.space import Categorical, Float, Space
+from infinito.sweeps.launching.launches import Launch, Limits
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, write_outcome
-from infinito.sweeps.sweep import Launch, Limits, Sweep
+from infinito.sweeps.sweep import Sweep
 
 SPACE = Space([Float("x", 0.0, 1.0), Categorical("kind", ["a", "b"])])
 

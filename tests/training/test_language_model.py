@@ -17,6 +17,7 @@ from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.objectives.units import TextUnits, loss_report
 from infinito.seeding import seed_device
+from infinito.training.batch_loss import WindowLoss
 from infinito.training.language_model import LanguageModelTask
 
 
@@ -59,7 +60,7 @@ def test_a_chunked_loss_is_the_same_loss() -> None:
     )
     batch = torch.randint(8, (2, 9), generator=torch.Generator().manual_seed(0))
     plain, chunked = (
-        LanguageModelTask(model, AdamWConf(), 10, TextUnits(1.0), chunked_loss=chunked)
+        LanguageModelTask(model, AdamWConf(), 10, TextUnits(1.0), loss=WindowLoss(chunked=chunked))
         for chunked in (False, True)
     )
     torch.testing.assert_close(chunked.training_step(batch, 0), plain.training_step(batch, 0))

@@ -24,7 +24,7 @@ BACKENDS: tuple[Backend, ...] = (
 
 
 def choose_backend(request: Request, backend: str = "auto") -> Backend:
-    """Return the backend that was asked for, or with "auto" the first that can and should serve.
+    """Return the requested backend, or with "auto" the first that can and should serve.
 
     Raises:
         ConfigError: no backend has that name, or it cannot serve this request (with the reason).
@@ -56,7 +56,7 @@ def explain(request: Request, backend: str = "auto") -> str:
     chosen = choose_backend(request, backend)
     served = f"{_describe(request)} is served by {chosen.name}"
     if backend != "auto":
-        return f"{served}: asked for by name."
+        return f"{served}: requested by name."
     passed = []
     for candidate in BACKENDS[: BACKENDS.index(chosen)]:
         passed.append(

@@ -28,7 +28,7 @@ FIGURES = {
 }
 """The numbers in the summary.json of each task that has a score; the first is its default."""
 
-OPEN = {"rl_scheduler": "rl/"}
+OPEN = {"rl_scheduler": "rl/", "train": "skills/"}
 """Beginnings of figures that a task names by its settings, such as `rl/action/TEXT`."""
 
 

@@ -88,8 +88,8 @@ def open_data_set(place: Path) -> dict[str, Part]:
         parts = dict(saved) if isinstance(saved, datasets.DatasetDict) else {"train": saved}
         return {name: Rows(part) for name, part in parts.items()}
     files = sorted(place.rglob("*")) if place.is_dir() else [place]
-    files = [file for file in files if file.is_file() and _builder_of(file)]
-    builders = {_builder_of(file) for file in files}
+    files = [file for file in files if file.is_file() and _find_builder(file)]
+    builders = {_find_builder(file) for file in files}
     if len(builders) != 1:
         found = (
             "no file"
@@ -102,7 +102,7 @@ def open_data_set(place: Path) -> dict[str, Part]:
         )
     by_split: dict[str, list[Path]] = {}
     for file in files:
-        by_split.setdefault(_split_of(file), []).append(file)
+        by_split.setdefault(_find_split(file), []).append(file)
     builder = str(builders.pop())
     if builder == "parquet":
         return {name: ParquetFiles(paths) for name, paths in by_split.items()}
@@ -111,12 +111,12 @@ def open_data_set(place: Path) -> dict[str, Part]:
     return {name: Rows(part) for name, part in opened.items()}
 
 
-def _builder_of(file: Path) -> str | None:
+def _find_builder(file: Path) -> str | None:
     suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
     return BUILDERS.get(suffixes[-1].lower()) if suffixes else None
 
 
-def _split_of(file: Path) -> str:
+def _find_split(file: Path) -> str:
     """Return the split that a file's name begins with, as data sets name their files."""
     names = [name for side in PUBLISHED.values() for name in side]
     return next((name for name in names if file.name.lower().startswith(name)), "train")

@@ -23,7 +23,7 @@ class TextSource(ABC):
         licence: the licence of the text, None where only the user can know.
         separates_documents: whether an end-of-document token belongs between documents. False for
             one continuous stream.
-        show: is told how far a long reading is; None tells nobody.
+        show: receives the progress of a long reading; None shows nothing.
     """
 
     name: str

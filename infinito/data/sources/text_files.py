@@ -83,26 +83,26 @@ class TextFiles(TextSource):
         return len(self._files) > 1
 
     def documents(self, split: Split) -> Iterator[Iterable[str]]:
-        for span in self._spans_of(split):
+        for span in self._list_spans(split):
             yield read_text(*span)
 
     def fingerprint(self, split: Split) -> str:
-        return digest(self.name, self.separates_documents, self._hashes_of(split))
+        return digest(self.name, self.separates_documents, self._hash_spans(split))
 
     def file_hashes(self, split: Split) -> dict[str, str]:
-        paths = [os.path.abspath(span.path) for span in self._spans_of(split)]
-        return dict(zip(map(format_path, paths), self._hashes_of(split), strict=True))
+        paths = [os.path.abspath(span.path) for span in self._list_spans(split)]
+        return dict(zip(map(format_path, paths), self._hash_spans(split), strict=True))
 
-    def _hashes_of(self, split: Split) -> list[str]:
+    def _hash_spans(self, split: Split) -> list[str]:
         """Return the hash of each span, read once."""
         if split not in self._hashes:
-            self._hashes[split] = [hash_bytes(*span) for span in self._spans_of(split)]
+            self._hashes[split] = [hash_bytes(*span) for span in self._list_spans(split)]
         return self._hashes[split]
 
     def utf8_bytes(self, split: Split) -> int:
-        return sum(span.stop - span.start for span in self._spans_of(split))
+        return sum(span.stop - span.start for span in self._list_spans(split))
 
-    def _spans_of(self, split: Split) -> list[Span]:
+    def _list_spans(self, split: Split) -> list[Span]:
         if self.fractions[split] <= 0:
             raise DataError(
                 f"{self.description} has no {split} split, because data.{split}_fraction=0. Set "

@@ -32,7 +32,7 @@ class TokenizerSpec(ABC):
             separates_documents: whether an end-of-document token is needed.
 
         Raises:
-            DataError: the text does not support what is asked for.
+            DataError: the text does not support the requested vocabulary.
         """
 
 
@@ -43,14 +43,14 @@ def wrapped(backend: Tokenizer, **special_tokens: str) -> PreTrainedTokenizerFas
     )
 
 
-def check_vocab_size(asked: int, reached: int, limit: str) -> None:
-    """Check that training reached the size that was asked for.
+def check_vocab_size(requested: int, reached: int, limit: str) -> None:
+    """Check that training reached the requested size.
 
     Raises:
         DataError: naming both sizes and the override.
     """
-    if reached < asked:
+    if reached < requested:
         raise DataError(
-            f"`tokenizer.vocab_size`={asked} is more than the training text supports: it has "
+            f"`tokenizer.vocab_size`={requested} is more than the training text supports: it has "
             f"{reached} {limit}. Choose tokenizer.vocab_size={reached} or less, or more text."
         )

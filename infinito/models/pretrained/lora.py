@@ -1,4 +1,4 @@
-"""LoRA adapters in any causal LM: attached, switched off, told apart from the rest, merged."""
+"""LoRA adapters in any causal LM: attached, switched off, distinguished from the rest, merged."""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ from infinito.pages.metrics_plots import ATTENTION, BITS, LANGUAGE, LOSS, PHI, p
 from infinito.run_folder.commands import build_command, show_curves
 from infinito.run_folder.series.metrics_file import Columns
 
+CONVERSATIONS = ("chat", "skills")
+"""Values of `data` that are no running text."""
 BITS_KEY = "val/bits_per_byte"
 UNIT = "val/loss"
 
@@ -51,7 +53,7 @@ def build_page(run: RunFiles) -> Page:
             *build_measured(run),
             *build_settings(run),
             *build_provenance(run),
-            *build_next(list_next(run.folder, str(run.values["runs_dir"]), bool(summary))),
+            *build_next(list_next(run.folder, run.values, bool(summary))),
         ],
     )
 
@@ -157,16 +159,28 @@ def build_attention(run: RunFiles, plots: Plots) -> list[Section]:
     return [Section("Attention", parts, note)] if parts else []
 
 
-def list_next(folder: Path, runs_dir: str, has_ended: bool = True) -> list[tuple[str, str]]:
-    """Return the commands that are useful after a training, each with what it does."""
+def list_next(
+    folder: Path, values: Mapping[str, Any], has_ended: bool = True
+) -> list[tuple[str, str]]:
+    """Return the commands that are useful after a training, each with what it does.
+
+    Args:
+        folder: The run's.
+        values: Its configuration.
+        has_ended: Whether it has.
+    """
+    runs_dir = str(values["runs_dir"])
     if not has_ended:
         return [
             (build_command({"resume": folder}), "go on, if it has stopped"),
             (show_curves(folder, runs_dir), "the same curves live"),
         ]
-    commands = [
+    text = [
         ({"task": "generate", "generation.prompt": "The "}, "write text"),
         ({"task": "evaluate", "split": "test"}, "an unseen split"),
+    ]
+    commands = [
+        *([] if values["data"]["name"] in CONVERSATIONS else text),
         ({"task": "analyze"}, "attention: entropy and heat maps"),
     ]
     return [

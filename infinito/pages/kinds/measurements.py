@@ -19,7 +19,7 @@ from infinito.pages.kinds.sections import (
 )
 from infinito.pages.plots import Curve, Plot
 from infinito.run_folder.commands import build_command
-from infinito.run_folder.folder import folder_of
+from infinito.run_folder.folder import find_run_folder
 from infinito.wording import format_value
 
 SHOWN_PAIRS = 30
@@ -190,7 +190,7 @@ def build_claims(found: Mapping[str, Any]) -> Built:
 
 def list_next(checkpoint: str | None) -> list[tuple[str, str]]:
     """Return the commands that are useful after a measurement."""
-    run = None if checkpoint is None else folder_of(Path(checkpoint))
+    run = None if checkpoint is None else find_run_folder(Path(checkpoint))
     if run is None:
         return [(build_command({"task": "list"}), "every task and option")]
     return [

@@ -7,10 +7,11 @@ from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
+from infinito.data.conversations.rows.faults import RowFault, TooLong
+from infinito.data.conversations.template import ChatTemplate
 from infinito.errors import DataError
-from infinito.preferences.pairs.chat import ChatTemplate
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.pairs.rows.faults import RowFault, TooLong
+from infinito.preferences.pairs.rendering import render_pair
 from infinito.preferences.pairs.text_pair import TextPair
 
 TRIAL = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
@@ -88,7 +89,7 @@ class PairTokenizer:
             assert isinstance(pair.chosen, str)
             assert isinstance(pair.rejected, str)
             return pair.prompt, pair.chosen, pair.rejected
-        return self._template.render_pair(pair)
+        return render_pair(self._template, pair)
 
     def encode_prompt(self, pair: TextPair) -> list[int]:
         """Return the token ids of a pair's prompt, uncut, as generation starts from them."""
@@ -114,7 +115,7 @@ class PairTokenizer:
     def _turn_end_id(self) -> int | None:
         """The special token with which the template ends an answer, e.g. <|eot_id|>, or None."""
         try:
-            text = self._template.render(TRIAL, None, opens_answer=False).rstrip()
+            text = self._template.render(TRIAL, opens_answer=False).rstrip()
         except RowFault:  # it wants other roles than the trial has
             return None
         special = {

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from infinito.config import RunConf
+from infinito.data.conversations.rows.faults import unify_block_size
 from infinito.errors import ConfigError, DataError
 from infinito.models.trained import open_trained
 from infinito.preferences.assembly import (
@@ -27,7 +28,6 @@ from infinito.preferences.pairs.pair_set import (
     split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.rows.faults import unify_block_size
 
 
 def inspect_data(conf: RunConf) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from infinito.preferences.report.model_card import render_model_card
 from infinito.preferences.report.run_report import Clock, Outcome, build_run_report, build_summary
 from infinito.preferences.report.screen import print_outcome
 from infinito.preferences.report.sweep_table import compare_sweep
-from infinito.run_folder.records import score_of, write_json
+from infinito.run_folder.records import read_score, write_json
 from infinito.run_folder.tables import print_page
 from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 
@@ -43,7 +43,7 @@ def write_outputs(
         return None
     summary = build_summary(folder, report)
     write_json(folder / "summary.json", summary)
-    score = score_of(summary, conf.score)
+    score = read_score(summary, conf.score)
     _log_to_tensorboard(conf, outcome, pictures, report, score)
     export_policy(conf, folder, outcome.prepared, report)
     print_page(console, write_page_or_warn(folder))

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infinito.config import PretrainedConf, RunConf
+from infinito.data.conversations.messages import to_text
+from infinito.data.conversations.rows.faults import count_kinds
 from infinito.preferences.pairs.checking import measure_lengths
-from infinito.preferences.pairs.rows.faults import count_kinds
-from infinito.preferences.pairs.text_pair import TextPair, to_text
+from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.report.document import FORMAT, describe_held_out, describe_training
 from infinito.preferences.report.verdict import Verdict
 from infinito.preferences.scoring.figures import PreferenceScores

@@ -35,7 +35,7 @@ from infinito.rl.ppo.policy_files import (
     load_policy,
     read_policy_checkpoint,
 )
-from infinito.run_folder.folder import events_folder, folder_of, record_config
+from infinito.run_folder.folder import events_folder, find_run_folder, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
 
@@ -46,7 +46,7 @@ SHOWN = ("return_mean", "phi", "in_band", "perplexity", "entropy_nats", "kl_nats
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Print progress and checkpoints; write report.json, two plots and a page in `folder`."""
     console = Console()
-    source = folder_of(Path(str(conf.checkpoint)))
+    source = find_run_folder(Path(str(conf.checkpoint)))
     assert source is not None
     progress = read_progress(source, conf.rl.total_timesteps)
     print_table(console, f"progress of {source}", progress)

@@ -27,7 +27,7 @@ from infinito.rl.ppo.policy_files import (
     read_policy_checkpoint,
 )
 from infinito.rl.ppo.ppo_module import check_description
-from infinito.run_folder.folder import folder_of, saved_values
+from infinito.run_folder.folder import find_run_folder, saved_values
 from infinito.run_folder.schedules import is_schedule
 from infinito.run_folder.tables import print_table
 from infinito.seeding import child_seed
@@ -78,7 +78,7 @@ def open_agent(agent: str) -> tuple[ChooseAction, Calibration]:
     if not is_schedule(agent):
         raise CheckpointError(f"`agent`={agent} is no run of `task=rl_scheduler`")
     path, checkpoint = read_policy_checkpoint(Path(agent))
-    folder = folder_of(path)
+    folder = find_run_folder(path)
     assert folder is not None
     conf = parse(saved_values(folder), combinations=False)
     check_description(checkpoint["infinito"], describe_schedule(conf), f"the run {folder}")

@@ -141,6 +141,7 @@ class PPOModule(LightningModule):
         checkpoint["infinito"] = {"format": FORMAT, **self.description}
         checkpoint["ppo"] = self.stepped.state_dict()
         checkpoint["collapse"] = self.monitor.state_dict()
+        checkpoint["last_report"] = self.last_report
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the saved state; `on_fit_start` restores it once the environments are reset.
@@ -151,6 +152,7 @@ class PPOModule(LightningModule):
         check_description(checkpoint["infinito"], self.description, "this run")
         self.loaded = checkpoint["ppo"]
         self.monitor.load_state_dict(checkpoint["collapse"])
+        self.last_report = checkpoint.get("last_report", {})  # earlier versions did not save it
 
     def _log(self, report: dict[str, float]) -> None:
         log_everywhere(self.trainer, report, self.timesteps)

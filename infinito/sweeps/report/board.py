@@ -55,7 +55,7 @@ class TrialBoard:
             Summary.Value(tag=column, simple_value=value)
             for column, value in zip(self.columns, trial.values or (), strict=True)
         ]
-        # the row's key: trials of equal number, or of equal parameters, are told apart by the sweep
+        # the row's key: the sweep distinguishes trials of equal number or of equal parameters
         row = "/".join((*self.folder.resolve().parts[-2:], str(trial.number)))
         writer = EventFileWriter(str(session))
         for written in (

@@ -41,7 +41,7 @@ class CostClock(Callback):
         folder: Where to save, and where `costs_<rank>.json` is left with the figures.
         time_s: Seconds that the timed steps may take.
         validation_batches: Batches of a whole validation; the trainer may be limited to fewer.
-        interruption: Tells whether a signal asked to stop.
+        interruption: Holds the signal that stops the run, if one came.
         peers: The other processes, which a signal to one of them stops as well.
     """
 

@@ -36,7 +36,7 @@ class Milestones(Checkpoint):
         validate_every: Batches between validations; the last batch is always followed by one.
         save_every_steps: Optimizer steps between extra saves of `last.ckpt`, or None.
         save_every_s: Seconds between extra saves of `last.ckpt`; None for `SAVE_EVERY_S`.
-        interruption: Tells whether a signal asked to stop.
+        interruption: Holds the signal that stops the run, if one came.
         monitor: The validation metric whose minimum is the best.
         peers: The other processes, which save and stop after the same batch; None where there are
             none.
@@ -91,12 +91,20 @@ class Milestones(Checkpoint):
         self.validation_pending = state_dict["validation_pending"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes up a validation that the interrupted run did not finish, and a verdict to stop."""
+        """Makes up what the interrupted run did not finish after its last batch."""
+        self._catch_up(trainer)
+        if trainer.global_step and trainer.global_step == self.stable_steps:
+            self._keep_stable(trainer)  # the run may have ended between the two saves
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same where no batch is left, since Lightning then starts no training."""
+        self._catch_up(trainer)
+
+    def _catch_up(self, trainer: Trainer) -> None:
+        """Make up an interrupted validation and the verdict of early stopping."""
         self.interruption.take_over()  # Lightning has just put a handler of its own before ours
         if self.validation_pending:
             self._validate(trainer)
-        if trainer.global_step and trainer.global_step == self.stable_steps:
-            self._keep_stable(trainer)  # the run may have ended between the two saves
         stoppers = trainer.early_stopping_callbacks
         trainer.should_stop |= any(each.wait_count >= each.patience for each in stoppers)
 
@@ -159,7 +167,7 @@ class Milestones(Checkpoint):
         return due or time.monotonic() - self._saved_at_s >= self.save_every_s
 
     def _stop(self, trainer: Trainer, number: int) -> NoReturn:
-        """Save and end the training, as signal `number` asked a process to."""
+        """Save and end the training, after signal `number` reached a process."""
         self._save(trainer, "last")
         run = self.folder.parent
         raise Interrupted(

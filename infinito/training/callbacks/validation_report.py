@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
@@ -33,6 +33,15 @@ SHOWN_POSITIONS = 256
 _log = logging.getLogger(__name__)
 
 
+class Probe(NamedTuple):
+    """What the figures of a validation are measured on."""
+
+    windows: Tensor
+    """Token ids (windows, time) whose attention is shown."""
+    prompt: Tensor
+    """Token ids (time,) that the sample goes on from."""
+
+
 class ValidationReport(Callback):
     """Writes each validation's figures to the loggers.
 
@@ -43,6 +52,7 @@ class ValidationReport(Callback):
         generation: How the sample is drawn; its length and prompt are not read.
         measure_attention: Log entropy, mean and maximum of attention a layer, and heat maps.
         samples: The file that gets the sample text; None for none.
+        probe: What to measure on; None for the first windows of the first validation.
 
     Attributes:
         heat_maps: Pixels of the last validation's attention, (height, width, 3) of uint8.
@@ -56,6 +66,7 @@ class ValidationReport(Callback):
         generation: GenerationConf | None = None,
         measure_attention: bool = True,
         samples: SamplesFile | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.seed = seed
@@ -66,18 +77,20 @@ class ValidationReport(Callback):
         self.heat_maps: np.ndarray | None = None
         self.prompt: str | None = None
         self.sample: str | None = None
-        self._probe: Tensor | None = None
+        self._probe: Tensor | None = None if probe is None else probe.windows
+        self._prompt: Tensor | None = None if probe is None else probe.prompt
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last sample: a run may be resumed after its last validation."""
-        return {"sample": self.sample}
+        return {"prompt": self.prompt, "sample": self.sample}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the sample of the interrupted run."""
+        self.prompt = state_dict.get("prompt")  # earlier versions did not save it
         self.sample = state_dict["sample"]
 
     def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Tensor, batch_idx: int, *_: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: int
     ) -> None:
         """Keeps the first windows as the fixed probe."""
         if self._probe is None and batch_idx == 0:
@@ -127,7 +140,9 @@ class ValidationReport(Callback):
     def _draw_sample(self, model: PreTrainedModel, step: int) -> Sample:
         """Let the model continue the beginning of the first validation document."""
         assert self._probe is not None
-        start = self._probe[0, : min(PROMPT_TOKENS, max(1, self._probe.shape[1] // 4))]
+        start = self._prompt
+        if start is None:
+            start = self._probe[0, : min(PROMPT_TOKENS, max(1, self._probe.shape[1] // 4))]
         seed = child_seed(self.seed, "sample", step)
         self.prompt = str(self.tokenizer.decode(start, skip_special_tokens=True))
         self.sample = sample_text(model, self.tokenizer, start, self.generation, seed)

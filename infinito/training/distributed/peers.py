@@ -123,8 +123,8 @@ class Peers(Callback):
             self.error = self._describe_loss()
         elif self.rank != 0:
             _log.info("process %d stopped", self.rank, exc_info=exception)
-        told = self.error or exception
-        self._say(Farewell(type(told).__name__, str(told)))
+        cause = self.error or exception
+        self._say(Farewell(type(cause).__name__, str(cause)))
         self._gone.set()
 
     @contextmanager

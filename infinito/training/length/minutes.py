@@ -56,7 +56,7 @@ def fix_length(conf: RunConf, console: Console) -> tuple[RunConf, str]:
 
     Raises:
         ConfigError: the minutes are too short for a step and a validation, or for the warm-up.
-        Interrupted: a signal asked to stop.
+        Interrupted: a signal stopped the run.
     """
     minutes = conf.trainer.minutes
     assert minutes is not None
@@ -71,7 +71,7 @@ def fix_length(conf: RunConf, console: Console) -> tuple[RunConf, str]:
     spent_s = of_first_process(time.perf_counter() - started_s)  # each has a clock of its own
     steps = count_steps(conf, windows, costs, minutes * 60 - spent_s)
     if steps == 0:
-        needed_s = spent_s + seconds_of(with_steps(conf, 1), windows, costs)
+        needed_s = spent_s + estimate_seconds(with_steps(conf, 1), windows, costs)
         raise ConfigError(
             f"`trainer.minutes`={minutes:g} are {minutes * 60:.3g} s, too short for one step "
             f"({_shown(costs.step_s)}) and the validation after it "
@@ -133,11 +133,11 @@ def count_steps(conf: RunConf, windows: int, costs: Costs, budget_s: float) -> i
     return bisect_right(
         range(1, bound),
         budget_s,
-        key=lambda steps: seconds_of(with_steps(conf, steps), windows, costs),
+        key=lambda steps: estimate_seconds(with_steps(conf, steps), windows, costs),
     )
 
 
-def seconds_of(conf: RunConf, windows: int, costs: Costs) -> float:
+def estimate_seconds(conf: RunConf, windows: int, costs: Costs) -> float:
     """Return the seconds of a training of `trainer.max_steps`; each validation saves twice."""
     steps = conf.trainer.max_steps
     assert steps is not None

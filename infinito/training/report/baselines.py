@@ -49,10 +49,10 @@ def bigram_loss(
     pairs, counts = np.unique(_pair_codes(train, vocab_size), return_counts=True)
     kinds = np.bincount(pairs // vocab_size, minlength=vocab_size)
     seen = np.bincount(train[:-1], minlength=vocab_size)
-    asked = _pair_codes(valid, vocab_size)
-    place = np.searchsorted(pairs, asked).clip(max=max(0, len(pairs) - 1))
-    known = pairs[place] == asked if len(pairs) else np.zeros(len(asked), bool)
-    count = np.where(known, counts[place], 0) if len(pairs) else np.zeros(len(asked))
+    codes = _pair_codes(valid, vocab_size)
+    place = np.searchsorted(pairs, codes).clip(max=max(0, len(pairs) - 1))
+    known = pairs[place] == codes if len(pairs) else np.zeros(len(codes), bool)
+    count = np.where(known, counts[place], 0) if len(pairs) else np.zeros(len(codes))
     before, after = valid[:-1], valid[1:]
     new = seen[before] == 0  # a token without a successor says nothing
     share = (count + kinds[before] * unigram[after]) / np.where(
@@ -65,6 +65,11 @@ def compare_with_baselines(summary: dict[str, Any]) -> str:
     """Return a sentence about a training's bits per byte and those of its baselines."""
     unit = "val/bits_per_byte"
     baselines = summary["baselines"]
+    if "bigram" not in baselines:
+        return (
+            f"{summary[unit]:.3f} bits per byte of the assistant's text, where chance has "
+            f"{baselines['untrained'][unit]:.3f}"
+        )
     bigram, untrained = (baselines[name][unit] for name in ("bigram", "untrained"))
     counted = baselines["tokens"]["train"]
     part = f" of the first {counted:,} tokens" * (counted == TRAINING_TOKENS)

@@ -17,7 +17,7 @@ def numbered_lines(count: int, start: int = 0) -> str:
     return "".join(f"line number {n}\n" for n in range(start, start + count))
 
 
-def folder_of(tmp_path, count: int):
+def write_folder(tmp_path, count: int):
     for n in range(count):
         (tmp_path / f"{n}.txt").write_text(numbered_lines(10, 10 * n))
     return tmp_path
@@ -44,7 +44,7 @@ def test_tiny_shakespeare_gives_the_standard_recipe(shared_data):
 
 
 def test_many_files_are_split_by_file(tmp_path):
-    source = TextFiles(folder_of(tmp_path, 20), valid_fraction=0.2, test_fraction=0.1)
+    source = TextFiles(write_folder(tmp_path, 20), valid_fraction=0.2, test_fraction=0.1)
     documents = {s: ["".join(d) for d in source.documents(s)] for s in SPLITS}
     assert [len(documents[split]) for split in SPLITS] == [14, 4, 2]
     everything = [document for split in SPLITS for document in documents[split]]
@@ -56,7 +56,7 @@ def test_the_side_of_a_file_does_not_depend_on_where_the_folder_lies(tmp_path):
     here, there = tmp_path / "here", tmp_path / "there" / "deeper"
     for folder in (here, there):
         folder.mkdir(parents=True)
-    sources = [TextFiles(folder_of(folder, 20)) for folder in (here, there)]
+    sources = [TextFiles(write_folder(folder, 20)) for folder in (here, there)]
     for split in SPLITS:
         first, second = (text_of(source, split) for source in sources)
         assert first == second
@@ -64,7 +64,7 @@ def test_the_side_of_a_file_does_not_depend_on_where_the_folder_lies(tmp_path):
 
 
 def test_few_files_are_each_cut(tmp_path):
-    source = TextFiles(folder_of(tmp_path, 3), valid_fraction=0.1, test_fraction=0.1)
+    source = TextFiles(write_folder(tmp_path, 3), valid_fraction=0.1, test_fraction=0.1)
     parts = {split: list(source.documents(split)) for split in SPLITS}
     assert [len(parts[split]) for split in SPLITS] == [3, 3, 3]
     lines = "".join(text_of(source, split) for split in SPLITS).splitlines()
@@ -72,7 +72,7 @@ def test_few_files_are_each_cut(tmp_path):
 
 
 def test_copies_of_a_file_are_in_no_two_splits(tmp_path):
-    folder_of(tmp_path, 10)
+    write_folder(tmp_path, 10)
     for n in range(10):
         (tmp_path / f"copy {n}.txt").write_text(numbered_lines(10, 10 * n))
     source = TextFiles(tmp_path, valid_fraction=0.3, test_fraction=0.3)
@@ -82,7 +82,7 @@ def test_copies_of_a_file_are_in_no_two_splits(tmp_path):
 
 def test_max_bytes_drops_whole_files(tmp_path):
     size = len(numbered_lines(10))
-    source = TextFiles(folder_of(tmp_path, 20), max_bytes=11 * size)
+    source = TextFiles(write_folder(tmp_path, 20), max_bytes=11 * size)
     texts = ["".join(d) for split in SPLITS for d in source.documents(split)]
     assert sum(map(len, texts)) <= 11 * size
     assert set(texts) < {path.read_text() for path in tmp_path.iterdir()}
@@ -119,7 +119,7 @@ def test_an_empty_file_is_named(tmp_path, content):
 
 
 def test_empty_files_of_a_folder_are_named_and_skipped(tmp_path, caplog):
-    source = TextFiles(folder_of(tmp_path, 20), valid_fraction=0.2, test_fraction=0.1)
+    source = TextFiles(write_folder(tmp_path, 20), valid_fraction=0.2, test_fraction=0.1)
     expected = {split: source.fingerprint(split) for split in SPLITS}
     (tmp_path / "00.txt").touch()
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
@@ -132,7 +132,7 @@ def test_empty_files_of_a_folder_are_named_and_skipped(tmp_path, caplog):
 
 
 def test_a_file_whose_name_is_not_utf8_is_read(tmp_path):
-    folder_of(tmp_path, 20)
+    write_folder(tmp_path, 20)
     os.rename(tmp_path / "3.txt", os.fsencode(tmp_path) + b"/caf\xe9.txt")
     source = TextFiles(tmp_path)
     lines = "".join(text_of(source, split) for split in SPLITS).splitlines()

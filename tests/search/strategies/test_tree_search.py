@@ -100,7 +100,8 @@ def test_a_node_without_trials_has_the_middle_value() -> None:
 def test_the_leaves_are_a_partition() -> None:
     found = list_leaves(grow(SPACE, *points(120), 15))
     fresh = SPACE.snap(np.random.default_rng(1).random((300, 3)))
-    assert (sum(leaf.region.holds(fresh).astype(int) for leaf in found) == 1).all()
+    holds = np.stack([leaf.region.holds(fresh) for leaf in found])  # (leaves, points)
+    assert (holds.sum(axis=0) == 1).all()
     assert len(found) > 4
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from infinito.errors import ResumeError
@@ -140,11 +141,11 @@ def test_several_objectives_have_a_front(tmp_path: Path) -> None:
 
 
 def test_the_better_region_is_darker() -> None:
-    leaf = {"visits": 9, "depth": 1, "split": None, "children": []}
+    leaf: dict[str, Any] = {"visits": 9, "depth": 1, "split": None, "children": []}
     leaves = [{**leaf, "value": 0.9}, {**leaf, "value": 0.1}]
     root = {"visits": 18, "value": 0.5, "depth": 0, "split": "lr", "children": leaves}
     axis = plot_tree(root).axes[0]
-    good, bad, _ = (dots.get_facecolor()[0, :3].sum() for dots in axis.collections)
+    good, bad, _ = (np.asarray(dots.get_facecolor())[0, :3].sum() for dots in axis.collections)
     assert good < bad
     assert [text.get_color() for text in axis.texts[:2]] == ["w", "k"]
     assert "1 best" in axis.get_title()

@@ -93,7 +93,7 @@ def test_two_processes_equal_one(text_file: Path, tmp_path: Path, case: str) -> 
         other_steps, others = zip(*curves[1][name], strict=True)
         assert steps == other_steps, name
         rough = LARGEST_DIFFERENCE.get(case) or any(part in name for part in OF_TOKENS)
-        near = {"rel": 2e-2, "abs": 5e-3} if rough else {"rel": 1e-3, "abs": 1e-4}
+        near: dict[str, Any] = {"rel": 2e-2, "abs": 5e-3} if rough else {"rel": 1e-3, "abs": 1e-4}
         assert others == pytest.approx(values, **near), name
     assert summary(tmp_path / "two") == pytest.approx(
         summary(tmp_path / "one"), rel=2e-2 if case in LARGEST_DIFFERENCE else 1e-3

@@ -96,8 +96,9 @@ def test_saves_by_the_clock_and_a_signal_to_one_process(
     ranks.wait_for(last.exists)
     saved_ns = last.stat().st_mtime_ns
     ranks.wait_for(lambda: last.stat().st_mtime_ns != saved_ns)
-    assert ranks.processes[rank].pid is not None
-    os.kill(ranks.processes[rank].pid, signal.SIGTERM)
+    pid = ranks.processes[rank].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
     assert ranks.join() == [143, 143]
     assert ranks.printed().count("everything is saved") == 1
     assert ranks.printed(1) == ""

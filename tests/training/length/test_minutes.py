@@ -38,7 +38,9 @@ def seven_steps(monkeypatch: pytest.MonkeyPatch) -> list[Costs]:
 
     monkeypatch.setattr(minutes, "measure_costs", costs_of)
     count = minutes.count_steps
-    monkeypatch.setattr(minutes, "count_steps", lambda *args: count(*args[:3], 7.5))
+    monkeypatch.setattr(
+        minutes, "count_steps", lambda conf, windows, costs, _: count(conf, windows, costs, 7.5)
+    )
     return measured
 
 
@@ -82,7 +84,7 @@ def test_a_regular_save_takes_its_time(configured: Configured) -> None:
         "trainer.validate_every=null",
     )
     fixed = minutes.with_steps(conf, 5)
-    assert minutes.seconds_of(fixed, 43, Costs(1.0, 10.0, 3.0)) == 5 + 10 + 2 * 3 + 2 * 3
+    assert minutes.estimate_seconds(fixed, 43, Costs(1.0, 10.0, 3.0)) == 5 + 10 + 2 * 3 + 2 * 3
 
 
 def test_too_short_a_time_says_what_would_do(configured: Configured) -> None:
