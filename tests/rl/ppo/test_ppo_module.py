@@ -43,6 +43,9 @@ def test_summary_checkpoints_and_pruning(finished: Path) -> None:
     assert summary["timesteps"] == 45
     assert summary["kept"] == [30]  # 15, 30, 45 were written; every:30 keeps one
     assert summary["val/cost"] == -summary["val/return"]
+    html = (finished / "report.html").read_text(encoding="utf-8")
+    assert "Best validation return" in html
+    assert "Terms of the reward" in html
     best = read_checkpoint(finished / "checkpoints/best.ckpt")
     assert summary["best_timesteps"] == best["ppo"]["num_timesteps"]
     assert {path.name for path in (finished / "checkpoints").glob("*.ckpt")} == {
