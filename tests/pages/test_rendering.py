@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from infinito.pages.document import Commands, Figure, Page, Picture, Plots, Section, Table, Text
 from infinito.pages.plots import Curve, Plot
@@ -30,7 +31,7 @@ def page_of(text: str) -> Page:
         )
         for _ in range(2)
     )
-    parts = [
+    parts: list[Any] = [
         Plots([plot]),
         Table([text, text], [(text, text)], text, links={0: "a.html"}),
         Text(text, text, text),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ def test_only_the_first_process_writes_and_dear_pages_wait(
         now_s[0] += 2.0
 
     monkeypatch.setattr(run_page, "write_page_or_warn", write)
-    monkeypatch.setattr(run_page.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
     callback = RunPage(tmp_path)
     validate(callback, rank=1)
     assert written == []
