@@ -18,6 +18,9 @@ from infinito.rl.ppo.stepping import SteppedPPO
 Play = Callable[[Policy, str], Trajectories]
 """Plays validation episodes of a policy from the start states of a split, "train" or "valid"."""
 
+FIRST_CURVES = {"rl/return_mean": "return/rollouts", "val/return": "return/validation"}
+"""Figures that are logged a second time, so that TensorBoard, which sorts, opens on them."""
+
 
 class RolloutSteps:
     """The numbers of the remaining rollouts: a data loader that uses no random generator.
@@ -155,7 +158,8 @@ class PPOModule(LightningModule):
 
     def _log(self, report: dict[str, float]) -> None:
         if self.logger is not None:
-            self.logger.log_metrics(report, step=self.timesteps)
+            first = {tag: report[name] for name, tag in FIRST_CURVES.items() if name in report}
+            self.logger.log_metrics({**first, **report}, step=self.timesteps)
 
 
 def check_description(found: dict[str, Any], expected: dict[str, Any], place: str) -> None:
