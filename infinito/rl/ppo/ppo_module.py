@@ -19,6 +19,9 @@ from infinito.training.report.metrics_logger import log_everywhere
 Play = Callable[[Policy, str], Trajectories]
 """Plays validation episodes of a policy from the start states of a split, "train" or "valid"."""
 
+FIRST_CURVES = {"rl/return_mean": "return/rollouts", "val/return": "return/validation"}
+"""Figures that are logged a second time, so that TensorBoard, which sorts, opens on them."""
+
 
 class RolloutSteps:
     """The numbers of the remaining rollouts: a data loader that uses no random generator.
@@ -155,7 +158,8 @@ class PPOModule(LightningModule):
         self.last_report = checkpoint.get("last_report", {})  # earlier versions did not save it
 
     def _log(self, report: dict[str, float]) -> None:
-        log_everywhere(self.trainer, report, self.timesteps)
+        first = {tag: report[name] for name, tag in FIRST_CURVES.items() if name in report}
+        log_everywhere(self.trainer, {**first, **report}, self.timesteps)
 
 
 def check_description(found: dict[str, Any], expected: dict[str, Any], place: str) -> None:
