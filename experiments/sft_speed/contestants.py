@@ -128,9 +128,7 @@ def trl_training(recipe: Recipe) -> Run:
         pad_token="<pad>",
         eos_token="<eos>",
     )
-    tokenizer.chat_template = (
-        "{% for m in messages %}{% generation %}x{% endgeneration %}{% endfor %}"
-    )
+    tokenizer.chat_template = "{% generation %}x{% endgeneration %}"  # TRL asks for marks
     trainer = Recording(
         model=build_model(recipe),
         args=trl.SFTConfig(

@@ -18,8 +18,6 @@ class Recipe:
     heads: int
     steps: int = 8
     batch_size: int = 8
-    packs_in_trl: bool = False
-    """TRL packs conversations into rows, which its attention on a CPU keeps apart by position."""
 
 
 RECIPES = {
@@ -30,7 +28,7 @@ RECIPES = {
 
 
 def random_conversations(recipe: Recipe, seed: int = 0) -> list[TokenizedConversation]:
-    """Return conversations of one to three turns: medians of 40 tokens of question, 60 of answer."""
+    """Return conversations of one to three turns; medians: 40 tokens asked, 60 answered."""
     draw = random.Random(seed)
     found = []
     for row in range(recipe.steps * recipe.batch_size):
