@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from huggingface_hub import constants
 
 from infinito.errors import HubError
-from infinito.hub import downloading, model_folder, patience
+from infinito.hub import Wanted, downloading, model_folder, patience
 from tests.hub.server import Fault, Hub
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights " * 1000}
@@ -163,15 +162,14 @@ def test_damaged_weights_are_deleted_and_come_again() -> None:
 
     fetch = downloading._fetch
 
-    def spoil(*arguments: Any) -> Any:
+    def fetch_and_spoil(wanted: Wanted, commit: str, files: Sequence[str]) -> Path:
         """Change what came before it is compared, as a bad disk or proxy would."""
-        fetched = fetch(*arguments)
-        (file,) = folder.glob("models--a--b/snapshots/*/model.safetensors")
-        file.resolve().write_bytes(content)
-        return fetched
+        came = fetch(wanted, commit, files)
+        (came / "model.safetensors").resolve().write_bytes(content)
+        return came
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(downloading, "_fetch", spoil)
+        patch.setattr(downloading, "_fetch", fetch_and_spoil)
         with pytest.raises(
             HubError, match=r"model\.safetensors came damaged, its SHA-256 is [0-9a-f]{12}….*delete"
         ):
