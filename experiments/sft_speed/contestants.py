@@ -66,7 +66,7 @@ def infinito_training(recipe: Recipe) -> Run:
 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
             times.append(time.process_time())
-            losses.append(float(module.last_loss))
+            losses.append(float(pl_module.last_loss))
 
     model = build_model(recipe)
     rows = random_conversations(recipe)
