@@ -64,9 +64,9 @@ def infinito_training(recipe: Recipe) -> Run:
         def on_train_batch_start(self, *_: Any, **__: Any) -> None:
             times[:] = times or [time.process_time()]
 
-        def on_train_batch_end(self, trainer: Any, module: Any, *_: Any, **__: Any) -> None:
+        def on_train_batch_end(self, *given: Any, **__: Any) -> None:
             times.append(time.process_time())
-            losses.append(float(module.last_loss))
+            losses.append(float(given[1].last_loss))
 
     model = build_model(recipe)
     rows = random_conversations(recipe)
