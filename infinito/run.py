@@ -161,7 +161,9 @@ def job(composed: DictConfig) -> Score:
         with without_next() if settings.mode == RunMode.MULTIRUN else nullcontext():
             return execute(run, folder, overrides)
     except KeyboardInterrupt:
-        stop = Interrupted(signal.SIGINT, "by Ctrl+C before there was anything to save")
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # the terminal's ^C stands in this line
+        stop = Interrupted(signal.SIGINT, "by Ctrl+C, with nothing to save")
         if settings.mode == RunMode.MULTIRUN:
             raise stop from None
         raise SystemExit(_reported(stop, folder)) from None

@@ -44,7 +44,8 @@ def check_attention(sizes: Sizes, device: str) -> Rows:
 
         def sdpa(dtype: torch.dtype, tensors: Any = tensors, slope: Any = slope) -> None:
             cast = [each.detach().to(dtype).requires_grad_() for each in tensors]
-            out = scaled_dot_product_attention(*cast, is_causal=True)
+            q, k, v = cast
+            out = scaled_dot_product_attention(q, k, v, is_causal=True)
             torch.autograd.grad(out, cast, slope.to(dtype))
 
         base = {"shape": "×".join(map(str, shape))}

@@ -129,6 +129,7 @@ def test_a_memory_of_the_run_may_be_evaluated_otherwise(run_folder: Callable[...
     [
         (["+experiment=dpo", "objective=language_phi"], "`objective` is not read by `task=dpo`"),
         (["+experiment=rl_quick", "objective=language_phi"], "not read by `task=rl_scheduler`"),
+        (["+experiment=dpo", "dpo.reference_checkpoint=x"], r"is for `task=score_pairs`\)"),
         (["task=trial", "trainer.minutes=5"], "`trainer.minutes` is not read by `task=trial`"),
         (["trainer.stop_bad=median"], r"leave it out \(it is for `task=trial`\)"),
         (["task=trial", "trainer.sample_tokens=3"], "`trainer.sample_tokens` is not read by"),

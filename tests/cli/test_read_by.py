@@ -102,7 +102,8 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     schedule = found.run("rl_scheduler", *readable((*train, *TINY_RL), "rl_scheduler"))
     opened = (place[0], cached, f"checkpoint={schedule}")
     found.run("evaluate a schedule", *opened, "task=evaluate", "rl.episodes=4")
-    found.run("report", *opened, "task=report")
+    found.run("report on a schedule", *opened, "task=report")
+    found.run("report", place[0], "task=report", f"checkpoint={plain}")
     found.run(
         "generate with an agent",
         *write,

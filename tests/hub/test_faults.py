@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
 from infinito.errors import HubError
-from infinito.hub import downloading, model_folder, patience
+from infinito.hub import Wanted, downloading, model_folder, patience
 from tests.hub.server import Fault, Hub
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights " * 1000}
@@ -159,14 +160,16 @@ def test_damaged_weights_are_deleted_and_come_again() -> None:
     content = FILES["model.safetensors"].replace(b"w", b"v")
     folder = Path(constants.HF_HUB_CACHE)
 
-    def spoil() -> None:
+    fetch = downloading._fetch
+
+    def fetch_and_spoil(wanted: Wanted, commit: str, files: Sequence[str]) -> Path:
         """Change what came before it is compared, as a bad disk or proxy would."""
-        (file,) = folder.glob("models--a--b/snapshots/*/model.safetensors")
-        file.resolve().write_bytes(content)
+        came = fetch(wanted, commit, files)
+        (came / "model.safetensors").resolve().write_bytes(content)
+        return came
 
     with pytest.MonkeyPatch.context() as patch:
-        fetch = downloading._fetch
-        patch.setattr(downloading, "_fetch", lambda *args: (fetch(*args), spoil())[0])
+        patch.setattr(downloading, "_fetch", fetch_and_spoil)
         with pytest.raises(
             HubError, match=r"model\.safetensors came damaged, its SHA-256 is [0-9a-f]{12}….*delete"
         ):
@@ -185,7 +188,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("model")
 def test_a_download_whose_process_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloading.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(HubError, match=r"the process that downloads it ended with code 1"):
         model_folder("a/b")
 

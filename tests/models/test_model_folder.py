@@ -154,7 +154,8 @@ def test_a_base_whose_generation_config_cannot_be_saved_is_exported_without_it(
     saved = json.loads((tmp_path / "out/generation_config.json").read_text())
     assert saved["eos_token_id"] == 0
     assert "temperature" not in saved
-    assert "taken are its special tokens alone" in caplog.text
+    assert "only its special tokens are taken" in caplog.text
+    assert "`temperature`: `do_sample` is not set" in caplog.text
     fine = write_generation_config(gpt2_folder, tmp_path, do_sample=True, temperature=0.6)
     export(open_trained(str(fine)), tmp_path / "fine")
     assert json.loads((tmp_path / "fine/generation_config.json").read_text())["temperature"] == 0.6
@@ -175,7 +176,7 @@ def test_a_generation_config_that_transformers_refuses_decides_nothing(
     base = write_generation_config(gpt2_folder, tmp_path, eos_token_id=[0, 7], **setting)
     model = open_trained(str(base)).model
     assert model.generation_config.eos_token_id == [0, 7]
-    assert f"{base}/generation_config.json: taken are its special tokens alone" in caplog.text
+    assert f"{base}/generation_config.json: only its special tokens are taken" in caplog.text
 
 
 def write_generation_config(folder: Path, parent: Path, **settings: Any) -> Path:

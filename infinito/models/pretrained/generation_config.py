@@ -32,7 +32,7 @@ def read_generation_config(folder: Path) -> GenerationConfig | None:
     except OSError:
         return None
     except Exception as error:  # an entry of another type fails wherever it is first used
-        _warn(folder / FILE, error)
+        _warn(f"{folder / FILE}", error)
         entries = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return GenerationConfig(
             **{name: entries[name] for name in TAKEN if _is_token(entries.get(name))}
@@ -48,7 +48,7 @@ def make_savable(model: PreTrainedModel) -> None:
     try:
         own.validate(strict=True)
     except ValueError as error:
-        _warn(Path(FILE), error)
+        _warn("the generation_config of the base", error)
         model.generation_config = keep_tokens(own)
 
 
@@ -57,12 +57,13 @@ def keep_tokens(own: GenerationConfig) -> GenerationConfig:
     return GenerationConfig(**{name: getattr(own, name) for name in TAKEN})
 
 
-def _warn(path: Path, error: Exception) -> None:
-    cause = " ".join(str(error).split())
+def _warn(source: str, error: Exception) -> None:
+    """Say which settings are left out, and the first of the reasons that transformers gives."""
+    reasons = [line.strip(" -") for line in str(error).splitlines() if line.startswith("- ")]
     _log.warning(
-        "%s: taken are its special tokens alone, as its settings contradict each other: %.200s",
-        path,
-        cause,
+        "%s: only its special tokens are taken, as transformers refuses the rest (%.120s)",
+        source,
+        reasons[0] if reasons else error,
     )
 
 

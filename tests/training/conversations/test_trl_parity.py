@@ -81,6 +81,7 @@ def trl_losses(folder: Path) -> list[float]:
     tokenizer.chat_template = "{% generation %}x{% endgeneration %}"
     rows = [
         {
+            "messages": [{"role": "user", "content": "x"}],  # TRL asks for conversations
             "input_ids": list(each.ids),
             "assistant_masks": [int(place in each.learned) for place in range(len(each.ids))],
         }
