@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from infinito.cli.continuation import stable_checkpoint
-from infinito.config import RunConf, SkillsConf
+from infinito.config import ConversationsConf, RunConf, SkillsConf
 from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.record import data_record, training_inputs
