@@ -66,11 +66,7 @@ def infinito_training(recipe: Recipe) -> Run:
 
         def on_train_batch_end(self, *given: Any, **__: Any) -> None:
             times.append(time.process_time())
-<<<<<<< HEAD
             losses.append(float(given[1].last_loss))
-=======
-            losses.append(float(pl_module.last_loss))
->>>>>>> main
 
     model = build_model(recipe)
     rows = random_conversations(recipe)
