@@ -122,7 +122,7 @@ def test_tasks_open_without_extras_unless_they_are_about_one() -> None:
         "    except MissingExtraError as error:\n        print(task, error)\n"
     )
     lines = run_without(absent, code).splitlines()
-    assert [line.split()[0] for line in lines] == ["rl_scheduler", "report"]
+    assert [line.split()[0] for line in lines] == ["rl_scheduler"]
     assert all(line.endswith("`pip install 'infinito[rl]'`") for line in lines)
 
 

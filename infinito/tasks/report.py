@@ -10,6 +10,7 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.errors import CheckpointError
 from infinito.pages.run_page import write_run_page
+from infinito.process import use_threads
 from infinito.run_folder.folder import find_run_folder
 from infinito.run_folder.schedules import is_schedule
 
@@ -33,4 +34,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     if is_schedule(conf.checkpoint):
         from infinito.rl.evaluation import checkpoint_report  # it needs an extra
 
+        if conf.trainer.threads is not None:  # the page alone computes nothing
+            use_threads(conf.trainer.threads)
         checkpoint_report.run(conf, folder, overrides)
