@@ -33,7 +33,8 @@ NEEDED = {
     "experiment/shakespeare_char": ["data.path=x"],
 }
 RL = tuple(name for name in EXPERIMENTS if name.startswith("rl_"))
-ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b", *RL)
+CHAT = ("sft", *(name for name in EXPERIMENTS if name.startswith("chat_")))
+ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b", *RL, *CHAT)
 """Experiments whose training has a test of its own."""
 SHORT = (
     "trainer.max_steps=2",
@@ -97,7 +98,7 @@ def test_every_experiment_trains(
         "wikitext2_word": [f"data.path={tmp_path}"],
         "base_v52": [*short_docs, "model.memory.segment=8"],
         "markov": ["data.train_tokens=9999", "data.valid_tokens=999"],
-        "sft": ["tokenizer.vocab_size=300"],
+        "sft": ["tokenizer.vocab_size=300", "data.block_size=128"],
     }
     overrides += texts.get(name, short_docs)
     score = program.execute(check(overrides, conf_dir()), tmp_path / "run")

@@ -100,4 +100,6 @@ def build_model(sizes: Sizes, metric: str, backend: str, device: str) -> Distanc
         attention_backend=backend,
         tie_word_embeddings=True,
     )
-    return DistanceLMForCausalLM(config).to(device).train()
+    model = DistanceLMForCausalLM(config)
+    model.to(torch.device(device))  # type: ignore[arg-type]
+    return model.train()

@@ -80,7 +80,7 @@ def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[
 
 def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     folder = _resumed_folder(values)
-    stable = stable_checkpoint(values["resume"])
+    stable = stable_checkpoint(str(values["resume"]))  # a folder named 7 or nan comes as a number
     saved = saved_values(folder)
     begun, values = with_absolute_paths(saved), with_absolute_paths(values)
     task = str(saved["task"])

@@ -143,7 +143,8 @@ READ_BY: dict[str, frozenset[str]] = {
     "calibrate_phi": (
         RUN | COMPUTES | TEXT | keys("checkpoint", "seed", "objective", "attention.backend")
     ),
-    "report": (READS_SCHEDULE | keys("rl.total_timesteps"))
+    "report": RUN | keys("checkpoint"),
+    "report on a schedule": (READS_SCHEDULE | keys("rl.total_timesteps"))
     - keys("rl.episodes", "rl.null_control"),
     "generate": (
         (RUN | COMPUTES | keys("checkpoint", "agent", "seed", "generation", "attention.backend"))
@@ -157,6 +158,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "dpo": (
         (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
+        - keys("dpo.reference_checkpoint")
     ),
     "check_data of conversations": CHECKS_CHAT,
     "check_data": (CHECKS_PAIRS | keys("tokenizer")) - keys("data.on_bad_row"),
@@ -180,7 +182,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "doctor": RUN | keys("data.cache_dir"),
     "list": RUN,
 }
-"""The keys that each task reads. Two tasks read others where the checkpoint or an agent says so."""
+"""The keys that each task reads; some read others where a checkpoint or an agent says so."""
 
 READ_BY["dpo with adapters on a checkpoint"] = (
     READ_BY["dpo"] - keys("tokenizer") - keys("dpo.warmup_steps", "dpo.warmup_lr")
@@ -202,7 +204,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
     "evaluate a schedule": OF_SCHEDULE,
     "analyze": OF_MODEL,
     "calibrate_phi": OF_MODEL,
-    "report": OF_SCHEDULE,
+    "report on a schedule": OF_SCHEDULE,
     "generate": OF_MODEL,
     "generate with an agent": OF_MODEL,
 }
@@ -242,6 +244,8 @@ def find_reading(values: Mapping[str, Any], saved: Mapping[str, Any] | None) -> 
             return "check_data of conversations"
     if task == "evaluate" and saved is not None and saved.get("task") == "rl_scheduler":
         return "evaluate a schedule"
+    if task == "report" and saved is not None and saved.get("task") == "rl_scheduler":
+        return "report on a schedule"
     if task == "generate" and values.get("agent") is not None:
         return "generate with an agent"
     if task == "dpo" and values.get("checkpoint") is not None:

@@ -78,7 +78,7 @@ class RunConf:
     """The figure of summary.json that a sweep gets; by default the one that the task minimizes."""
     entropy_weight: float = 0.1
     """Weight of the attention's entropy in `score=composite` (`task=trial`)."""
-    runs_dir: str = "multirun"
+    runs_dir: str = limited("multirun", pattern=(r"(?s).*\S.*", "a folder, `.` for this one"))
     """Where run folders are made."""
     checkpoint: str | None = None
     """Run folder, checkpoint file or Hugging Face folder to start from."""

@@ -104,7 +104,7 @@ def _refused(error: BaseException, classes: set[str], wanted: Wanted) -> tuple[s
         return "it has had too many requests from here", f"Wait {pause} and repeat{more}"
     if status is not None and status >= 500:
         return f"it has a fault of its own (HTTP {status})", AGAIN
-    if status is not None and "EntryNotFoundError" not in classes:
+    if status is not None and status != 404:  # what is not there is judged by its class, later
         server = getattr(error, "server_message", None) or f"HTTP {status}"
         return f"it refuses the request: {server}", "Check the rights of your token"
     return None

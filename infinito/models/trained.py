@@ -250,11 +250,13 @@ def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
 
 def _whole(values: dict[str, Any]) -> PreTrainedModel:
     """Return the model that a checkpoint of all weights describes, before they are loaded."""
-    config = AutoConfig.for_model(values.pop("model_type"), **values)
     try:
+        config = AutoConfig.for_model(values.pop("model_type", ""), **values)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except ValueError as error:  # a config that maps to code of its own and to no class
-        raise CheckpointError(f"its config describes no causal LM: {first_line(error)}") from None
+    except (KeyError, TypeError, ValueError) as error:  # each class has its own ways to refuse
+        raise CheckpointError(
+            f"its config describes no causal LM: {first_line(error)[:200]}"
+        ) from None
     use_saved_attention(model)
     return model
 

@@ -23,9 +23,11 @@ from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.models.pretrained.opening import check_length
 from infinito.models.trained import Trained
 from infinito.objectives.units import loss_report
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import provenance, read_score, write_json
 from infinito.run_folder.schedules import is_schedule
+from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.run_folder.tables import print_table
 from infinito.training.assembly import count_text_units
 from infinito.training.conversations.assembly import count_units, lay_out
@@ -123,9 +125,13 @@ def _write(
     """Write a report and print it; return the score, if it is one of the report's figures."""
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
+    figures = {name: value for name, value in report.items() if isinstance(value, float)}
+    MetricsFile(folder).write(report["step"] or 0, figures)
     shown = {name: value for name, value in report.items() if name not in UNLISTED}
     print_table(console, "evaluation", shown)
-    console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
+    write_page_or_warn(folder)
+    written = f"\nwritten to {folder}: evaluation.json, metrics.csv, report.html"
+    console.print(written, highlight=False, soft_wrap=True)
     return read_score(report, conf.score) if conf.score in report else None
 
 

@@ -112,7 +112,7 @@ def _write_own_pairs(conf: RunConf, sft: Stage, paths: tuple[Path, Path]) -> Non
         raise DataError(
             f"the model answered only {len(rows)} of {len(items)} questions both right and wrong, "
             f"too few to tune on. Train it longer: "
-            "`stage_overrides=[sft:trainer.max_steps=5000]` in a new run"
+            "`'stage_overrides=[\"sft:trainer.max_steps=5000\"]'` in a new run"
         )
     write_pairs(paths[0], training)
     write_pairs(paths[1], held_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from infinito.cli.continuation import stable_checkpoint
-from infinito.config import ConversationsConf, RunConf, SkillsConf
+from infinito.config import RunConf, SkillsConf
 from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.record import data_record, training_inputs
@@ -20,10 +20,11 @@ from infinito.device import choose_device
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import Trained, base_inputs, open_trained
-from infinito.run_folder.commands import build_command, show_curves
+from infinito.pages.kinds.language import list_next
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.progress import preparation
 from infinito.run_folder.records import provenance, read_score, write_json
-from infinito.run_folder.tables import print_next, print_table
+from infinito.run_folder.tables import print_next, print_page, print_table
 from infinito.training.assembly import (
     LanguageTraining,
     SavingTrainer,
@@ -136,6 +137,8 @@ def _finish(
     )
     saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
     export(best, folder / "model")
+    saving.page.save_heat_maps()
+    page = write_page_or_warn(folder)
     shown = {
         name: value
         for name, value in summary.items()
@@ -146,7 +149,8 @@ def _finish(
     if summary["sample"]:
         console.print(f"\n[bold]sample[/]: {describe_sample(training.data)}")
         console.print(Text(str(summary["prompt"]), "dim") + Text(summary["sample"]))
-    print_next(console, list_next(folder, conf))
+    print_page(console, page)
+    print_next(console, list_next(folder, asdict(conf)))
     return score
 
 
@@ -169,19 +173,3 @@ def describe_sample(data: LanguageDataModule | ConversationDataModule) -> str:
     if isinstance(data, ConversationDataModule):
         return "a held-out conversation's beginning, and how the model answers"
     return "a validation document's beginning, and how the model goes on"
-
-
-def list_next(folder: Path, conf: RunConf) -> list[tuple[str, str]]:
-    """Return the commands that are useful after a training, each with what it does."""
-    text = [
-        ({"task": "generate", "generation.prompt": "The "}, "write text"),
-        ({"task": "evaluate", "split": "test"}, "an unseen split"),
-    ]
-    commands = [
-        *([] if isinstance(conf.data, ConversationsConf) else text),
-        ({"task": "analyze"}, "attention: entropy and heat maps"),
-    ]
-    return [
-        *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (show_curves(folder, conf.runs_dir), "curves, samples, heat maps"),
-    ]

@@ -16,7 +16,7 @@ PIPELINE = "+experiment=chat_from_scratch"
 
 
 def test_overrides_are_for_one_stage() -> None:
-    given = "stage_overrides=[sft:trainer.max_steps=2,dpo:dpo.beta=0.5]"
+    given = "stage_overrides=['sft:trainer.max_steps=2','dpo:dpo.beta=0.5']"
     conf = check([PIPELINE, given], conf_dir())
     assert list_own(conf, "sft") == ["trainer.max_steps=2"]
     assert list_own(conf, "dpo") == ["dpo.beta=0.5"]
@@ -26,7 +26,7 @@ def test_overrides_are_for_one_stage() -> None:
 @pytest.mark.parametrize("given", ["stf:a=1", "sft", "sft:a"])
 def test_an_override_of_no_stage_is_refused(given: str) -> None:
     with pytest.raises(ConfigError, match=r"expected an override after the name of a stage"):
-        check([PIPELINE, f"stage_overrides=[{given}]"], conf_dir())
+        check([PIPELINE, f"stage_overrides=['{given}']"], conf_dir())
 
 
 def test_stages_compute_as_the_pipeline_says() -> None:

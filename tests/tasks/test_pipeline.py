@@ -24,7 +24,7 @@ TINY = (
 
 
 def run(folder: Path, *overrides: str) -> None:
-    given = f"stage_overrides=[{','.join((*TINY, *overrides))}]"
+    given = f"stage_overrides={[*TINY, *overrides]}"
     settings = ("trainer.progress_bar=false", "trainer.threads=1", "trainer.accelerator=cpu")
     cache = f"data.cache_dir={folder.parent / 'cache'}"
     conf = check(["+experiment=chat_from_scratch", *settings, cache, given], conf_dir())

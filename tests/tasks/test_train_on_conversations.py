@@ -177,6 +177,14 @@ def test_check_data_says_what_is_wrong(tmp_path: Path) -> None:
     assert report["notes"] == ["`data.block_size=323` holds every row"]
 
 
+def test_a_small_text_costs_only_the_findings_in_tokens(tmp_path: Path) -> None:
+    conf = check(["task=check_data", "data=chat", f"runs_dir={tmp_path}"], conf_dir())
+    program.execute(conf, tmp_path / "found")
+    report = json.loads((tmp_path / "found/data_report.json").read_text())
+    assert (report["training"]["conversations"], report["tokens"]) == (52, None)
+    assert report["notes"][0].startswith("nothing was counted in tokens: `tokenizer.vocab_size`")
+
+
 @pytest.mark.parametrize(
     ("overrides", "fault"),
     [

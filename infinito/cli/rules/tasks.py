@@ -71,7 +71,7 @@ def pipeline_faults(conf: RunConf) -> Iterable[str]:
         if stage not in STAGES or not colon or "=" not in override:
             yield (
                 f"`stage_overrides` has {each!r}: expected an override after the name of a stage "
-                f"({', '.join(STAGES)}), e.g. `stage_overrides=[sft:trainer.max_steps=5000]`"
+                f"({', '.join(STAGES)}), e.g. `'stage_overrides=[\"sft:trainer.max_steps=5000\"]'`"
             )
 
 

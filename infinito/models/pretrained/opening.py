@@ -18,6 +18,7 @@ from infinito.errors import CheckpointError, ConfigError
 from infinito.models.memory.model import MemoryLMConfig, MemoryLMForCausalLM
 from infinito.models.pretrained.base_weights import check_same_base, hash_of_weights, saved_tensors
 from infinito.models.pretrained.foreign_code import check_folder
+from infinito.models.pretrained.generation_config import read_generation_config
 from infinito.models.pretrained.lora import (
     LoraSettings,
     add_lora,
@@ -73,6 +74,7 @@ def open_weights(folder: Path, dtype: str = "auto") -> PreTrainedModel:
     try:
         model, found = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             folder,
+            generation_config=read_generation_config(folder),
             dtype=getattr(torch, dtype, dtype),
             local_files_only=True,
             trust_remote_code=False,

@@ -35,7 +35,7 @@ from infinito.training.distributed.peers import Peers
 from infinito.training.distributed.reduction import of_first_process
 from infinito.training.length.planning import plan_length
 from infinito.training.recording import is_first_process
-from infinito.training.trainer import build_tensorboard_logger, build_trainer, count_batches
+from infinito.training.trainer import build_loggers, build_trainer, count_batches
 
 MEASURED_SHARE = 0.05
 """Of the minutes, that the timed steps may take."""
@@ -119,7 +119,7 @@ def measure_costs(conf: RunConf, data: LanguageDataModule) -> Costs:
             ],
             deterministic=conf.deterministic,
             steps=ENDLESS,
-            logger=build_tensorboard_logger(folder, None, {}),
+            loggers=build_loggers(folder, None, {}),
         )
         with interruption.listening(), peers.watching():
             fit(training, trainer)

@@ -73,14 +73,14 @@ def test_a_token_across_a_mark_is_split() -> None:
 
 
 def test_what_is_too_long_is_never_cut(tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(TooLong, match="has 26 tokens, the window has 25") as caught:
-        encode(tokenizer, window=25)(TEXT)
-    assert caught.value.mend == "Use `data.block_size=26`"
-    encode(tokenizer, window=26)(TEXT)
+    with pytest.raises(TooLong, match="has 27 tokens, the window has 26") as caught:
+        encode(tokenizer, window=26)(TEXT)
+    assert caught.value.mend == "Use `data.block_size=27`"
+    encode(tokenizer, window=27)(TEXT)
 
 
 def test_ids_beyond_the_model_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(DataError, match=r"row 4: token id 195 is beyond the model's 100"):
+    with pytest.raises(DataError, match=r"row 4: token id 221 is beyond the model's 100"):
         encode(tokenizer, vocab=100)(TEXT)
 
 

@@ -44,7 +44,7 @@ def test_a_window_that_a_mask_would_undo_is_not_packed(caplog: pytest.LogCapture
 
 
 def test_a_memory_reads_no_padding_and_no_other_conversation() -> None:
-    model = with_memory(make("llama"), MemoryConf(name="integration", segment=4, slots=4, top_k=2))
+    model = with_memory(make("llama"), MemoryConf(name="integration", segment=8, slots=4, top_k=2))
     assert choose_layout(model, TALKS[:3]).name == "masked"
 
 

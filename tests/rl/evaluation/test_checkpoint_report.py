@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
-from infinito import run as program
-from infinito.cli.composition import check
-from infinito.errors import CheckpointError
-from infinito.paths import conf_dir
-from infinito.tasks.report import list_checkpoints, print_checkpoints, read_progress
+from infinito.rl.evaluation.checkpoint_report import (
+    list_checkpoints,
+    print_checkpoints,
+    read_progress,
+)
 
 
 def test_the_best_checkpoint_comes_first_then_the_kept_ones_then_the_last(tmp_path: Path) -> None:
@@ -38,8 +37,3 @@ def test_the_table_fits_80_columns() -> None:
 
 def test_a_run_that_has_logged_nothing_yet_is_at_step_0(tmp_path: Path) -> None:
     assert read_progress(tmp_path, 2048) == {"steps": "0 of 2,048"}
-
-
-def test_a_report_of_another_kind_of_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no run of a schedule"):
-        program.execute(check(["task=report", "checkpoint=/nowhere"], conf_dir()), tmp_path / "r")
