@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,9 +64,9 @@ def infinito_training(recipe: Recipe) -> Run:
         def on_train_batch_start(self, *_: Any, **__: Any) -> None:
             times[:] = times or [time.process_time()]
 
-        def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
+        def on_train_batch_end(self, *given: Any, **__: Any) -> None:
             times.append(time.process_time())
-            losses.append(float(module.last_loss))
+            losses.append(float(given[1].last_loss))
 
     model = build_model(recipe)
     rows = random_conversations(recipe)
@@ -162,11 +162,12 @@ def trl_training(recipe: Recipe) -> Run:
     return run
 
 
-def trl_row(conversation: TokenizedConversation) -> dict[str, Sequence[int]]:
+def trl_row(conversation: TokenizedConversation) -> dict[str, Any]:
     """Return a conversation as TRL's collator reads it."""
     learned = set(conversation.learned)
     mask = [int(place in learned) for place in range(len(conversation.ids))]
-    return {"input_ids": list(conversation.ids), "assistant_masks": mask}
+    asked = [{"role": "user", "content": "x"}]  # TRL asks for conversations, and reads the ids
+    return {"messages": asked, "input_ids": list(conversation.ids), "assistant_masks": mask}
 
 
 CONTESTANTS = {"infinito": infinito_training, "TRL": trl_training}

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from infinito.cli.continuation import stable_checkpoint
-from infinito.config import RunConf, SkillsConf
+from infinito.config import ConversationsConf, RunConf, SkillsConf
 from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.record import data_record, training_inputs
@@ -46,7 +46,7 @@ from infinito.training.recording import (
     wait_for_first_process,
 )
 from infinito.training.report.baselines import compare_with_baselines
-from infinito.training.report.headline import attention_choice, describe_training
+from infinito.training.report.headline import attention_choice, describe_training, takes_model
 from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
 
@@ -62,7 +62,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """
     console = Console(quiet=not is_first_process())
     length = None
-    if conf.trainer.minutes is not None:
+    on_text = not isinstance(conf.data, ConversationsConf)
+    if on_text and conf.trainer.minutes is not None:
         conf, length = fix_length(conf, console)
     stable = stable_checkpoint(conf.resume)
     if stable is not None:
@@ -90,7 +91,8 @@ def _train(
         record.pin(training_inputs(data))
         training = build_language_training(conf, data, last)
         record.pin(base_inputs(training.model))
-    log.info(attention_choice(conf, training.model))
+    if not takes_model(conf):
+        log.info(attention_choice(conf, training.model))
     log.info(describe_optimizer(training.model, conf.optimizer))
     print_table(console, f"{conf.name}  →  {folder}", describe_training(conf, training))
     if last is not None:

@@ -76,7 +76,7 @@ def build_language_training(
     """
     tokenizer = data.tokenizer
     description: dict[str, Any] = {}
-    loss: BatchLoss = WindowLoss(chunked=conf.trainer.chunked_loss)
+    loss: BatchLoss
     phi = None
     if isinstance(data, ConversationDataModule):
         length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.processes))
@@ -93,10 +93,11 @@ def build_language_training(
         elif conf.checkpoint is not None:
             start_from(model, tokenizer, conf.checkpoint)
         phi = build_phi_term(conf, model, data)
-    if conf.trainer.compile:
-        model.compile()
-    if conf.trainer.chunked_loss:
-        check_head(model)
+        if conf.trainer.compile:
+            model.compile()
+        if conf.trainer.chunked_loss:
+            check_head(model)
+        loss = WindowLoss(chunked=conf.trainer.chunked_loss)
     module = LanguageModelTask(
         model,
         conf.optimizer,

@@ -19,6 +19,7 @@ from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import open_trained
 from infinito.paths import conf_dir
 from infinito.training.callbacks.milestones import Milestones
+from tests.ranks import Ranks
 
 SHORT = (
     "data=chat",
@@ -200,3 +201,15 @@ def test_a_small_text_costs_only_the_findings_in_tokens(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused_by_name(overrides: list[str], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         check(["data=chat", *overrides], conf_dir())
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(chat: Callable[..., RunConf], tmp_path: Path) -> None:
+    """Each learned token of a global batch counts once, whichever process has it."""
+    exact = ("trainer.precision=64-true", "trainer.accumulate=2")
+    program.execute(chat("data.batch_size=8", *exact), tmp_path / "one")
+    both = chat("data.batch_size=4", "trainer=ddp", "trainer.devices=2", *exact)
+    assert Ranks(both, tmp_path / "two").join() == [0, 0]
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-9, atol=1e-10)

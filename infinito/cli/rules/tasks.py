@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from infinito.config import MuonConf, RunConf
+from infinito.config import ConversationsConf, MuonConf, RunConf
 
 STAGES = ("pretrain", "sft", "dpo")
 """The stages of `task=pipeline`."""
@@ -16,6 +16,7 @@ def schedule_faults(conf: RunConf) -> Iterable[str]:
     lengths = {"trainer.epochs": trainer.epochs, "trainer.max_steps": trainer.max_steps}
     given = [f"`{key}`={value}" for key, value in lengths.items() if value is not None]
     counts = conf.task in {"trial", "reproducibility", "dpo"}  # these do not read the minutes
+    counts = counts or isinstance(conf.data, ConversationsConf)
     if not given and (trainer.minutes is None or counts):
         yield (
             "training has no end: set `trainer.epochs=10`, `trainer.max_steps=1000` or, for "

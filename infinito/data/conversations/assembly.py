@@ -65,7 +65,6 @@ def build_conversation_data(
         eval_batch_size=data.eval_batch_size,
         seed=child_seed(conf.seed, "batches"),
         bucket=data.bucket,
-        accumulate=conf.trainer.accumulate,
     )
 
 

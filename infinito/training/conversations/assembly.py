@@ -40,7 +40,9 @@ def build_training_data(
         return build_data_module(conf, tokenizer, show)
     if tokenizer is None and conf.checkpoint is not None:
         tokenizer = open_trained(conf.checkpoint).tokenizer
-    return build_conversation_data(conf, tokenizer)
+    data = build_conversation_data(conf, tokenizer)
+    data.accumulate = conf.trainer.accumulate
+    return data
 
 
 def build_start(conf: RunConf, data: ConversationDataModule) -> PreTrainedModel:
