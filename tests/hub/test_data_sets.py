@@ -98,6 +98,10 @@ FAULTS: dict[str, tuple[Arrange, str]] = {
         lambda hub: hub.faults.append(Fault(".parquet", drop_after=50, method="GET")),
         r"the connection was lost|no answer came in time",
     ),
+    "stalls": (
+        lambda hub: hub.faults.append(Fault(".parquet", stall_after=50, method="GET")),
+        r"no answer came in time",
+    ),
     "not_parquet": (
         lambda hub: hub.repository("dataset", "a/texts").commit({"train.parquet": b"no parquet"}),
         r"the data set a/texts: .*Parquet",
@@ -105,7 +109,7 @@ FAULTS: dict[str, tuple[Arrange, str]] = {
 }
 
 
-SLOW = {"drops"}  # the libraries pause between their tries
+SLOW = {"drops", "stalls"}  # the libraries pause between their tries
 
 
 @pytest.mark.parametrize(
