@@ -165,9 +165,10 @@ def trl_training(recipe: Recipe) -> Run:
 def trl_row(conversation: TokenizedConversation) -> dict[str, Any]:
     """Return a conversation as TRL's collator reads it."""
     learned = set(conversation.learned)
-    mask = [int(place in learned) for place in range(len(conversation.ids))]
+    ids = list(conversation.ids)
+    labels = [token if place in learned else -100 for place, token in enumerate(ids)]
     asked = [{"role": "user", "content": "x"}]  # TRL asks for conversations, and reads the ids
-    return {"messages": asked, "input_ids": list(conversation.ids), "assistant_masks": mask}
+    return {"messages": asked, "input_ids": ids, "labels": labels}
 
 
 CONTESTANTS = {"infinito": infinito_training, "TRL": trl_training}

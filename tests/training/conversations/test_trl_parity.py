@@ -83,7 +83,9 @@ def trl_losses(folder: Path) -> list[float]:
         {
             "messages": [{"role": "user", "content": "x"}],  # TRL asks for conversations
             "input_ids": list(each.ids),
-            "assistant_masks": [int(place in each.learned) for place in range(len(each.ids))],
+            "labels": [
+                token if place in each.learned else -100 for place, token in enumerate(each.ids)
+            ],
         }
         for each in conversations()
     ]
