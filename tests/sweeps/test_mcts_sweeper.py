@@ -597,3 +597,45 @@ def test_a_launchers_own_failure_is_the_trials_that_caused_it(
     assert failed
     assert [t.state for t in trials] == ["failed" if t in failed else "finished" for t in trials]
     assert failed[0].error == "the launcher failed: OSError: no machine free"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    ["hydra.sweeper.isolate=true", "hydra/launcher=joblib hydra.launcher.n_jobs=3"],
+)
+def test_trials_in_flight_end_when_they_end(tiny: Tiny, tmp_path: Path, launcher: str) -> None:
+    """One trial hangs until its limit; the others do not wait for it."""
+    if "joblib" in launcher:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="no joblib launcher")
+    finished = tiny(
+        *launcher.split(), "hydra.sweeper.n_jobs=3", "hang=[1]", "hydra.sweeper.trial_timeout_s=8"
+    )
+    assert finished.returncode == 0, finished.stderr
+    folder = tmp_path / "sweep"
+    assert states(folder) == {"finished": [0, 2, 3, 4, 5], "failed": [1], "running": []}
+    ends = [e["number"] for e in read(folder / "journal.jsonl") if e["event"] in ("finish", "fail")]
+    assert ends[-1] == 1
+    assert "the 3 workers were " in finished.stdout
+
+
+def test_a_sweep_of_an_earlier_version_goes_on_and_says_what_has_changed(
+    swept: Swept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first version left no word about itself in its journal."""
+    folder = swept("hydra.sweeper.n_trials=3")
+    events = [each for each in read(folder / "journal.jsonl") if each["event"] != "version"]
+    (folder / "journal.jsonl").unlink()
+    with Journal(folder / "journal.jsonl") as journal:
+        journal.append(*events[1:])
+    before = proposals(folder)
+    swept("hydra.sweeper.n_trials=5", f"hydra.sweeper.resume={folder}")
+    assert proposals(folder)[:3] == before
+    assert len(states(folder)["finished"]) == 5
+    assert (
+        "the search has changed since this sweep began, from version 1" in capsys.readouterr().out
+    )
+    after = read(folder / "journal.jsonl")
+    assert [event["search"] for event in after if event["event"] == "version"] == [2]
+    swept("hydra.sweeper.n_trials=6", f"hydra.sweeper.resume={folder}")
+    assert "the search has changed" not in capsys.readouterr().out
