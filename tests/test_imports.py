@@ -26,7 +26,7 @@ LAYERS = (
     {"data"},
     {"training"},
     {"preferences", "rl"},
-    {"pipeline"},
+    {"pipeline", "chat"},
     {"tasks"},
     {"run"},
     {"library"},

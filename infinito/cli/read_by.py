@@ -155,6 +155,7 @@ READ_BY: dict[str, frozenset[str]] = {
         | COMPUTES
         | keys("checkpoint", "agent", "seed", "generation", "attention.backend", "data.block_size")
     ),
+    "chat": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "chat", "attention.backend")),
     "dpo": (
         (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
@@ -207,6 +208,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
     "report on a schedule": OF_SCHEDULE,
     "generate": OF_MODEL,
     "generate with an agent": OF_MODEL,
+    "chat": OF_MODEL,
 }
 """Sections that a task takes from the run that `checkpoint` names, but for the keys it reads."""
 

@@ -5,6 +5,7 @@ group with several kinds of member (data) names the kind in its `name` key.
 """
 
 from infinito.config.attention import METRICS, OWN, AttentionConf
+from infinito.config.chat import ConversationConf
 from infinito.config.data import (
     SKILLS,
     ChatConf,
@@ -49,6 +50,7 @@ __all__ = [
     "AdamWConf",
     "AttentionConf",
     "ChatConf",
+    "ConversationConf",
     "ConversationsConf",
     "DataConf",
     "DistanceLMConf",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infinito.config.attention import AttentionConf
+from infinito.config.chat import ConversationConf
 from infinito.config.data import (
     ChatConf,
     DataConf,
@@ -33,6 +34,7 @@ TASKS = (
     "export_sweep",
     "evaluate",
     "generate",
+    "chat",
     "analyze",
     "calibrate_phi",
     "compare",
@@ -60,6 +62,7 @@ class RunConf:
     optimizer: AdamWConf
     trainer: TrainerConf
     generation: GenerationConf
+    chat: ConversationConf
     dpo: DpoConf
     rl: RlConf
     task: str = limited("train", choices=TASKS)

@@ -175,6 +175,18 @@ def unused_settings(model: PreTrainedModel) -> dict[str, Any]:
     }
 
 
+def describe_unused_settings(model: PreTrainedModel) -> str | None:
+    """Return the note on a model's own generation config that is not used, None without one."""
+    unused = unused_settings(model)
+    if not unused:
+        return None
+    listed = ", ".join(f"{name}={value}" for name, value in unused.items())
+    return (
+        "`generation.*` decides how text is drawn; not used of the model's own generation_config: "
+        f"{listed}"
+    )
+
+
 class FiniteLogits(LogitsProcessor):
     """Raises where a prediction is NaN or infinite; −∞, which other processors set, may stand."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -92,6 +93,9 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     found.run("calibrate_phi", *reads, "task=calibrate_phi", "objective=language_phi")
     write = (f"checkpoint={run}", place[0], place[2], "generation.max_new_tokens=3")
     found.run("generate", *write, "task=generate", "generation.prompt=line")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"line\n")))
+        found.run("chat", *write, "task=chat", 'chat.template="{{ messages[0].content }}"')
     pairs = (*place, "trainer.threads=1")
     quick = ("+experiment=dpo", "trainer.epochs=1", "dpo.warmup_steps=2", "dpo.answers=1")
     tuned = found.run("dpo", *pairs, *quick, "trainer.progress_bar=false")

@@ -77,7 +77,7 @@ def pipeline_faults(conf: RunConf) -> Iterable[str]:
 
 
 def task_faults(conf: RunConf) -> Iterable[str]:
-    needs_model = {"evaluate", "generate", "analyze", "calibrate_phi", "report"}
+    needs_model = {"evaluate", "generate", "chat", "analyze", "calibrate_phi", "report"}
     if conf.task in needs_model and conf.checkpoint is None:
         yield (
             f"`task={conf.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from jinja2 import Environment, TemplateError, nodes
@@ -28,6 +29,9 @@ PLAIN = (
 
 GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 """Tags of transformers around what the assistant writes; plain Jinja does not know them."""
+
+TRIAL = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
+"""A conversation that shows how a template ends an answer."""
 
 Tools = tuple[dict[str, Any], ...]
 
@@ -84,6 +88,20 @@ class ChatTemplate:
                     add_generation_prompt=opens_answer,
                 )
             )
+
+    @cached_property
+    def turn_end_id(self) -> int | None:
+        """The special token with which the template ends an answer, e.g. <|eot_id|>, or None."""
+        try:
+            text = self.render(TRIAL, opens_answer=False).rstrip()
+        except RowFault:  # it wants other roles than the trial has
+            return None
+        special = {
+            token.content: number
+            for number, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special and text.endswith(token.content)
+        }
+        return special[max(special, key=len)] if special else None
 
     def has_marks(self, tools: Tools = ()) -> bool:
         """Return whether the template marks what the assistant writes by {% generation %}."""
