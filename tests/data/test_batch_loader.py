@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_worker_processes_hand_out_the_same_batches_and_leave_torch_alone(blocks
 
 @pytest.mark.parametrize("room", [0, 3], ids=["none", "some"])
 def test_workers_without_shared_memory_name_the_override(blocks, order, monkeypatch, room):
-    made = []
+    made: list[Any] = []
 
     def fail():
         made.append(len(made))

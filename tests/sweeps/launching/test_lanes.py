@@ -49,7 +49,7 @@ def opened(target: str, workers: int = 3, **settings: Any) -> Any:
 def test_a_launcher_has_the_lanes_that_it_allows(
     target: str, settings: dict[str, Any], kind: type, count: int
 ) -> None:
-    lanes = opened(target, **settings)
+    lanes: Any = opened(target, **settings)
     assert type(lanes) is kind
     assert lanes.count == count
 
