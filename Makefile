@@ -9,7 +9,7 @@ COVERAGE_FLOOR ?= 90
 # A process for each core; each takes tests as they stand in the files, so that they share fixtures.
 SHARED := -n auto --dist worksteal
 
-.PHONY: help setup run train dpo test test-all coverage lint check format bench sweep search dash docs generate clean
+.PHONY: help setup run train dpo test test-all coverage lint check format bench gpu-check sweep search dash docs generate clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -61,6 +61,9 @@ bench: setup  ## Measure attention against torch's, a step against nanoGPT's, tr
 	$(BIN)/python experiments/attention_speed/report.py
 	$(BIN)/python experiments/step_speed/measure.py
 	$(BIN)/python experiments/throughput/measure.py $(ARGS)
+
+gpu-check: setup  ## Check and time everything that needs a GPU, in eight minutes of one
+	$(BIN)/python experiments/gpu_check/check.py $(ARGS)
 
 sweep: setup  ## Compare attentions over seeds, in a minute
 	$(BIN)/python -m infinito.run -m +experiment=debug attention=dot,l1,sq_l2 seed=0,1 $(ARGS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import secrets
 import signal
 import sys
@@ -34,6 +35,7 @@ from infinito.cli.completion import complete_value
 from infinito.cli.continuation import effective_values, stable_checkpoint
 from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
+from infinito.cli.revisions import pin_revisions
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
@@ -44,6 +46,9 @@ from infinito.run_folder.folder import folder_beside, name_new_folder
 from infinito.run_folder.tables import without_next
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.wording import escape_controls
+
+_LACKS_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)
+"""What torch says in a RuntimeError, on the CPU and on a GPU."""
 
 Score = float | list[float] | None
 
@@ -156,7 +161,9 @@ def job(composed: DictConfig) -> Score:
         with without_next() if settings.mode == RunMode.MULTIRUN else nullcontext():
             return execute(run, folder, overrides)
     except KeyboardInterrupt:
-        stop = Interrupted(signal.SIGINT, "by Ctrl+C before there was anything to save")
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # the terminal's ^C stands in this line
+        stop = Interrupted(signal.SIGINT, "by Ctrl+C, with nothing to save")
         if settings.mode == RunMode.MULTIRUN:
             raise stop from None
         raise SystemExit(_reported(stop, folder)) from None
@@ -181,7 +188,7 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score
             flush_denormals()
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
-    score: Score = module.run(conf, folder, list(overrides))
+    score: Score = module.run(pin_revisions(conf), folder, list(overrides))
     return score
 
 
@@ -202,6 +209,12 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
         message, code, heading = str(error), error.exit_code, error.heading
     elif isinstance(error, HydraException):
         message, code = f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}", 2
+    elif isinstance(error, RuntimeError) and _LACKS_MEMORY.search(str(error)):
+        message = (
+            f"not enough memory: {str(error).splitlines()[0]}\nMake the model (`model.*`), "
+            "`data.batch_size` or `data.block_size` smaller; `dry_run=true` measures a step."
+        )
+        code = 1
     elif isinstance(error, OSError) and (fault := describe_folder_fault(error, folder)):
         message, code = fault, SaveError.exit_code
     else:

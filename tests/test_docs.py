@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from infinito.paths import conf_dir
 
 ROOT = Path(infinito.__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 STARTS = ("infinito ", "python -m infinito.run ", "torchrun ")
 PLACEHOLDER = re.compile(r"<[^<>]+>|\blast\b")
 ABSENT = "to-be-filled-in"
@@ -85,6 +88,19 @@ def test_snippets_run(
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     exec(compile(list_snippets(page)[number], name_page(page), "exec"), {})
+
+
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_page)
+def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    cells = json.loads(read(path))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    namespace: dict[str, Any] = {}
+    for number, cell in enumerate(code):
+        exec(compile(cell, f"{path.name}, cell {number}", "exec"), namespace)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)

@@ -20,11 +20,13 @@ LAYERS = (
     {"config"},
     {"paths", "storage", "hub", "device", "launcher", "process", "yaml_limits", "extras"},
     {"search", "objectives", "attention", "run_folder"},
-    {"cli", "models", "sweeps"},
+    {"cli"},
+    {"pages"},
+    {"models", "sweeps"},
     {"data"},
     {"training"},
     {"preferences", "rl"},
-    {"chat"},
+    {"pipeline", "chat"},
     {"serving"},
     {"tasks"},
     {"run"},
@@ -36,7 +38,7 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 GROUND = LAYERS[0] | LAYERS[2]
-"""Single files, which may also import each other."""
+"""What may also import each other."""
 
 SIBLINGS = {("cli", "run_folder"), ("objectives", "attention"), ("training", "run_folder")}
 """Arrows inside a layer that are allowed all the same."""

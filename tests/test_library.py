@@ -103,8 +103,17 @@ def test_a_measurement_lies_beside_the_run(overrides: list[str]) -> None:
         "task=evaluate", f"checkpoint={run.folder}", "trainer.accelerator=cpu"
     )
     assert measured.folder == run.folder / "evaluation_valid"
-    with pytest.raises(ConfigError, match="`task=evaluate` logs no figures"):
-        measured.metrics  # noqa: B018
+    assert measured.metrics[0]["val/loss"] == pytest.approx(run.summary["val/loss"])
+
+
+def test_what_a_run_logged_is_a_table(overrides: list[str], tmp_path: Path) -> None:
+    rows = infinito.train(*overrides).metrics
+    assert [row["step"] for row in rows] == list(range(1, 7))
+    assert rows[-1]["val/loss"] is not None
+    assert rows[0]["val/loss"] is None
+    listed = infinito.train("task=list", f"runs_dir={tmp_path}")
+    with pytest.raises(ConfigError, match="`task=list` logs no figures"):
+        listed.metrics  # noqa: B018
 
 
 def test_several_processes_are_refused(overrides: list[str]) -> None:

@@ -216,6 +216,18 @@ def test_unexpected_errors_point_to_the_log(
     assert "run.log" in printed.replace("\n", "")
 
 
+@pytest.mark.parametrize(
+    "text", ["DefaultCPUAllocator: can't allocate memory: you tried", "CUDA out of memory. Tried"]
+)
+def test_too_little_memory_says_what_to_make_smaller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert program._reported(RuntimeError(text), tmp_path) == 1
+    printed = capsys.readouterr().err
+    assert re.search(r"not enough memory: .*\n.*`data\.batch_size`", printed)
+    assert "not expected" not in printed
+
+
 def test_ctrl_c_before_training_is_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

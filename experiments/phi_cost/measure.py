@@ -30,7 +30,7 @@ ROUNDS = 12
 
 
 def main() -> None:
-    """Measures dot and l1 attention and writes the medians of paired ratios."""
+    """Measure dot and l1 attention and write the medians of paired ratios."""
     torch.set_num_threads(1)
     results = {}
     for metric in ("dot", "l1"):
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def measured(metric: str) -> dict[str, float | list[float]]:
-    """Milliseconds of thread CPU a step, and what each arm adds to the plain one, in per cent."""
+    """Return the thread CPU of a step in milliseconds, and what each arm adds to it in per cent."""
     torch.manual_seed(0)
     config = DistanceLMConfig(
         vocab_size=VOCAB, hidden_size=DIM, num_hidden_layers=LAYERS, metric=metric
@@ -76,7 +76,7 @@ def measured(metric: str) -> dict[str, float | list[float]]:
 
 
 def step(model: PreTrainedModel, phi: PhiObjective | None, batch: torch.Tensor) -> None:
-    """Forward and backward pass, without an optimizer: that would only dilute the share."""
+    """Run a forward and backward pass without an optimizer: that would only dilute the share."""
     model.zero_grad(set_to_none=True)
     with observed(model) as seen:
         logits = model(input_ids=batch[:, :-1], use_cache=False).logits

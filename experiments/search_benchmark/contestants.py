@@ -55,6 +55,8 @@ def _optuna(task: Task, sampler) -> Run:
                 values[name] = trial.suggest_categorical(name, rest[0])
             elif kind == "int":
                 values[name] = trial.suggest_int(name, *rest)
+            elif kind == "int_log":
+                values[name] = trial.suggest_int(name, *rest, log=True)
             else:
                 values[name] = trial.suggest_float(name, *rest[:2], log=rest[2])
         spent = time.thread_time() - start
@@ -70,13 +72,14 @@ def _space(task: Task):
     kinds: dict[str, Callable[..., Parameter]] = {
         "float": lambda name, low, high, log: Float(name, low, high, log=log),
         "int": Int,
+        "int_log": lambda name, low, high: Int(name, low, high, log=True),
         "choice": Categorical,
     }
     return Space([kinds[kind](name, *rest) for kind, name, *rest in task.parameters])
 
 
 def infinito(task: Task, seed: int, in_flight: int = 1, **options) -> Run:
-    """Batches of `in_flight` trials: none of a batch knows the others' scores."""
+    """Yield trials in batches of `in_flight`: none of a batch knows the others' scores."""
     from infinito.search.search import Search
 
     search = Search(_space(task), seed=seed, **options)

@@ -74,7 +74,7 @@ def network_wine(epochs, hidden, **values):
 
 
 def boosting_diabetes(**values):
-    """One score for each of the numbers of trees, all from one fit."""
+    """Return one score for each of the numbers of trees, all from one fit."""
     counts = GRIDS["boosting_diabetes"]["n_estimators"]
     model = GradientBoostingRegressor(**values, n_estimators=counts[-1], random_state=0)
     losses = np.zeros(len(counts))

@@ -1,7 +1,8 @@
 """The tasks: what is minimised, over which space, and what counts as no regret.
 
 A task's parameters are plain tuples, so that every sampler can be given the same space:
-("float", name, low, high, log), ("int", name, low, high), ("choice", name, values).
+("float", name, low, high, log), ("int", name, low, high), ("int_log", name, low, high),
+("choice", name, values).
 """
 
 from __future__ import annotations
@@ -61,13 +62,15 @@ class Task:
                 drawn[name] = rest[0][rng.integers(len(rest[0]))]
             elif kind == "int":
                 drawn[name] = int(rng.integers(rest[0], rest[1] + 1))
+            elif kind == "int_log":
+                drawn[name] = round(math.exp(rng.uniform(math.log(rest[0]), math.log(rest[1]))))
             else:
                 drawn[name] = float(rng.uniform(rest[0], rest[1]))
         return drawn
 
 
 def _box(name: str, function: Callable, bounds: Sequence, optimum: float, shift=0.0) -> Task:
-    """A function of numbers; `shift` moves it, so that its centre is not the box's."""
+    """Return a task of numbers alone; `shift` moves its optimum off the centre of the box."""
     parameters = tuple(("float", f"x{i}", *pair, False) for i, pair in enumerate(bounds))
     shifts = np.broadcast_to(shift, len(bounds))
 
@@ -85,7 +88,7 @@ def _mixed(
     optimum: float,
     penalty: dict[str, float],
 ) -> Task:
-    """A function some of whose inputs are choices or steps; booleans add a penalty when true."""
+    """Return a task some of whose inputs are choices or steps; true booleans add a penalty."""
     coordinates = [p[1] for p in parameters if p[1] not in penalty]
 
     def evaluate(values: dict) -> float:
@@ -115,7 +118,7 @@ def _floats(count: int, low: float, high: float, start: int = 0) -> list[tuple]:
 
 
 def reported() -> list[Task]:
-    """The tasks of the study."""
+    """Return the tasks of the study."""
     letters = ["a", "b", "c", "d", "e", "f"]
     tasks = [
         _box("branin", branin, [(-5, 10), (0, 15)], 0.397887),
@@ -156,7 +159,7 @@ def reported() -> list[Task]:
 
 
 def development() -> list[Task]:
-    """Other tasks: choices about the search were made on these."""
+    """Return the tasks on which choices about the search were made; none is reported."""
     letters = ["a", "b", "c", "d", "e"]
     shift5 = np.array([1.7, -2.9, 0.4, 3.1, -1.2])
     tasks = [

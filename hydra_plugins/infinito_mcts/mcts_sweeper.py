@@ -48,9 +48,9 @@ class MctsSweeper(Sweeper):
         from hydra.core.plugins import Plugins
 
         from infinito.sweeps.composing import QuickLoader
+        from infinito.sweeps.launching.trial import TrialTask
         from infinito.sweeps.record.resuming import resume_in_folder
         from infinito.sweeps.settings import check
-        from infinito.sweeps.trial import TrialTask
 
         check(self.settings)
         self.hydra_context = hydra_context

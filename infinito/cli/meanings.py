@@ -78,6 +78,14 @@ def list_choices(name: str) -> Sequence[str]:
     return list(found)
 
 
+def find_meaning(name: str) -> str:
+    """Return what the schemas say of a dotted key; nothing where they say nothing."""
+    for schema in _list_schemas(RunConf, name.split(".")[:-1], ""):
+        if meaning := _meanings(schema).get(name.rpartition(".")[2]):
+            return meaning
+    return ""
+
+
 def _sections(
     schema: type, values: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, list[tuple[Key, Any]]]]:
@@ -99,7 +107,7 @@ def _sections(
 
 def _list_schemas(schema: type, parts: Sequence[str], prefix: str) -> Iterator[type]:
     """Yield every schema that may lie at a dotted path."""
-    for kind in {schema, *config.VARIANTS.get(prefix[:-1], {}).values()}:
+    for kind in dict.fromkeys([schema, *config.VARIANTS.get(prefix[:-1], {}).values()]):
         if not parts:
             yield kind
         elif dataclasses.is_dataclass(inner := typing.get_type_hints(kind).get(parts[0])):

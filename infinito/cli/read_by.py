@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infinito.cli.defaults import default_values
-from infinito.config import TASKS, VARIANTS, ChatConf, DataConf, PairsConf, RunConf
+from infinito.config import TASKS, VARIANTS, ChatConf, DataConf, PairsConf, RunConf, SkillsConf
 
 SELECTORS = {"attention": "attention.metric"}
 """The key that a group's option sets, where it is not `<section>.name`."""
@@ -54,7 +54,9 @@ PAIRS = frozenset(leaves(PairsConf, "data."))
 
 CHAT = frozenset(leaves(ChatConf, "data."))
 
-TEXT = keys("data") - ((PAIRS | CHAT) - BATCHES - keys("data.path"))
+SKILLS = frozenset(leaves(SkillsConf, "data."))
+
+TEXT = keys("data") - ((PAIRS | CHAT | SKILLS) - BATCHES - keys("data.path", "data.revision"))
 
 MODEL = keys("model", "attention", "tokenizer")
 """Keys that a trained model fixes."""
@@ -113,7 +115,7 @@ READ_BY: dict[str, frozenset[str]] = {
         (TRAINS | TEXT | DRAWS) | keys("objective", "score", "resume", "dry_run", "trainer.minutes")
     ),
     "train on conversations": (
-        (TRAINS | CHAT | DRAWS | keys("objective.name", "score", "resume", "dry_run"))
+        (TRAINS | CHAT | SKILLS | DRAWS | keys("objective.name", "score", "resume", "dry_run"))
         - keys("trainer.compile", "trainer.chunked_loss", "data.workers", "data.cache_dir")
     ),
     "trial": (
@@ -132,7 +134,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "evaluate on conversations": (
         RUN
         | COMPUTES
-        | CHAT - keys("data.workers", "data.cache_dir", "data.bucket")
+        | (CHAT | SKILLS) - keys("data.workers", "data.cache_dir", "data.bucket")
         | keys("checkpoint", "score", "seed", "trainer.precision", "split")
         | keys("attention.backend", "model.memory.evaluation")
     ),
@@ -141,7 +143,8 @@ READ_BY: dict[str, frozenset[str]] = {
     "calibrate_phi": (
         RUN | COMPUTES | TEXT | keys("checkpoint", "seed", "objective", "attention.backend")
     ),
-    "report": (READS_SCHEDULE | keys("rl.total_timesteps"))
+    "report": RUN | keys("checkpoint"),
+    "report on a schedule": (READS_SCHEDULE | keys("rl.total_timesteps"))
     - keys("rl.episodes", "rl.null_control"),
     "generate": (
         (RUN | COMPUTES | keys("checkpoint", "agent", "seed", "generation", "attention.backend"))
@@ -165,6 +168,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "dpo": (
         (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
+        - keys("dpo.reference_checkpoint")
     ),
     "check_data of conversations": CHECKS_CHAT,
     "check_data": (CHECKS_PAIRS | keys("tokenizer")) - keys("data.on_bad_row"),
@@ -176,13 +180,19 @@ READ_BY: dict[str, frozenset[str]] = {
         | keys("rl", "optimizer.clip_norm", "score", "resume", "dry_run")
         | keys("trainer.accelerator", "trainer.threads", "trainer.progress_bar")
     ),
+    "pipeline": (
+        RUN
+        | REPEATS
+        | keys("data.cache_dir", "resume", "stage_overrides")
+        | keys("trainer.accelerator", "trainer.threads", "trainer.progress_bar")
+    ),
     "compare": RUN | keys("runs"),
     "search_report": RUN | keys("runs"),
     "export_sweep": RUN | keys("runs"),
     "doctor": RUN | keys("data.cache_dir"),
     "list": RUN,
 }
-"""The keys that each task reads. Two tasks read others where the checkpoint or an agent says so."""
+"""The keys that each task reads; some read others where a checkpoint or an agent says so."""
 
 READ_BY["dpo with adapters on a checkpoint"] = (
     READ_BY["dpo"] - keys("tokenizer") - keys("dpo.warmup_steps", "dpo.warmup_lr")
@@ -192,7 +202,7 @@ READ_BY["dpo from a checkpoint"] = READ_BY["dpo with adapters on a checkpoint"] 
 READ_BY["train adapters on conversations"] = READ_BY["train on conversations"] - keys("tokenizer")
 READ_BY["train a checkpoint on conversations"] = READ_BY["train on conversations"] - MODEL
 
-CONVERSATIONS = ("chat",)
+CONVERSATIONS = ("chat", "skills")
 """Names of `data` that hold conversations."""
 
 OF_MODEL = ("model", "attention", "tokenizer", "data")
@@ -204,7 +214,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
     "evaluate a schedule": OF_SCHEDULE,
     "analyze": OF_MODEL,
     "calibrate_phi": OF_MODEL,
-    "report": OF_SCHEDULE,
+    "report on a schedule": OF_SCHEDULE,
     "generate": OF_MODEL,
     "generate with an agent": OF_MODEL,
     "chat": OF_MODEL,
@@ -246,6 +256,8 @@ def find_reading(values: Mapping[str, Any], saved: Mapping[str, Any] | None) -> 
             return "check_data of conversations"
     if task == "evaluate" and saved is not None and saved.get("task") == "rl_scheduler":
         return "evaluate a schedule"
+    if task == "report" and saved is not None and saved.get("task") == "rl_scheduler":
+        return "report on a schedule"
     if task == "generate" and values.get("agent") is not None:
         return "generate with an agent"
     if task == "dpo" and values.get("checkpoint") is not None:

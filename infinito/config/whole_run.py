@@ -13,6 +13,7 @@ from infinito.config.data import (
     MarkovConf,
     PairsConf,
     PythonDocsConf,
+    SkillsConf,
     TextConf,
     WikiText2Conf,
 )
@@ -47,6 +48,7 @@ TASKS = (
     "score_pairs",
     "rl_scheduler",
     "report",
+    "pipeline",
 )
 
 
@@ -82,7 +84,7 @@ class RunConf:
     """The figure of summary.json that a sweep gets; by default the one that the task minimizes."""
     entropy_weight: float = 0.1
     """Weight of the attention's entropy in `score=composite` (`task=trial`)."""
-    runs_dir: str = "multirun"
+    runs_dir: str = limited("multirun", pattern=(r"(?s).*\S.*", "a folder, `.` for this one"))
     """Where run folders are made."""
     checkpoint: str | None = None
     """Run folder, checkpoint file or Hugging Face folder to start from."""
@@ -95,6 +97,9 @@ class RunConf:
     """What `task=evaluate` and `task=analyze` read."""
     runs: list[str] = field(default_factory=list)
     """What `task=compare` compares: run folders, folders of sweeps, or patterns such as `a/*`."""
+    stage_overrides: list[str] = field(default_factory=list)
+    """Overrides of single stages of `task=pipeline`, as `sft:trainer.max_steps=5000`; the stages
+    are pretrain, sft and dpo."""
     dry_run: bool = False
     """Build everything, run one batch, estimate memory and time, write nothing."""
 
@@ -120,6 +125,7 @@ VARIANTS: dict[str, dict[str, type]] = {
         "markov": MarkovConf,
         "pairs": PairsConf,
         "chat": ChatConf,
+        "skills": SkillsConf,
     },
 }
 """Groups whose schema depends on their `name`."""

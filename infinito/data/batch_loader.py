@@ -16,6 +16,9 @@ from infinito.data.batch_order import EvaluationOrder, TrainingOrder
 from infinito.data.token_blocks import TokenBlocks
 from infinito.errors import DataError
 
+LOCKS = 8
+"""Locks for each worker process, more than torch's queues and events need."""
+
 
 class EvaluationLoader:
     """All windows of a split as batches, int64 (batch, block_size + 1).
@@ -106,7 +109,9 @@ def fetch(blocks: TokenBlocks, batches: Iterable[np.ndarray], workers: int) -> I
 
 def _fetch_in_workers(loader: DataLoader[Any], workers: int) -> Iterator[Tensor]:
     try:
-        multiprocessing.Lock()  # what fails here leaves the loader half made, and loud about it
+        # what fails inside the loader leaves it half made, and loud about it
+        probes = [multiprocessing.Lock() for _ in range(LOCKS * (workers + 1))]
+        del probes
         yield from map(torch.from_numpy, loader)
     except (OSError, RuntimeError) as error:  # torch raises bare RuntimeError for a lost worker
         cause = str(error).strip().splitlines()[-1].rstrip(".")

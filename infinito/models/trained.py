@@ -200,8 +200,8 @@ def base_inputs(model: PreTrainedModel) -> Iterator[Input]:
         return
     base = model.config.base_model
     place = base["path"]
-    if not names_a_folder(place):
-        place += f", revision {model_folder(place).name}"  # the hub's cache is named so
+    if "revision" in base:
+        place += f", revision {base['revision']}"
     yield Input("base weights", place, base["weights_sha256"])
 
 
@@ -243,17 +243,20 @@ def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
     base = base_record(values)
     assert base is not None
     name = None if names_a_folder(base["path"]) else base["path"]
-    model = open_base(model_folder(base["path"]), base["dtype"], name)
+    revision = base.get("revision")
+    model = open_base(model_folder(base["path"], revision), base["dtype"], name, revision)
     return rebuild(model, values)
 
 
 def _whole(values: dict[str, Any]) -> PreTrainedModel:
     """Return the model that a checkpoint of all weights describes, before they are loaded."""
-    config = AutoConfig.for_model(values.pop("model_type"), **values)
     try:
+        config = AutoConfig.for_model(values.pop("model_type", ""), **values)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except ValueError as error:  # a config that maps to code of its own and to no class
-        raise CheckpointError(f"its config describes no causal LM: {first_line(error)}") from None
+    except (KeyError, TypeError, ValueError) as error:  # each class has its own ways to refuse
+        raise CheckpointError(
+            f"its config describes no causal LM: {first_line(error)[:200]}"
+        ) from None
     use_saved_attention(model)
     return model
 

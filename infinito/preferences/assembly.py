@@ -69,9 +69,15 @@ def read_pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
             replace(read(str(TRAINING)), source=f"{BUNDLED}, training"),
             replace(read(str(HELD_OUT)), source=f"{BUNDLED}, held out"),
         )
-    training = read(data.path, data.subset)
+    training = read(data.path, data.subset, revision=data.revision)
     if data.held_out_path is not None:
-        return training, read(data.held_out_path, data.held_out_subset)
+        held_out = read(
+            data.held_out_path,
+            data.held_out_subset,
+            revision=data.held_out_revision,
+            key="data.held_out_path",
+        )
+        return training, held_out
     if not training.pairs:
         refuse_bad_rows(training.bad, data.on_bad_row, training.source, 0)
     return split_by_prompt(training, data.held_out_fraction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -34,6 +35,12 @@ def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
     for name, value in rows.items():
         table.add_row(*(escape(escape_controls(cell)) for cell in (name, format_value(value))))
     console.print(table)
+
+
+def print_page(console: Console, page: Path | None) -> None:
+    """Say where the page of a run lies, if there is one."""
+    if page is not None:
+        console.print(f"\n[bold]page[/]  {escape(str(page))}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +26,15 @@ class Evidence:
 
     Attributes:
         rows: (trials, parameters).
-        table: (trials, objectives): less is better; a failed trial has the worst losses so far, a
-            running one NaN.
+        table: (trials, objectives): less is better; NaN for a failed and for a running trial.
         numbers: (trials,): their numbers, `EARLIER_SEARCH` for trials of earlier searches.
+        failed: (trials,): which have ended without a loss.
     """
 
     rows: Array
     table: Array
     numbers: NDArray[np.int64]
+    failed: NDArray[np.bool_]
 
     @classmethod
     def collect(
@@ -49,24 +51,37 @@ class Evidence:
         every = [*prior, *trials]
         table = tabulate_losses(every, signs)
         ended = np.array([trial.state != "running" for trial in every], dtype=bool)
-        failed = ended & np.isnan(table[:, 0])
-        if not np.isnan(table).all():
-            table[failed] = np.nanmax(table, axis=0)
         numbers = [EARLIER_SEARCH] * len(prior) + [trial.number for trial in trials]
-        return cls(rows, table, np.array(numbers, dtype=int))
+        return cls(rows, table, np.array(numbers, dtype=int), ended & np.isnan(table[:, 0]))
+
+    @cached_property
+    def losses(self) -> Array:
+        """(trials, objectives): the table, where a failed trial has the worst losses so far."""
+        losses = self.table.copy()
+        if not np.isnan(losses).all():
+            losses[self.failed] = np.nanmax(losses, axis=0)
+        return losses
 
     @property
     def is_known(self) -> NDArray[np.bool_]:
         """(trials,): which have a loss."""
-        return ~np.isnan(self.table[:, 0])
+        return ~np.isnan(self.losses[:, 0])
 
     def take_first(self, count: int) -> Evidence:
-        """Return the evidence of the first trials."""
-        return Evidence(self.rows[:count], self.table[:count], self.numbers[:count])
+        """Return the evidence of the first trials, which knows nothing of later ones."""
+        first = slice(count)
+        return Evidence(
+            self.rows[first], self.table[first], self.numbers[first], self.failed[first]
+        )
+
+    def count_settled(self) -> int:
+        """Return how many trials there are before the first one that is running."""
+        running = np.flatnonzero(np.isnan(self.table[:, 0]) & ~self.failed)
+        return int(running[0]) if len(running) else len(self.rows)
 
     def scalarise(self, rng: np.random.Generator | None = None) -> Array:
         """(trials,): one loss for each; several objectives have random weights, or equal ones."""
-        return scalarise(self.table, rng)
+        return scalarise(self.losses, rng)
 
 
 def compute_rewards(losses: Array) -> Array:

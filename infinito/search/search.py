@@ -18,6 +18,7 @@ from infinito.search.strategies.strategy import Strategy
 from infinito.search.strategies.tree import Node, describe
 from infinito.search.strategies.tree_search import SELECTIONS, TreeSearch, grow
 from infinito.search.strategies.uct import UCT
+from infinito.search.surrogate.fitting import Fits
 from infinito.search.threads import use_one_thread
 from infinito.search.trials import Trial, tabulate_losses
 
@@ -41,6 +42,11 @@ class Search:
         defaults: Points that are tried first; parameters that one leaves out are drawn.
         prior_trials: Trials of earlier searches; they inform proposals and are not counted.
         trials: The trials of this search so far, where it goes on from a journal.
+        fits: The `fits` of the search until then: it goes on at once, and not only after it has
+            fitted everything anew.
+
+    Attributes:
+        fits: What the strategy has fitted so far, by a digest of the trials it was fitted to.
 
     Raises:
         ConfigError: An unknown word, a negative number, a default or an earlier trial outside the
@@ -60,6 +66,7 @@ class Search:
         defaults: Sequence[Mapping[str, Any]] = (),
         prior_trials: Sequence[Trial] = (),
         trials: Sequence[Trial] = (),
+        fits: Mapping[str, list[float]] | None = None,
     ) -> None:
         faults = [
             *direction_faults(directions, "directions"),
@@ -72,7 +79,10 @@ class Search:
         self.signs = [DIRECTIONS[direction] for direction in directions]
         self.max_depth = max_depth
         self.sampler = Sampler(space, seed, defaults)
-        self.strategy = make_strategy(strategy, self.sampler, selection, exploration, max_depth)
+        self.fits: Fits = dict(fits or {})
+        self.strategy = make_strategy(
+            strategy, self.sampler, selection, exploration, max_depth, self.fits
+        )
         self.prior_trials = list(prior_trials)
         self.trials = list(trials)
         self._rows: list[Array] = []
@@ -189,12 +199,17 @@ class Search:
 
 
 def make_strategy(
-    name: str, sampler: Sampler, selection: str, exploration: float, max_depth: int
+    name: str,
+    sampler: Sampler,
+    selection: str,
+    exploration: float,
+    max_depth: int,
+    fits: Fits | None = None,
 ) -> Strategy:
     """Make the strategy of this name; see `Search` for the arguments."""
     match name:
         case "tree":
-            return TreeSearch(sampler, selection, exploration, max_depth)
+            return TreeSearch(sampler, selection, exploration, max_depth, fits)
         case "uct":
             return UCT(sampler, exploration, max_depth)
         case "random":

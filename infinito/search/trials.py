@@ -43,6 +43,6 @@ def tabulate_losses(trials: Sequence[Trial], signs: Sequence[float]) -> Array:
     """
     table = np.full((len(trials), len(signs)), math.nan)
     for row, trial in zip(table, trials, strict=True):
-        if trial.state == "finished" and trial.values and np.isfinite(trial.values).all():
-            row[:] = np.multiply(signs, trial.values)
+        if trial.state == "finished" and trial.values and all(map(math.isfinite, trial.values)):
+            row[:] = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
     return table

@@ -22,6 +22,9 @@ class MctsSweeperConf:
     n_trials: int = 50
     n_jobs: int = 1
     """Trials in flight at once; the launcher decides where they run."""
+    asynchronous: bool | None = None
+    """Propose the next trial the moment one ends, not batch by batch; null where the launcher can.
+    What is proposed then depends on the order in which trials end."""
     timeout_s: float | None = None
     """No trial is started later than this; null for no limit."""
     trial_timeout_s: float | None = None

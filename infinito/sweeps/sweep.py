@@ -5,47 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.trials import Trial
+from infinito.sweeps.launching.lanes import Lanes
+from infinito.sweeps.launching.launches import Launch, Launcher, Limits
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, read_outcome
 from infinito.sweeps.record.resuming import list_launches
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a sweep ends. A resumed sweep may have others."""
-
-    n_trials: int
-    n_jobs: int = 1
-    """Trials in flight at once."""
-    timeout_s: float | None = None
-    """No trial is started later than this."""
-    max_failure_rate: float = 0.3
-    """The sweep stops once more than this share of `n_trials` has failed."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One launch of one trial; a trial that was in flight when a sweep was killed has several."""
-
-    trial: Trial
-    attempt: int
-
-    @property
-    def label(self) -> str:
-        """Its name in the sweep's folder."""
-        number = self.trial.number
-        return f"{number}" if self.attempt == 1 else f"{number}.{self.attempt}"
-
-
-Launcher = Callable[[Sequence[Launch]], object]
-"""Runs trials and returns when all have ended; each leaves its outcome in the sweep's folder."""
 
 
 class Sweep:
@@ -56,6 +26,7 @@ class Sweep:
         journal: Open for writing.
         launcher: Runs a batch.
         limits: When to end.
+        lanes: Where trials run one by one; None to run them in batches by `launcher`.
         hints: What may be wrong with the space, to be added where too many trials fail.
 
     Attributes:
@@ -72,12 +43,14 @@ class Sweep:
         launcher: Launcher,
         limits: Limits,
         hints: Sequence[str] = (),
+        lanes: Lanes | None = None,
     ) -> None:
         self.search = search
         self.journal = journal
         self.launcher = launcher
         self.limits = limits
         self.hints = hints
+        self.lanes = lanes
         self.watch: Callable[[], object] = lambda: None
         self.started_s = time.monotonic()
         self.attempts = history.count_attempts(journal.events)
@@ -85,6 +58,10 @@ class Sweep:
             self.attempts[number] = max(self.attempts[number], attempt)
         self.seconds = history.read_seconds(journal.events)
         self.launched: list[Trial] = []
+        self._crowded: set[int] = set()  # trials that were in flight beside others
+        self._lost: list[Trial] = []  # those of them whose launch left no outcome
+        self._must_be_alone = False  # the next trial, or the one in flight
+        self._busy_s = 0.0
 
     @property
     def folder(self) -> Path:
@@ -95,6 +72,16 @@ class Sweep:
     def elapsed_s(self) -> float:
         """Seconds since this process began to sweep."""
         return time.monotonic() - self.started_s
+
+    @property
+    def workers(self) -> int:
+        """How many trials may run at once."""
+        return self.limits.n_jobs if self.lanes is None else self.lanes.count
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the workers' time since this process began that went into trials that ended."""
+        return self._busy_s / max(self.workers * self.elapsed_s, 1e-9)
 
     def run(self) -> str:
         """Run trials until a limit is reached.
@@ -107,18 +94,79 @@ class Sweep:
             SaveError: The journal could not be written.
         """
         self._settle_ended()
+        reason = self._run_batches() if self.lanes is None else self._run_lanes(self.lanes)
+        if self.workers == 1:
+            return reason
+        return f"{reason}; the {self.workers} workers were {self.busy_share:.0%} busy"
+
+    def _run_batches(self) -> str:
         while True:
             self._check_failures()
-            running = [trial for trial in self.search.trials if trial.state == "running"]
+            running = self._list_running()
             if not running and (reason := self._find_end()):
                 return reason
-            batch = running or self._ask()
+            batch = running or self._ask(self.limits.n_jobs)
             if not batch:
-                count = len(self.search.trials)
-                return f"every point of the space has been tried, in {count} trials"
+                return self._describe_used_up()
             size = self.limits.n_jobs
             for start in range(0, len(batch), size):
                 self._run(batch[start : start + size])
+
+    def _run_lanes(self, lanes: Lanes) -> str:
+        waiting = self._list_running()
+        while True:
+            end = self._fill(lanes, waiting)
+            if not self.launched:
+                self._check_failures()
+                return end
+            self._settle_next(lanes)
+
+    def _fill(self, lanes: Lanes, waiting: list[Trial]) -> str:
+        """Start trials until no lane is free, or none may be started; return why in that case.
+
+        A launcher that broke with several trials in flight runs those again, one at a time.
+
+        Args:
+            lanes: Where trials run.
+            waiting: Trials that an earlier process of this sweep had in flight; those that are
+                started are taken out.
+        """
+        while len(self.launched) < lanes.count and not (self.launched and self._must_be_alone):
+            if self._fails_too_often:
+                return "too many trials failed"
+            self._must_be_alone = bool(self._lost)
+            if self._lost:
+                trial = self._lost.pop(0)
+            elif waiting:
+                trial = waiting.pop(0)
+            elif end := self._find_end():
+                return end
+            elif batch := self._ask(1):
+                (trial,) = batch
+            else:
+                return self._describe_used_up()
+            (launch,) = self._start([trial])
+            lanes.start(launch)
+        return ""
+
+    def _settle_next(self, lanes: Lanes) -> None:
+        """Settle the next trial that ends."""
+        launch, fault = lanes.wait()
+        if fault is not None and not isinstance(fault, Exception):
+            raise fault
+        trial, outcome = launch.trial, self._read_outcome(launch)
+        if outcome is None and trial.number in self._crowded:
+            self._lost.append(trial)
+            self._must_be_alone = True
+            self.launched = [each for each in self.launched if each is not trial]
+            return
+        self._settle(trial, outcome or Outcome(error=_describe_loss(fault)))
+
+    def _list_running(self) -> list[Trial]:
+        return [trial for trial in self.search.trials if trial.state == "running"]
+
+    def _describe_used_up(self) -> str:
+        return f"every point of the space has been tried, in {len(self.search.trials)} trials"
 
     def _find_end(self) -> str | None:
         limits = self.limits
@@ -128,11 +176,13 @@ class Sweep:
             return f"the {limits.timeout_s:g} s of `hydra.sweeper.timeout_s` are over"
         return None
 
-    def _ask(self) -> list[Trial]:
+    def _ask(self, count: int) -> list[Trial]:
         left = self.limits.n_trials - len(self.search.trials)
-        batch = self.search.ask(min(self.limits.n_jobs, left))
+        known = set(self.search.fits)
+        batch = self.search.ask(min(count, left))
         if batch:
-            self.journal.append(history.make_ask_event(batch))
+            fits = {key: fit for key, fit in self.search.fits.items() if key not in known}
+            self.journal.append(history.make_ask_event(batch, fits))
         return batch
 
     def _settle_ended(self) -> None:
@@ -149,27 +199,35 @@ class Sweep:
     def _read_outcome(self, launch: Launch) -> Outcome | None:
         return read_outcome(self.folder, launch.label, len(self.search.directions))
 
-    def _run(self, batch: Sequence[Trial]) -> None:
-        """Launch a batch; where the launcher itself fails, trial by trial, to find the cause."""
+    def _start(self, batch: Sequence[Trial]) -> list[Launch]:
+        """Journal that these trials start beside those in flight; return their launches."""
         numbers = [trial.number for trial in batch]
         self.journal.append({"event": "start", "numbers": numbers})
         self.attempts.update(numbers)
-        self.launched = list(batch)
+        self.launched = [*self.launched, *batch]
+        together = {trial.number for trial in self.launched}
+        self._crowded -= set(numbers)
+        self._crowded |= together if len(together) > 1 else set()
         self.watch()
-        launches = [Launch(trial, self.attempts[trial.number]) for trial in batch]
-        fault = "the trial ended without an outcome"
+        return [Launch(trial, self.attempts[trial.number]) for trial in batch]
+
+    def _run(self, batch: Sequence[Trial]) -> None:
+        """Launch a batch; where the launcher itself fails, trial by trial, to find the cause."""
+        launches = self._start(batch)
+        fault = None
         try:
             self.launcher(launches)
         except Exception as error:
-            fault = f"the launcher failed: {type(error).__name__}: {error}"
+            fault = error
         lost = []
         for launch in launches:
             outcome = self._read_outcome(launch)
             if outcome is None and len(batch) > 1:
                 lost.append(launch.trial)
             else:
-                self._settle(launch.trial, outcome or Outcome(error=fault))
+                self._settle(launch.trial, outcome or Outcome(error=_describe_loss(fault)))
         for trial in lost:
+            self.launched = [each for each in self.launched if each is not trial]
             self._run([trial])
 
     def _settle(self, trial: Trial, outcome: Outcome) -> None:
@@ -180,15 +238,22 @@ class Sweep:
             self.journal.append({"event": "fail", **event, "error": outcome.error})
         if outcome.seconds is not None:
             self.seconds[trial.number] = outcome.seconds
+            self._busy_s += outcome.seconds
         self.search.tell(trial.number, outcome.values, outcome.error)
         self.launched = [each for each in self.launched if each is not trial]
         self.watch()
 
+    @property
+    def _fails_too_often(self) -> bool:
+        failed = sum(trial.state == "failed" for trial in self.search.trials)
+        allowed = self.limits.max_failure_rate * self.limits.n_trials
+        return failed > allowed + 1e-9  # 0.29 · 100 < 29
+
     def _check_failures(self) -> None:
+        if not self._fails_too_often:
+            return
         failed = [trial for trial in self.search.trials if trial.state == "failed"]
         limits = self.limits
-        if len(failed) <= limits.max_failure_rate * limits.n_trials + 1e-9:  # 0.29 · 100 < 29
-            return
         errors = Counter(str(trial.error) for trial in failed).most_common(3)
         listed = "\n".join(f"  {count} × {error}" for error, count in errors)
         hints = "".join(f"\n{hint}" for hint in self.hints)
@@ -199,3 +264,9 @@ class Sweep:
             "Mend the cause, or raise the rate, and go on with the same command and "
             f"`hydra.sweeper.resume={self.folder}`"
         )
+
+
+def _describe_loss(fault: BaseException | None) -> str:
+    if fault is None:
+        return "the trial ended without an outcome"
+    return f"the launcher failed: {type(fault).__name__}: {fault}"

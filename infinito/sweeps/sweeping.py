@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from infinito.run_folder.commands import format_text
 from infinito.search.search import Search
 from infinito.search.space.space import Space
 from infinito.search.trials import Trial
+from infinito.search.versions import VERSION, describe_changes
 from infinito.sweeps.composing import compose_fixed
 from infinito.sweeps.grammar import Grammar
+from infinito.sweeps.launching.lanes import open_lanes
+from infinito.sweeps.launching.launches import Launch, Limits
+from infinito.sweeps.launching.trial_faults import LABEL
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.plan import JOURNAL, SEARCH_KEYS, make_search
@@ -27,8 +32,7 @@ from infinito.sweeps.record.warm_start import read_warm_start
 from infinito.sweeps.report.board import TrialBoard
 from infinito.sweeps.report.live_table import SweepTable
 from infinito.sweeps.settings import MctsSweeperConf, list_directions
-from infinito.sweeps.sweep import Launch, Limits, Sweep
-from infinito.sweeps.trial_faults import LABEL
+from infinito.sweeps.sweep import Sweep
 
 
 def sweep(
@@ -67,19 +71,34 @@ def sweep(
         prior, unused = read_warm_start(settings.warm_start, space, directions, fixed)
     for trial in make_search(plan, prior).ask():
         loader.load_sweep_config(config, grammar.overrides(trial.params))  # raises where it fails
+    jobs = partial(write_jobs, grammar)
+    lanes = open_lanes(settings, config, launcher, jobs)
+
+    def launch(launches: Sequence[Launch]) -> object:
+        overrides, start = jobs(launches)
+        return launcher.launch(overrides, initial_job_idx=start)
+
     with Journal(folder / JOURNAL) as journal:
+        is_old = history.read_plan(journal.events) is not None
+        version = history.read_version(journal.events)
         search = begin_or_resume(journal, plan, prior, settings.resume)
         OmegaConf.save(config, folder / "multirun.yaml")
         run = Sweep(
             search,
             journal,
-            make_launch(launcher, grammar),
+            launch,
             read_limits(settings),
             hints=grammar.whole_number_hints(fixed),
+            lanes=lanes,
         )
         with SweepTable(run) as table:
             if unused:
                 table.say(f"warm start: {unused} scored trials are no points of this space")
+            if is_old and version != VERSION:
+                table.say(
+                    f"the search has changed since this sweep began, from version {version} to "
+                    f"{VERSION}, and goes on with what it is now: {describe_changes(version)}"
+                )
             board = TrialBoard(folder, len(search.directions))
 
             def watch() -> None:
@@ -122,24 +141,20 @@ def read_limits(settings: MctsSweeperConf) -> Limits:
     return Limits(**{name: getattr(settings, name) for name in names})
 
 
-def make_launch(launcher: Launcher, grammar: Grammar) -> Callable[[Sequence[Launch]], object]:
-    """Return a function that runs launches through Hydra's launcher, each in a folder of its own.
+def write_jobs(grammar: Grammar, launches: Sequence[Launch]) -> tuple[list[list[str]], int]:
+    """Return the overrides of launches as Hydra's jobs, and the number of the first.
 
-    A trial's folder has the trial's number, with the attempt where it is not the first.
+    Each has a folder with the trial's number, and the attempt where it is not the first.
     """
-
-    def launch(launches: Sequence[Launch]) -> object:
-        start = launches[0].trial.number
-        jobs = []
-        for index, each in enumerate(launches, start=start):
-            job = grammar.overrides(each.trial.params)
-            job.append(f"++hydra.job.env_set.{LABEL}='{each.label}'")
-            if each.label != str(index):  # Hydra would take a folder that is in use
-                job.append(f"hydra.sweep.subdir={format_text(each.label)}")
-            jobs.append(job)
-        return launcher.launch(jobs, initial_job_idx=start)
-
-    return launch
+    start = launches[0].trial.number
+    jobs = []
+    for index, each in enumerate(launches, start=start):
+        job = grammar.overrides(each.trial.params)
+        job.append(f"++hydra.job.env_set.{LABEL}='{each.label}'")
+        if each.label != str(index):  # Hydra would take a folder that is in use
+            job.append(f"hydra.sweep.subdir={format_text(each.label)}")
+        jobs.append(job)
+    return jobs, start
 
 
 def best_scores(search: Search) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from infinito.config import ChatConf, RunConf
+from infinito.config import ConversationsConf, RunConf
 from infinito.data.conversations.checking import inspect_conversations
 from infinito.data.conversations.checking import list_findings as list_conversations
 from infinito.errors import DataError
@@ -28,7 +28,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         DataError: no row of a set can be used; raised after the report is written.
     """
     console = Console()
-    is_chat = isinstance(conf.data, ChatConf)
+    is_chat = isinstance(conf.data, ConversationsConf)
     noun = "conversation" if is_chat else "pair"
     report = inspect_conversations(conf) if is_chat else inspect_data(conf)
     list_lines = list_conversations if is_chat else list_findings

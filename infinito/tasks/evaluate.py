@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from infinito.config import ChatConf, RunConf
+from infinito.config import ConversationsConf, RunConf, SkillsConf
 from infinito.data.conversations.assembly import build_conversation_data
 from infinito.data.conversations.datamodule import fingerprint
 from infinito.data.for_checkpoint import build_data_for_checkpoint
@@ -23,13 +23,19 @@ from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.models.pretrained.opening import check_length
 from infinito.models.trained import Trained
 from infinito.objectives.units import loss_report
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import provenance, read_score, write_json
 from infinito.run_folder.schedules import is_schedule
+from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.run_folder.tables import print_table
 from infinito.training.assembly import count_text_units
 from infinito.training.conversations.assembly import count_units, lay_out
+from infinito.training.conversations.skill_scores import list_scores, measure_skills
 from infinito.training.evaluation import mean_answer_loss, mean_loss
+
+UNLISTED = ("fingerprint", "skills")
+"""Entries of evaluation.json that the table leaves out."""
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -43,8 +49,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if isinstance(trained.model, MemoryLMForCausalLM) and conf.model.memory.name != "none":
         memory = trained.model.memory
         memory.settings = replace(memory.settings, evaluation=conf.model.memory.evaluation)
-    if isinstance(conf.data, ChatConf):
-        report = measure_conversations(conf, trained)
+    if isinstance(conf.data, ConversationsConf):
+        report = measure_conversations(conf, trained, console)
         return _write(conf, folder, overrides, console, report)
     data = build_data_for_checkpoint(conf, trained)
     units = count_text_units(conf, data, conf.split)  # type: ignore[arg-type]
@@ -65,7 +71,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     return _write(conf, folder, overrides, console, report)
 
 
-def measure_conversations(conf: RunConf, trained: Trained) -> dict[str, Any]:
+def measure_conversations(conf: RunConf, trained: Trained, console: Console) -> dict[str, Any]:
     """Return the loss of what the assistant wrote in the conversations of `split`.
 
     The model reads each conversation alone.
@@ -80,6 +86,11 @@ def measure_conversations(conf: RunConf, trained: Trained) -> dict[str, Any]:
     )
     check_finite_loss(conf, trained, nats)
     units = count_units(found)
+    skills = {}
+    if isinstance(conf.data, SkillsConf) and conf.split == "valid":
+        answered = measure_skills(conf.data, trained.model, data.encode)
+        print_table(console, "skills (held-out items, exact answers)", list_scores(answered))
+        skills = answered.report()
     return {
         "checkpoint": str(trained.source),
         "step": trained.step,
@@ -91,6 +102,7 @@ def measure_conversations(conf: RunConf, trained: Trained) -> dict[str, Any]:
         "vocab_size": len(trained.tokenizer),
         "bytes_per_token": units.bytes_per_token,
         "fingerprint": fingerprint(found),
+        **skills,
     }
 
 
@@ -113,9 +125,13 @@ def _write(
     """Write a report and print it; return the score, if it is one of the report's figures."""
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
-    shown = {name: value for name, value in report.items() if name != "fingerprint"}
+    figures = {name: value for name, value in report.items() if isinstance(value, float)}
+    MetricsFile(folder).write(report["step"] or 0, figures)
+    shown = {name: value for name, value in report.items() if name not in UNLISTED}
     print_table(console, "evaluation", shown)
-    console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
+    write_page_or_warn(folder)
+    written = f"\nwritten to {folder}: evaluation.json, metrics.csv, report.html"
+    console.print(written, highlight=False, soft_wrap=True)
     return read_score(report, conf.score) if conf.score in report else None
 
 

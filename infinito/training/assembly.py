@@ -12,7 +12,7 @@ from lightning import Callback, Trainer
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from infinito.config import RunConf
+from infinito.config import ConversationsConf, RunConf
 from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule, TrainingBatches
 from infinito.data.sources.source import Split
@@ -21,10 +21,12 @@ from infinito.models.assembly import build_language_model
 from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import describe_model, open_trained, start_weights
 from infinito.objectives.units import TextUnits
+from infinito.run_folder.series.samples_file import SamplesFile
 from infinito.training.batch_loss import BatchLoss, ConversationLoss, WindowLoss
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
+from infinito.training.callbacks.run_page import RunPage
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.conversations.assembly import KEY as LAYOUT
@@ -37,7 +39,7 @@ from infinito.training.phi.assembly import build_phi_term
 from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
-    build_tensorboard_logger,
+    build_loggers,
     build_trainer,
     count_batches,
 )
@@ -74,7 +76,7 @@ def build_language_training(
     """
     tokenizer = data.tokenizer
     description: dict[str, Any] = {}
-    loss: BatchLoss = WindowLoss(chunked=conf.trainer.chunked_loss)
+    loss: BatchLoss
     phi = None
     if isinstance(data, ConversationDataModule):
         length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.processes))
@@ -91,10 +93,11 @@ def build_language_training(
         elif conf.checkpoint is not None:
             start_from(model, tokenizer, conf.checkpoint)
         phi = build_phi_term(conf, model, data)
-    if conf.trainer.compile:
-        model.compile()
-    if conf.trainer.chunked_loss:
-        check_head(model)
+        if conf.trainer.compile:
+            model.compile()
+        if conf.trainer.chunked_loss:
+            check_head(model)
+        loss = WindowLoss(chunked=conf.trainer.chunked_loss)
     module = LanguageModelTask(
         model,
         conf.optimizer,
@@ -115,6 +118,7 @@ class SavingTrainer:
     trainer: Trainer
     log: TrainingLog
     report: ValidationReport
+    page: RunPage
     peers: Peers
 
 
@@ -148,10 +152,12 @@ def build_saving_trainer(
         conf.seed,
         settings.sample_tokens,
         conf.generation,
+        samples=SamplesFile(folder, resumed_step),
         probe=choose_probe(training.data)
         if isinstance(training.data, ConversationDataModule)
         else None,
     )
+    page = RunPage(folder, report)
     peers = Peers(folder, identity)
     milestones = Milestones(
         folder / "checkpoints",
@@ -166,12 +172,14 @@ def build_saving_trainer(
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
         settings,
-        [peers, log, report, milestones, *build_early_stopping(settings), bar, *callbacks],
+        [peers, log, report, page, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
+        loggers=build_loggers(
+            folder, resumed_step, list_hyperparameters(conf), per_step=count_per_step(conf, length)
+        ),
     )
-    return SavingTrainer(trainer, log, report, peers)
+    return SavingTrainer(trainer, log, report, page, peers)
 
 
 def fit(
@@ -191,6 +199,16 @@ def fit(
         ckpt_path=checkpoint,
         weights_only=True,
     )
+
+
+def count_per_step(conf: RunConf, length: Length) -> dict[str, float]:
+    """Return the epochs and, where windows are of one length, the tokens of an optimizer step."""
+    batches = conf.trainer.accumulate
+    epoch = {"epoch": batches / length.batches_per_epoch}
+    if isinstance(conf.data, ConversationsConf):
+        return epoch
+    windows = batches * conf.data.batch_size * conf.trainer.processes
+    return {**epoch, "tokens": windows * conf.data.block_size}
 
 
 def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +14,7 @@ from rich.console import Console
 from infinito.config import RunConf
 from infinito.data.conversations.layouts import ConversationBatch
 from infinito.device import choose_device
+from infinito.process import peak_rss_mib
 from infinito.run_folder.progress import preparation
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_training
@@ -76,9 +75,3 @@ def describe_shape(batch: torch.Tensor | ConversationBatch) -> str:
     if isinstance(batch, torch.Tensor):
         return f"{tuple(batch.shape)} token ids"
     return f"{len(batch.rows)} conversations, {batch.input_tokens} token ids"
-
-
-def peak_rss_mib() -> float:
-    """Return the most memory this process has had, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,9 +62,14 @@ def test_worker_processes_hand_out_the_same_batches_and_leave_torch_alone(blocks
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_workers_without_shared_memory_name_the_override(blocks, order, monkeypatch):
+@pytest.mark.parametrize("room", [0, 3], ids=["none", "some"])
+def test_workers_without_shared_memory_name_the_override(blocks, order, monkeypatch, room):
+    made: list[Any] = []
+
     def fail():
-        raise OSError(30, "Read-only file system")
+        made.append(len(made))
+        if len(made) > room:
+            raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("multiprocessing.Lock", fail)  # what Linux does without /dev/shm
     message = r"data\.workers=1 cannot work here: .*Read-only file system.*data\.workers=0"

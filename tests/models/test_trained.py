@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,21 @@ def test_a_folder_with_such_weights_is_refused_as_a_checkpoint(gpt2_folder: Path
     trained.model.transformer.wte.weight.data[0] = math.nan
     with pytest.raises(CheckpointError, match=r"transformer\.wte\.weight \(16 of 4800 numbers\)"):
         check_finite(trained.model, gpt2_folder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"model_type": "evil"}, {"model_type": "bert"}, {"model_type": None}]
+)
+def test_a_checkpoint_of_a_model_that_is_not_known_is_refused(
+    finished: Callable[..., Path], tmp_path: Path, change: dict[str, object]
+) -> None:
+    """Not even where its config names code of its own, as one of the hub may."""
+    checkpoint = read_checkpoint(finished() / "checkpoints/best.ckpt")
+    values = {"auto_map": {"AutoModelForCausalLM": "evil.Evil"}, **change}
+    checkpoint["infinito"]["model_config"] = json.dumps(values)
+    write_checkpoint(checkpoint, tmp_path / "evil.ckpt")
+    with pytest.raises(CheckpointError, match=r"its config describes no causal LM|does not fit"):
+        open_trained(str(tmp_path / "evil.ckpt"))
 
 
 def test_a_memory_begins_anew_around_a_model_trained_without(

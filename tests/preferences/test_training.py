@@ -76,7 +76,7 @@ def test_ten_kills_at_random_moments(tmp_path: Path) -> None:
     arguments = [
         *OPTIONS,
         f"data.cache_dir={tmp_path / 'cache'}",
-        "trainer.epochs=400",
+        "trainer.epochs=150",
         "trainer.checkpoint_every=7",
     ]
     whole, killed = whole_and_killed(tmp_path, arguments)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import skew, yeojohnson
 
-from infinito.search.scores import normalise, rank, scalarise
+from infinito.search.scores import has_plateau, is_plateau, normalise, rank, scalarise
 
 
 def test_ranks_by_hand() -> None:
@@ -59,11 +59,11 @@ def test_unknown_losses_stay_unknown() -> None:
 
 
 def test_a_diverged_loss_leaves_the_others_apart() -> None:
-    """The first 8 losses are 1…8, quartile range 3.5: 1e30 counts as 4.5 + 3500."""
+    """It counts as the worst of them, 8."""
     losses = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 1e30, math.pi])
     bent = normalise(losses)
-    assert bent == pytest.approx(normalise(np.where(losses > 100, 3504.5, losses)))
-    assert np.ptp(bent[:8]) > 0.05
+    assert bent == pytest.approx(normalise(np.where(losses > 100, 8, losses)))
+    assert np.ptp(bent[:8]) > 2
 
 
 def test_diverged_losses_among_the_first_leave_the_others_apart() -> None:
@@ -78,3 +78,34 @@ def test_heavy_tails_are_not_cut() -> None:
     """Each is far from the one before, but none a million times as far: as in a steep valley."""
     losses = np.array([0.0, 1.0, 1.0, 40.0, 9e3, 2e4, 3e5, 4e5])
     assert (np.argsort(normalise(losses), kind="stable") == np.arange(8)).all()
+
+
+def test_decades_are_straightened_by_logarithms() -> None:
+    """Of 10^(6q) the powers leave two groups; the logarithms are evenly spread, as q is."""
+    shares = np.random.default_rng(0).random(80)
+    scores = normalise(10 ** (6 * shares) - 1)
+    assert (np.argsort(scores) == np.argsort(shares)).all()
+    assert np.corrcoef(scores, shares)[0, 1] > 0.95
+
+
+def test_scores_of_one_order_of_magnitude_keep_their_power() -> None:
+    """Logarithms of the distance to the least would stretch the best of them without need."""
+    losses = np.random.default_rng(1).gamma(2.0, size=100)
+    best, second = np.sort(normalise(losses))[:2]
+    assert second - best < 0.5
+
+
+def test_a_tenth_of_diverged_losses_leaves_the_others_spread() -> None:
+    losses = np.random.default_rng(2).standard_normal(60)
+    losses[::10] = 1e30
+    sound = normalise(losses)[losses < 1e30]
+    assert sound.std() > 0.5
+    assert np.isfinite(sound).all()
+
+
+def test_plateaus_by_hand() -> None:
+    """Three of five share the least loss; three of five another; two of four are not over half."""
+    assert is_plateau(np.array([1.0, 1, 1, 2, 3]))
+    assert not is_plateau(np.array([0.5, 1, 1, 1, 3]))
+    assert has_plateau(np.array([0.5, 1, 1, 1, 3]))
+    assert not has_plateau(np.array([1.0, 1, 2, 3]))

@@ -30,6 +30,8 @@ SEARCH = [
     "hydra.job.chdir=true",  # the suites look for each job's log in its working folder
 ]
 
+BATCHES = ["hydra.sweeper.n_jobs=2", "hydra.sweeper.asynchronous=false"]
+
 
 def score(_: DictConfig) -> float:
     return 100.0
@@ -67,9 +69,7 @@ def hydra_sweep_runner(
     return run
 
 
-@pytest.mark.parametrize(
-    ("launcher_name", "overrides"), [("basic", [*SEARCH, "hydra.sweeper.n_jobs=2"])]
-)
+@pytest.mark.parametrize(("launcher_name", "overrides"), [("basic", [*SEARCH, *BATCHES])])
 class TestLauncher(LauncherTestSuite):
     test_sweep_1_job = None  # type: ignore[assignment]
     test_sweep_1_job_strict = None  # type: ignore[assignment]
@@ -78,7 +78,7 @@ class TestLauncher(LauncherTestSuite):
 
 @pytest.mark.parametrize(
     ("launcher_name", "overrides"),
-    [("basic", [*SEARCH, "hydra.sweeper.n_jobs=2"])],
+    [("basic", [*SEARCH, *BATCHES])],
 )
 class TestBatches(BatchedSweeperTestSuite):
     pass

@@ -194,10 +194,11 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Swept:
 
 
 def test_batches_through_the_launcher_repeat_themselves(swept: Swept) -> None:
-    first = swept("hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5")
+    batches = ("hydra.sweeper.n_jobs=2", "hydra.sweeper.asynchronous=false")
+    first = swept(*batches, "hydra.sweeper.n_trials=5")
     starts = [event["numbers"] for event in read(first / "journal.jsonl") if "numbers" in event]
     assert starts == [[0, 1], [2, 3], [4]]
-    second = swept("hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5", folder="second")
+    second = swept(*batches, "hydra.sweeper.n_trials=5", folder="second")
     other = swept("hydra.sweeper.seed=1", "hydra.sweeper.n_trials=5", folder="other")
     assert proposals(first) == proposals(second) != proposals(other)
 
@@ -210,13 +211,50 @@ def test_other_launchers_run_the_same_sweep(
 ) -> None:
     package = {"joblib": "joblib", "submitit_local": "submitit"}[launcher]
     pytest.importorskip(f"hydra_plugins.hydra_{package}_launcher", reason=f"no {launcher} launcher")
-    batches = ("hydra.sweeper.n_jobs=2", "crash=[1]", "hydra.sweeper.trial_timeout_s=60")
+    batches = (
+        "hydra.sweeper.n_jobs=2",
+        "hydra.sweeper.asynchronous=false",
+        "crash=[1]",
+        "hydra.sweeper.trial_timeout_s=60",
+    )
     assert tiny(*batches, trials=4, folder="basic").returncode == 0
     own = (f"hydra/launcher={launcher}", f"hydra.sweeper.isolate={isolate}")
     finished = tiny(*batches, *own, trials=4, folder=launcher)
     assert finished.returncode == 0, finished.stderr
     assert states(tmp_path / launcher) == states(tmp_path / "basic")
     assert proposals(tmp_path / launcher) == proposals(tmp_path / "basic")
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_of_submitit_goes_on(
+    tiny: Tiny, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """The driver is killed twice; what it had submitted ends by itself, as jobs of a cluster do."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="no submitit launcher")
+    command = (
+        "hydra/launcher=submitit_local", "hydra.sweeper.n_jobs=2",
+        "hydra.sweeper.asynchronous=false", "seconds=0.1",
+    )  # fmt: skip
+    for kill in range(2):
+        resume = ["hydra.sweeper.resume=killed"] if kill else []
+        sweep = subprocess.Popen(
+            arguments(*command, *resume, trials=8, folder="killed"),
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for_trial(tmp_path / "killed", 2 * kill + 2)
+        sweep.send_signal(signal.SIGKILL)
+        sweep.wait()
+    finished = tiny(*command, "hydra.sweeper.resume=killed", trials=8, folder="ignored")
+    assert finished.returncode == 0, finished.stderr
+    folder = tmp_path / "killed"
+    assert states(folder) == {"finished": list(range(8)), "failed": [], "running": []}
+    ends = Counter(
+        each["number"] for each in read(folder / "journal.jsonl") if each["event"] == "finish"
+    )
+    assert ends == dict.fromkeys(range(8), 1)
 
 
 @pytest.mark.parametrize(
@@ -559,3 +597,45 @@ def test_a_launchers_own_failure_is_the_trials_that_caused_it(
     assert failed
     assert [t.state for t in trials] == ["failed" if t in failed else "finished" for t in trials]
     assert failed[0].error == "the launcher failed: OSError: no machine free"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    ["hydra.sweeper.isolate=true", "hydra/launcher=joblib hydra.launcher.n_jobs=3"],
+)
+def test_trials_in_flight_end_when_they_end(tiny: Tiny, tmp_path: Path, launcher: str) -> None:
+    """One trial hangs until its limit; the others do not wait for it."""
+    if "joblib" in launcher:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="no joblib launcher")
+    finished = tiny(
+        *launcher.split(), "hydra.sweeper.n_jobs=3", "hang=[1]", "hydra.sweeper.trial_timeout_s=8"
+    )
+    assert finished.returncode == 0, finished.stderr
+    folder = tmp_path / "sweep"
+    assert states(folder) == {"finished": [0, 2, 3, 4, 5], "failed": [1], "running": []}
+    ends = [e["number"] for e in read(folder / "journal.jsonl") if e["event"] in ("finish", "fail")]
+    assert ends[-1] == 1
+    assert "the 3 workers were " in finished.stdout
+
+
+def test_a_sweep_of_an_earlier_version_goes_on_and_says_what_has_changed(
+    swept: Swept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first version left no word about itself in its journal."""
+    folder = swept("hydra.sweeper.n_trials=3")
+    events = [each for each in read(folder / "journal.jsonl") if each["event"] != "version"]
+    (folder / "journal.jsonl").unlink()
+    with Journal(folder / "journal.jsonl") as journal:
+        journal.append(*events[1:])
+    before = proposals(folder)
+    swept("hydra.sweeper.n_trials=5", f"hydra.sweeper.resume={folder}")
+    assert proposals(folder)[:3] == before
+    assert len(states(folder)["finished"]) == 5
+    assert (
+        "the search has changed since this sweep began, from version 1" in capsys.readouterr().out
+    )
+    after = read(folder / "journal.jsonl")
+    assert [event["search"] for event in after if event["event"] == "version"] == [2]
+    swept("hydra.sweeper.n_trials=6", f"hydra.sweeper.resume={folder}")
+    assert "the search has changed" not in capsys.readouterr().out

@@ -11,10 +11,11 @@ import pytest
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.space.space import Categorical, Float, Space
+from infinito.sweeps.launching.launches import Launch, Limits
 from infinito.sweeps.record import history
-from infinito.sweeps.record.journal import Journal
+from infinito.sweeps.record.journal import Journal, read
 from infinito.sweeps.record.outcomes import Outcome, write_outcome
-from infinito.sweeps.sweep import Launch, Limits, Sweep
+from infinito.sweeps.sweep import Sweep
 
 SPACE = Space([Float("x", 0.0, 1.0), Categorical("kind", ["a", "b"])])
 
@@ -109,3 +110,128 @@ def test_the_failure_that_is_one_too_many_ends_the_sweep(
     """Of 10 trials floor(10·rate) may fail, and 29 % of 100 are 29 whatever floats say."""
     with pytest.raises(SweepError, match=f"{trials} of {trials} trials failed, more than"):
         swept(tmp_path, lambda _: None, Limits(100 if rate == 0.29 else 10, max_failure_rate=rate))
+
+
+class Track:
+    """Lanes whose launches end in an order of their numbers; may be killed, or break down."""
+
+    def __init__(
+        self,
+        folder: Path,
+        count: int = 3,
+        killed_after: float = float("inf"),
+        breaks: Sequence[int] = (),
+    ) -> None:
+        self.count = count
+        self.machine = Machine(folder, killed_after)
+        self.breaks = breaks
+        self.most = 0
+        self.alone: list[int] = []
+        self._flying: list[Launch] = []
+        self._fallen: set[int] = set()
+
+    def start(self, launch: Launch) -> None:
+        self._flying.append(launch)
+        self.most = max(self.most, len(self._flying))
+
+    def wait(self) -> tuple[Launch, BaseException | None]:
+        numbers = {one.trial.number for one in self._flying}
+        if numbers & set(self.breaks) and len(numbers) > 1:
+            self._fallen |= numbers
+        # every fourth trial is as slow as four others
+        launch = min(self._flying, key=lambda one: one.trial.number % 4 == 1)
+        self._flying.remove(launch)
+        number = launch.trial.number
+        if number in self._fallen:
+            self._fallen.remove(number)
+            return launch, OSError("the pool broke")
+        if len(numbers) == 1:
+            self.alone.append(number)
+        if number in self.breaks:
+            return launch, OSError("the pool broke")
+        self.machine([launch])
+        return launch, None
+
+
+def raced(folder: Path, track: Track, limits: Limits) -> tuple[Search, Sweep, str]:
+    with Journal(folder / "journal.jsonl") as journal:
+        events = journal.events
+        search = Search(SPACE, trials=history.read_trials(events), fits=history.read_fits(events))
+        sweep = Sweep(search, journal, Machine(folder), limits, lanes=track)
+        reason = sweep.run()
+    return search, sweep, reason
+
+
+def list_events(folder: Path) -> list[str]:
+    """Proposals and ends in their order: `ask 3`, `finish 1`."""
+    found = []
+    for event in read(folder / "journal.jsonl"):
+        if event["event"] == "ask":
+            found += [f"ask {each['number']}" for each in event["trials"]]
+        elif event["event"] in ("finish", "fail"):
+            found.append(f"{event['event']} {event['number']}")
+    return found
+
+
+def test_the_next_trial_is_requested_the_moment_one_ends(tmp_path: Path) -> None:
+    """Trial 1 is slow, and nobody waits for it."""
+    track = Track(tmp_path)
+    _, sweep, reason = raced(tmp_path, track, Limits(6, n_jobs=3))
+    assert track.most == 3
+    assert list_events(tmp_path)[:9] == [
+        *("ask 0", "ask 1", "ask 2", "finish 0", "ask 3", "finish 2", "ask 4", "finish 3"),
+        "ask 5",
+    ]
+    assert reason.startswith("6 trials are done; the 3 workers were ")
+    assert sweep.busy_share == pytest.approx(6 / (3 * sweep.elapsed_s), rel=0.5)  # 1 s each
+
+
+def test_the_same_order_of_results_gives_the_same_proposals_after_kills(tmp_path: Path) -> None:
+    """Trials in flight at a kill run again; what is proposed next knows the same results."""
+    calm, _, _ = raced(tmp_path / "calm", Track(tmp_path / "calm"), Limits(24, n_jobs=3))
+    folder = tmp_path / "killed"
+    for killed_after in (0, 4, 1, 7):
+        with pytest.raises(Killed):
+            raced(folder, Track(folder, killed_after=killed_after), Limits(24, n_jobs=3))
+    resumed, _, _ = raced(folder, Track(folder), Limits(24, n_jobs=3))
+    assert list_events(folder) == list_events(tmp_path / "calm")
+    assert resumed.trials == calm.trials
+
+
+def test_a_broken_launcher_fails_only_the_trial_that_breaks_it(tmp_path: Path) -> None:
+    """Three are in flight when the second breaks all: each runs again alone."""
+    track = Track(tmp_path, breaks=[1])
+    search, _, _ = raced(tmp_path, track, Limits(6, n_jobs=3))
+    states = [trial.state for trial in search.trials]
+    assert states == ["finished", "failed", *["finished"] * 4]
+    assert search.trials[1].error == "the launcher failed: OSError: the pool broke"
+    assert sorted(track.alone[:3]) == [0, 1, 2]
+
+
+def test_too_many_failures_wait_for_what_is_in_flight(tmp_path: Path) -> None:
+    class Failing(Track):
+        def wait(self) -> tuple[Launch, BaseException | None]:
+            launch = self._flying.pop(0)
+            write_outcome(tmp_path, launch.label, Outcome(None, "boom", 1.0))
+            return launch, None
+
+    with pytest.raises(SweepError, match="3 of 3 trials failed"):
+        raced(tmp_path, Failing(tmp_path), Limits(10, n_jobs=3, max_failure_rate=0.0))
+    assert sum(event.startswith("fail") for event in list_events(tmp_path)) == 3
+
+
+def test_what_a_launcher_raises_for_the_sweep_ends_it(tmp_path: Path) -> None:
+    class Interrupted(Track):
+        def wait(self) -> tuple[Launch, BaseException | None]:
+            return self._flying.pop(), KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        raced(tmp_path, Interrupted(tmp_path), Limits(4, n_jobs=2))
+
+
+def test_a_journal_keeps_what_was_fitted(tmp_path: Path) -> None:
+    """So the first proposal after a resume is as quick as another."""
+    search, _, _ = raced(tmp_path, Track(tmp_path, count=1), Limits(22))
+    events = read(tmp_path / "journal.jsonl")
+    assert history.read_fits(events) == search.fits
+    assert search.fits

@@ -36,6 +36,7 @@ from infinito.preferences.scoring.layouts import arrange
 from infinito.preferences.training import score_reference
 from infinito.tasks import dpo
 from tests.conftest import ROOT, readable, row_of
+from tests.equal_metrics import figures_of
 from tests.preferences.pair_models import make, random_pairs
 
 SMALL = (
@@ -206,6 +207,10 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(
         program.execute(resumed, tmp_path / "halves")
     again = json.loads((tmp_path / "halves/training_report.json").read_text())
     assert without_timing(again) == without_timing(report_in(usual))
+    assert figures_of(tmp_path / "halves") == figures_of(usual)
+    html = (usual / "report.html").read_text(encoding="utf-8")
+    assert "Answers to held-out prompts" in html
+    assert f"{again['status']}: the held-out margin changed by" in html
 
 
 def test_the_exported_policy_is_the_tuned_one(usual: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import open_trained
 from infinito.paths import conf_dir
 from infinito.training.callbacks.milestones import Milestones
+from tests.ranks import Ranks
 
 SHORT = (
     "data=chat",
@@ -35,6 +37,9 @@ SHORT = (
     "trainer.sample_tokens=4",
     "optimizer.warmup_steps=0",
 )
+
+
+SMALL = "tokenizer.vocab_size=260"
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ def test_a_resumed_training_ends_bit_equal(
     program.execute(chat(*overrides), tmp_path / "whole")
     save = Milestones.on_train_batch_end
 
-    def stop(self: Milestones, trainer: object, *rest: object) -> None:
+    def stop(self: Milestones, trainer: Any, *rest: Any) -> None:
         save(self, trainer, *rest)
         if trainer.global_step == 4:
             raise KeyboardInterrupt
@@ -135,7 +140,7 @@ def test_changed_conversations_do_not_go_on(chat: Callable[..., RunConf], tmp_pa
     path = tmp_path / "rows.jsonl"
     rows = [{"prompt": f"{n}?", "completion": "yes"} for n in range(20)]
     path.write_text("\n".join(map(json.dumps, rows)))
-    program.execute(chat(f"data.path={path}"), tmp_path / "run")
+    program.execute(chat(f"data.path={path}", SMALL), tmp_path / "run")
     path.write_text(path.read_text().replace("yes", "no"))
     with pytest.raises(Exception, match="token ids of the training conversations"):
         program.execute(check([f"resume={tmp_path / 'run'}"], conf_dir()), tmp_path / "run")
@@ -143,15 +148,18 @@ def test_changed_conversations_do_not_go_on(chat: Callable[..., RunConf], tmp_pa
 
 def test_bad_rows_are_named_or_dropped(chat: Callable[..., RunConf], tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    rows = [{"prompt": f"{n}?", "completion": "yes" * (1 + 99 * (n == 3))} for n in range(20)]
+    rows: list[Any] = [
+        {"prompt": f"{n}?", "completion": "yes" * (1 + 999 * (n == 3))} for n in range(20)
+    ]
     rows[5] = {"messages": [{"role": "user", "content": "Hi"}]}
     path.write_text("\n".join(map(json.dumps, rows)))
+    paths = (f"data.path={path}", f"data.held_out_path={path}")
     with pytest.raises(DataError, match=r"row 3: has \d+ tokens.*\n.*row 5: has no turn of the"):
-        program.execute(chat(f"data.path={path}"), tmp_path / "run")
+        program.execute(chat(*paths, SMALL), tmp_path / "run")
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
-    program.execute(chat(f"data.path={path}", "data.on_bad_row=drop"), tmp_path / "run")
+    program.execute(chat(*paths, SMALL, "data.on_bad_row=drop"), tmp_path / "run")
     record = json.loads((tmp_path / "run/provenance.json").read_text())
-    assert record["data"]["training"]["count"] + record["data"]["held_out"]["count"] == 18
+    assert record["data"]["training"]["count"] == record["data"]["held_out"]["count"] == 18
 
 
 def test_check_data_says_what_is_wrong(tmp_path: Path) -> None:
@@ -170,6 +178,14 @@ def test_check_data_says_what_is_wrong(tmp_path: Path) -> None:
     assert report["notes"] == ["`data.block_size=323` holds every row"]
 
 
+def test_a_small_text_costs_only_the_findings_in_tokens(tmp_path: Path) -> None:
+    conf = check(["task=check_data", "data=chat", f"runs_dir={tmp_path}"], conf_dir())
+    program.execute(conf, tmp_path / "found")
+    report = json.loads((tmp_path / "found/data_report.json").read_text())
+    assert (report["training"]["conversations"], report["tokens"]) == (52, None)
+    assert report["notes"][0].startswith("nothing was counted in tokens: `tokenizer.vocab_size`")
+
+
 @pytest.mark.parametrize(
     ("overrides", "fault"),
     [
@@ -177,7 +193,7 @@ def test_check_data_says_what_is_wrong(tmp_path: Path) -> None:
         (["trainer=fsdp"], "`trainer.strategy`=fsdp is not for `data=chat`"),
         (["trainer.chunked_loss=true"], "`trainer.chunked_loss` is not read by `task=train`"),
         (["trainer.minutes=5"], "`trainer.minutes` is not read by `task=train`"),
-        (["task=trial"], "`data=chat` is for `task=train`, `evaluate` and `check_data`"),
+        (["task=trial"], "`data=chat` is for `task=train` and `task=evaluate`"),
         (["data.held_out_path=x"], "`data.held_out_path` is set without `data.path`"),
         (["task=evaluate", "checkpoint=x", "split=test"], "has the splits train and valid"),
     ],
@@ -185,3 +201,15 @@ def test_check_data_says_what_is_wrong(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused_by_name(overrides: list[str], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         check(["data=chat", *overrides], conf_dir())
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(chat: Callable[..., RunConf], tmp_path: Path) -> None:
+    """Each learned token of a global batch counts once, whichever process has it."""
+    exact = ("trainer.precision=64-true", "trainer.accumulate=2")
+    program.execute(chat("data.batch_size=8", *exact), tmp_path / "one")
+    both = chat("data.batch_size=4", "trainer=ddp", "trainer.devices=2", *exact)
+    assert Ranks(both, tmp_path / "two").join() == [0, 0]
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-9, atol=1e-10)

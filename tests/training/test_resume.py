@@ -20,9 +20,11 @@ from infinito.config import RunConf
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.run_folder.folder import saved_values
+from infinito.run_folder.series.metrics_file import read_metrics
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.language_model import LanguageModelTask
 from tests.conftest import TINY
+from tests.equal_metrics import figures_of
 from tests.kills import whole_and_killed
 from tests.same_runs import assert_same_checkpoints, assert_same_summary
 
@@ -39,6 +41,10 @@ def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
 def assert_same_run(one: Path, other: Path) -> None:
     assert_same_checkpoints(one, other)
     assert_same_summary(one, other)
+    for name in ("step", "val/loss", "train/loss", "val_attention/entropy/layer_1"):
+        assert name in read_metrics(one)
+    assert figures_of(one) == figures_of(other)
+    assert (one / "samples.jsonl").read_bytes() == (other / "samples.jsonl").read_bytes()
 
 
 def logged_steps(folder: Path) -> dict[str, list[int]]:

@@ -41,16 +41,18 @@ def data_faults(conf: RunConf) -> Iterable[str]:
 
 
 def chat_faults(conf: RunConf) -> Iterable[str]:
-    if not isinstance(conf.data, config.ChatConf):
+    if not isinstance(conf.data, config.ConversationsConf):
         return
     name = conf.data.name
+    if isinstance(conf.data, config.SkillsConf) and not conf.data.skills:
+        yield "`data.skills` is empty: name some, e.g. `data.skills=[spell,count]`"
     if conf.task not in {"train", "evaluate", "check_data"}:
         yield (
-            f"`data={name}` is for `task=train`, `evaluate` and `check_data`, not "
-            f"`task={conf.task}`: e.g. `data=python_docs`"
+            f"`data={name}` is for `task=train` and `task=evaluate`, not `task={conf.task}`: e.g. "
+            "`data=python_docs`"
         )
-    if conf.data.path is None and conf.data.held_out_path is not None:
-        yield "`data.held_out_path` is set without `data.path`: name the training rows too"
+    if isinstance(conf.data, config.RowsConf):
+        yield from held_out_faults(conf.data)
     if conf.task == "evaluate" and conf.split == "test":
         yield f"`split=test`: `data={name}` has the splits train and valid. Use `split=valid`"
     if conf.task != "train":
@@ -67,6 +69,11 @@ def chat_faults(conf: RunConf) -> Iterable[str]:
         )
 
 
+def held_out_faults(data: config.RowsConf) -> Iterable[str]:
+    if data.path is None and data.held_out_path is not None:
+        yield "`data.held_out_path` is set without `data.path`: name the training rows too"
+
+
 def pair_faults(conf: RunConf) -> Iterable[str]:
     checks_chat = conf.task == "check_data" and isinstance(conf.data, config.ChatConf)
     reads_pairs = conf.task in {"dpo", "check_data", "score_pairs"} and not checks_chat
@@ -79,7 +86,6 @@ def pair_faults(conf: RunConf) -> Iterable[str]:
         return
     if conf.task in {"train", "evaluate", "analyze"}:
         yield f"`data=pairs` is for `task=dpo`, not `task={conf.task}`: e.g. `data=python_docs`"
-    if conf.data.path is None and conf.data.held_out_path is not None:
-        yield "`data.held_out_path` is set without `data.path`: name the training pairs too"
+    yield from held_out_faults(conf.data)
     if conf.data.workers:
         yield f"`data.workers`={conf.data.workers}: pairs are at hand already, `data.workers=0`"

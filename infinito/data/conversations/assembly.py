@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from transformers import PreTrainedTokenizerFast
 
-from infinito.config import ChatConf, RunConf
+from infinito.config import ChatConf, RunConf, SkillsConf
 from infinito.data.assembly import build_tokenizer_spec
 from infinito.data.conversations.bundled import HELD_OUT, TRAINING
 from infinito.data.conversations.conversation_set import (
@@ -22,6 +22,7 @@ from infinito.data.conversations.conversation_set import (
 from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.conversations.rows.faults import refuse_bad_rows
 from infinito.data.conversations.rows.parsing import CHAT_ROWS
+from infinito.data.conversations.skills.generator import draw_items, write_conversations
 from infinito.data.conversations.tokenizing import ConversationTokenizer
 from infinito.data.encoding import count_ids
 from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
@@ -45,24 +46,25 @@ def build_conversation_data(
     Raises:
         DataError: a file is missing, unreadable or empty, or holds rows that cannot be used.
     """
-    data = require_chat(conf)
+    data = require_conversations(conf)
     texts = read_texts(conf)
     tokenizer = tokenizer or build_chat_tokenizer(conf, texts[0])
     encode = build_conversation_tokenizer(conf, tokenizer, vocab or count_ids(tokenizer))
     sets = [tokenize_conversations(each, encode) for each in texts]
     block_size = find_block_size(*sets)
-    training, held_out = (require_usable(each, data.on_bad_row, block_size) for each in sets)
+    training, held_out = (
+        require_usable(each, getattr(data, "on_bad_row", "error"), block_size) for each in sets
+    )
     if encode.template_text is not None:
         tokenizer.chat_template = encode.template_text
     return ConversationDataModule(
         training,
         held_out,
-        tokenizer,
+        encode,
         batch_size=data.batch_size,
         eval_batch_size=data.eval_batch_size,
         seed=child_seed(conf.seed, "batches"),
         bucket=data.bucket,
-        accumulate=conf.trainer.accumulate,
     )
 
 
@@ -72,21 +74,49 @@ def read_texts(conf: RunConf) -> tuple[TextConversations, TextConversations]:
     Raises:
         DataError: a file is missing, unreadable or empty, or too small to be split.
     """
-    data = require_chat(conf)
+    data = require_conversations(conf)
+    if isinstance(data, SkillsConf):
+        return generate_texts(data)
+    assert isinstance(data, ChatConf)
     if data.path is None:
-        training, held_out = (read_conversations(str(each)) for each in (TRAINING, HELD_OUT))
-        return (
-            replace(training, source=f"{BUNDLED}, training"),
-            replace(held_out, source=f"{BUNDLED}, held out"),
-        )
-    whole = read_conversations(data.path, data.subset, data.max_rows)
+        return read_bundled()
+    whole = read_conversations(data.path, data.subset, data.max_rows, data.revision)
     if data.held_out_path is not None:
         limit = data.max_rows
-        return whole, read_conversations(data.held_out_path, data.held_out_subset, limit)
+        part, revision, key = data.held_out_subset, data.held_out_revision, "data.held_out_path"
+        return whole, read_conversations(data.held_out_path, part, limit, revision, key)
     if not whole.rows:
         names = CHAT_ROWS.name, CHAT_ROWS.keys
         refuse_bad_rows(whole.bad, data.on_bad_row, whole.source, 0, *names)
     return split_by_prompt(whole, data.held_out_fraction)
+
+
+def read_bundled() -> tuple[TextConversations, TextConversations]:
+    """Return the conversations that ship with infinito, training and held-out."""
+    training, held_out = (read_conversations(str(each)) for each in (TRAINING, HELD_OUT))
+    return (
+        replace(training, source=f"{BUNDLED}, training"),
+        replace(held_out, source=f"{BUNDLED}, held out"),
+    )
+
+
+def generate_texts(data: SkillsConf) -> tuple[TextConversations, TextConversations]:
+    """Return the items of `data=skills` as conversations, training and held-out.
+
+    Bundled conversations come after the training items.
+    """
+    found = []
+    for count, held_out in ((data.items, False), (data.held_out_items, True)):
+        items = draw_items(data.skills, count, data.item_seed, held_out=held_out)
+        side = "held out" if held_out else "training"
+        found.append(write_conversations(items, f"{len(data.skills)} skills, {side}"))
+    training, held_out_items = found
+    if data.with_bundled:
+        bundled = read_bundled()[0]
+        later = [replace(each, row=each.row + len(training.rows)) for each in bundled.rows]
+        source = f"{training.source}, and {BUNDLED}"
+        training = replace(training, rows=training.rows + later, source=source)
+    return training, held_out_items
 
 
 def build_conversation_tokenizer(
@@ -99,11 +129,11 @@ def build_conversation_tokenizer(
         tokenizer: The model's.
         vocab: Number of ids that the model has.
     """
-    data = require_chat(conf)
+    data = require_conversations(conf)
     return ConversationTokenizer(
         tokenizer,
         window=data.block_size,
-        chat=data.chat,
+        chat=getattr(data, "chat", True),
         chat_template=data.chat_template,
         vocab=vocab,
     )
@@ -121,7 +151,7 @@ def build_chat_tokenizer(conf: RunConf, texts: TextConversations) -> PreTrainedT
     return spec.build(pieces, separates_documents=True)
 
 
-def require_chat(conf: RunConf) -> ChatConf:
+def require_conversations(conf: RunConf) -> ChatConf | SkillsConf:
     """Return the configuration of the conversations."""
-    assert isinstance(conf.data, ChatConf), "chat_faults refuses other data"
+    assert isinstance(conf.data, ChatConf | SkillsConf), "tasks read other data elsewhere"
     return conf.data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,8 @@ from infinito.data.conversations.conversation_set import (
 from infinito.data.conversations.messages import to_text
 from infinito.data.conversations.rows.faults import RowFault, count_kinds, unify_block_size
 from infinito.data.conversations.tokenizing import ConversationTokenizer
+from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
+from infinito.errors import DataError
 from infinito.models.trained import open_trained
 
 SHOWN_ROWS = 20
@@ -35,17 +38,24 @@ NAMES = ("training", "held_out")
 def inspect_conversations(conf: RunConf) -> dict[str, Any]:
     """Return the findings of training and held-out conversations, and what the two share.
 
+    A tokenizer that cannot be trained on the conversations costs the findings in tokens and no
+    others.
+
     Raises:
         DataError: a file is missing or unreadable, or too small to be split.
     """
     texts = read_texts(conf)
-    tokenizer = _find_tokenizer(conf, texts[0])
+    tokenizer, fault = _find_tokenizer(conf, texts[0])
     encode = build_conversation_tokenizer(conf, tokenizer)
+    if fault is not None:
+        encode.window = sys.maxsize  # no row is too long in bytes
     sets = [tokenize_conversations(each, encode) for each in texts]
     block_size = find_block_size(*sets)
     found = [
         _inspect(text, tokens, encode, block_size) for text, tokens in zip(texts, sets, strict=True)
     ]
+    if fault is not None:
+        found = [each | {"boundary_merges": None, "lengths": None} for each in found]
     prompts, whole = ({key(each) for each in texts[0].rows} for key in (_prompt, _whole))
     notes = [] if block_size is None else [f"`data.block_size={block_size}` holds every row"]
     return {
@@ -55,8 +65,8 @@ def inspect_conversations(conf: RunConf) -> dict[str, Any]:
             "conversations": _count([each.row for each in texts[1].rows if _whole(each) in whole]),
         },
         "window": conf.data.block_size,
-        "tokens": len(tokenizer),
-        "notes": notes,
+        "tokens": None if fault else len(tokenizer),
+        "notes": [*notes, *([f"nothing was counted in tokens: {fault}"] if fault else [])],
     }
 
 
@@ -69,8 +79,9 @@ def list_findings(found: dict[str, Any]) -> dict[str, Any]:
         "usable conversations": found["conversations"],
         "bad rows": ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or 0,
         "duplicates": found["duplicates"]["count"],
-        "merges at a boundary": found["boundary_merges"]["count"],
     }
+    if found["boundary_merges"] is not None:
+        table["merges at a boundary"] = found["boundary_merges"]["count"]
     if found["lengths"] is None:
         return table
     for name, counts in found["lengths"].items():
@@ -79,10 +90,19 @@ def list_findings(found: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
-def _find_tokenizer(conf: RunConf, training: TextConversations) -> PreTrainedTokenizerFast:
+def _find_tokenizer(
+    conf: RunConf, training: TextConversations
+) -> tuple[PreTrainedTokenizerFast, str | None]:
+    """Return a tokenizer; one of bytes, with the fault, where none can be trained on the text."""
     if conf.checkpoint is not None:
-        return open_trained(conf.checkpoint).tokenizer
-    return build_chat_tokenizer(conf, training)
+        return open_trained(conf.checkpoint).tokenizer, None
+    try:
+        return build_chat_tokenizer(conf, training), None
+    except DataError as error:
+        if conf.tokenizer.name == "pretrained":
+            raise
+        of_bytes = BpeTokenizer(SMALLEST_VOCAB).build([], separates_documents=True)
+        return of_bytes, str(error)
 
 
 def _inspect(

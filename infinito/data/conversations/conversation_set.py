@@ -44,7 +44,11 @@ TokenizedConversations = ConversationSet[TokenizedConversation]
 
 
 def read_conversations(
-    path: str, subset: str = "train", limit: int | None = None
+    path: str,
+    subset: str = "train",
+    limit: int | None = None,
+    revision: str | None = None,
+    key: str = "data.path",
 ) -> TextConversations:
     """Return the conversations of a file, dataset or hub id, with its bad rows apart.
 
@@ -52,10 +56,12 @@ def read_conversations(
         path: See `read_rows`.
         subset: See `read_rows`.
         limit: Most rows to read, from the first on.
+        revision: See `read_rows`.
+        key: See `read_rows`.
     """
     rows: list[TextConversation] = []
     bad: list[BadRow] = []
-    for number, row in enumerate(islice(read_rows(path, CHAT_ROWS, subset), limit)):
+    for number, row in enumerate(islice(read_rows(path, CHAT_ROWS, subset, revision, key), limit)):
         try:
             if isinstance(row, RowFault):
                 raise row

@@ -16,6 +16,7 @@ from infinito.data.conversations.conversation import TokenizedConversation
 from infinito.data.conversations.conversation_set import TokenizedConversations
 from infinito.data.conversations.layouts import ConversationBatch, LayoutName, arrange
 from infinito.data.conversations.length_buckets import BucketOrder
+from infinito.data.conversations.tokenizing import ConversationTokenizer
 from infinito.data.encoding import count_ids
 from infinito.run_folder.pins import Input
 
@@ -114,7 +115,7 @@ class ConversationDataModule(LightningDataModule):
     Args:
         train: Training conversations.
         valid: Held-out conversations.
-        tokenizer: What made their token ids; it carries the template that wrote them.
+        encode: What made their token ids.
         batch_size: Conversations per training batch and process.
         eval_batch_size: Conversations per held-out batch; None for `batch_size`.
         seed: Seed of the order of the training conversations.
@@ -129,7 +130,7 @@ class ConversationDataModule(LightningDataModule):
         self,
         train: TokenizedConversations,
         valid: TokenizedConversations,
-        tokenizer: PreTrainedTokenizerFast,
+        encode: ConversationTokenizer,
         *,
         batch_size: int,
         eval_batch_size: int | None = None,
@@ -138,11 +139,16 @@ class ConversationDataModule(LightningDataModule):
         accumulate: int = 1,
     ) -> None:
         super().__init__()
-        self.train, self.valid, self.tokenizer = train, valid, tokenizer
+        self.train, self.valid, self.encode = train, valid, encode
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self.seed, self.bucket, self.accumulate = seed, bucket, accumulate
         self.layout: LayoutName = "masked"
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, which carries the chat template."""
+        return self.encode.tokenizer  # type: ignore[return-value]
 
     @property
     def vocab_size(self) -> int:

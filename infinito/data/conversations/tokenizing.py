@@ -9,7 +9,7 @@ from itertools import pairwise
 from transformers import PreTrainedTokenizerBase
 
 from infinito.data.conversations.conversation import TextConversation, TokenizedConversation
-from infinito.data.conversations.messages import Messages
+from infinito.data.conversations.messages import Messages, to_messages
 from infinito.data.conversations.rows.faults import RowFault, TooLong
 from infinito.data.conversations.template import ChatTemplate
 from infinito.data.conversations.turns import MARKED_PLAIN, Span, render_turns
@@ -99,6 +99,24 @@ class ConversationTokenizer:
         """Return the token ids of messages up to where an answer begins, uncut."""
         text = self._template.render(messages, opens_answer=True).rstrip(" ")
         return self._encode(text, [])[0]
+
+    def count_tokens(self, text: str) -> int:
+        """Return the tokens of a text by itself."""
+        return len(self._encode_piece(text)[0])
+
+    @cached_property
+    def end_ids(self) -> list[int]:
+        """The ids that end an answer: the end of text, and the special token that ends a turn."""
+        trial = TextConversation((*to_messages("a", "user"), *to_messages("b", "assistant")), 0)
+        found = [int(self.tokenizer.eos_token_id)]
+        try:
+            text, spans = render_turns(self._template, trial)
+        except RowFault:  # it wants other roles than the trial has
+            return found
+        ids, learned, _ = self._encode(text, spans)
+        token = self.tokenizer.added_tokens_decoder.get(ids[learned[-1]]) if learned else None
+        is_other = token is not None and token.special and ids[learned[-1]] not in found
+        return [*found, ids[learned[-1]]] if is_other else found
 
     def merges(self, conversation: TextConversation) -> bool:
         """Whether some token of the text, encoded as a whole, lies on both sides of a mark."""

@@ -47,17 +47,25 @@ class PairSet:
     bad: list[BadRow]
 
 
-def read_pairs(path: str, subset: str = "train", limit: int | None = None) -> TextPairs:
+def read_pairs(
+    path: str,
+    subset: str = "train",
+    limit: int | None = None,
+    revision: str | None = None,
+    key: str = "data.path",
+) -> TextPairs:
     """Return the pairs of a file, dataset or hub id, with its bad rows apart.
 
     Args:
         path: See `read_rows`.
         subset: See `read_rows`.
         limit: Most rows to read, from the first on.
+        revision: See `read_rows`.
+        key: See `read_rows`.
     """
     pairs: list[TextPair] = []
     bad: list[BadRow] = []
-    for number, row in enumerate(islice(read_rows(path, PAIR_ROWS, subset), limit)):
+    for number, row in enumerate(islice(read_rows(path, PAIR_ROWS, subset, revision, key), limit)):
         try:
             if isinstance(row, RowFault):
                 raise row

@@ -75,7 +75,7 @@ def read_texts(conf: RunConf) -> tuple[tuple[TextPairs, TextPairs], list[str]]:
     data = require_pairs(conf)
     if data.path is None or data.held_out_path is not None:
         return read_pair_texts(conf), []
-    whole = read_pairs(data.path, data.subset, data.max_rows)
+    whole = read_pairs(data.path, data.subset, data.max_rows, data.revision)
     notes = []
     if whole.pairs:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +138,11 @@ def _describe_model(conf: RunConf, prepared: Prepared) -> dict[str, Any]:
 
 def _describe_method(conf: RunConf, prepared: Prepared) -> dict[str, Any]:
     return {
-        **{key: value for key, value in asdict(conf.dpo).items() if key != "reference_checkpoint"},
+        **{
+            each.name: getattr(conf.dpo, each.name)
+            for each in fields(conf.dpo)
+            if each.name != "reference_checkpoint"  # of `task=score_pairs`
+        },
         "layout": asdict(prepared.layout),
         "learning_rate": conf.optimizer.lr,
         "batch_size": conf.data.batch_size,

@@ -16,6 +16,9 @@ _CHUNK = 256
 _CHUNKS = 256
 """Chunks of random points that are searched for feasible ones."""
 
+_LONGEST = 1 << 13
+"""Longest part of the Sobol sequence that is listed."""
+
 
 class Sampler:
     """Draws points that depend on the seed and the trial's number alone.
@@ -32,7 +35,7 @@ class Sampler:
     def __init__(self, space: Space, seed: int, defaults: Sequence[Mapping[str, Any]] = ()) -> None:
         self.space = space
         self.seed = seed
-        self._sequence: Array | None = None
+        self._sequences: dict[int, Array] = {}
         self._given: dict[bytes, dict[str, float]] = {}
         self.defaults = [self._complete(dict(given), i) for i, given in enumerate(defaults)]
 
@@ -62,9 +65,23 @@ class Sampler:
 
         All are values of the space and feasible, and no point appears twice.
         """
-        rows = np.concatenate([*(row[None] for row in self.defaults), self._draw_sobol()])
+        rows = np.concatenate([*(row[None] for row in self.defaults), self._draw_sobol(_CHUNK)])
         _, first = np.unique(rows, axis=0, return_index=True)
         return rows[np.sort(first)][:count]
+
+    def spread(self, tried: Array) -> Array | None:
+        """Return the next point (parameters,) of the Sobol sequence that is not among those tried.
+
+        None where the first `_LONGEST` have all been tried.
+        """
+        length = _CHUNK
+        while length <= _LONGEST:
+            left = exclude(self._draw_sobol(length), tried)
+            if len(left):
+                first: Array = left[0]
+                return first
+            length *= 2
+        return None
 
     def draw_untried(self, rng: np.random.Generator, count: int, tried: Array) -> Array:
         """(at most count, parameters): uniform draws without those of `tried`.
@@ -77,14 +94,15 @@ class Sampler:
         left = exclude(self.space.table, tried)
         return left if len(left) <= count else left[rng.choice(len(left), count, replace=False)]
 
-    def _draw_sobol(self) -> Array:
-        if self._sequence is None:
+    def _draw_sobol(self, length: int) -> Array:
+        """Return the feasible ones among the first points; a longer sequence begins the same."""
+        if length not in self._sequences:
             from scipy.stats import qmc
 
             rng = np.random.default_rng(child_seed(self.seed, "sobol"))
-            rows = self.space.snap(qmc.Sobol(len(self.space.names), rng=rng).random(_CHUNK))
-            self._sequence = rows[self.space.is_feasible(rows)]
-        return self._sequence
+            rows = self.space.snap(qmc.Sobol(len(self.space.names), rng=rng).random(length))
+            self._sequences[length] = rows[self.space.is_feasible(rows)]
+        return self._sequences[length]
 
     def _complete(self, given: dict[str, Any], index: int) -> Array:
         space = self.space

@@ -1,9 +1,10 @@
 """Monte Carlo tree search over a space: selection, expansion, simulation, backpropagation.
 
 The tree is a partition of the space learned from the trials. It is rebuilt from the list of trials
-at every proposal, so it holds nothing that the list does not: `expand` and `backpropagate` run over
-all trials at once, and then one walk (`select`) ends in the leaf whose surrogate is played out
-(`simulate`). The point that comes out is evaluated as the next trial.
+at every proposal, so it holds nothing that the list does not. One walk (`select`) opens the nodes
+that it comes to: `expand` splits them, `backpropagate` counts the trials in the parts. It ends in
+the leaf whose surrogate is played out (`simulate`), and the point that comes out is evaluated as
+the next trial.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 
 from infinito.search.evidence import Evidence, compute_rewards
 from infinito.search.regions import Region
+from infinito.search.scores import is_plateau
 from infinito.search.space.parameters import Array
 from infinito.search.space.sampling import Sampler
 from infinito.search.space.space import Space
 from infinito.search.strategies.tree import Node, find_split
-from infinito.search.surrogate.fitting import SurrogateFitter
+from infinito.search.surrogate.fitting import Fits, SurrogateFitter
 from infinito.search.surrogate.playout import Candidates, Playout
 
 SELECTIONS = ("ucb1_tuned", "ucb1", "puct")
@@ -39,31 +41,67 @@ class TreeSearch:
         selection: One of `SELECTIONS`; see `select`.
         exploration: The factor c of the confidence bound; see `select`.
         max_depth: Nodes at this depth are not split.
+        fits: Hyper-parameters of the surrogate that were fitted before; new ones are added.
     """
 
     initial_points = 8
 
     def __init__(
-        self, sampler: Sampler, selection: str, exploration: float, max_depth: int
+        self,
+        sampler: Sampler,
+        selection: str,
+        exploration: float,
+        max_depth: int,
+        fits: Fits | None = None,
     ) -> None:
         self.sampler = sampler
         self.selection = selection
         self.exploration = exploration
         self.max_depth = max_depth
-        self._fitter = SurrogateFitter(sampler.space)
+        self._fitter = SurrogateFitter(sampler.space, fits)
 
     def propose(self, evidence: Evidence, rng: np.random.Generator) -> Array | None:
         """Return the next point, or None where no candidate is left; see `Strategy.propose`."""
         losses = evidence.scalarise(rng)
-        playout = Playout(self._fitter.fit(evidence, losses, rng), self.sampler)
-        root = grow(self.sampler.space, evidence.rows, compute_rewards(losses), self.max_depth)
-        everywhere = playout.draw_candidates(root.region, rng)
-        leaf = select(root, self.selection, self.exploration, _compare_promises(everywhere))
+        if is_plateau(losses[evidence.is_known]):
+            return self.sampler.spread(evidence.rows)
+        playout = Playout(self._fitter.fit(evidence, losses, rng), self.sampler, evidence.rows)
+        tree = Tree(self.sampler.space, evidence.rows, compute_rewards(losses), self.max_depth)
+        everywhere = playout.draw_candidates(tree.root.region, rng)
+        promises = _compare_promises(everywhere)
+        leaf = select(tree.root, self.selection, self.exploration, promises, tree.open)
         return simulate(playout, leaf, everywhere, rng)
 
 
+class Tree:
+    """The tree over all trials, of which only the nodes that are opened exist.
+
+    Args:
+        space: What is searched.
+        rows: (trials, parameters).
+        rewards: (trials,) in [0, 1], more is better.
+        max_depth: Nodes at this depth are not split.
+
+    Attributes:
+        root: A leaf, until it is opened.
+    """
+
+    def __init__(self, space: Space, rows: Array, rewards: Array, max_depth: int) -> None:
+        self.rows = rows
+        self.rewards = rewards
+        self.max_depth = max_depth
+        self.root = Node(Region.whole(space), 0, np.arange(len(rows)))
+        backpropagate(self.root, rewards)
+
+    def open(self, node: Node) -> None:
+        """Expand a full leaf and back up the rewards of the children."""
+        if not node.children and node.visits >= CAPACITY and node.depth < self.max_depth:
+            for child in expand(node, self.rows, self.rewards):
+                backpropagate(child, self.rewards)
+
+
 def grow(space: Space, rows: Array, rewards: Array, max_depth: int) -> Node:
-    """Build the tree over all trials: expand leaves until none is full, then back up the rewards.
+    """Build the whole tree over all trials: open leaves until none is full.
 
     Args:
         space: What is searched.
@@ -71,13 +109,12 @@ def grow(space: Space, rows: Array, rewards: Array, max_depth: int) -> Node:
         rewards: (trials,) in [0, 1], more is better.
         max_depth: Nodes at this depth are not split.
     """
-    root = Node(Region.whole(space), 0, np.arange(len(rows)))
-    nodes = [root]
+    tree = Tree(space, rows, rewards, max_depth)
+    nodes = [tree.root]
     for node in nodes:  # grows while it is walked
-        if node.visits >= CAPACITY and node.depth < max_depth:
-            nodes += expand(node, rows, rewards)
-    backpropagate(root, rewards)
-    return root
+        tree.open(node)
+        nodes += node.children
+    return tree.root
 
 
 def select(
@@ -85,6 +122,7 @@ def select(
     rule: str,
     exploration: float,
     promises: Callable[[Node], Sequence[float] | Array] | None = None,
+    reach: Callable[[Node], None] | None = None,
 ) -> Node:
     """Selection: descend from the root to a leaf, always to the child of the greatest bound.
 
@@ -93,9 +131,14 @@ def select(
         rule: "ucb1", "ucb1_tuned" (Auer et al., 2002) or "puct" (Silver et al., 2017).
         exploration: The factor c; √2 is UCB1's.
         promises: For "puct": the prior of each child of a node; they sum to 1.
+        reach: Called with each node that the walk comes to; it may give the node children.
     """
     node = root
-    while node.children:
+    while True:
+        if reach is not None:
+            reach(node)
+        if not node.children:
+            return node
         if rule == "puct" and promises is not None:
             bonuses = [
                 exploration * promise * math.sqrt(node.visits) / (1 + child.visits)
@@ -108,7 +151,6 @@ def select(
             ]
         bounds = [child.value + more for child, more in zip(node.children, bonuses, strict=True)]
         node = node.children[int(np.argmax(bounds))]
-    return node
 
 
 def expand(leaf: Node, rows: Array, rewards: Array) -> list[Node]:
@@ -150,7 +192,7 @@ def simulate(
     """
     if leaf.depth > 0:
         here = playout.draw_candidates(leaf.region, rng)
-        trials = len(playout.surrogate.rows)
+        trials = len(playout.tried)
         if len(here.rows) and here.promise >= everywhere.promise - allow_shortfall(trials):
             return playout.refine(here)
     return playout.refine(everywhere) if len(everywhere.rows) else None

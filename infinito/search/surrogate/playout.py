@@ -60,16 +60,17 @@ class Playout:
     """Play the surrogate out in regions of a space.
 
     Args:
-        surrogate: The posterior. Its trials are not proposed again, and their best score, less a
-            margin, is what is to be improved on.
+        surrogate: The posterior. The best score of its trials, less a margin, is what is to be
+            improved on.
         sampler: Draws points of the space.
+        tried: (points, parameters): all trials; none is proposed again.
     """
 
-    def __init__(self, surrogate: Surrogate, sampler: Sampler) -> None:
+    def __init__(self, surrogate: Surrogate, sampler: Sampler, tried: Array) -> None:
         self.surrogate = surrogate
         self.target = np.atleast_1d(surrogate.scores.min(axis=0))[:, None] - MARGIN
         self.space = sampler.space
-        self.tried = surrogate.rows
+        self.tried = tried
         self.smooth = np.array(
             [p.is_ordered and p.count >= SMOOTH_COUNT for p in self.space.parameters]
         )
@@ -109,9 +110,10 @@ class Playout:
 
     def _find_leaders(self, region: Region) -> Array:
         """(points, parameters): the best trials of a region, by their mean scores."""
-        inside = np.flatnonzero(region.holds(self.tried))
-        scores = self.surrogate.scores.reshape(len(self.tried), -1)[inside].mean(axis=1)
-        return self.tried[inside[np.argsort(scores, kind="stable")[:LEADERS]]]
+        learnt = self.surrogate.rows
+        inside = np.flatnonzero(region.holds(learnt))
+        scores = self.surrogate.scores.reshape(len(learnt), -1)[inside].mean(axis=1)
+        return learnt[inside[np.argsort(scores, kind="stable")[:LEADERS]]]
 
     def _draw_near(self, region: Region, leaders: Array, rng: np.random.Generator) -> Array:
         count, size = NEAR, leaders.shape[1]

@@ -1,7 +1,8 @@
 """The events of a sweep's journal: made here, and read back as trials, launches and durations.
 
 Events: `begin` (plan), `prior` (trials of earlier sweeps), `ask` (numbers and parameters of a
-batch; one line, so that a kill leaves a batch whole or leaves none), `start`, `finish`, `fail`.
+batch; one line, so that a kill leaves a batch whole or leaves none; and what the strategy fitted
+for it), `start`, `finish`, `fail`, `version` (of the proposals from here on).
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ def read_trials(events: Iterable[Event]) -> list[Trial]:
     return trials
 
 
+def read_version(events: Iterable[Event]) -> int:
+    """Return the version of the search that made the last proposals."""
+    versions = [event["search"] for event in events if event["event"] == "version"]
+    return versions[-1] if versions else 1
+
+
 def count_attempts(events: Iterable[Event]) -> Counter[int]:
     """Return how often each trial was launched; more than once only where a sweep was killed."""
     starts = (event["numbers"] for event in events if event["event"] == "start")
@@ -57,16 +64,29 @@ def read_seconds(events: Iterable[Event]) -> dict[int, float]:
     return {event["number"]: event["seconds"] for event in ended if event["seconds"] is not None}
 
 
-def make_ask_event(trials: Sequence[Trial]) -> Event:
-    """Return the event of a proposed batch."""
+def make_ask_event(trials: Sequence[Trial], fits: Mapping[str, list[float]] | None = None) -> Event:
+    """Return the event of a proposed batch, with what the strategy has fitted to propose it."""
     listed = [{"number": trial.number, "params": trial.params} for trial in trials]
-    return {"event": "ask", "trials": listed}
+    return {"event": "ask", "trials": listed, **({"fits": dict(fits)} if fits else {})}
+
+
+def read_fits(events: Iterable[Event]) -> dict[str, list[float]]:
+    """Return all that the strategy has fitted; see `Search.fits`."""
+    found: dict[str, list[float]] = {}
+    for event in events:
+        found.update(event.get("fits", {}))
+    return found
 
 
 def make_prior_event(trials: Sequence[Trial]) -> Event:
     """Return the event that lists the earlier trials the search learns from."""
     listed = [{"params": trial.params, "values": list(trial.values or ())} for trial in trials]
     return {"event": "prior", "trials": listed}
+
+
+def make_version_event(version: int) -> Event:
+    """Return the event that proposals from here on are made by this version of the search."""
+    return {"event": "version", "search": version}
 
 
 def make_begin_event(plan: Mapping[str, Any]) -> Event:

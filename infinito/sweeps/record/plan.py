@@ -21,7 +21,10 @@ SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
 
 
 def make_search(
-    plan: Mapping[str, Any], prior: Sequence[Trial] = (), trials: Sequence[Trial] = ()
+    plan: Mapping[str, Any],
+    prior: Sequence[Trial] = (),
+    trials: Sequence[Trial] = (),
+    fits: Mapping[str, list[float]] | None = None,
 ) -> Search:
     """Make the search that a plan describes.
 
@@ -29,6 +32,7 @@ def make_search(
         plan: Plain values: space, directions, defaults and the `SEARCH_KEYS`.
         prior: Trials of earlier sweeps.
         trials: Its own so far.
+        fits: What it has fitted so far.
     """
     return Search(
         Space.from_dict(plan["space"]),
@@ -36,6 +40,7 @@ def make_search(
         defaults=plan["defaults"],
         prior_trials=prior,
         trials=trials,
+        fits=fits,
         **{key: plan[key] for key in SEARCH_KEYS},
     )
 

@@ -14,6 +14,7 @@ from infinito.run_folder.commands import format_text
 from infinito.run_folder.folder import difference
 from infinito.search.search import Search
 from infinito.search.trials import Trial
+from infinito.search.versions import VERSION
 from infinito.sweeps.record import history, outcomes
 from infinito.sweeps.record.journal import Journal, read
 from infinito.sweeps.record.plan import JOURNAL, make_search
@@ -58,6 +59,9 @@ def begin_or_resume(
 ) -> Search:
     """Make the search as far as the journal holds it; journal the plan where it is new.
 
+    A sweep of an earlier version goes on with the proposals of this one, and the journal says from
+    where on.
+
     Args:
         journal: Open for writing.
         plan: What the command asks for.
@@ -71,7 +75,11 @@ def begin_or_resume(
     folder = journal.path.parent
     old = history.read_plan(journal.events)
     if old is None:
-        journal.append(history.make_prior_event(prior), history.make_begin_event(plan))
+        journal.append(
+            history.make_prior_event(prior),
+            history.make_begin_event(plan),
+            history.make_version_event(VERSION),
+        )
         return make_search(plan, prior)
     if resume is None:
         raise ConfigError(
@@ -88,7 +96,12 @@ def begin_or_resume(
             "but these differ:\n" + "\n".join(lines) + "\nRepeat the first command, or start a new "
             f"sweep that learns from this one: `hydra.sweeper.warm_start=[{folder}]`"
         )
-    return make_search(old, history.read_prior(journal.events), history.read_trials(journal.events))
+    if history.read_version(journal.events) != VERSION:
+        journal.append(history.make_version_event(VERSION))
+    events = journal.events
+    return make_search(
+        old, history.read_prior(events), history.read_trials(events), history.read_fits(events)
+    )
 
 
 def resume_in_folder(config: DictConfig, folder: str | None) -> DictConfig:

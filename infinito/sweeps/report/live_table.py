@@ -145,7 +145,7 @@ def estimate_time_left_s(sweep: Sweep) -> float | None:
         return None
     mean_s = sum(sweep.seconds.values()) / len(sweep.seconds)
     done = sum(trial.state != "running" for trial in sweep.search.trials)
-    left_s = mean_s * -(-(sweep.limits.n_trials - done) // sweep.limits.n_jobs)
+    left_s = mean_s * -(-(sweep.limits.n_trials - done) // sweep.workers)
     if sweep.limits.timeout_s is not None:
         left_s = min(left_s, sweep.limits.timeout_s - sweep.elapsed_s)
     return max(left_s, 0.0)

@@ -177,6 +177,8 @@ class Milestones(Checkpoint):
         )
 
     def _save(self, trainer: Trainer, name: str) -> None:
+        for logger in trainer.loggers:
+            logger.save()  # a run that goes on from this checkpoint finds all that came before it
         trainer.save_checkpoint(self.folder / f"{name}.ckpt")
         self._saved_at_s = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Logs training loss, rate, gradient norm and throughput every few steps, straight to the logger.
+"""Logs training loss, rate, gradient norm and throughput every few steps, straight to the loggers.
 
 Lightning's `self.log` costs a good part of a millisecond a step; at this cadence it costs nothing.
 """
@@ -14,6 +14,7 @@ from torch import Tensor
 from infinito.data.conversations.layouts import ConversationBatch
 from infinito.training.callbacks.throughput import Throughput
 from infinito.training.distributed.reduction import mean_over_processes
+from infinito.training.report.metrics_logger import log_everywhere
 
 
 class TrainingLog(Callback):
@@ -66,8 +67,7 @@ class TrainingLog(Callback):
             "train/tokens_per_s": tokens_per_s,
             **getattr(pl_module, "step_metrics", dict)(),
         }
-        if trainer.logger is not None:
-            trainer.logger.log_metrics(values, step=trainer.global_step)
+        log_everywhere(trainer, values, trainer.global_step)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps validation out of the throughput: the tokens since the last point are not timed."""

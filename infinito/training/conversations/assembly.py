@@ -7,9 +7,9 @@ from typing import Any
 from torch import tensor
 from transformers import PreTrainedModel
 
-from infinito.config import ChatConf, RunConf
+from infinito.config import ConversationsConf, RunConf
 from infinito.data.assembly import build_data_module
-from infinito.data.conversations.assembly import build_conversation_data, require_chat
+from infinito.data.conversations.assembly import build_conversation_data, require_conversations
 from infinito.data.conversations.conversation_set import TokenizedConversations
 from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule
@@ -36,17 +36,21 @@ def build_training_data(
         show: Is told how far reading and tokenising are.
     """
     tokenizer = own_tokenizer(last)
-    if not isinstance(conf.data, ChatConf):
+    if not isinstance(conf.data, ConversationsConf):
         return build_data_module(conf, tokenizer, show)
     if tokenizer is None and conf.checkpoint is not None:
         tokenizer = open_trained(conf.checkpoint).tokenizer
-    return build_conversation_data(conf, tokenizer)
+    data = build_conversation_data(conf, tokenizer)
+    data.accumulate = conf.trainer.accumulate
+    return data
 
 
 def build_start(conf: RunConf, data: ConversationDataModule) -> PreTrainedModel:
     """Return the model to tune: that of `checkpoint`, or the one that `model` names."""
     if conf.checkpoint is not None:
-        return start_from_checkpoint(conf, open_trained(conf.checkpoint))
+        model = start_from_checkpoint(conf, open_trained(conf.checkpoint))
+        model.train()  # Lightning warns of any other mode
+        return model
     return build_language_model(conf, data.vocab_size, data.tokenizer.eos_token_id)
 
 
@@ -67,7 +71,7 @@ def lay_out(
     kept = None if last is None else last["infinito"].get(KEY)
     rows = [*data.train.rows, *data.valid.rows]
     if kept is None:
-        found = choose_layout(model, rows, require_chat(conf).layout)
+        found = choose_layout(model, rows, require_conversations(conf).layout)
     else:
         found = ConversationLayout(**kept)
     data.layout = found.name

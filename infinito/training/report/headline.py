@@ -8,7 +8,14 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from infinito.attention import explain
-from infinito.config import OWN, AttentionConf, LanguagePhiConf, RunConf
+from infinito.config import (
+    OWN,
+    AttentionConf,
+    ConversationsConf,
+    LanguagePhiConf,
+    PretrainedConf,
+    RunConf,
+)
 from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.markov import MarkovSource
@@ -53,7 +60,9 @@ def describe_conversations(
     in_step = conf.data.batch_size * conf.trainer.accumulate * conf.trainer.processes
     return {
         "model": describe_size(model),
-        "attention": describe_attention(conf.attention, model.config),
+        "attention": f"that of {conf.checkpoint}"
+        if takes_model(conf)
+        else describe_attention(conf.attention, model.config),
         "conversations": f"{len(data.train.rows):,} of {data.train.source}",
         "held out": f"{len(data.valid.rows):,} of {data.valid.source}",
         "tokens": f"{tokens:,} to train, {learned:,} of them learned, vocabulary "
@@ -66,6 +75,12 @@ def describe_conversations(
         "optimizer": describe_optimizer(model, conf.optimizer),
         "seed": conf.seed,
     }
+
+
+def takes_model(conf: RunConf) -> bool:
+    """Return whether a training takes the whole model of `checkpoint`, whatever `model` says."""
+    is_tuned = isinstance(conf.data, ConversationsConf) and conf.checkpoint is not None
+    return is_tuned and not isinstance(conf.model, PretrainedConf)
 
 
 def describe_batch(conf: RunConf) -> str:

@@ -70,5 +70,5 @@ def test_buckets_save_padding_and_keep_the_order_of_batches_random() -> None:
 
 
 def test_fewer_pairs_than_processes_are_refused() -> None:
-    with pytest.raises(DataError, match=r"2 pair\(s\) are too few for 3 processes"):
+    with pytest.raises(DataError, match=r"2 row\(s\) are too few for 3 processes"):
         BucketOrder([1, 2], 4, seed=0, world_size=3)

@@ -20,6 +20,7 @@ from infinito.models.checkpoint_file import read_checkpoint
 from infinito.rl.assembly import build_ppo
 from infinito.rl.environment.shared_parts import load_shared_parts
 from infinito.rl.environment.stacked_models import StackedModels
+from infinito.rl.ppo.ppo_module import FIRST_CURVES
 
 Make = Callable[..., RunConf]
 
@@ -43,6 +44,9 @@ def test_summary_checkpoints_and_pruning(finished: Path) -> None:
     assert summary["timesteps"] == 45
     assert summary["kept"] == [30]  # 15, 30, 45 were written; every:30 keeps one
     assert summary["val/cost"] == -summary["val/return"]
+    html = (finished / "report.html").read_text(encoding="utf-8")
+    assert "Best validation return" in html
+    assert "Terms of the reward" in html
     best = read_checkpoint(finished / "checkpoints/best.ckpt")
     assert summary["best_timesteps"] == best["ppo"]["num_timesteps"]
     assert {path.name for path in (finished / "checkpoints").glob("*.ckpt")} == {
@@ -56,6 +60,16 @@ def test_metrics_are_logged_once_against_environment_steps(finished: Path) -> No
     events = EventAccumulator(str(finished)).Reload()
     for tag in ("rl/phi", "rl/entropy_nats", "rl/reward/band", "val/return", "val/gap_p"):
         assert [event.step for event in events.Scalars(tag)] == [15, 30, 45], tag
+
+
+def test_tensorboard_opens_on_the_returns(finished: Path) -> None:
+    """TensorBoard's page is sorted by tag, and the constants of HPARAMS come after curves."""
+    events = EventAccumulator(str(finished)).Reload()
+    assert sorted(events.Tags()["scalars"])[:2] == ["return/rollouts", "return/validation"]
+    for copy, original in FIRST_CURVES.items():
+        assert [event.value for event in events.Scalars(copy)] == [
+            event.value for event in events.Scalars(original)
+        ]
 
 
 def test_a_reward_that_is_not_a_number_keeps_the_last_checkpoint(

@@ -25,6 +25,7 @@ from infinito.rl.ppo.ppo_module import PPOModule
 from infinito.rl.ppo.stepping import SteppedPPO
 from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.interruption import Interrupted
+from tests.equal_metrics import figures_of
 from tests.kills import whole_and_killed
 from tests.rl.conftest import TINY_RL
 from tests.same_runs import assert_same_checkpoints, assert_same_summary
@@ -44,6 +45,8 @@ def assert_same_run(one: Path, other: Path) -> None:
     """Policy, optimizer, environments, language models, generators and figures are equal."""
     assert_same_checkpoints(one, other)
     assert_same_summary(one, other)
+    assert figures_of(one) == figures_of(other)
+    assert figures_of(one)[0] == ("step", [15.0, 30.0, 45.0])
 
 
 def test_resuming_a_finished_schedule_keeps_its_figures(finished: Path, tmp_path: Path) -> None:

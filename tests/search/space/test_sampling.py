@@ -52,3 +52,27 @@ def test_each_trial_has_its_own_generator() -> None:
     first = sampler.make_generator(3).random()
     assert sampler.make_generator(3).random() == first
     assert sampler.make_generator(4).random() != pytest.approx(first)
+
+
+def test_a_spread_goes_on_where_the_start_ends() -> None:
+    """Points of the Sobol sequence in its order, longer than the first part of it."""
+    sampler = Sampler(SQUARE, 0)
+    tried = sampler.design(300)
+    assert len(tried) == 256
+    found = []
+    for _ in range(3):
+        row = sampler.spread(tried)
+        assert row is not None
+        found.append(row)
+        tried = np.concatenate([tried, row[None]])
+    assert len(np.unique(tried, axis=0)) == 259
+    again = Sampler(SQUARE, 0).spread(sampler.design(256))
+    assert again is not None
+    assert np.array_equal(again, found[0])
+
+
+def test_a_spread_of_a_small_space_ends() -> None:
+    space = Space([Categorical("c", ["a", "b"])])
+    sampler = Sampler(space, 0)
+    assert space.table is not None
+    assert sampler.spread(space.table) is None

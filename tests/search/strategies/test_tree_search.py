@@ -10,11 +10,13 @@ import pytest
 from infinito.search.evidence import Evidence
 from infinito.search.regions import Region
 from infinito.search.scores import rank
+from infinito.search.search import Search
 from infinito.search.space.sampling import Sampler
 from infinito.search.space.space import Categorical, Float, Int, Space
 from infinito.search.strategies.tree import SMALLEST, Node
 from infinito.search.strategies.tree_search import (
     CAPACITY,
+    Tree,
     TreeSearch,
     allow_shortfall,
     backpropagate,
@@ -24,7 +26,7 @@ from infinito.search.strategies.tree_search import (
     simulate,
 )
 from infinito.search.surrogate.playout import Candidates
-from tests.search.strategies.strategy_contract import StrategyContract
+from tests.search.strategies.strategy_contract import StrategyContract, play
 from tests.search.surrogate.evidence import SPACE as WIDE
 from tests.search.surrogate.evidence import make_evidence, make_playout, with_running
 
@@ -200,3 +202,22 @@ def test_patience_begins_late_and_grows() -> None:
     """None up to 50 trials, one nat for each e-fold after."""
     assert allow_shortfall(10) == allow_shortfall(50) == 0
     assert allow_shortfall(200) == math.log(4)
+
+
+def test_on_a_plateau_the_search_spreads_out() -> None:
+    """Of 100 uniform points of a square 4 lie within .01 of an edge; the surrogate's all would."""
+    search = Search(Space([Float("x", 0, 1), Float("y", 0, 1)]), seed=0)
+    play(search, 100, lambda _: 1.0)
+    rows = np.array([[trial.params["x"], trial.params["y"]] for trial in search.trials])
+    assert (np.abs(rows - 0.5).max(axis=1) > 0.49).sum() < 12
+    assert np.histogram2d(rows[:, 0], rows[:, 1], bins=3, range=[[0, 1], [0, 1]])[0].min() >= 8
+
+
+def test_the_opened_path_is_that_of_the_whole_tree() -> None:
+    rows, rewards = points(150)
+    tree = Tree(SPACE, rows, rewards, 15)
+    leaf = select(tree.root, "ucb1_tuned", math.sqrt(2), reach=tree.open)
+    whole = select(grow(SPACE, rows, rewards, 15), "ucb1_tuned", math.sqrt(2))
+    assert leaf.members.tolist() == whole.members.tolist()
+    assert leaf.depth > 1
+    assert len(list_nodes(tree.root)) < len(list_nodes(grow(SPACE, rows, rewards, 15)))

@@ -19,18 +19,20 @@ SPACE = Space([Float("x", 0, 1), Float("y", 0, 1), Categorical("c", ["a", "b"]),
 def make_evidence(count: int, seed: int = 0) -> Evidence:
     rows = SPACE.snap(np.random.default_rng(seed).random((count, 4)))
     losses = (rows[:, 0] - 0.4) ** 2 + (rows[:, 1] - 0.7) ** 2 + 0.3 * (rows[:, 2] > 0.5)
-    return Evidence(rows, losses[:, None], np.arange(count))
+    return Evidence(rows, losses[:, None], np.arange(count), np.zeros(count, dtype=bool))
 
 
 def with_running(evidence: Evidence, *rows: Array) -> Evidence:
+    count = len(evidence.rows) + len(rows)
     return Evidence(
         np.concatenate([evidence.rows, rows]),
         np.concatenate([evidence.table, np.full((len(rows), 1), math.nan)]),
-        np.arange(len(evidence.rows) + len(rows)),
+        np.arange(count),
+        np.zeros(count, dtype=bool),
     )
 
 
 def make_playout(evidence: Evidence) -> Playout:
     rng = np.random.default_rng(0)
     surrogate = SurrogateFitter(SPACE).fit(evidence, evidence.scalarise(), rng)
-    return Playout(surrogate, Sampler(SPACE, 0))
+    return Playout(surrogate, Sampler(SPACE, 0), evidence.rows)

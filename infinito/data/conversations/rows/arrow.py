@@ -15,7 +15,7 @@ from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.conversations.rows.kinds import RowKind
 from infinito.errors import DataError
 from infinito.extras import require_extra
-from infinito.hub import require_hub, unreachable
+from infinito.hub import Wanted, explained, open_data_set
 
 ROWS_AT_ONCE = 1024
 
@@ -62,23 +62,16 @@ def load_folder(folder: Path, subset: str, kind: RowKind) -> Iterator[Any]:
     yield from _read_dataset(found, kind)
 
 
-def load_from_hub(name: str, subset: str, kind: RowKind) -> Iterator[Any]:
+def load_from_hub(wanted: Wanted, subset: str, kind: RowKind) -> Iterator[Any]:
     """Yield the rows of a dataset of the hub.
 
     Raises:
         DataError: it lacks the subset.
-        HubError: the hub could not be reached.
+        HubError: the hub could not give it.
     """
-    require_extra("datasets")
-    import datasets
-
-    wanted = f"{kind.name}s {name}", f"data.path=<file or folder of {kind.name}s>"
-    require_hub(*wanted)
-    try:
-        found = datasets.load_dataset(name)
-    except (OSError, ValueError) as error:
-        raise unreachable(*wanted, str(error).splitlines()[0]) from error
-    yield from _read_dataset(_choose_subset(name, found, subset), kind)
+    found = open_data_set(wanted)
+    with explained(wanted):
+        yield from _read_dataset(_choose_subset(wanted.name, found, subset), kind)
 
 
 def _read_dataset(found: Any, kind: RowKind) -> Iterator[Any]:

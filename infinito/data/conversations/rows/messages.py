@@ -89,7 +89,7 @@ def _parse_message(name: str, value: Any) -> Message:
     extras = {key: value[key] for key in KEPT if value.get(key) not in (None, "", [], {})}
     if "tool_calls" in extras:
         extras["tool_calls"] = _parse_calls(name, extras["tool_calls"])
-    role, content = value.get("role"), value.get("content")
+    role, content = value.get("role"), _join_parts(name, value.get("content"))
     if content is None and _has_calls(extras):  # OpenAI's way to say nothing besides a call
         content = ""
     if not (isinstance(role, str) and isinstance(content, str)):
@@ -99,6 +99,23 @@ def _parse_message(name: str, value: Any) -> Message:
     for text in (role, content, json.dumps(extras, ensure_ascii=False, default=str)):
         require_text(name, text)
     return {"role": role, "content": content, **extras}
+
+
+def _join_parts(name: str, content: Any) -> Any:
+    """Return the text of a message that lists parts, as OpenAI's clients write it; others as is."""
+    if not (isinstance(content, list) and content and isinstance(content[0], Mapping)):
+        return content
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+        if kind != "text" or not isinstance(part.get("text"), str):
+            raise RowFault(
+                "not text",
+                f"has a part of type {kind!r:.40} in `{name}`",
+                "infinito reads text alone: leave the row out",
+            )
+        texts.append(part["text"])
+    return "".join(texts)
 
 
 def _from_sharegpt(name: str, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,18 @@ from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.conversations.rows.json_text import read_json, read_json_lines
 from infinito.data.conversations.rows.kinds import RowKind
 from infinito.errors import DataError
-from infinito.hub import names_a_folder
+from infinito.hub import Wanted, names_a_folder
 from infinito.wording import escape_controls
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 
 
 def read_rows(
-    path: str, kind: RowKind, subset: str = "train"
+    path: str,
+    kind: RowKind,
+    subset: str = "train",
+    revision: str | None = None,
+    key: str = "data.path",
 ) -> Iterator[dict[str, Any] | RowFault]:
     """Yield the rows of a file, a dataset's folder or a hub id; a fault for each unreadable row.
 
@@ -28,6 +32,8 @@ def read_rows(
             `datasets.save_to_disk` wrote, or a hub id (`owner/name`).
         kind: What the rows should be.
         subset: Which part of a dataset that has several; files have one and ignore it.
+        revision: Branch, tag or commit of a hub id.
+        key: The key of the configuration that names it.
 
     Raises:
         DataError: nothing is there, or it cannot be read.
@@ -45,7 +51,8 @@ def read_rows(
             f"that `datasets` saved, or a hub id such as `data.path={kind.example}`"
         )
     else:
-        rows = load_from_hub(path, subset, kind)
+        what, local = f"{kind.name}s", f"<file or folder of {kind.name}s>"
+        rows = load_from_hub(Wanted(path, revision, "dataset", what, key, local), subset, kind)
     for row in rows:
         yield row if isinstance(row, dict | RowFault) else _name_type(row, kind)
 

@@ -78,3 +78,12 @@ def test_who_may_say_nothing() -> None:
 def test_what_is_no_message(message: Any, fault: str) -> None:
     with pytest.raises(RowFault, match=fault):
         parse(message)
+
+
+def test_parts_of_text_are_one_text_and_others_are_refused() -> None:
+    """OpenAI's clients may write a message as a list of parts."""
+    parts = [{"type": "text", "text": "Hi "}, {"type": "text", "text": "you", "url": None}]
+    assert parse({"role": "user", "content": parts}) == ({"role": "user", "content": "Hi you"},)
+    for other, kind in (({"type": "image_url", "image_url": "x"}, "image_url"), ("text", "str")):
+        with pytest.raises(RowFault, match=f"has a part of type '{kind}' in `chosen`"):
+            parse({"role": "user", "content": [*parts, other]})

@@ -1,0 +1,1 @@
+"""How trials are launched: their processes, their limits in time, what they leave."""
