@@ -155,16 +155,9 @@ READ_BY: dict[str, frozenset[str]] = {
         | COMPUTES
         | keys("checkpoint", "agent", "seed", "generation", "attention.backend", "data.block_size")
     ),
-    "serve": (
-        (
-            RUN
-            | COMPUTES
-            | SAMPLES
-            | keys("checkpoint", "seed", "chat", "serve", "attention.backend")
-        )
-        - keys("chat.overflow")
-    ),
     "chat": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "chat", "attention.backend")),
+    "serve": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "attention.backend", "serve"))
+    | keys("chat") - keys("chat.overflow"),
     "dpo": (
         (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")

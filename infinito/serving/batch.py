@@ -49,8 +49,9 @@ class SingleText(Batch):
     def add(self, ids: Sequence[int]) -> Tensor:
         """Take the text in place of none."""
         assert not self.ids
+        logits = self.reader.read(ids)
         self.ids = list(ids)
-        return self.reader.read(self.ids)
+        return logits
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Put the one token behind the text."""

@@ -1,4 +1,4 @@
-"""What stands before every request: its size, its patience, its host, and headers of the answer."""
+"""Checks before a request is read: its host, type, size and duration; headers of every answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from infinito.serving.faults import RequestFault, answer_fault
 
@@ -49,6 +50,7 @@ class Guard:
             return
         try:
             self._check_host(scope)
+            check_type(scope)
             body = await asyncio.wait_for(self._read(scope, receive), self.patience_s)
         except RequestFault as fault:
             await answer_fault(fault, {"Connection": "close"})(scope, receive, guarded(send))
@@ -68,9 +70,9 @@ class Guard:
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the body, None where the client leaves before its end."""
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self.max_body:
-                raise self._too_large()
+        length = find_header(scope, b"content-length")
+        if length.isdecimal() and int(length) > self.max_body:
+            raise self._too_large()
         pieces, size, more = [], 0, True
         while more:
             message = await receive()
@@ -94,14 +96,39 @@ class Guard:
     def _check_host(self, scope: Scope) -> None:
         if not self.is_local:
             return
-        given = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        name = given.decode("latin-1").rpartition(":")[0] or given.decode("latin-1")
-        if not is_loopback(name.strip("[]")):
+        try:
+            host = urlsplit(f"//{find_header(scope, b'host')}").hostname or ""
+        except ValueError:  # brackets that are no address
+            host = ""
+        if not is_loopback(host):
             raise RequestFault(
                 403,
                 "the server listens on this machine alone, and the request names another host: "
                 "open it by 127.0.0.1 or localhost, or start it with `serve.host`",
             )
+
+
+def check_type(scope: Scope) -> None:
+    """Check that a body is declared as JSON.
+
+    A page of another origin cannot send that without a preflight, which this server refuses.
+
+    Raises:
+        RequestFault: it is declared as something else.
+    """
+    given = find_header(scope, b"content-type")
+    if scope["method"] == "POST" and given.partition(";")[0].strip().lower() != "application/json":
+        raise RequestFault(
+            415,
+            f"Content-Type is {given[:200] or 'missing'}: send `Content-Type: application/json`",
+            "unsupported_media_type",
+        )
+
+
+def find_header(scope: Scope, name: bytes) -> str:
+    """Return the first header of a name, "" where there is none."""
+    values = (value for each, value in scope["headers"] if each == name)
+    return str(next(values, b"").decode("latin-1"))
 
 
 def guarded(send: Send) -> Send:

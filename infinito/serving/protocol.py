@@ -72,8 +72,8 @@ class ChatRequest(Strict):
     stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
 
     n: Literal[1] | None = 1
-    frequency_penalty: Literal[0] | float | None = 0
-    presence_penalty: Literal[0] | float | None = 0
+    frequency_penalty: float | None = 0
+    presence_penalty: float | None = 0
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
     logprobs: Literal[False] | None = False
     top_logprobs: Literal[0] | None = None

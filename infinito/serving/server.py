@@ -72,6 +72,7 @@ def serve(models: Sequence[ServedModel], conf: ServeConf, console: Console) -> N
             log_level="warning",
             access_log=False,
             lifespan="off",
+            ws="none",
             server_header=False,
             timeout_graceful_shutdown=conf.stop_s,
         )

@@ -88,19 +88,21 @@ def test_rows_that_leave_take_their_padding_with_them(talker: Callable[..., Trai
     assert batch.cache is None
 
 
-def test_a_fault_ends_its_own_request_only(talker: Callable[..., Trained]) -> None:
-    trained = talker()
+@pytest.mark.parametrize("kind", ["distance_l1", "mamba"])
+def test_a_fault_ends_its_own_request_only(talker: Callable[..., Trained], kind: str) -> None:
+    trained = talker(kind, eos_token_id=None)
     engine = Engine(trained.model, places=4, queue=4)
     good, bad = Asked(trained, [4, 5]), Asked(trained, [10_000])  # no such token
+    later = Asked(trained, [6, 7, 8])
     try:
-        engine.submit(good.job)
-        engine.submit(bad.job)
-        assert good.done.wait(60)
-        assert bad.done.wait(60)
+        for each in (good, bad, later):
+            engine.submit(each.job)
+        assert all(each.done.wait(60) for each in (good, bad, later))
     finally:
         engine.close()
     assert isinstance(bad.pieces[-1].fault, IndexError)
     assert good.job.answer == alone(trained, [4, 5])
+    assert later.job.answer == alone(trained, [6, 7, 8])
 
 
 def test_a_cancelled_request_leaves_its_place(talker: Callable[..., Trained]) -> None:

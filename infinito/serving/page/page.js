@@ -41,12 +41,14 @@ async function* readEvents(body) {
 }
 
 async function answer(column, signal) {
+  const messages = column.messages; // a new conversation replaces the list
+  const temperature = byId("temperature").value;
   const system = byId("system").value.trim();
   const start = system ? [{ role: "system", content: system }] : [];
   const request = {
     model: column.name,
-    messages: [...start, ...column.messages],
-    temperature: Number(byId("temperature").value),
+    messages: [...start, ...messages],
+    ...(temperature && { temperature: Number(temperature) }),
     stream: true,
   };
   const paragraph = addParagraph(column.section, "assistant", "");
@@ -66,7 +68,9 @@ async function answer(column, signal) {
   } catch (error) {
     if (error.name !== "AbortError") addParagraph(column.section, "fault", error.message);
   }
-  column.messages.push({ role: "assistant", content: paragraph.textContent });
+  const content = paragraph.textContent;
+  if (content) messages.push({ role: "assistant", content });
+  else messages.pop(); // a message without an answer is not sent again
 }
 
 async function send(event) {
