@@ -50,36 +50,33 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(models: Sequence[ServedModel], conf: ServeConf, console: Console) -> None:
-    """Serve models until Ctrl+C, then let running answers end for `stop_s`.
-
-    Raises:
-        ConfigError: as `listen`.
-    """
-    with listen(conf.host, conf.port) as listening:
-        host, port = listening.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        names = ", ".join(model.name for model in models)
-        console.print(f"serving {escape(names)} at http://{shown}:{port}/ – Ctrl+C stops it")
-        if not is_loopback(conf.host):
-            console.print(
-                f"[yellow]warning:[/] `serve.host`={escape(conf.host)} lets other machines in, "
-                "without a password"
-            )
-        app = Guard(build_app(models), conf.host, conf.max_body, conf.patience_s)
-        settings = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=conf.stop_s,
+def serve(
+    models: Sequence[ServedModel], conf: ServeConf, listening: socket.socket, console: Console
+) -> None:
+    """Serve models until Ctrl+C, then let running answers end for `stop_s`."""
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    names = ", ".join(model.name for model in models)
+    console.print(f"serving {escape(names)} at http://{shown}:{port}/ – Ctrl+C stops it")
+    if not is_loopback(conf.host):
+        console.print(
+            f"[yellow]warning:[/] `serve.host`={escape(conf.host)} lets other machines in, "
+            "without a password"
         )
-        try:
-            uvicorn.Server(settings).run([listening])
-        except KeyboardInterrupt:  # uvicorn repeats the signal once it has stopped
-            console.print("stopped")
-        finally:
-            for model in models:
-                model.engine.close()
+    app = Guard(build_app(models), conf.host, conf.max_body, conf.patience_s)
+    settings = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=conf.stop_s,
+    )
+    try:
+        uvicorn.Server(settings).run([listening])
+    except KeyboardInterrupt:  # uvicorn repeats the signal once it has stopped
+        console.print("stopped")
+    finally:
+        for model in models:
+            model.engine.close()
