@@ -12,7 +12,8 @@ from huggingface_hub import constants
 
 from infinito.errors import HubError
 from infinito.hub import Wanted, downloading, model_folder, patience
-from tests.hub.server import Fault, Hub
+from tests.hub.repositories import Fault
+from tests.hub.server import Hub
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights " * 1000}
 WEIGHTS = "resolve/"
