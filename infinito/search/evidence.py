@@ -69,8 +69,8 @@ class Evidence:
 
     def take_first(self, count: int) -> Evidence:
         """Return the evidence of the first trials, which knows nothing of later ones."""
-        parts = self.rows, self.table, self.numbers, self.failed
-        return Evidence(*(part[:count] for part in parts))
+        rows, table, numbers, failed = self.rows, self.table, self.numbers, self.failed
+        return Evidence(rows[:count], table[:count], numbers[:count], failed[:count])
 
     def count_settled(self) -> int:
         """Return how many trials there are before the first one that is running."""

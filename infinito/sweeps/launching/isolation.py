@@ -23,7 +23,7 @@ import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from multiprocessing.pool import RemoteTraceback  # type: ignore[attr-defined]
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cloudpickle
 from hydra.core.hydra_config import HydraConfig
@@ -39,6 +39,14 @@ GRACE_S = 5.0
 
 START_S = 600.0
 """Seconds that a process has to import what the trial needs, which is not the trial's own time."""
+
+
+class Task(Protocol):
+    """What a child can run."""
+
+    def run(self, config: DictConfig) -> Any:
+        """Return the result for a configuration."""
+        ...
 
 
 class Child:
@@ -64,7 +72,7 @@ class Child:
         """Whether the process is running and can take another trial."""
         return self._process.poll() is None
 
-    def call(self, task: TrialTask, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
+    def call(self, task: Task, config: DictConfig, whole: Any, limit_s: float | None) -> Any:
         """Run a trial and return what the task returned.
 
         Args:
