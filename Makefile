@@ -9,7 +9,7 @@ COVERAGE_FLOOR ?= 90
 # A process for each core; each takes tests as they stand in the files, so that they share fixtures.
 SHARED := -n auto --dist worksteal
 
-.PHONY: help setup run train dpo test test-all coverage lint check format bench sweep search dash generate clean
+.PHONY: help setup run train dpo test test-all coverage lint check format bench gpu-check sweep search dash docs generate clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -42,6 +42,9 @@ test-all: setup  ## Run all tests, the slow ones too
 coverage: setup  ## Measure the branches that all tests cover; below COVERAGE_FLOOR (90 %) it fails
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED) -m "not gpu" --cov --cov-report=term --cov-report=xml --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
 
+docs: setup  ## Build the documentation into build/site, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 lint: setup  ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -58,6 +61,9 @@ bench: setup  ## Measure attention against torch's, a step against nanoGPT's, tr
 	$(BIN)/python experiments/attention_speed/report.py
 	$(BIN)/python experiments/step_speed/measure.py
 	$(BIN)/python experiments/throughput/measure.py $(ARGS)
+
+gpu-check: setup  ## Check and time everything that needs a GPU, in eight minutes of one
+	$(BIN)/python experiments/gpu_check/check.py $(ARGS)
 
 sweep: setup  ## Compare attentions over seeds, in a minute
 	$(BIN)/python -m infinito.run -m +experiment=debug attention=dot,l1,sq_l2 seed=0,1 $(ARGS)

@@ -27,7 +27,7 @@ SAMPLES, SAMPLE_TOKENS = 16, 64
 
 
 def run_once(folder: Path, overrides: Sequence[str], about: Mapping[str, Any]) -> None:
-    """Trains in a process of its own and leaves study.json in `folder`, unless it is there.
+    """Train in a process of its own and leave study.json in `folder`, unless it is there.
 
     Args:
         about: What tells this run from the others, kept with its results.
@@ -70,13 +70,14 @@ def _train(folder: Path, overrides: Sequence[str], about: Mapping[str, Any]) -> 
 
 
 def sample_quality(folder: Path) -> dict[str, float]:
-    """Distinct 1-, 2- and 3-grams of drawn tokens over all of them, and the share of 4-grams that
-    stood in the same sample before."""
+    """Return the shares of distinct 1-, 2- and 3-grams of sampled tokens, and the share of 4-grams
+    that the same sample held before."""
     trained = open_trained(str(folder))
     start = trained.tokenizer.eos_token_id or 0
+    model: Any = trained.model
     torch.manual_seed(0)
     with torch.no_grad():
-        ids = trained.model.generate(
+        ids = model.generate(
             input_ids=torch.full((SAMPLES, 1), start),
             attention_mask=torch.ones(SAMPLES, 1, dtype=torch.long),
             max_new_tokens=SAMPLE_TOKENS,
@@ -99,19 +100,19 @@ def _grams(row: Sequence[int], n: int) -> list[tuple[int, ...]]:
 
 
 def curve(folder: Path) -> list[tuple[int, float]]:
-    """Validation loss by step."""
+    """Return the validation loss by step."""
     events = EventAccumulator(str(events_folder(folder)))
     events.Reload()
     return [(event.step, event.value) for event in events.Scalars("val/loss")]
 
 
 def finished(runs: Path) -> list[dict[str, Any]]:
-    """The results of all finished runs of a study."""
+    """Return the results of all finished runs of a study."""
     return [json.loads(path.read_text()) for path in sorted(runs.glob("*/study.json"))]
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes one row a run, without the curves."""
+    """Write one row a run, without the curves."""
     fields = [name for name in rows[0] if name != "curve"]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fields, extrasaction="ignore", lineterminator="\n")
@@ -120,7 +121,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half-width of its 95 % t interval; NaN for a single value."""
+    """Return the mean and half-width of its 95 % t interval; NaN for a single value."""
     found = mean_interval(values)
     return found.mean, found.half_width
 
@@ -128,7 +129,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 def differences(
     rows: Iterable[Mapping[str, Any]], arm: str, control: str, metric: str
 ) -> list[float]:
-    """Arm minus control, one for each seed that both have; `arm` is a key of each row."""
+    """Return arm minus control for each seed that both have; `arm` is a key of each row."""
     by = {(row["arm"], row["seed"]): row[metric] for row in rows}
     seeds = sorted(seed for name, seed in by if name == arm and (control, seed) in by)
     pairs = [(by[arm, seed], by[control, seed]) for seed in seeds]
@@ -138,7 +139,7 @@ def differences(
 def table(
     rows: Sequence[Mapping[str, Any]], arms: Sequence[str], control: str, metrics: Mapping[str, int]
 ) -> str:
-    """A Markdown table: mean of each metric, and paired difference to the control with interval.
+    """Return a Markdown table: means of metrics, and paired differences to the control.
 
     Args:
         metrics: Digits after the point, by metric.

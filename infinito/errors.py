@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+SIGNALLED = 128
+"""Exit codes above this name the signal that stopped a run, and so its sweep."""
+
 
 class InfinitoError(Exception):
     """A fault that the user can mend; the message is complete without its traceback."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import secrets
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,22 @@ from infinito.cli.completion import complete_value
 from infinito.cli.continuation import effective_values, stable_checkpoint
 from infinito.cli.help import help_text
 from infinito.cli.read_by import READ_BY
+from infinito.cli.revisions import pin_revisions
 from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
 from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import flush_denormals, keep_freed_memory, share_cores, use_threads
 from infinito.run_folder.commands import format_text
-from infinito.run_folder.folder import folder_beside
+from infinito.run_folder.folder import folder_beside, name_new_folder
+from infinito.run_folder.tables import without_next
+from infinito.training.callbacks.interruption import Interrupted
 from infinito.wording import escape_controls
+
+_LACKS_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)
+"""What torch says in a RuntimeError, on the CPU and on a GPU."""
+
+Score = float | list[float] | None
 
 OmegaConf.register_new_resolver(
     "run_suffix", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -73,7 +83,7 @@ def main() -> None:
     except Exception as error:
         raise SystemExit(_reported(error)) from None
     except KeyboardInterrupt:
-        if not {"-m", "--multirun"} & set(sys.argv):  # a sweep has said how to go on
+        if not {"-m", "--multirun"} & set(sys.argv):  # a search has said how to go on
             Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
         raise SystemExit(130) from None
 
@@ -132,12 +142,11 @@ def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
         return list(argv), None
     if beside is not None:
         return [*argv, f"hydra.run.dir={format_text(beside)}"], None
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-    return list(argv), str(Path(run.runs_dir, run.name, name).absolute())
+    return list(argv), str(name_new_folder(run.runs_dir, run.name).absolute())
 
 
-def job(composed: DictConfig) -> float | None:
-    """Run one configured job and return its score, which sweepers read."""
+def job(composed: DictConfig) -> Score:
+    """Run one configured job and return its score or scores, which sweepers read."""
     settings = HydraConfig.get()
     overrides = list(settings.overrides.task)
     folder = Path(os.path.relpath(settings.runtime.output_dir))
@@ -149,7 +158,15 @@ def job(composed: DictConfig) -> float | None:
                 "device, which in a sweep would run the whole sweep again. Use `trainer=default` "
                 "in a sweep, or `trainer=ddp` in one run"
             )
-        return execute(run, folder, overrides)
+        with without_next() if settings.mode == RunMode.MULTIRUN else nullcontext():
+            return execute(run, folder, overrides)
+    except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # the terminal's ^C stands in this line
+        stop = Interrupted(signal.SIGINT, "by Ctrl+C, with nothing to save")
+        if settings.mode == RunMode.MULTIRUN:
+            raise stop from None
+        raise SystemExit(_reported(stop, folder)) from None
     except Exception as error:
         if settings.mode == RunMode.MULTIRUN:
             raise  # the sweeper decides
@@ -158,11 +175,11 @@ def job(composed: DictConfig) -> float | None:
         _remove_if_empty(folder)
 
 
-def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float | None:
+def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score:
     """Run the job that `conf.task` names, in `folder`.
 
     Returns:
-        The score, for tasks that have one.
+        The score, for tasks that have one; a list where `score` names several figures.
     """
     keep_freed_memory()
     with Console(stderr=True).status("loading torch, Lightning and transformers"):
@@ -171,7 +188,7 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> float
             flush_denormals()
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
-    score: float | None = module.run(conf, folder, list(overrides))
+    score: Score = module.run(pin_revisions(conf), folder, list(overrides))
     return score
 
 
@@ -192,6 +209,12 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
         message, code, heading = str(error), error.exit_code, error.heading
     elif isinstance(error, HydraException):
         message, code = f"{error}{f' ({error.__cause__})' if error.__cause__ else ''}", 2
+    elif isinstance(error, RuntimeError) and _LACKS_MEMORY.search(str(error)):
+        message = (
+            f"not enough memory: {str(error).splitlines()[0]}\nMake the model (`model.*`), "
+            "`data.batch_size` or `data.block_size` smaller; `dry_run=true` measures a step."
+        )
+        code = 1
     elif isinstance(error, OSError) and (fault := describe_folder_fault(error, folder)):
         message, code = fault, SaveError.exit_code
     else:

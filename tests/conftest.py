@@ -191,9 +191,17 @@ def gpt2_folder(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from infinito.data.tokenizers import BpeTokenizer
 
     folder = tmp_path_factory.mktemp("models") / "gpt2"
-    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": 300}
     torch.manual_seed(0)
-    config = GPT2Config(**sizes, bos_token_id=0, eos_token_id=0, initializer_range=0.2)
+    config = GPT2Config(
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=64,
+        vocab_size=300,
+        bos_token_id=0,
+        eos_token_id=0,
+        initializer_range=0.2,
+    )
     GPT2LMHeadModel(config).save_pretrained(folder)
     text = text_file.read_text(encoding="utf-8")
     BpeTokenizer(300).build([text], separates_documents=False).save_pretrained(folder)

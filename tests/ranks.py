@@ -91,7 +91,7 @@ def _run(rank: int, port: int, conf: RunConf, folder: Path, settings: Mapping[st
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
     }
-    rank_zero_only.rank = rank
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]
     output = os.open(f"{folder}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)

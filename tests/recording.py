@@ -33,7 +33,7 @@ def _recorded(section: Any, prefix: str, reads: set[str]) -> Any:
         return value
 
     watched = type(kind.__name__, (kind,), {"__getattribute__": read, "__module__": __name__})
-    copy = object.__new__(watched)
+    copy: Any = object.__new__(watched)
     for name in names:
         value = object.__getattribute__(section, name)
         nested = dataclasses.is_dataclass(value)

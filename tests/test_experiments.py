@@ -33,7 +33,8 @@ NEEDED = {
     "experiment/shakespeare_char": ["data.path=x"],
 }
 RL = tuple(name for name in EXPERIMENTS if name.startswith("rl_"))
-ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b", *RL)
+CHAT = ("sft", *(name for name in EXPERIMENTS if name.startswith("chat_")))
+ELSEWHERE = ("reproducibility", "base_gpt2_lora", "dpo", "dpo_qwen_05b", *RL, *CHAT)
 """Experiments whose training has a test of its own."""
 SHORT = (
     "trainer.max_steps=2",
@@ -87,7 +88,8 @@ def test_the_schedule_of_text_is_the_one_that_was_studied() -> None:
 def test_every_experiment_trains(
     name: str, text_file: Path, docs_cache: Path, tmp_path: Path
 ) -> None:
-    overrides = [f"+experiment={name}", *SHORT, f"data.cache_dir={docs_cache}"]
+    cached = [] if name == "sft" else [f"data.cache_dir={docs_cache}"]
+    overrides = [f"+experiment={name}", *SHORT, *cached]
     for split in ("train", "valid"):
         shutil.copy(text_file, tmp_path / f"{split}.txt")
     short_docs = ["data.parts=topics", "data.max_bytes=150000", "tokenizer.vocab_size=300"]
@@ -96,6 +98,7 @@ def test_every_experiment_trains(
         "wikitext2_word": [f"data.path={tmp_path}"],
         "base_v52": [*short_docs, "model.memory.segment=8"],
         "markov": ["data.train_tokens=9999", "data.valid_tokens=999"],
+        "sft": ["tokenizer.vocab_size=300", "data.block_size=128"],
     }
     overrides += texts.get(name, short_docs)
     score = program.execute(check(overrides, conf_dir()), tmp_path / "run")

@@ -20,12 +20,16 @@ LAYERS = (
     {"config"},
     {"paths", "storage", "hub", "device", "launcher", "process", "yaml_limits", "extras"},
     {"search", "objectives", "attention", "run_folder"},
-    {"cli", "models", "sweeps"},
+    {"cli"},
+    {"pages"},
+    {"models", "sweeps"},
     {"data"},
     {"training"},
     {"preferences", "rl"},
+    {"pipeline", "chat"},
     {"tasks"},
     {"run"},
+    {"library"},
     {"hydra_plugins"},
 )
 """Who may import whom: a room imports rooms of the layers above it here."""
@@ -33,7 +37,7 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 GROUND = LAYERS[0] | LAYERS[2]
-"""Single files, which may also import each other."""
+"""What may also import each other."""
 
 SIBLINGS = {("cli", "run_folder"), ("objectives", "attention"), ("training", "run_folder")}
 """Arrows inside a layer that are allowed all the same."""
@@ -79,7 +83,7 @@ def test_no_import_runs_back_up_or_between_siblings() -> None:
     for name, path in known.items():
         for other in imported(path, known):
             here, there = room(name), room(other)
-            if here == there or there == "infinito":
+            if here == there or "infinito" in {here, there}:  # its names load late
                 continue
             inside = LEVEL[here] == LEVEL[there] and here in GROUND
             downward = LEVEL[there] < LEVEL[here]

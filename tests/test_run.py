@@ -16,8 +16,9 @@ import pytest
 from infinito import run as program
 from infinito.config import RunConf
 from infinito.errors import ConfigError
+from infinito.process import share_cores
 from infinito.run_folder.folder import record_config
-from tests.conftest import ROOT, TINY
+from tests.conftest import TINY
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -76,7 +77,7 @@ def test_threads_that_wait_sleep_where_cores_are_shared(
     environment = {} if chosen is None else {"OMP_WAIT_POLICY": chosen}
     monkeypatch.setattr(os, "environ", environment)
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
-    program.share_cores()
+    share_cores()
     assert environment.get("OMP_WAIT_POLICY") == wanted
 
 
@@ -215,6 +216,18 @@ def test_unexpected_errors_point_to_the_log(
     assert "run.log" in printed.replace("\n", "")
 
 
+@pytest.mark.parametrize(
+    "text", ["DefaultCPUAllocator: can't allocate memory: you tried", "CUDA out of memory. Tried"]
+)
+def test_too_little_memory_says_what_to_make_smaller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert program._reported(RuntimeError(text), tmp_path) == 1
+    printed = capsys.readouterr().err
+    assert re.search(r"not enough memory: .*\n.*`data\.batch_size`", printed)
+    assert "not expected" not in printed
+
+
 def test_ctrl_c_before_training_is_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -227,17 +240,3 @@ def test_ctrl_c_before_training_is_no_traceback(
         program.main()
     assert stopped.value.code == 130
     assert "Ctrl+C" in capsys.readouterr().err
-
-
-def test_readme_commands_are_real(inside: Command) -> None:
-    """Every `python -m infinito.run …` of the README composes."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = [line.strip().split("#")[0] for line in text.splitlines()]
-    commands = [line for line in lines if line.startswith("python -m infinito.run")]
-    assert commands
-    for line in commands:
-        words = line.split()[3:]
-        if any("<" in word or "last" in word for word in words) or "-m" in words:
-            continue
-        finished = inside(*words, "--cfg", "job")
-        assert finished.returncode == 0, (line, finished.stderr)

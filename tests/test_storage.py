@@ -24,7 +24,7 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
     target = tmp_path / "a"
     target.write_bytes(b"old")
     with pytest.raises(TypeError), written_whole(target) as file:
-        file.writelines([b"half", None])
+        file.writelines([b"half", None])  # type: ignore[list-item]
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -18,7 +18,7 @@ Losses = dict[str, float]
 
 
 def main() -> None:
-    """Writes both files beside this one, of all trainings that are finished."""
+    """Write both files beside this one, of all trainings that are finished."""
     parts = [table(text) for text in TEXTS if losses(text, "fixed", "dot")]
     (HERE / "table.md").write_text("\n".join(parts))
     plot().savefig(HERE / "plot.png", dpi=120)
@@ -31,7 +31,7 @@ def losses(text: str, scale: str, attention: str) -> Losses:
 
 
 def table(text: str) -> str:
-    """Means, and paired differences to dot with the same kind of λ; 95 % t intervals."""
+    """Return the means, and paired differences to dot with the same kind of λ; 95 % t intervals."""
     columns = "λ | seeds | nats per token | minus dot, 95 % interval | λ at the end"
     rows = [f"| {text} | {columns} |", "|---" * 6 + "|"]
     for scale in SCALES:
@@ -62,7 +62,7 @@ def mean_scale(text: str, scale: str, attention: str) -> str:
 
 
 def plot() -> Figure:
-    """Losses minus those of dot with fixed λ and the same seed, a panel a text."""
+    """Draw losses minus those of dot with fixed λ and the same seed, a panel a text."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     panels = figure.subplots(1, len(TEXTS))
     for axis, text in zip(panels, TEXTS, strict=True):

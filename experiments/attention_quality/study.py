@@ -38,7 +38,7 @@ COMMON = (
 
 
 def main() -> None:
-    """Runs what is missing: a seed of every attention on both texts, then the next seed."""
+    """Run what is missing: a seed of every attention on both texts, then the next seed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)

@@ -52,12 +52,12 @@ def contestants(shape: tuple[int, ...]) -> dict[str, Attend]:
 
 
 def yardstick(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Dot-product attention as torch has it: its flash kernel on the CPU."""
+    """Compute dot-product attention as torch has it: its flash kernel on the CPU."""
     return scaled_dot_product_attention(queries, keys, values, is_causal=True)
 
 
 def naive(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """L1 attention by the obvious broadcast."""
+    """Compute l1 attention by the obvious broadcast."""
     return reference_attention(queries, keys, values, metric="l1")[0]
 
 

@@ -53,7 +53,7 @@ CACHED = ((1, 8, 8, 1024), (1, 8, 8, 4096), (8, 8, 8, 1024), (1, 8, 2, 2048))
 
 
 def main() -> None:
-    """Measures everything, or with --memory one contestant (in a process of its own)."""
+    """Measure everything, or with --memory one contestant (in a process of its own)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memory", nargs=2, metavar=("CONTESTANT", "TIME"))
     options = parser.parse_args()
@@ -89,7 +89,7 @@ def machine() -> dict[str, str]:
 
 
 def time_shape(shape: tuple[int, ...]) -> dict[str, dict[str, float]]:
-    """Return median seconds of forward and of both directions, per contestant."""
+    """Return the median seconds of forward and of both directions, per contestant."""
     tensors = [torch.randn(shape, requires_grad=True) for _ in range(3)]
     slope = torch.randn(shape)
     racers = contestants(shape)
@@ -120,7 +120,7 @@ def run_once(attend: Attend, tensors: list[Tensor], slope: Tensor) -> tuple[floa
 
 @torch.no_grad()
 def time_decoding(cached: tuple[int, int, int, int]) -> dict[str, float]:
-    """Return median seconds in which one new token attends to a cache."""
+    """Return the median seconds in which one new token attends to a cache."""
     batch, heads, kv_heads, length = cached
     queries = torch.randn(batch, heads, 1, 64)
     keys, values = (torch.randn(batch, kv_heads, length, 64) for _ in range(2))

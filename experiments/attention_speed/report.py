@@ -16,7 +16,7 @@ Results = dict[str, dict]
 
 
 def main() -> None:
-    """Writes both files beside this one."""
+    """Write both files beside this one."""
     results = json.loads((HERE / "results.json").read_text())
     parts = [time_table(results["time"]), decoding_table(results["decoding"])]
     parts.append(memory_table(results["memory"]))
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def time_table(times: Results) -> str:
-    """Ratios of medians to the yardstick, forward and backward; goals in brackets."""
+    """Return the ratios of medians to the yardstick, forward and backward; goals in brackets."""
     columns = [str(shape) for shape in SHAPES]
     rows = ["| forward + backward | " + " | ".join(columns) + " |", "|---" * 4 + "|"]
     unit = [f"{1e3 * times[column][YARDSTICK]['both_s']:.1f} ms" for column in columns]
@@ -40,7 +40,7 @@ def time_table(times: Results) -> str:
 
 
 def cell(times: dict[str, dict[str, float]], name: str, goal: float | None) -> str:
-    """One ratio, with its goal where there is one."""
+    """Return one ratio, with its goal where there is one."""
     if name not in times:
         return "—"
     ratio = times[name]["both_s"] / times[YARDSTICK]["both_s"]
@@ -48,7 +48,7 @@ def cell(times: dict[str, dict[str, float]], name: str, goal: float | None) -> s
 
 
 def decoding_table(times: Results) -> str:
-    """Ratios to the yardstick of one new token that attends to a cache."""
+    """Return the ratios to the yardstick of one new token that attends to a cache."""
     names = list(next(iter(times.values())))
     rows = ["| one token, (batch, heads, kv_heads, cached) | " + " | ".join(names) + " |"]
     rows.append("|---" * (len(names) + 1) + "|")
@@ -60,7 +60,7 @@ def decoding_table(times: Results) -> str:
 
 
 def memory_table(peaks: Results) -> str:
-    """Extra peak of forward and backward, in bytes of the queries."""
+    """Return the extra peak of forward and backward, in bytes of the queries."""
     lengths = sorted({length for found in peaks.values() for length in found}, key=int)
     rows = ["| peak / bytes of queries, time | " + " | ".join(lengths) + " |"]
     rows.append("|---" * (len(lengths) + 1) + "|")
@@ -71,7 +71,7 @@ def memory_table(peaks: Results) -> str:
 
 
 def plot(times: Results) -> Figure:
-    """Ratios to the yardstick as bars, one colour per shape, on a logarithmic axis."""
+    """Draw ratios to the yardstick as bars, one colour per shape, on a logarithmic axis."""
     names = [name for name in next(iter(times.values())) if name != YARDSTICK]
     figure = Figure(figsize=(8, 0.42 * len(names) + 1))
     axes = figure.subplots()

@@ -23,7 +23,7 @@ VOCAB, WIDTH, LAYERS, HEADS, POSITIONS = 1024, 128, 4, 4, 256
 
 
 def main() -> None:
-    """Draws the weights, then trains all of them on the text."""
+    """Draw the weights, then train all of them on the text."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def draw(folder: Path, text: Path) -> None:
-    """Writes a tokenizer of the text's training part and a model with random weights."""
+    """Write a tokenizer of the text's training part and a model with random weights."""
     source = TextFiles(str(text), valid_fraction=0.1, test_fraction=0.0)
     pieces = [piece for document in source.documents("train") for piece in document]
     tokenizer = BpeTokenizer(VOCAB).build(pieces, separates_documents=False)

@@ -34,7 +34,7 @@ MANNERS = ["rather", "quite", "very", "clearly"]
 
 
 def rows(seed: int = 0, training: int = 128, held_out: int = 32) -> tuple[list[dict], list[dict]]:
-    """Training and held-out rows; no prompt is in both."""
+    """Return training and held-out rows; no prompt is in both."""
     random = np.random.default_rng(seed)
     prompts = random.permutation(list(product(NOUNS, PLACES, MANNERS)))[: training + held_out]
     made = []
@@ -47,7 +47,7 @@ def rows(seed: int = 0, training: int = 128, held_out: int = 32) -> tuple[list[d
 
 
 def write(folder: Path, seed: int = 0) -> tuple[Path, Path]:
-    """Writes train.jsonl and held_out.jsonl."""
+    """Write train.jsonl and held_out.jsonl."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "train.jsonl", folder / "held_out.jsonl"
     for path, part in zip(paths, rows(seed), strict=True):

@@ -44,7 +44,7 @@ REAL = (
 
 
 def settings(data: Path, work: Path) -> dict[str, tuple[str, ...]]:
-    """The overrides of each setting."""
+    """Return the overrides of each setting."""
     training, held_out = write(work / "colours")
     real = f"data.path={data / 'hh-rlhf/helpful-base/test.jsonl.gz'}"
     return {
@@ -78,7 +78,7 @@ def settings(data: Path, work: Path) -> dict[str, tuple[str, ...]]:
 
 
 def run(overrides: tuple[str, ...], seed: int, work: Path) -> dict[str, Any]:
-    """One training; returns its report."""
+    """Run one training and return its report."""
     folder = Path(tempfile.mkdtemp(dir=work)) / "run"
     command = [sys.executable, "-m", "infinito.run", *COMMON, *overrides, f"seed={seed}"]
     command += [f"hydra.run.dir={folder}", f"data.cache_dir={work / 'cache'}"]
@@ -99,7 +99,7 @@ def run(overrides: tuple[str, ...], seed: int, work: Path) -> dict[str, Any]:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """Accuracies with their intervals, a line a run."""
+    """Return the accuracies with their intervals, a line a run."""
     lines = [
         "| setting | seed | pairs | raw before | raw after | accuracy (95 %) | margin (95 %) "
         "| longer wins | shorter wins | r(margin, length) | status |",
@@ -128,7 +128,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def plot(results: dict[str, dict[str, Any]]) -> Figure:
-    """Held-out accuracy over training, a panel a setting, a line a seed."""
+    """Draw held-out accuracy over training, a panel a setting, a line a seed."""
     names = list(dict.fromkeys(name.rpartition("/")[0] for name in results))
     figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
     for axis, setting in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
@@ -152,7 +152,7 @@ def plot(results: dict[str, dict[str, Any]]) -> Figure:
 
 
 def main() -> None:
-    """Runs what is missing, then writes table and plot."""
+    """Run what is missing, then write table and plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "dpo_learning")

@@ -21,7 +21,7 @@ MODELS = ("llama", "gpt2")
 
 
 def compare(name: str, loss: str) -> dict[str, float | str]:
-    """The largest differences over sixteen steps at a learning rate of 1e-4."""
+    """Return the largest differences over sixteen steps at a learning rate of 1e-4."""
     smoothing = 0.1 if loss in SMOOTHED else 0.0
     objective = PreferenceObjective({loss: 1.0}, beta=0.2, label_smoothing=smoothing)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +43,7 @@ def compare(name: str, loss: str) -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Writes results.json."""
+    """Write results.json."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     results = []

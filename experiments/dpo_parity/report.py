@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Writes both files."""
+    """Write both files."""
     rows = json.loads((HERE / "results.json").read_text())
     lines = [
         "| model | loss | first → last | to TRL | relative | to float64 | TRL to float64 |",

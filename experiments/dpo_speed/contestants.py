@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 LEARNING_RATE = 1e-5
 LOG_EVERY = 10
-LORA = {"r": 8, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
+LORA: dict[str, Any] = {"r": 8, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
 
 
 def build_model(recipe: Recipe) -> PreTrainedModel:
-    """A Llama from seed 0."""
+    """Return a Llama from seed 0."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=recipe.vocab,
@@ -32,8 +32,16 @@ def build_model(recipe: Recipe) -> PreTrainedModel:
     return AutoModelForCausalLM.from_config(config)
 
 
-def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
-    """A training by infinito; gives the CPU seconds at its start and after each step."""
+def read_clock_s(device: str) -> float:
+    """Return CPU seconds of this process; for a GPU the time, once it has done its work."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def infinito_training(recipe: Recipe, device: str = "cpu") -> Callable[[], list[float]]:
+    """Train by infinito; return the seconds (`read_clock_s`) at its start and after each step."""
     from lightning import Callback, Trainer
 
     from infinito.config import AdamWConf
@@ -53,10 +61,10 @@ def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
 
     class Clock(Callback):
         def on_train_batch_start(self, *_: Any, **__: Any) -> None:
-            times[:] = times or [time.process_time()]
+            times[:] = times or [read_clock_s(device)]
 
         def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-            times.append(time.process_time())
+            times.append(read_clock_s(device))
 
     model: Any = build_model(recipe)
     if recipe.lora:
@@ -90,7 +98,7 @@ def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
     trainer = Trainer(
         max_epochs=1,
         limit_val_batches=0,
-        accelerator="cpu",
+        accelerator=device,
         callbacks=[Clock(), PreferenceLog(LOG_EVERY)],
         logger=False,
         enable_checkpointing=False,
@@ -105,8 +113,10 @@ def infinito_training(recipe: Recipe) -> Callable[[], list[float]]:
     return run
 
 
-def trl_training(recipe: Recipe, group_by_length: bool = False) -> Callable[[], list[float]]:
-    """The same by TRL: no gradient checkpointing, no mixed precision, fused AdamW."""
+def trl_training(
+    recipe: Recipe, group_by_length: bool = False, device: str = "cpu"
+) -> Callable[[], list[float]]:
+    """Train the same by TRL: no gradient checkpointing, no mixed precision, fused AdamW."""
     import datasets
     import trl
     from tokenizers import Tokenizer, models
@@ -116,10 +126,10 @@ def trl_training(recipe: Recipe, group_by_length: bool = False) -> Callable[[], 
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            times[:] = times or [time.process_time()]
+            times[:] = times or [read_clock_s(device)]
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            times.append(time.process_time())
+            times.append(read_clock_s(device))
 
     class ReadyTrainer(trl.DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
@@ -149,7 +159,7 @@ def trl_training(recipe: Recipe, group_by_length: bool = False) -> Callable[[], 
         max_steps=recipe.steps,
         learning_rate=LEARNING_RATE,
         max_length=None,
-        use_cpu=True,
+        use_cpu=device == "cpu",
         bf16=False,
         gradient_checkpointing=False,
         optim="adamw_torch_fused",

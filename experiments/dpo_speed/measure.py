@@ -14,7 +14,7 @@ RESULTS = HERE / "results.json"
 
 
 def child(name: str, contestant: str) -> None:
-    """Prints the CPU seconds a step and the peak memory above imports of one training."""
+    """Print the CPU seconds a step and the peak memory above imports of one training."""
     import dataclasses
 
     import torch
@@ -33,7 +33,7 @@ def child(name: str, contestant: str) -> None:
 
 
 def memory_mib(field: str) -> float:
-    """A line of /proc/self/status, in MiB."""
+    """Return a line of /proc/self/status, in MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024
@@ -41,7 +41,7 @@ def memory_mib(field: str) -> float:
 
 
 def measured(name: str, contestant: str) -> dict[str, float]:
-    """One training in a new process with one thread."""
+    """Run one training in a new process with one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, __file__, "--child", name, contestant]
     finished = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -52,7 +52,7 @@ def measured(name: str, contestant: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures every recipe that lacks repeats, and writes results.json."""
+    """Measure every recipe that lacks repeats, and write results.json."""
     from recipes import RECIPES
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def kept() -> dict[str, dict[str, list[dict[str, float]]]]:
-    """What was measured so far, by recipe and contestant."""
+    """Return what was measured so far, by recipe and contestant."""
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 

@@ -53,7 +53,7 @@ RECIPES = {
 
 
 def random_pairs(recipe: Recipe, seed: int = 0) -> list[TokenizedPair]:
-    """Pairs of random tokens for one epoch, their lengths drawn like those of real dialogues."""
+    """Return pairs of random tokens for an epoch, their lengths drawn like real dialogues'."""
     generator = np.random.default_rng(seed)
 
     def tokens(part: str) -> list[int]:

@@ -33,7 +33,7 @@ class Row(NamedTuple):
         return self.seconds[0] / self.seconds[1]
 
     def markdown(self) -> str:
-        """The line of the table."""
+        """Return the line of the table."""
         wanted = f"≥ {self.wanted_speed}" if self.wanted_speed else ""
         memory = f"≤ {self.wanted_memory}" if self.wanted_memory else ""
         return (
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def rows() -> list[Row]:
-    """A row for each recipe that was measured; bucketed ones against TRL at random, too."""
+    """Return a row for each recipe that was measured; bucketed ones against TRL at random, too."""
     results = json.loads((HERE / "results.json").read_text())
     found = []
     for name, recipe in RECIPES.items():
@@ -59,8 +59,8 @@ def rows() -> list[Row]:
                 Row(
                     name if plain else f"{name}, TRL with `group_by_length`",
                     min(len(each) for each in both),
-                    tuple(median(run["cpu_s"] for run in each) for each in both),  # type: ignore[arg-type]
-                    tuple(median(run["mib"] for run in each) for each in both),  # type: ignore[arg-type]
+                    tuple(median(run["cpu_s"] for run in each) for each in both),
+                    tuple(median(run["mib"] for run in each) for each in both),
                     recipe.wanted_speed if plain else None,
                     recipe.wanted_memory if plain else None,
                 )
@@ -69,7 +69,7 @@ def rows() -> list[Row]:
 
 
 def main() -> None:
-    """Writes both files."""
+    """Write both files."""
     found = rows()
     lines = [HEADING, "|" + "---|" * 10, *(row.markdown() for row in found)]
     (HERE / "table.md").write_text("\n".join(lines) + "\n")

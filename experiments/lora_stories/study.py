@@ -1,4 +1,4 @@
-"""What 60 steps of LoRA make of a model of children's stories that reads Shakespeare.
+"""How far 60 steps of LoRA bring a model of children's stories on Shakespeare.
 
     python experiments/lora_stories/study.py --model <stories260K folder> --text <input.txt>
 
@@ -46,7 +46,7 @@ BLOCK, BATCH, STEPS, LR = 128, 8, 60, 5e-3
 
 
 def main() -> None:
-    """Checks what is exact, runs what is missing, a seed of every arm after the other, reports."""
+    """Check what is exact, run what is missing, a seed of every arm after the other, report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--expected", type=Path, help="greedy text of 200 tokens after BOS")
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def validation_windows(model: Path, text: Path) -> torch.Tensor:
-    """The last tenth of the text as token ids (windows, BLOCK + 1), as the runs cut it."""
+    """Return the last tenth of the text as token ids (windows, BLOCK + 1), as the runs cut it."""
     source = TextFiles(str(text), valid_fraction=0.1, test_fraction=0.0)
     tokenizer = AutoTokenizer.from_pretrained(model)
     pieces = [piece for document in source.documents("valid") for piece in document]
@@ -82,7 +82,7 @@ def validation_windows(model: Path, text: Path) -> torch.Tensor:
 
 @torch.no_grad()
 def measure_loss(model: PreTrainedModel, windows: torch.Tensor, bos: bool) -> float:
-    """Mean loss, nats per token; with `bos`, each window begins a document."""
+    """Return the mean loss, nats per token; with `bos`, each window begins a document."""
     if bos:
         start = torch.full((len(windows), 1), model.config.bos_token_id)
         windows = torch.cat([start, windows], 1)
@@ -94,7 +94,7 @@ def measure_loss(model: PreTrainedModel, windows: torch.Tensor, bos: bool) -> fl
 
 
 def before_training(folder: Path, windows: torch.Tensor) -> dict[str, float | bool]:
-    """The loss of the base, as it is and with its attention replaced."""
+    """Return the loss of the base, as it is and with its attention replaced."""
     own, l1 = open_weights(folder).eval(), open_weights(folder).eval()
     use_distance_attention(l1, AttentionSettings("l1"))
     return {
@@ -105,7 +105,7 @@ def before_training(folder: Path, windows: torch.Tensor) -> dict[str, float | bo
 
 
 def greedy(folder: Path) -> str:
-    """200 tokens after BOS by the base with adapters attached, untrained."""
+    """Return 200 tokens after BOS by the base with adapters attached, untrained."""
     model = open_base(folder)
     add_lora(model, LoraSettings(8, 16.0, 0.0, TARGETS))
     ids = model.eval().generate(
@@ -120,7 +120,7 @@ def greedy(folder: Path) -> str:
 
 
 def results() -> list[dict[str, str]]:
-    """The finished runs."""
+    """Return the finished runs."""
     path = HERE / "results.csv"
     if not path.exists():
         return []
@@ -129,7 +129,7 @@ def results() -> list[dict[str, str]]:
 
 
 def record(arm: str, seed: int, model: Path, text: Path, windows: torch.Tensor) -> None:
-    """Runs one training and appends its result."""
+    """Run one training and append its result."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         command = [
@@ -163,7 +163,7 @@ def record(arm: str, seed: int, model: Path, text: Path, windows: torch.Tensor) 
 
 
 def base_unchanged(adapted: PreTrainedModel, folder: Path) -> bool:
-    """Whether what is not an addition equals the base bit by bit."""
+    """Return whether what is not an addition equals the base bit by bit."""
     base = open_weights(folder).state_dict()
     state = adapted.state_dict()
     added = additions(adapted, state)
@@ -173,12 +173,12 @@ def base_unchanged(adapted: PreTrainedModel, folder: Path) -> bool:
 
 @torch.no_grad()
 def difference(export: PreTrainedModel, adapted: PreTrainedModel, ids: torch.Tensor) -> float:
-    """The largest difference of logits between the merged export and the adapted model."""
+    """Return the largest difference of logits between the merged export and the adapted model."""
     return float((export(input_ids=ids).logits - adapted(input_ids=ids).logits).abs().max())
 
 
 def report() -> None:
-    """Writes table.md and plot.png: means, and paired differences to the first arm."""
+    """Write table.md and plot.png: means, and paired differences to the first arm."""
     first = next(iter(ARMS))
     losses = {
         arm: {r["seed"]: float(r["loss"]) for r in results() if r["arm"] == arm} for arm in ARMS

@@ -35,7 +35,7 @@ METRICS = {
 
 
 def main() -> None:
-    """Runs what is missing, a seed of every λ after the other, and reports after each."""
+    """Run what is missing, a seed of every λ after the other, and report after each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--text", default="python_docs", choices=("python_docs", "wikitext2"))
     parser.add_argument("--path", help="folder of WikiText-2's train.txt and valid.txt")
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def report(runs: Path, text: str) -> None:
-    """Writes results, table and picture of all finished runs."""
+    """Write results, table and picture of all finished runs."""
     rows = finished(runs)
     arms = [f"λ {weight:g}" for weight in LAMBDAS]
     write_csv(HERE / f"results_{text}.csv", rows)

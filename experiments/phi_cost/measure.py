@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
 
 from infinito.config import LanguagePhiConf, MemoryConf
 from infinito.models.distance_lm.config import DistanceLMConfig
@@ -29,7 +30,7 @@ ROUNDS = 12
 
 
 def main() -> None:
-    """Measures dot and l1 attention and writes the medians of paired ratios."""
+    """Measure dot and l1 attention and write the medians of paired ratios."""
     torch.set_num_threads(1)
     results = {}
     for metric in ("dot", "l1"):
@@ -40,8 +41,8 @@ def main() -> None:
     (HERE / "results.json").write_text(text + "\n")
 
 
-def measured(metric: str) -> dict[str, float]:
-    """Milliseconds of thread CPU a step, and what each arm adds to the plain one, in per cent."""
+def measured(metric: str) -> dict[str, float | list[float]]:
+    """Return the thread CPU of a step in milliseconds, and what each arm adds to it in per cent."""
     torch.manual_seed(0)
     config = DistanceLMConfig(
         vocab_size=VOCAB, hidden_size=DIM, num_hidden_layers=LAYERS, metric=metric
@@ -56,7 +57,7 @@ def measured(metric: str) -> dict[str, float]:
         "memory": (remembering, None),
         "memory and phi": (remembering, PhiObjective(conf, Calibration())),
     }
-    spent = {name: [] for name in arms}
+    spent: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(ROUNDS + 2):
         batch = torch.randint(0, VOCAB, (BATCH, TIME + 1))
         for name, (trained, phi) in arms.items():
@@ -65,7 +66,7 @@ def measured(metric: str) -> dict[str, float]:
             if turn >= 2:
                 spent[name].append(time.thread_time() - started_s)
     plain = np.array(spent["plain"])
-    found = {"plain_ms": float(np.median(plain)) * 1e3}
+    found: dict[str, float | list[float]] = {"plain_ms": float(np.median(plain)) * 1e3}
     for name in list(arms)[1:]:
         added = np.array(spent[name]) / plain - 1
         found[f"{name}_added_percent"] = float(np.median(added)) * 100
@@ -74,8 +75,8 @@ def measured(metric: str) -> dict[str, float]:
     return found
 
 
-def step(model: torch.nn.Module, phi: PhiObjective | None, batch: torch.Tensor) -> None:
-    """Forward and backward pass, without an optimizer: that would only dilute the share."""
+def step(model: PreTrainedModel, phi: PhiObjective | None, batch: torch.Tensor) -> None:
+    """Run a forward and backward pass without an optimizer: that would only dilute the share."""
     model.zero_grad(set_to_none=True)
     with observed(model) as seen:
         logits = model(input_ids=batch[:, :-1], use_cache=False).logits

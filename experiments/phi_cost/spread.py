@@ -32,7 +32,7 @@ WINDOWS, BATCH = 256, 32
 
 @torch.no_grad()
 def main() -> None:
-    """Measures all models and writes the table."""
+    """Measure all models and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True)
     torch.set_num_threads(1)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def models(folder: Path) -> Iterator[tuple[str, PreTrainedModel, list[Tensor]]]:
-    """The trained model of a run and one that is as it was drawn, with windows of its text."""
+    """Return the trained model of a run and one with random weights, with windows of its text."""
     trained = open_trained(str(folder))
     data = saved_values(folder)["data"]
     own = [f"data.block_size={data['block_size']}", f"data.max_bytes={data['max_bytes']}"]
@@ -65,7 +65,7 @@ def models(folder: Path) -> Iterator[tuple[str, PreTrainedModel, list[Tensor]]]:
 
 
 def measured(model: PreTrainedModel, batches: list[Tensor]) -> Iterator[tuple[str, PhiComponents]]:
-    """Components of the model's own states, and of others in their place."""
+    """Return the components of the model's own states, and of others in their place."""
     yield "real", measured_components(model, batches)
     with observed(model) as seen:
         model(input_ids=batches[0], use_cache=False)
@@ -80,7 +80,7 @@ def measured(model: PreTrainedModel, batches: list[Tensor]) -> Iterator[tuple[st
 
 
 def cell(values: Tensor) -> str:
-    """Median and interquartile range."""
+    """Return the median and interquartile range."""
     low, middle, high = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75])).tolist()
     return f"{middle:.3f} ({high - low:.3f})"
 

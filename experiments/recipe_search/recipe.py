@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,15 +68,14 @@ class Recipe:
     @classmethod
     def parse(cls, words: str) -> Recipe:
         """Return the recipe of "key=value key=value"."""
-        kinds = {entry.name: type(entry.default) for entry in fields(cls)}
+        kinds: dict[str, Any] = {entry.name: type(entry.default) for entry in fields(cls)}
         pairs = dict(word.split("=", 1) for word in words.split())
         as_bool = {"true": True, "false": False}
-        return cls(
-            **{
-                key: as_bool[value] if kinds[key] is bool else kinds[key](value)
-                for key, value in pairs.items()
-            }
-        )
+        values: dict[str, Any] = {
+            key: as_bool[value] if kinds[key] is bool else kinds[key](value)
+            for key, value in pairs.items()
+        }
+        return cls(**values)
 
 
 class Model(nn.Module):
@@ -197,21 +197,21 @@ class Block(nn.Module):
 
 
 def build_norm(recipe: Recipe) -> nn.Module:
-    """The normalisation of a recipe, with a gain and without a bias."""
+    """Return the normalisation of a recipe, with a gain and without a bias."""
     if recipe.norm == "rms":
         return nn.RMSNorm(recipe.dim, eps=1e-5)
     return nn.LayerNorm(recipe.dim, bias=False)
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A layer that keeps the size of what it is given, as DistanceLM's are drawn."""
+    """Return a layer whose outputs are as large as its inputs, initialised as DistanceLM's are."""
     layer = nn.Linear(inputs, outputs, bias=False)
     nn.init.normal_(layer.weight, std=1 / math.sqrt(inputs))
     return layer
 
 
 def residual_linear(inputs: int, outputs: int, recipe: Recipe) -> nn.Linear:
-    """A layer that adds to the residual stream: it starts smaller by 2 · layers, or at zero."""
+    """Return a layer that adds to the residual stream, 2 · layers times smaller at first or 0."""
     layer = linear(inputs, outputs)
     with torch.no_grad():
         layer.weight.mul_(0.0 if recipe.zero_init else 1 / (2 * recipe.layers))

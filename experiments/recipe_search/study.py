@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def pair_recipes(name: str, common: str) -> list[str]:
-    """The recipe that an option is compared with, and that of the option."""
+    """Return the recipe that an option is compared with, and that of the option."""
     base, change = OPTIONS[name]
     return [" ".join(f"{common} {each}".split()) for each in (base, f"{base} {change}")]
 
@@ -109,18 +109,18 @@ class Trials:
             append(self.costs_file, {**key, "cost_ratio": round(ratio, 4)})
 
     def loss(self, words: str, steps: int, seed: int) -> float | None:
-        """Bits per byte of a finished trial."""
+        """Return the bits per byte of a finished trial."""
         row = self.find(self.trials_file, {"recipe": words, "steps": steps, "seed": seed})
         return None if row is None else float(row["bits_per_byte"])
 
     def cost(self, change: str, base: str) -> float:
-        """Cost of a step over one of the base."""
+        """Return the cost of a step over one of the base."""
         row = self.find(self.costs_file, {"recipe": change, "base": base})
         return 1.0 if row is None else float(row["cost_ratio"])
 
     @staticmethod
     def find(path: Path, key: Mapping[str, object]) -> dict[str, str] | None:
-        """The row of a file with these values."""
+        """Return the row of a file with these values."""
         if not path.exists():
             return None
         with path.open(newline="", encoding="utf-8") as file:
@@ -153,9 +153,10 @@ def report(
 
 
 def compared(trials: Trials, words: Sequence[str], steps: int) -> str | None:
-    """The figures of a change, over the seeds that are finished.
+    """Return the figures of a change, over the seeds that are finished.
 
-    Twice the steps lower the base's loss by s; a loss lower by d is thus worth 2^(d / s) of time.
+    If twice the steps lower the base's loss by s, a change that lowers it by d needs 2^(−d / s) of
+    the steps.
     """
     base, change = words
     differences, worths = [], []

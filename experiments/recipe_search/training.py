@@ -33,7 +33,7 @@ POINTS = 4
 
 
 def open_data(recipe: Recipe, seed: int, text: Path | None) -> LanguageDataModule:
-    """Python's documentation by BPE tokens, or the characters of a text file."""
+    """Return Python's documentation by BPE tokens, or the characters of a text file."""
     cache = cache_dir(None)
     source: TextSource = PythonDocs(cache_dir=cache)
     tokenizer: TokenizerSpec = BpeTokenizer(recipe.vocab)
@@ -52,7 +52,7 @@ def open_data(recipe: Recipe, seed: int, text: Path | None) -> LanguageDataModul
 
 
 def build_optimizer(model: Model, recipe: Recipe) -> Optimizer:
-    """The optimizer of a recipe, as infinito would build it for this model."""
+    """Return the optimizer of a recipe, as infinito would build it for this model."""
     hidden = [
         each.weight
         for each in model.modules()
@@ -97,7 +97,7 @@ class Training:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Bits per byte of the whole validation split."""
+        """Return the bits per byte of the whole validation split."""
         self.model.eval()
         nats = tokens = 0.0
         for batch in self.data.val_dataloader():
@@ -128,7 +128,7 @@ def train(recipe: Recipe, steps: int, seed: int, text: Path | None) -> dict[str,
 
 
 def cost_ratio(recipe: Recipe, base: Recipe, text: Path | None, rounds: int = 12) -> float:
-    """CPU time of a step over one of the base, taken in turns in this process."""
+    """Return the CPU time of a step over one of the base, taken in turns in this process."""
     both = [Training(each, 0, text, rounds) for each in (recipe, base)]
     taken: list[list[float]] = [[], []]
     for _ in range(rounds):

@@ -24,7 +24,7 @@ from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.models.trained import open_trained
 from infinito.objectives.language import cross_entropy
 from infinito.paths import conf_dir
-from infinito.training.evaluation import mean_loss
+from infinito.training.module.evaluation import mean_loss
 
 HERE = Path(__file__).parent
 WORDS, VOCAB, TRAIN_WORDS = 30, 4122, 740
@@ -37,7 +37,7 @@ MASKS = 3
 
 
 def main() -> None:
-    """Computes both parts and writes them."""
+    """Compute both parts and write them."""
     torch.set_num_threads(1)
     results = {"fallback": fallback(), "dropout": [mode_gap(each) for each in DROPOUTS]}
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def fallback() -> dict[str, object]:
-    """Perplexities on words drawn uniformly from 30, in a vocabulary of 4122."""
+    """Return perplexities on words drawn uniformly from 30, in a vocabulary of 4122."""
     generator = torch.Generator().manual_seed(0)
     train = torch.randint(0, WORDS, (TRAIN_WORDS,), generator=generator)
     valid = torch.randint(0, WORDS, (64, 33), generator=generator)
@@ -62,7 +62,7 @@ def fallback() -> dict[str, object]:
 
 
 def trained_on(train: Tensor, valid: Tensor, rate: float) -> dict[int, float]:
-    """Held-out perplexity of a small model by the number of updates."""
+    """Return the held-out perplexity of a small model by the number of updates."""
     torch.manual_seed(0)
     config = DistanceLMConfig(
         vocab_size=VOCAB, hidden_size=64, num_hidden_layers=2, metric="dot", num_attention_heads=4
@@ -84,7 +84,7 @@ def trained_on(train: Tensor, valid: Tensor, rate: float) -> dict[int, float]:
 
 
 def mode_gap(dropout: float) -> dict[str, float]:
-    """Validation perplexity of one trained model in evaluation mode, and with dropout left on."""
+    """Return the validation perplexity of a trained model, without and with dropout left on."""
     overrides = [
         "model.dim=64", "model.layers=2", "attention=dot", "tokenizer.vocab_size=1024",
         "data.block_size=64", "data.max_bytes=300000", "optimizer.lr=2e-3", "trainer.epochs=null",
@@ -110,7 +110,7 @@ def mode_gap(dropout: float) -> dict[str, float]:
 
 @torch.no_grad()
 def dropped_perplexity(model: torch.nn.Module, batches: list[Tensor]) -> float:
-    """Perplexity in training mode."""
+    """Return the perplexity in training mode."""
     model.train()
     total = count = 0.0
     for batch in batches:
@@ -121,7 +121,7 @@ def dropped_perplexity(model: torch.nn.Module, batches: list[Tensor]) -> float:
 
 
 def as_tables(results: dict) -> str:
-    """Both parts in Markdown."""
+    """Return both parts in Markdown."""
     part = results["fallback"]
     lines = ["| perplexity on held-out words of 30 kinds | |", "|---|---|"]
     lines += [f"| {name} | {value:,.1f} |" for name, value in part.items() if name != "model"]

@@ -17,11 +17,11 @@ from infinito import run as program
 from infinito.cli.composition import check
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
+from infinito.rl.evaluation.checkpoint_report import evaluate_checkpoints
 from infinito.rl.evaluation.comparison import describe_difference
 from infinito.rl.evaluation.figures import plot_checkpoints
 from infinito.rl.ppo.kept_checkpoints import list_kept
 from infinito.run_folder.records import write_json
-from infinito.tasks.report import evaluate_checkpoints
 
 HERE = Path(__file__).parent
 

@@ -67,9 +67,9 @@ def _optuna(task: Task, sampler) -> Run:
 
 
 def _space(task: Task):
-    from infinito.search.space.space import Categorical, Float, Int, Space
+    from infinito.search.space.space import Categorical, Float, Int, Parameter, Space
 
-    kinds = {
+    kinds: dict[str, Callable[..., Parameter]] = {
         "float": lambda name, low, high, log: Float(name, low, high, log=log),
         "int": Int,
         "int_log": lambda name, low, high: Int(name, low, high, log=True),
@@ -79,7 +79,7 @@ def _space(task: Task):
 
 
 def infinito(task: Task, seed: int, in_flight: int = 1, **options) -> Run:
-    """Batches of `in_flight` trials: none of a batch knows the others' scores."""
+    """Yield trials in batches of `in_flight`: none of a batch knows the others' scores."""
     from infinito.search.search import Search
 
     search = Search(_space(task), seed=seed, **options)

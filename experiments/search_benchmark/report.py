@@ -39,7 +39,7 @@ Runs = dict[tuple[str, int], dict[str, float]]
 
 
 def load() -> tuple[dict[str, Runs], list[str]]:
-    """Regrets at the marks and times, by sampler and (task, seed); and the tasks' names."""
+    """Return regrets at the marks and times, by sampler and (task, seed), and the tasks' names."""
     tasks = {task.name: task for task in reported()}
     table: dict[str, Runs] = {}
     for name in LABELS:
@@ -57,7 +57,7 @@ def load() -> tuple[dict[str, Runs], list[str]]:
 
 
 def mean(runs: Runs, keys: list[tuple[str, int]], column: str) -> float:
-    """The mean over tasks of the means over seeds; NaN where one of the keys' tasks has none."""
+    """Return the mean over tasks of means over seeds; NaN where a task of the keys has none."""
     by_task = defaultdict(list)
     for key in keys:
         if not math.isnan(runs[key][column]):
@@ -68,7 +68,7 @@ def mean(runs: Runs, keys: list[tuple[str, int]], column: str) -> float:
 
 
 def difference(first: Runs, second: Runs, column: str) -> tuple[float, float, float, int]:
-    """Mean of first − second over common runs, its 95 % interval, and how many runs there are."""
+    """Return the mean of first − second over common runs, its 95 % interval, and their number."""
     by_task = defaultdict(list)
     for key in first.keys() & second.keys():
         change = first[key][column] - second[key][column]
@@ -90,7 +90,7 @@ def difference(first: Runs, second: Runs, column: str) -> tuple[float, float, fl
 
 
 def mean_ranks(table: dict[str, Runs], names: list[str], column: str) -> dict[str, float]:
-    """Mean rank over the runs that all of these samplers have; 1 is best."""
+    """Return the mean rank over the runs that all of these samplers have; 1 is best."""
     common = sorted(set.intersection(*(set(table[name]) for name in names)))
     regrets = [[round(table[name][key][column], 9) for name in names] for key in common]
     return dict(zip(names, rankdata(regrets, axis=1).mean(axis=0), strict=True))

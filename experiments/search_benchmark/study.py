@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 
 
 def measured(name: str, task, seed: int, trials: int) -> list[float]:
-    """Best values at the marks, and CPU milliseconds of a suggestion around trials 50 and 200."""
+    """Return the best values at the marks, and CPU milliseconds a trial near trials 50 and 200."""
     run = list(itertools.islice(CONTESTANTS[name](task, seed), trials))
     run += [run[-1]] * (trials - len(run))
     best = np.minimum.accumulate([value for value, _ in run])

@@ -12,6 +12,7 @@ import itertools
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
@@ -23,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 HERE = Path(__file__).parent
-GRIDS = {
+GRIDS: dict[str, dict[str, Any]] = {
     "svm_digits": {
         "C": np.logspace(-2, 3, 13),
         "gamma": np.logspace(-5, 0, 13),
@@ -73,7 +74,7 @@ def network_wine(epochs, hidden, **values):
 
 
 def boosting_diabetes(**values):
-    """One score for each of the numbers of trees, all from one fit."""
+    """Return one score for each of the numbers of trees, all from one fit."""
     counts = GRIDS["boosting_diabetes"]["n_estimators"]
     model = GradientBoostingRegressor(**values, n_estimators=counts[-1], random_state=0)
     losses = np.zeros(len(counts))
@@ -112,7 +113,8 @@ def main(names) -> None:
             for values in itertools.product(*grid.values())
         ]
         done[name] = np.reshape(rows, [len(axis) for axis in GRIDS[name].values()])
-        np.savez_compressed(path, **{key: np.float32(table) for key, table in done.items()})
+        tables: dict[str, Any] = {key: np.float32(table) for key, table in done.items()}
+        np.savez_compressed(path, **tables)
         print(name, done[name].size, done[name].min(), np.median(done[name]), flush=True)
 
 

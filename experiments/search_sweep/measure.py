@@ -29,7 +29,7 @@ SIZE = ("model.dim=256", "attention.heads=8", "data.batch_size=8")
 
 
 def main() -> None:
-    """Runs the sweep in a folder of its own and prints what it took."""
+    """Run the sweep in a folder of its own and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--launcher", default="basic")
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
-    trial = importlib.import_module("infinito.tasks.trial")  # and with it what every trial needs
+    trial: Any = importlib.import_module("infinito.tasks.trial")  # imports what every trial needs
 
     taken = {"wall_s": 0.0, "cpu_s": 0.0, "trial_wall_s": 0.0, "trial_cpu_s": 0.0}
     Sweep.run = counted(Sweep.run, taken, "")  # type: ignore[method-assign]
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def counted(function: Callable[..., Any], taken: dict[str, float], prefix: str) -> Any:
-    """The function, its wall and CPU seconds added up."""
+    """Return the function; its calls add their wall and CPU seconds to `taken`."""
 
     def timed(*arguments: Any) -> Any:
         wall_s, cpu_s = time.perf_counter(), time.process_time()

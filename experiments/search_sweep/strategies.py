@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Runs what is missing, then writes results.csv, table.md and plot.png."""
+    """Run what is missing, then write results.csv, table.md and plot.png."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=50)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def sweep(folder: Path, strategy: str, seed: int, trials: int, overrides: list[str]) -> None:
-    """Runs or resumes one sweep; does nothing where it is complete."""
+    """Run or resume one sweep; do nothing where it is complete."""
     resume = [f"hydra.sweeper.resume={folder}"] if (folder / JOURNAL).is_file() else []
     if resume and len(reopen(folder)[0].trials) >= trials:
         return
@@ -54,14 +54,14 @@ def sweep(folder: Path, strategy: str, seed: int, trials: int, overrides: list[s
 
 
 def curve(folder: Path, trials: int) -> np.ndarray:
-    """(trials,): the best validation loss after each trial."""
+    """Return the best validation loss after each trial."""
     search, _ = reopen(folder)
     losses = [each.values[0] if each.values else np.inf for each in search.trials[:trials]]
     return np.minimum.accumulate(losses)
 
 
 def report(curves: dict[str, np.ndarray]) -> None:
-    """Best losses at some trials, and the paired difference to the tree's (95 % interval)."""
+    """Return the best losses at some trials, and paired differences to the tree's, 95 %."""
     at = [count for count in AT if count <= curves["tree"].shape[1]]
     with (HERE / "results.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -86,7 +86,7 @@ def report(curves: dict[str, np.ndarray]) -> None:
 
 
 def cell(found: np.ndarray, tree: np.ndarray) -> str:
-    """Mean, and mean difference to the tree's at the same seeds."""
+    """Return the mean, and mean difference to the tree's at the same seeds."""
     text = f"{found.mean():.4f}"
     if found is tree or np.array_equal(found, tree) or len(found) < 2:
         return text

@@ -28,7 +28,7 @@ PUBLISHED = 1.88
 
 
 def main() -> None:
-    """Runs what is missing, a seed of every attention after the other, then writes the report."""
+    """Run what is missing, a seed of every attention after the other, then write the report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--text", required=True)
     parser.add_argument("--seeds", type=int, default=3)
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def results() -> list[dict[str, str]]:
-    """The finished runs."""
+    """Return the finished runs."""
     path = HERE / "results.csv"
     if not path.exists():
         return []
@@ -53,7 +53,7 @@ def results() -> list[dict[str, str]]:
 
 
 def record(attention: str, seed: int, text: str, threads: int) -> None:
-    """Runs one training and appends its result."""
+    """Run one training and append its result."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable, "-m", "infinito.run", "+experiment=shakespeare_char",
@@ -81,7 +81,7 @@ def record(attention: str, seed: int, text: str, threads: int) -> None:
 
 
 def report() -> None:
-    """Writes table.md and plot.png: means, and paired differences to dot with 95 % t intervals."""
+    """Write table.md and plot.png: means, and paired differences to dot with 95 % t intervals."""
     losses = {
         name: {r["seed"]: float(r["loss"]) for r in results() if r["attention"] == name}
         for name in ATTENTIONS

@@ -18,7 +18,7 @@ from infinito.objectives.language import cross_entropy
 
 
 def main() -> None:
-    """Prints a line for each form."""
+    """Print a line for each form."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--vocab", type=int, default=20000)

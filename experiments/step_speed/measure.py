@@ -41,7 +41,7 @@ Step = Callable[[], float]
 
 
 def main() -> None:
-    """Measures both shapes."""
+    """Measure both shapes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
@@ -132,7 +132,7 @@ def build_step(
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
-    """Return milliseconds and steps per second over the yardstick's, goals in brackets."""
+    """Return the milliseconds and steps per second over the yardstick's, goals in brackets."""
     shapes = list(results)
     rows = ["| a step | " + " | ".join(f"{s}, ms | over yardstick" for s in shapes) + " |"]
     rows.append("|---" * (2 * len(shapes) + 1) + "|")
@@ -143,7 +143,7 @@ def table(results: dict[str, dict[str, float]]) -> str:
 
 
 def cell(results: dict[str, dict[str, float]], shape: str, name: str) -> str:
-    """One contestant on one shape: two columns."""
+    """Return one contestant on one shape: two columns."""
     times = results[shape]
     if name not in times:
         return "— | —"

@@ -15,12 +15,12 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def flash(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Dot-product attention as nanoGPT computes it, (batch, heads, time, head dim)."""
+    """Compute dot-product attention as nanoGPT computes it, (batch, heads, time, head dim)."""
     return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
 
 
 def naive_l1(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """L1 attention by the obvious broadcast, with a tensor (time, time, head dim) for each head."""
+    """Compute l1 attention by the obvious broadcast: (time, time, head dim) for each head."""
     gaps = (queries.unsqueeze(-2) - keys.unsqueeze(-3)).abs().sum(-1)
     scores = -gaps / queries.shape[-1] ** 0.5
     hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
@@ -37,7 +37,7 @@ class Attention(nn.Module):
         self.c_proj = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, time, dim) of (batch, time, dim)."""
+        """Return (batch, time, dim) of the same shape."""
         batch, time, dim = x.shape
         parts = self.c_attn(x).split(dim, dim=2)
         q, k, v = (
@@ -58,7 +58,7 @@ class Block(nn.Module):
         self.c_proj = nn.Linear(4 * dim, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, time, dim) of (batch, time, dim)."""
+        """Return (batch, time, dim) of the same shape."""
         x = x + self.attn(self.ln_1(x))
         return x + self.c_proj(F.gelu(self.c_fc(self.ln_2(x))))
 
@@ -83,7 +83,7 @@ class GPT(nn.Module):
 
     def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss in nats."""
-        x = self.wte(ids) + self.wpe(torch.arange(ids.shape[1]))
+        x = self.wte(ids) + self.wpe(torch.arange(ids.shape[1], device=ids.device))
         for block in self.h:
             x = block(x)
         logits = self.lm_head(self.ln_f(x))

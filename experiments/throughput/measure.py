@@ -71,7 +71,7 @@ class Clock(Callback):
 
 
 def bare(conf: RunConf, steps: int) -> float:
-    """Seconds a step of the loop that one would write by hand."""
+    """Return the seconds a step of the loop that one would write by hand."""
     data = build_data_module(conf)
     model = build_language_model(conf, data.vocab_size, None).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
@@ -90,7 +90,7 @@ def bare(conf: RunConf, steps: int) -> float:
 
 
 def infinito(conf: RunConf, steps: int, folder: Path) -> float:
-    """Seconds a step of a run."""
+    """Return the seconds a step of a run."""
     training = build_language_training(conf, build_data_module(conf))
     batches = WARM_UP + steps + 1
     training = replace(training, length=Length(10**6, batches, batches, 10**6))
@@ -105,7 +105,7 @@ def infinito(conf: RunConf, steps: int, folder: Path) -> float:
 
 
 def main() -> None:
-    """Measures all recipes and writes the table."""
+    """Measure all recipes and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--text", help="a text file; without it, the documentation of Python")
     parser.add_argument("--threads", type=int, default=1)

@@ -82,14 +82,17 @@ def compare_python_docs(nanochat: Path, seeds: int) -> None:
         every = steps // VALIDATIONS
         return train(command, steps, seed, 16 * 128, "val/bits_per_byte", every)
 
-    sides = {"nanochat": partial(run_nanochat, nanochat), "infinito": ours}
+    sides: dict[str, Callable[..., list[Point]]] = {
+        "nanochat": partial(run_nanochat, nanochat),
+        "infinito": ours,
+    }
     for rate in RATES:
         for name, run in sides.items():
             record(
                 "python_docs, tuning",
                 f"{name} × {rate:g}",
                 0,
-                lambda run=run, rate=rate: run(steps=TUNING_STEPS, seed=0, rate=rate),
+                partial(run, steps=TUNING_STEPS, seed=0, rate=rate),
             )
     for seed in range(seeds):
         for name, run in sides.items():
@@ -98,7 +101,7 @@ def compare_python_docs(nanochat: Path, seeds: int) -> None:
                 "python_docs",
                 name,
                 seed,
-                lambda run=run, seed=seed, best=best: run(steps=STEPS, seed=seed, rate=best),
+                partial(run, steps=STEPS, seed=seed, rate=best),
             )
     print(table("python_docs", "nanochat", sides, "bits/byte"))
 

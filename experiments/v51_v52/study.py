@@ -53,7 +53,7 @@ METRICS = {
 
 
 def main() -> None:
-    """Runs what is missing, a seed of every arm after the other, and reports after each."""
+    """Run what is missing, a seed of every arm after the other, and report after each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--runs", type=Path, default=Path("multirun/v51_v52"))
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def report(runs: Path) -> None:
-    """Writes results, table and picture of all finished runs."""
+    """Write results, table and picture of all finished runs."""
     rows = finished(runs)
     target = np.mean([loss_at(row, 0.8) for row in rows if row["arm"] == "plain"])
     for row in rows:
@@ -103,13 +103,13 @@ def report(runs: Path) -> None:
 
 
 def loss_at(row: Mapping[str, Any], share: float) -> float:
-    """Validation loss after a share of the training, between validations on a straight line."""
+    """Return the validation loss after a share of the training, linear between validations."""
     steps, losses = zip(*row["curve"], strict=True)
     return float(np.interp(share * steps[-1], steps, losses))
 
 
 def tokens_to(row: Mapping[str, Any], target: float) -> float | None:
-    """Tokens trained on when the validation loss first was `target`; None if it never was."""
+    """Return the tokens trained on when the validation loss first was `target`, or None."""
     for (before, high), (after, low) in zip(row["curve"], row["curve"][1:], strict=False):
         if low <= target <= high:
             step = before + (after - before) * (high - target) / (high - low)

@@ -64,6 +64,16 @@ def check_dropout(dropout_p: float) -> None:
         raise ValueError(f"dropout_p={dropout_p}: expected a number at least 0 and below 1.")
 
 
+def check_factor(factor: float, scale: float | Tensor) -> None:
+    """Raise ValueError unless float32, in which kernels compute, holds what λ makes of a score."""
+    limits = torch.finfo(torch.float32)
+    if not limits.tiny <= factor <= limits.max:
+        raise ValueError(
+            f"scale={scale}: scores would be multiplied by {factor:.3g}, which is 0 or infinite in "
+            "float32. Choose a λ nearer to 1, e.g. scale=1.0."
+        )
+
+
 def check_scale(scale: float | Tensor, heads: int) -> None:
     """Raise ValueError unless λ is finite, above 0, and one number or one for each head.
 

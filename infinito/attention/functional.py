@@ -7,6 +7,7 @@ from torch import Tensor
 
 from infinito.attention.arguments import (
     check_dropout,
+    check_factor,
     check_mask,
     check_scale,
     check_tensors,
@@ -100,6 +101,7 @@ def prepare(
         queries, keys = cosine.prepare(queries, keys)
     factor = found.factor(scale, queries.shape[-1])
     if not isinstance(factor, Tensor):
+        check_factor(factor, scale)
         return queries, keys, values, factor
     if factor.numel() > 1:
         heads = queries.shape[1]

@@ -44,8 +44,9 @@ def refuse_other_encodings(argv: Sequence[str]) -> None:
             word.encode()
         except UnicodeEncodeError:
             faults.append(
-                f"`{format_path(word)}` is not UTF-8, which every value must be. A file of "
-                "such a name can be given as a pattern, e.g. `data.path='text?.txt'`"
+                f"`{format_path(word)}` is not UTF-8, which every value must be. Write "
+                "text in UTF-8, and rename a file of such a name; a text's file can also be given "
+                "as a pattern, `data=text data.path='text?.txt'`"
             )
     if faults:
         raise ConfigError(faults)

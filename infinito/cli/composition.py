@@ -160,7 +160,9 @@ def _checked_overrides(overrides: Sequence[str], sweep: bool, faults: list[str])
         try:
             override = parser.parse_override(text)
         except HydraException as error:
-            faults.append(f"`{text}` cannot be read as an override: {str(error).splitlines()[0]}")
+            mend = f". Quote the value: {_quoting(text)}" if "=" in text else ""
+            cause = str(error).splitlines()[0]
+            faults.append(f"`{text}` cannot be read as an override: {cause}{mend}")
             continue
         if override.is_sweep_override():
             if not sweep:

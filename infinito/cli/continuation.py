@@ -17,11 +17,13 @@ from infinito.cli.read_by import (
     find_section,
     keys,
 )
+from infinito.cli.revisions import REVISIONS
 from infinito.cli.rules.unread import unread_faults
 from infinito.config import is_renamed
 from infinito.errors import ResumeError
 from infinito.run_folder.folder import STABLE, difference, find_run_folder, saved_values
 from infinito.run_folder.pins import with_absolute_paths
+from infinito.yaml_limits import refuse_large_yaml
 
 LENGTHS = keys("trainer.epochs", "trainer.max_steps")
 """Keys that say how long to train; the shorter one rules."""
@@ -54,7 +56,11 @@ def effective_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dic
     if reading == "calibrate_phi" and measures_phi and not chosen:
         sections.add("objective")
     merged = {**values, **{section: saved[section] for section in sections}}
-    return _with_keys(merged, values, {key for key in typed if "." in key})
+    merged = _with_keys(merged, values, {key for key in typed if "." in key})
+    is_other = merged["data"].get("path") != saved["data"].get("path")
+    if is_other and "revision" in merged["data"] and "data.revision" not in typed:
+        merged["data"]["revision"] = None  # the saved one is of the data set of the run
+    return merged
 
 
 def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
@@ -74,7 +80,7 @@ def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[
 
 def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     folder = _resumed_folder(values)
-    stable = stable_checkpoint(values["resume"])
+    stable = stable_checkpoint(str(values["resume"]))  # a folder named 7 or nan comes as a number
     saved = saved_values(folder)
     begun, values = with_absolute_paths(saved), with_absolute_paths(values)
     task = str(saved["task"])
@@ -93,7 +99,11 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         changeable |= CONTINUABLE
     if stable is not None:
         changeable |= LENGTHS
-    differences = [each for each in difference(begun, requested) if each[0] not in changeable]
+    differences = [
+        each
+        for each in difference(begun, requested)
+        if each[0] not in changeable and not _is_begun_revision(folder, each[0], each[2])
+    ]
     if differences:
         raise ResumeError(_difference_message(folder, task, differences))
     kept = _with_keys(
@@ -102,6 +112,16 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     if stable is not None:
         kept["trainer"] |= _choose_length(stable, requested["trainer"], typed)
     return {**kept, "resume": str(stable or folder), "dry_run": values.get("dry_run", False)}
+
+
+def _is_begun_revision(folder: Path, key: str, requested: Any) -> bool:
+    """Return whether a revision is what a run was begun with, which it recorded as a commit."""
+    if key not in REVISIONS:
+        return False
+    path = folder / "overrides.yaml"
+    refuse_large_yaml(path)
+    begun: Any = OmegaConf.load(path) if path.is_file() else []
+    return requested is None or f"{key}={requested}" in begun
 
 
 def _choose_length(stable: Path, requested: Mapping[str, Any], typed: Set[str]) -> dict[str, Any]:
@@ -195,12 +215,17 @@ def resumable(resume: str, runs_dir: Path, name: str) -> Path:
     folder = folder.parent.parent if folder.suffix == ".ckpt" else folder
     if not folder.is_dir():
         raise ResumeError(f"`resume`={resume}: there is no such run folder")
-    if not (folder / "checkpoints/last.ckpt").is_file():
+    if not (folder / "checkpoints/last.ckpt").is_file() and not is_pipeline(folder):
         raise ResumeError(
             f"`resume`={resume}: {folder} holds no checkpoints/last.ckpt, so nothing was saved "
             "to go on from. Start again without `resume`."
         )
     return folder
+
+
+def is_pipeline(folder: Path) -> bool:
+    """Return whether a folder is that of `task=pipeline`, whose stages have checkpoints."""
+    return (folder / "config.yaml").is_file() and saved_values(folder)["task"] == "pipeline"
 
 
 def _newest(root: Path, pattern: str, key: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infinito import config
+from infinito.cli.defaults import default_values
 from infinito.config import RunConf
 from infinito.wording import format_override_value
 
@@ -46,6 +47,28 @@ def describe_values(values: Mapping[str, Any]) -> str:
     return "\n".join(lines).lstrip("\n")
 
 
+def list_sections() -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
+    """Yield every group, each of its kinds, and the keys of them with default and meaning.
+
+    Yields:
+        A title (`data=text`, empty for keys of no group), a summary, and (key, default, meaning).
+    """
+    values = default_values(RunConf)
+    own = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+    for _, entries in _sections(RunConf, own):
+        yield "", "", [(key.name, value, _explain(key)) for key, value in entries]
+    for group, hint in typing.get_type_hints(RunConf).items():
+        if not dataclasses.is_dataclass(hint):
+            continue
+        for name, schema in config.VARIANTS.get(group, {"": hint}).items():
+            defaults = default_values(typing.cast(type, schema))
+            given = {**defaults, "name": name} if name else defaults
+            for heading, entries in _sections(typing.cast(type, schema), given, f"{group}."):
+                place, _, summary = heading.partition(": ")
+                title = f"{group}={name}" if name and place == group else place
+                yield title, summary, [(key.name, value, _explain(key)) for key, value in entries]
+
+
 def list_choices(name: str) -> Sequence[str]:
     """Return the values that a dotted key can take, in any kind of its group; none if unlimited."""
     found: dict[str, None] = {}
@@ -53,6 +76,14 @@ def list_choices(name: str) -> Sequence[str]:
         if (field := _fields(schema).get(name.rpartition(".")[2])) is not None:
             found.update(dict.fromkeys(_choices(field, typing.get_type_hints(schema)[field.name])))
     return list(found)
+
+
+def find_meaning(name: str) -> str:
+    """Return what the schemas say of a dotted key; nothing where they say nothing."""
+    for schema in _list_schemas(RunConf, name.split(".")[:-1], ""):
+        if meaning := _meanings(schema).get(name.rpartition(".")[2]):
+            return meaning
+    return ""
 
 
 def _sections(
@@ -76,7 +107,7 @@ def _sections(
 
 def _list_schemas(schema: type, parts: Sequence[str], prefix: str) -> Iterator[type]:
     """Yield every schema that may lie at a dotted path."""
-    for kind in {schema, *config.VARIANTS.get(prefix[:-1], {}).values()}:
+    for kind in dict.fromkeys([schema, *config.VARIANTS.get(prefix[:-1], {}).values()]):
         if not parts:
             yield kind
         elif dataclasses.is_dataclass(inner := typing.get_type_hints(kind).get(parts[0])):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infinito.cli.defaults import default_values
-from infinito.config import TASKS, VARIANTS, DataConf, PairsConf, RunConf
+from infinito.config import TASKS, VARIANTS, ChatConf, DataConf, PairsConf, RunConf, SkillsConf
 
 SELECTORS = {"attention": "attention.metric"}
 """The key that a group's option sets, where it is not `<section>.name`."""
@@ -52,7 +52,11 @@ BATCHES = frozenset(leaves(DataConf, "data."))
 
 PAIRS = frozenset(leaves(PairsConf, "data."))
 
-TEXT = keys("data") - (PAIRS - BATCHES - keys("data.path"))
+CHAT = frozenset(leaves(ChatConf, "data."))
+
+SKILLS = frozenset(leaves(SkillsConf, "data."))
+
+TEXT = keys("data") - ((PAIRS | CHAT | SKILLS) - BATCHES - keys("data.path", "data.revision"))
 
 MODEL = keys("model", "attention", "tokenizer")
 """Keys that a trained model fixes."""
@@ -101,9 +105,18 @@ CHECKS_PAIRS = (RUN | PAIRS | keys("checkpoint")) - keys(
     "data.batch_size", "data.eval_batch_size", "data.workers", "data.cache_dir"
 )
 
+CHECKS_CHAT = (RUN | CHAT | keys("checkpoint", "tokenizer")) - keys(
+    *("data.batch_size", "data.eval_batch_size", "data.workers", "data.cache_dir"),
+    *("data.layout", "data.bucket", "data.on_bad_row"),
+)
+
 READ_BY: dict[str, frozenset[str]] = {
     "train": (
         (TRAINS | TEXT | DRAWS) | keys("objective", "score", "resume", "dry_run", "trainer.minutes")
+    ),
+    "train on conversations": (
+        (TRAINS | CHAT | SKILLS | DRAWS | keys("objective.name", "score", "resume", "dry_run"))
+        - keys("trainer.compile", "trainer.chunked_loss", "data.workers", "data.cache_dir")
     ),
     "trial": (
         (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
@@ -118,12 +131,20 @@ READ_BY: dict[str, frozenset[str]] = {
         | keys("checkpoint", "split", "score", "seed", "trainer.precision")
         | keys("attention.backend", "model.memory.evaluation")
     ),
+    "evaluate on conversations": (
+        RUN
+        | COMPUTES
+        | (CHAT | SKILLS) - keys("data.workers", "data.cache_dir", "data.bucket")
+        | keys("checkpoint", "score", "seed", "trainer.precision", "split")
+        | keys("attention.backend", "model.memory.evaluation")
+    ),
     "evaluate a schedule": READS_SCHEDULE,
     "analyze": (RUN | COMPUTES | TEXT | keys("checkpoint", "split", "seed", "attention.backend")),
     "calibrate_phi": (
         RUN | COMPUTES | TEXT | keys("checkpoint", "seed", "objective", "attention.backend")
     ),
-    "report": (READS_SCHEDULE | keys("rl.total_timesteps"))
+    "report": RUN | keys("checkpoint"),
+    "report on a schedule": (READS_SCHEDULE | keys("rl.total_timesteps"))
     - keys("rl.episodes", "rl.null_control"),
     "generate": (
         (RUN | COMPUTES | keys("checkpoint", "agent", "seed", "generation", "attention.backend"))
@@ -134,10 +155,13 @@ READ_BY: dict[str, frozenset[str]] = {
         | COMPUTES
         | keys("checkpoint", "agent", "seed", "generation", "attention.backend", "data.block_size")
     ),
+    "chat": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "chat", "attention.backend")),
     "dpo": (
         (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
+        - keys("dpo.reference_checkpoint")
     ),
+    "check_data of conversations": CHECKS_CHAT,
     "check_data": (CHECKS_PAIRS | keys("tokenizer")) - keys("data.on_bad_row"),
     "score_pairs": (
         CHECKS_PAIRS | COMPUTES | keys("dpo.beta", "dpo.layout", "dpo.reference_checkpoint")
@@ -147,30 +171,44 @@ READ_BY: dict[str, frozenset[str]] = {
         | keys("rl", "optimizer.clip_norm", "score", "resume", "dry_run")
         | keys("trainer.accelerator", "trainer.threads", "trainer.progress_bar")
     ),
+    "pipeline": (
+        RUN
+        | REPEATS
+        | keys("data.cache_dir", "resume", "stage_overrides")
+        | keys("trainer.accelerator", "trainer.threads", "trainer.progress_bar")
+    ),
     "compare": RUN | keys("runs"),
     "search_report": RUN | keys("runs"),
     "export_sweep": RUN | keys("runs"),
     "doctor": RUN | keys("data.cache_dir"),
     "list": RUN,
 }
-"""The keys that each task reads. Two tasks read others where the checkpoint or an agent says so."""
+"""The keys that each task reads; some read others where a checkpoint or an agent says so."""
 
 READ_BY["dpo with adapters on a checkpoint"] = (
     READ_BY["dpo"] - keys("tokenizer") - keys("dpo.warmup_steps", "dpo.warmup_lr")
 )
 READ_BY["dpo from a checkpoint"] = READ_BY["dpo with adapters on a checkpoint"] - MODEL
 
+READ_BY["train adapters on conversations"] = READ_BY["train on conversations"] - keys("tokenizer")
+READ_BY["train a checkpoint on conversations"] = READ_BY["train on conversations"] - MODEL
+
+CONVERSATIONS = ("chat", "skills")
+"""Names of `data` that hold conversations."""
+
 OF_MODEL = ("model", "attention", "tokenizer", "data")
 OF_SCHEDULE = (*OF_MODEL, "rl", "optimizer")
 
 TAKEN: dict[str, tuple[str, ...]] = {
     "evaluate": OF_MODEL,
+    "evaluate on conversations": OF_MODEL,
     "evaluate a schedule": OF_SCHEDULE,
     "analyze": OF_MODEL,
     "calibrate_phi": OF_MODEL,
-    "report": OF_SCHEDULE,
+    "report on a schedule": OF_SCHEDULE,
     "generate": OF_MODEL,
     "generate with an agent": OF_MODEL,
+    "chat": OF_MODEL,
 }
 """Sections that a task takes from the run that `checkpoint` names, but for the keys it reads."""
 
@@ -197,8 +235,19 @@ def find_reading(values: Mapping[str, Any], saved: Mapping[str, Any] | None) -> 
         saved: Of the run that its checkpoint belongs to, where there is one.
     """
     task = str(values["task"])
+    if values.get("data", {}).get("name") in CONVERSATIONS:
+        if task == "train" and values.get("checkpoint") is not None:
+            is_pretrained = values["model"].get("name") == "pretrained"
+            kind = "adapters on conversations" if is_pretrained else "a checkpoint on conversations"
+            return f"train {kind}"
+        if f"{task} on conversations" in READ_BY:
+            return f"{task} on conversations"
+        if task == "check_data":
+            return "check_data of conversations"
     if task == "evaluate" and saved is not None and saved.get("task") == "rl_scheduler":
         return "evaluate a schedule"
+    if task == "report" and saved is not None and saved.get("task") == "rl_scheduler":
+        return "report on a schedule"
     if task == "generate" and values.get("agent") is not None:
         return "generate with an agent"
     if task == "dpo" and values.get("checkpoint") is not None:

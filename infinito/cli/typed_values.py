@@ -106,7 +106,11 @@ def _node(schema: type, values: Any, prefix: str, faults: list[str], origin: Ori
     fields = {entry.name: entry for entry in dataclasses.fields(schema)}
     for key in sorted(set(values) - set(fields), key=str):
         hint = key_hint(prefix, str(key), fields)
-        faults.append(f"`{prefix}{key}`{origin(f'{prefix}{key}')}: there is no such key; {hint}")
+        place = origin(f"{prefix}{key}")
+        if "/experiment/" in place:  # it may suit the option that the command replaced
+            hint += "" if hint.endswith("?") else "."
+            hint += f" Where it is for another `{prefix[:-1]}`, take it out: `~{prefix}{key}`"
+        faults.append(f"`{prefix}{key}`{place}: there is no such key; {hint}")
     arguments = {
         name: _value(
             entry, hints[name], values.get(name, dataclasses.MISSING), prefix, faults, origin

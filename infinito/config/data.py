@@ -74,7 +74,10 @@ class HubConf(SplitTextConf):
     subset: str | None = None
     """Part of a hub data set that has several, such as a language."""
     revision: str | None = None
-    """Branch, tag or commit of a hub data set."""
+    """Branch, tag or commit of a hub data set; null for its main branch. Runs record the commit."""
+
+
+WIKITEXT2_ID = "Salesforce/wikitext"
 
 
 @dataclass
@@ -83,21 +86,24 @@ class WikiText2Conf(WrittenTextConf):
 
     path: str | None = None
     """Folder of train.txt, valid.txt and test.txt, or a hub id; null for `Salesforce/wikitext`."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; null for its main branch. Runs record the commit."""
 
 
 @dataclass
-class PairsConf(DataConf):
-    """Preference pairs (`data=pairs`), for `task=dpo`, `check_data` and `score_pairs`.
-
-    `block_size` is the most tokens of a prompt with an answer; `batch_size` counts pairs.
-    """
+class RowsConf(DataConf):
+    """What every file of conversations or of pairs has."""
 
     path: str | None = None
-    """File, dataset folder or hub id; null for the pairs that ship with infinito."""
+    """File, dataset folder or hub id; null for the rows that ship with infinito."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; null for its main branch. Runs record the commit."""
     subset: str = "train"
     """Part of a dataset that has several."""
     held_out_path: str | None = None
-    """Held-out pairs; null to hold out a share of `path`."""
+    """Held-out rows; null to hold out a share of `path`."""
+    held_out_revision: str | None = None
+    """Branch, tag or commit of `held_out_path`, likewise."""
     held_out_subset: str = "test"
     """Part of `held_out_path` where that has several."""
     held_out_fraction: float = limited(0.2, above=0, below=1)
@@ -106,14 +112,70 @@ class PairsConf(DataConf):
     """Read this many rows of each file at most; null for all."""
     on_bad_row: str = limited("error", choices=("error", "drop"))
     """Refuse files with unusable rows, or leave those rows out and count them."""
-    truncate: str = limited("never", choices=("never", "prompt_start", "answer_end"))
-    """What may be cut of pairs longer than `block_size`."""
     chat: bool = True
     """Put text through the chat template, as messages always are."""
     chat_template: str | None = None
     """Jinja text, or `plain`; null for the tokenizer's own."""
+
+
+@dataclass
+class PairsConf(RowsConf):
+    """Preference pairs (`data=pairs`), for `task=dpo`, `check_data` and `score_pairs`.
+
+    `block_size` is the most tokens of a prompt with an answer; `batch_size` counts pairs.
+    """
+
+    truncate: str = limited("never", choices=("never", "prompt_start", "answer_end"))
+    """What may be cut of pairs longer than `block_size`."""
     end_token: str | None = None
     """What ends an answer; null for the tokenizer's end-of-text token."""
+
+
+SKILLS = (
+    *("spell", "count", "reverse", "sort", "add", "subtract"),
+    *("compare", "copy", "look_up", "refuse"),
+)
+"""Names of the skills that `data=skills` generates."""
+
+
+@dataclass
+class ConversationsConf(DataConf):
+    """What every set of conversations has.
+
+    `block_size` is the most tokens of a conversation; `batch_size` counts conversations.
+    """
+
+    layout: str = limited("auto", choices=("auto", "packed", "padded", "masked"))
+    """Several conversations in a row, which do not see each other; one a row; one a row with a
+    padding mask. `auto` takes the first that leaves the model's predictions as they are."""
+    bucket: bool = False
+    """Batch conversations of similar length, which saves padding where rows are not packed."""
+
+
+@dataclass
+class ChatConf(RowsConf, ConversationsConf):
+    """Conversations whose answers are learned (`data=chat`), for `task=train` and `check_data`."""
+
+
+@dataclass
+class SkillsConf(ConversationsConf):
+    """Generated questions whose answers are exact (`data=skills`), for `task=train`.
+
+    Held-out questions are asked after training; by a hash, no training has them.
+    """
+
+    chat_template: str | None = None
+    """Jinja text, or `plain`; null for the tokenizer's own."""
+    skills: list[str] = limited(list(SKILLS), choices=SKILLS)
+    """Which skills."""
+    items: int = limited(500, at_least=1)
+    """Training questions of each skill."""
+    held_out_items: int = limited(100, at_least=1)
+    """Held-out questions of each skill."""
+    item_seed: int = limited(0, at_least=0, at_most=2**32 - 1)
+    """Draws the questions; independent of `seed`."""
+    with_bundled: bool = False
+    """Train on the conversations that ship with infinito as well."""
 
 
 @dataclass

@@ -67,6 +67,8 @@ class PretrainedConf(ModelConf):
     name: str = "pretrained"
     path: str | None = None
     """Folder with config.json and safetensors, or a hub id."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; null for its main branch. Runs record the commit."""
     dtype: str = limited("float32", choices=("float32", "bfloat16", "float16"))
     """Dtype of its weights; adapters are float32."""
     trainable: str = limited("lora", choices=("lora", "memory", "all"))

@@ -21,3 +21,5 @@ class TokenizerConf:
     """Give `char` an `<unk>` for characters that the training split lacks."""
     path: str | None = None
     """Hugging Face folder or id of a pretrained tokenizer."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; null for its main branch. Runs record the commit."""

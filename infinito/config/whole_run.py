@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infinito.config.attention import AttentionConf
+from infinito.config.chat import ConversationConf
 from infinito.config.data import (
+    ChatConf,
     DataConf,
     HubConf,
     MarkovConf,
     PairsConf,
     PythonDocsConf,
+    SkillsConf,
     TextConf,
     WikiText2Conf,
 )
@@ -31,6 +34,7 @@ TASKS = (
     "export_sweep",
     "evaluate",
     "generate",
+    "chat",
     "analyze",
     "calibrate_phi",
     "compare",
@@ -42,6 +46,7 @@ TASKS = (
     "score_pairs",
     "rl_scheduler",
     "report",
+    "pipeline",
 )
 
 
@@ -57,6 +62,7 @@ class RunConf:
     optimizer: AdamWConf
     trainer: TrainerConf
     generation: GenerationConf
+    chat: ConversationConf
     dpo: DpoConf
     rl: RlConf
     task: str = limited("train", choices=TASKS)
@@ -75,7 +81,7 @@ class RunConf:
     """The figure of summary.json that a sweep gets; by default the one that the task minimizes."""
     entropy_weight: float = 0.1
     """Weight of the attention's entropy in `score=composite` (`task=trial`)."""
-    runs_dir: str = "multirun"
+    runs_dir: str = limited("multirun", pattern=(r"(?s).*\S.*", "a folder, `.` for this one"))
     """Where run folders are made."""
     checkpoint: str | None = None
     """Run folder, checkpoint file or Hugging Face folder to start from."""
@@ -88,6 +94,9 @@ class RunConf:
     """What `task=evaluate` and `task=analyze` read."""
     runs: list[str] = field(default_factory=list)
     """What `task=compare` compares: run folders, folders of sweeps, or patterns such as `a/*`."""
+    stage_overrides: list[str] = field(default_factory=list)
+    """Overrides of single stages of `task=pipeline`, as `sft:trainer.max_steps=5000`; the stages
+    are pretrain, sft and dpo."""
     dry_run: bool = False
     """Build everything, run one batch, estimate memory and time, write nothing."""
 
@@ -112,6 +121,8 @@ VARIANTS: dict[str, dict[str, type]] = {
         "wikitext2": WikiText2Conf,
         "markov": MarkovConf,
         "pairs": PairsConf,
+        "chat": ChatConf,
+        "skills": SkillsConf,
     },
 }
 """Groups whose schema depends on their `name`."""

@@ -58,7 +58,7 @@ def build_source(conf: RunConf) -> TextSource | MarkovSource:
                 max_bytes=data.max_bytes,
             )
         case config.WikiText2Conf():
-            return WikiText2(data.path, max_bytes=data.max_bytes)
+            return WikiText2(data.path, revision=data.revision, max_bytes=data.max_bytes)
         case config.MarkovConf():
             return MarkovSource(
                 data.vocab_size,
@@ -83,9 +83,15 @@ def build_tokenizer_spec(conf: RunConf) -> TokenizerSpec:
         case "word":
             return WordTokenizer(tokenizer.vocab_size)
         case _:
-            path = str(tokenizer.path)
-            of_model = isinstance(conf.model, config.PretrainedConf) and path == conf.model.path
-            return PretrainedTokenizer(str(model_folder(path)) if of_model else path)
+            path, model = str(tokenizer.path), conf.model
+            if isinstance(model, config.PretrainedConf) and is_own(tokenizer, model):
+                return PretrainedTokenizer(str(model_folder(path, model.revision)))
+            return PretrainedTokenizer(path, tokenizer.revision)
+
+
+def is_own(tokenizer: config.TokenizerConf, model: config.PretrainedConf) -> bool:
+    """Return whether a tokenizer is that of a pretrained model, whose files bring it."""
+    return tokenizer.path == model.path and tokenizer.revision in {None, model.revision}
 
 
 def build_data_module(

@@ -10,8 +10,14 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from transformers import PreTrainedTokenizerFast
 
-from infinito.data.batch_loader import EvaluationLoader, TrainingStream
-from infinito.data.batch_order import EvaluationOrder, TrainingOrder
+from infinito.data.batches.loader import EvaluationLoader, TrainingStream
+from infinito.data.batches.order import EvaluationOrder, TrainingOrder
+from infinito.data.batches.token_blocks import TokenBlocks
+from infinito.data.conversations.datamodule import (
+    ConversationDataModule,
+    ConversationStream,
+    HeldOutConversations,
+)
 from infinito.data.encoding import (
     TokenChunk,
     count_ids,
@@ -21,7 +27,6 @@ from infinito.data.encoding import (
 )
 from infinito.data.sources import MarkovSource, Split, TextSource
 from infinito.data.sources.source import digest
-from infinito.data.token_blocks import TokenBlocks
 from infinito.data.token_cache import SplitMeta, TokenCache, TokenFile
 from infinito.data.tokenizers import TokenizerSpec
 from infinito.errors import ConfigError
@@ -32,12 +37,14 @@ class TrainingBatches(LightningDataModule):
     """The batches of one training: Lightning asks its data for loaders without arguments.
 
     Args:
-        data: the windows.
+        data: the windows, or the conversations.
         total: batches of the whole training.
         start: batches of it that are already done.
     """
 
-    def __init__(self, data: LanguageDataModule, total: int, start: int = 0) -> None:
+    def __init__(
+        self, data: LanguageDataModule | ConversationDataModule, total: int, start: int = 0
+    ) -> None:
         super().__init__()
         self.data, self.total, self.start = data, total, start
 
@@ -45,11 +52,11 @@ class TrainingBatches(LightningDataModule):
         """Tells the windows which process they are read in."""
         self.data.trainer = self.trainer
 
-    def train_dataloader(self) -> TrainingStream:
+    def train_dataloader(self) -> TrainingStream | ConversationStream:
         """Returns the training batches that are left."""
         return self.data.train_dataloader(self.total, self.start)
 
-    def val_dataloader(self) -> EvaluationLoader:
+    def val_dataloader(self) -> EvaluationLoader | HeldOutConversations:
         """Returns the validation batches."""
         return self.data.val_dataloader()
 

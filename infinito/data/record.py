@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from infinito.data.conversations.datamodule import (
+    ConversationDataModule,
+    conversation_inputs,
+    fingerprint,
+)
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.source import SPLITS, Split
 from infinito.errors import DataError
@@ -15,8 +20,13 @@ MOST_FILES = 500
 """Files that a record names one by one; each checkpoint carries it."""
 
 
-def data_record(data: LanguageDataModule) -> dict[str, Any]:
-    """Return hashes and sizes of the splits that training reads."""
+def data_record(data: LanguageDataModule | ConversationDataModule) -> dict[str, Any]:
+    """Return hashes and sizes of what training reads."""
+    if isinstance(data, ConversationDataModule):
+        return {
+            name: {"source": each.source, "count": len(each.rows), "fingerprint": fingerprint(each)}
+            for name, each in (("training", data.train), ("held_out", data.valid))
+        }
     return {
         "source": data.source.description,
         "vocab_size": data.vocab_size,
@@ -25,6 +35,15 @@ def data_record(data: LanguageDataModule) -> dict[str, Any]:
             for split in ("train", "valid")
         },
     }
+
+
+def training_inputs(data: LanguageDataModule | ConversationDataModule) -> Iterator[Input]:
+    """Yield all that a training reads of its data, as a run records it."""
+    if isinstance(data, ConversationDataModule):
+        yield from conversation_inputs(data)
+    else:
+        yield from text_inputs(data)
+        yield from token_inputs(data)
 
 
 def text_inputs(data: LanguageDataModule) -> Iterator[Input]:

@@ -111,7 +111,8 @@ def build_pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int)
     """
     path = str(model_conf.path)
     name = None if names_a_folder(path) else path
-    built = open_base(model_folder(path), model_conf.dtype, name)
+    revision = model_conf.revision
+    built = open_base(model_folder(path, revision), model_conf.dtype, name, revision)
     check_vocabulary(built, vocab_size)
     check_length(built, conf.data.block_size)
     attention = asdict(conf.attention)

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
-    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
@@ -23,10 +22,8 @@ from transformers.generation.streamers import BaseStreamer
 from infinito.config import GenerationConf
 from infinito.errors import NonFiniteError
 from infinito.models.observation.attention_probe import evaluated_eagerly
+from infinito.models.pretrained.generation_config import TAKEN, keep_tokens
 from infinito.models.trained import Trained
-
-TAKEN = ("bos_token_id", "eos_token_id", "pad_token_id")
-"""What is taken of a model's own generation config: which tokens begin, end and fill a text."""
 
 DECIDED = (
     "do_sample",
@@ -160,7 +157,7 @@ def reset_generation_config(model: PreTrainedModel) -> Iterator[None]:
     """Let a model's own generation config say nothing but its special tokens."""
     own = model.generation_config
     assert own is not None
-    model.generation_config = GenerationConfig(**{name: getattr(own, name) for name in TAKEN})
+    model.generation_config = keep_tokens(own)
     try:
         yield
     finally:
@@ -176,6 +173,18 @@ def unused_settings(model: PreTrainedModel) -> dict[str, Any]:
         for name, value in own.to_diff_dict().items()
         if name not in (*TAKEN, *DECIDED) and not name.startswith("_")
     }
+
+
+def describe_unused_settings(model: PreTrainedModel) -> str | None:
+    """Return the note on a model's own generation config that is not used, None without one."""
+    unused = unused_settings(model)
+    if not unused:
+        return None
+    listed = ", ".join(f"{name}={value}" for name, value in unused.items())
+    return (
+        "`generation.*` decides how text is drawn; not used of the model's own generation_config: "
+        f"{listed}"
+    )
 
 
 class FiniteLogits(LogitsProcessor):

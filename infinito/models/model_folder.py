@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.memory.model import MemoryLMConfig
+from infinito.models.pretrained.generation_config import make_savable
 from infinito.models.pretrained.lora import inside_memory, merge_adapters
 from infinito.models.trained import Trained
 
@@ -25,6 +26,7 @@ def export(trained: Trained, folder: Path) -> None:
     if model.generation_config is not None and model.generation_config.pad_token_id is None:
         # Not in the model's config: an embedding leaves the row of its pad token untrained.
         model.generation_config.pad_token_id = tokenizer.pad_token_id
+    make_savable(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text(folder_card(model), encoding="utf-8")

@@ -102,11 +102,14 @@ def _open(checkpoint: str) -> Trained:
 
 def describe_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Return the plain values by which a checkpoint opens without its run folder."""
-    model.config.architectures = [type(model).__name__]  # otherwise only once it was saved
+    model.config.architectures = [type(model).__name__]  # transformers sets both when it saves,
+    model.config.dtype = str(model.dtype).removeprefix("torch.")  # which not every run does
+    template = tokenizer.chat_template
     return {
         "model_config": model.config.to_json_string(use_diff=False),
         "tokenizer": tokenizer.backend_tokenizer.to_str(),
         "special_tokens": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
+        **({} if template is None else {"chat_template": template}),
     }
 
 
@@ -197,8 +200,8 @@ def base_inputs(model: PreTrainedModel) -> Iterator[Input]:
         return
     base = model.config.base_model
     place = base["path"]
-    if not names_a_folder(place):
-        place += f", revision {model_folder(place).name}"  # the hub's cache is named so
+    if "revision" in base:
+        place += f", revision {base['revision']}"
     yield Input("base weights", place, base["weights_sha256"])
 
 
@@ -212,6 +215,7 @@ def rebuild_tokenizer(description: dict[str, Any]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(description["tokenizer"]),
         clean_up_tokenization_spaces=False,
+        chat_template=description.get("chat_template"),
         **description["special_tokens"],
     )
 
@@ -239,17 +243,20 @@ def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
     base = base_record(values)
     assert base is not None
     name = None if names_a_folder(base["path"]) else base["path"]
-    model = open_base(model_folder(base["path"]), base["dtype"], name)
+    revision = base.get("revision")
+    model = open_base(model_folder(base["path"], revision), base["dtype"], name, revision)
     return rebuild(model, values)
 
 
 def _whole(values: dict[str, Any]) -> PreTrainedModel:
     """Return the model that a checkpoint of all weights describes, before they are loaded."""
-    config = AutoConfig.for_model(values.pop("model_type"), **values)
     try:
+        config = AutoConfig.for_model(values.pop("model_type", ""), **values)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except ValueError as error:  # a config that maps to code of its own and to no class
-        raise CheckpointError(f"its config describes no causal LM: {first_line(error)}") from None
+    except (KeyError, TypeError, ValueError) as error:  # each class has its own ways to refuse
+        raise CheckpointError(
+            f"its config describes no causal LM: {first_line(error)[:200]}"
+        ) from None
     use_saved_attention(model)
     return model
 

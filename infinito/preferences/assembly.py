@@ -13,18 +13,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from infinito.config import PairsConf, PretrainedConf, RunConf
 from infinito.data.assembly import build_tokenizer_spec
+from infinito.data.conversations.rows.faults import BadRow, RowFault, refuse_bad_rows
 from infinito.data.encoding import count_ids
 from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
 from infinito.device import choose_device
 from infinito.models.assembly import build_language_model
-from infinito.models.pretrained.lora import merge_adapters
-from infinito.models.pretrained.opening import check_length, open_weights
+from infinito.models.pretrained.opening import open_weights
 from infinito.models.trained import (
-    Trained,
     load_weights,
     open_tokenizer,
     open_trained,
-    start_weights,
 )
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
 from infinito.preferences.pairs.bundled import HELD_OUT, TRAINING
@@ -37,11 +35,11 @@ from infinito.preferences.pairs.pair_set import (
     split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.rows.faults import BadRow, RowFault, refuse_bad_rows
 from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.preferences.warm_up import warm_up
 from infinito.seeding import child_seed
+from infinito.training.module.starting import start_from_checkpoint
 
 BUNDLED = "the pairs that ship with infinito"
 
@@ -71,9 +69,15 @@ def read_pair_texts(conf: RunConf) -> tuple[TextPairs, TextPairs]:
             replace(read(str(TRAINING)), source=f"{BUNDLED}, training"),
             replace(read(str(HELD_OUT)), source=f"{BUNDLED}, held out"),
         )
-    training = read(data.path, data.subset)
+    training = read(data.path, data.subset, revision=data.revision)
     if data.held_out_path is not None:
-        return training, read(data.held_out_path, data.held_out_subset)
+        held_out = read(
+            data.held_out_path,
+            data.held_out_subset,
+            revision=data.held_out_revision,
+            key="data.held_out_path",
+        )
+        return training, held_out
     if not training.pairs:
         refuse_bad_rows(training.bad, data.on_bad_row, training.source, 0)
     return split_by_prompt(training, data.held_out_fraction)
@@ -154,22 +158,6 @@ def build_policy(conf: RunConf, texts: Sequence[TextPairs], start: Path | None =
         warm_up_on(conf, model, tokenizer, texts)
     steps = f"{conf.dpo.warmup_steps} steps on the text of {texts[0].source}"
     return Policy(model, tokenizer, f"made here, {steps}", is_new=True)
-
-
-def start_from_checkpoint(conf: RunConf, trained: Trained) -> PreTrainedModel:
-    """Return a trained model to tune: with adapters if `model` says so, all its weights otherwise.
-
-    Raises:
-        ConfigError: it has learned positions for fewer tokens than `data.block_size`.
-        CheckpointError: `model` and `checkpoint` do not belong together.
-    """
-    if isinstance(conf.model, PretrainedConf):
-        tokenizer = trained.tokenizer
-        model = build_language_model(conf, count_ids(tokenizer), tokenizer.eos_token_id)
-        start_weights(model, trained)
-        return model
-    check_length(trained.model, conf.data.block_size)
-    return merge_adapters(trained.model).requires_grad_(True)
 
 
 def warm_up_on(

@@ -10,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from infinito.preferences.objective.metrics import describe_displacement
 from infinito.preferences.reference.policies import FreeReference
 from infinito.training.callbacks.throughput import Throughput
+from infinito.training.report.metrics_logger import log_everywhere
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +95,8 @@ class PreferenceLog(Callback):
     def _record(self, trainer: Trainer, values: dict[str, float], timing: dict[str, float]) -> None:
         """Log figures and keep them; timing is not kept, as it differs between equal runs."""
         self.history.append({"step": trainer.global_step, **values})
-        if trainer.logger is not None:
-            shown = {  # as transformers' Trainer writes TRL's names to TensorBoard
-                name if name.startswith(("train/", "val/")) else f"train/{name}": value
-                for name, value in {**values, **timing}.items()
-            }
-            trainer.logger.log_metrics(shown, step=trainer.global_step)
+        shown = {  # as transformers' Trainer writes TRL's names to TensorBoard
+            name if name.startswith(("train/", "val/")) else f"train/{name}": value
+            for name, value in {**values, **timing}.items()
+        }
+        log_everywhere(trainer, shown, trainer.global_step)

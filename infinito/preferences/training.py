@@ -32,12 +32,13 @@ from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
+from infinito.training.callbacks.run_page import RunPage
 from infinito.training.distributed.peers import Peers
 from infinito.training.length.planning import Length, plan_length_from
 from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
-    build_tensorboard_logger,
+    build_loggers,
     build_trainer,
     count_batches,
 )
@@ -174,13 +175,14 @@ def build_preference_training(
         interruption=interruption,
         peers=peers,
     )
+    per_step = {"epoch": settings.accumulate / length.batches_per_epoch}
     of_validation = count_batches(data.val_dataloader(), settings)
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
         settings,
-        [peers, log, milestones, *build_early_stopping(settings), bar, *callbacks],
+        [peers, log, RunPage(folder), milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
+        loggers=build_loggers(folder, resumed_step, list_hyperparameters(conf), per_step),
     )
     return PreferenceTraining(trainer, task, data, log, length, peers)

@@ -25,8 +25,9 @@ from infinito.rl.ppo.stepping import SteppedPPO, create_ppo
 from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
+from infinito.training.callbacks.run_page import RunPage
 from infinito.training.report.hyperparameters import list_hyperparameters
-from infinito.training.trainer import build_tensorboard_logger, build_trainer
+from infinito.training.trainer import build_loggers, build_trainer
 
 
 def build_episodes(
@@ -138,7 +139,12 @@ def build_ppo_trainer(
     )
     return build_trainer(
         TrainerConf(accelerator="cpu"),
-        [KeptCheckpoints(checkpoints, rl.save_freq, rl.keep), milestones, *callbacks],
+        [
+            KeptCheckpoints(checkpoints, rl.save_freq, rl.keep),
+            RunPage(folder),
+            milestones,
+            *callbacks,
+        ],
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
+        loggers=build_loggers(folder, resumed_step, list_hyperparameters(conf)),
     )

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,11 @@ def events_folder(run: Path) -> Path:
     """Return where a run's TensorBoard files lie; those of old runs have a folder of their own."""
     own = run / "tensorboard"
     return own if own.is_dir() else run
+
+
+def name_new_folder(runs_dir: str, name: str) -> Path:
+    """Return `<runs_dir>/<name>/<time>_<random>`, which no other run has; it is not made yet."""
+    return Path(runs_dir, name, f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}")
 
 
 def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:

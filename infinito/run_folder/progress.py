@@ -1,12 +1,13 @@
-"""A bar for the work before a run: reading a text, training a tokenizer, tokenising."""
+"""Progress bars, and the one for the work before a run: reading, learning tokens, tokenising."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -14,6 +15,31 @@ Item = TypeVar("Item")
 
 Show = Callable[[str, int, int | None], None]
 """Takes what is done, its bytes so far, and all its bytes where they are known."""
+
+
+ECHO = len("^C")
+"""Columns that a terminal fills where somebody presses Ctrl+C."""
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """Anything that is drawn, in a few columns less than there are."""
+
+    drawn: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.drawn, options.update_width(options.max_width - ECHO - 1))
+
+
+class Bar(Progress):
+    """A progress bar that leaves the echo of Ctrl+C room.
+
+    In a line that is full, the echo begins another, and taking the bar away would take that one.
+    """
+
+    def get_renderable(self) -> RenderableType:
+        """Return the bar, narrower than the terminal."""
+        return Narrowed(super().get_renderable())
 
 
 @contextmanager
@@ -32,7 +58,7 @@ def preparation(console: Console, begins_with: str) -> Iterator[Show]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     hidden = not console.is_terminal or console.quiet
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+    with Bar(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(begins_with, total=None, counts="")
         shown = begins_with
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from infinito.wording import escape_controls, format_value
+
+_IS_NEXT_LEFT_OUT: ContextVar[bool] = ContextVar("_IS_NEXT_LEFT_OUT", default=False)
 
 
 def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
@@ -32,8 +37,26 @@ def print_table(console: Console, title: str, rows: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def print_page(console: Console, page: Path | None) -> None:
+    """Say where the page of a run lies, if there is one."""
+    if page is not None:
+        console.print(f"\n[bold]page[/]  {escape(str(page))}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def without_next() -> Iterator[None]:
+    """Leave out next commands in the block, as the runs of a sweep do: the sweep names its own."""
+    token = _IS_NEXT_LEFT_OUT.set(True)
+    try:
+        yield
+    finally:
+        _IS_NEXT_LEFT_OUT.reset(token)
+
+
 def print_next(console: Console, commands: Sequence[tuple[str, str]]) -> None:
-    """Prints the commands that are useful now, each with what it does."""
+    """Print the commands that are useful now, each with what it does."""
+    if _IS_NEXT_LEFT_OUT.get():
+        return
     console.print("\n[bold]Next[/]")
     for command, purpose in commands:
         console.print(

@@ -69,8 +69,10 @@ class Evidence:
 
     def take_first(self, count: int) -> Evidence:
         """Return the evidence of the first trials, which knows nothing of later ones."""
-        rows, table, numbers, failed = self.rows, self.table, self.numbers, self.failed
-        return Evidence(rows[:count], table[:count], numbers[:count], failed[:count])
+        first = slice(count)
+        return Evidence(
+            self.rows[first], self.table[first], self.numbers[first], self.failed[first]
+        )
 
     def count_settled(self) -> int:
         """Return how many trials there are before the first one that is running."""

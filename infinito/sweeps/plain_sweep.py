@@ -6,17 +6,20 @@ is imported here. A search has its own table (`report.live_table`), so this one 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from infinito.errors import SIGNALLED, InfinitoError
 
 
 class PlainSweepReport(Callback):
@@ -31,6 +34,7 @@ class PlainSweepReport(Callback):
         self.swept: list[str] = []
         self.seconds: list[float] = []
         self._started_s = 0.0
+        self._process = os.getpid()
         self._is_reported = False
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -55,9 +59,11 @@ class PlainSweepReport(Callback):
         """Note how long the run took and whether it failed; after the last one, print the table."""
         if not self.runs:
             return
+        fault = job_return._return_value if job_return.status == JobStatus.FAILED else None
+        if isinstance(fault, InfinitoError) and fault.exit_code > SIGNALLED:
+            self._stop(config, fault)
         self.seconds.append(time.monotonic() - self._started_s)
-        if job_return.status == JobStatus.FAILED:
-            fault = job_return._return_value
+        if fault is not None:
             line = f"{type(fault).__name__}: {fault}"
             self._print(f"run {config.hydra.job.num + 1} of {self.runs} failed: {line}")
         if len(self.seconds) == self.runs:  # Hydra ends a sweep with a failed run without a call
@@ -67,6 +73,16 @@ class PlainSweepReport(Callback):
         """Print the table where the runs ended in other processes."""
         if self.runs and not self._is_reported:
             self._report(config)
+
+    def _stop(self, config: DictConfig, stop: InfinitoError) -> NoReturn:
+        """End the sweep with a run that a signal ended; Hydra's launcher would begin the next."""
+        number = config.hydra.job.num + 1
+        if os.getpid() == self._process:
+            self._report(config)
+        self._print(f"\nstopped in run {number} of {self.runs}: {stop}")
+        if number < self.runs:
+            self._print("The runs after it were not begun: sweep over the values that are left")
+        raise SystemExit(stop.exit_code)
 
     def _estimate_left_s(self) -> float | None:
         if not self.seconds:

@@ -17,6 +17,7 @@ from infinito.data.for_checkpoint import build_data_for_checkpoint
 from infinito.errors import CheckpointError, NonFiniteError
 from infinito.models.assembly import open_trained_model
 from infinito.models.observation.attention_probe import probe_attention, probe_statistics
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
 from infinito.training.report.heat_maps import attention_figure
@@ -58,6 +59,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     shown_weights = [layer[0] for layer in weights]
     figure = attention_figure(shown_weights, f"{trained.source}, first {conf.split} window")
     figure.savefig(folder / "attention.png", dpi=110)
+    write_page_or_warn(folder)
     table = Table(title="attention", title_justify="left", box=None)
     table.add_column("layer", style="cyan")
     for name in layers[0]:
@@ -65,4 +67,5 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     for number, statistics in enumerate(layers, start=1):
         table.add_row(str(number), *(format_value(value) for value in statistics.values()))
     console.print(table)
-    console.print(f"\npictures in {folder / 'attention.png'}", highlight=False, soft_wrap=True)
+    written = f"\nwritten to {folder}: attention.json, attention.png, report.html"
+    console.print(written, highlight=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import Trained
 from infinito.objectives.phi import Calibration, PhiComponents, phi
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import write_json
@@ -52,6 +53,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "calibration.json", {**report, "quantiles": spreads})
     place = calibrated_copy(trained, calibration, folder)
+    write_page_or_warn(folder)
     print_spreads(console, spreads)
     print_table(console, "\ncalibration", report)
     command = build_command({"objective": "language_phi", "checkpoint": place})

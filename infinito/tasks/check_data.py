@@ -1,4 +1,4 @@
-"""`task=check_data`: inspects preference pairs before anything is trained on them."""
+"""`task=check_data`: inspects pairs or conversations before anything is trained on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from infinito.config import RunConf
+from infinito.config import ConversationsConf, RunConf
+from infinito.data.conversations.checking import inspect_conversations
+from infinito.data.conversations.checking import list_findings as list_conversations
 from infinito.errors import DataError
 from infinito.preferences.report.data_report import inspect_data, list_findings
 from infinito.run_folder.folder import record_config
@@ -26,11 +28,14 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         DataError: no row of a set can be used; raised after the report is written.
     """
     console = Console()
-    report = inspect_data(conf)
+    is_chat = isinstance(conf.data, ConversationsConf)
+    noun = "conversation" if is_chat else "pair"
+    report = inspect_conversations(conf) if is_chat else inspect_data(conf)
+    list_lines = list_conversations if is_chat else list_findings
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "data_report.json", report)
     for name in ("training", "held_out"):
-        print_table(console, f"{name.replace('_', '-')} pairs", list_findings(report[name]))
+        print_table(console, f"{name.replace('_', '-')} {noun}s", list_lines(report[name]))
         for bad in report[name]["bad_rows"]["first"][:SHOWN_ROWS]:
             line = f"  row {bad['row']}: {bad['fault']}. {bad['mend']}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -38,16 +43,17 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     shared = report["overlap"]
     print_table(
         console,
-        "held-out pairs that are trained on",
-        {"same prompt": shared["prompts"]["count"], "same pair": shared["pairs"]["count"]},
+        f"held-out {noun}s that are trained on",
+        {
+            "same prompt": shared["prompts"]["count"],
+            f"same {noun}": shared[f"{noun}s"]["count"],
+        },
     )
     for note in report["notes"]:
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
     path = folder / "data_report.json"
     console.print(f"\nwritten to {path}", markup=False, highlight=False, soft_wrap=True)
     for name in ("training", "held_out"):
-        if not report[name]["pairs"]:
-            raise DataError(
-                f"{report[name]['source']} has no usable pair (rows read: {report[name]['rows']}); "
-                f"{path} says why"
-            )
+        if not report[name][f"{noun}s"]:
+            source, rows = report[name]["source"], report[name]["rows"]
+            raise DataError(f"{source} has no usable {noun} (rows read: {rows}); {path} says why")

@@ -18,10 +18,10 @@ from infinito.models.assembly import open_trained_model
 from infinito.models.generation import (
     SlidingStreamer,
     continue_tokens,
+    describe_unused_settings,
     encode_prompt,
     find_window,
     sampling_settings,
-    unused_settings,
 )
 from infinito.models.trained import Trained
 from infinito.seeding import child_seed
@@ -38,12 +38,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         guided.run(conf, texts, encode_prompt, sampling_settings, console)
         return
     trained = open_trained_model(conf)
-    if unused := unused_settings(trained.model):
-        listed = ", ".join(f"{name}={value}" for name, value in unused.items())
-        console.print(
-            f"[yellow]note:[/] `generation.*` decides how text is drawn; not used of the model's "
-            f"own generation_config: {escape(listed)}"
-        )
+    if note := describe_unused_settings(trained.model):
+        console.print(f"[yellow]note:[/] {escape(note)}")
     for number, prompt in enumerate(texts):
         torch.manual_seed(child_seed(conf.seed, "generate", number))
         if number and not conf.generation.json:

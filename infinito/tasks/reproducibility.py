@@ -22,6 +22,7 @@ from infinito.config import RunConf
 from infinito.errors import InfinitoError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import extract_weights
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.folder import events_folder, record_config
 from infinito.run_folder.records import write_json
 from infinito.run_folder.tables import print_table
@@ -64,6 +65,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         "other seed, other losses": first.losses_sha256 != other.losses_sha256,
     }
     write_json(folder / "reproducibility.json", {**report, "runs": [asdict(t) for t in traces]})
+    write_page_or_warn(folder)
     rows = {
         f"seed {trace.seed}": f"weights {trace.weights_sha256[:16]}  "
         f"{trace.losses} losses {trace.losses_sha256[:16]}"

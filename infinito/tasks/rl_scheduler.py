@@ -19,6 +19,8 @@ from infinito.data.assembly import build_data_module
 from infinito.data.record import data_record, text_inputs, token_inputs
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
+from infinito.pages.kinds.schedule import list_next
+from infinito.pages.run_page import write_page_or_warn
 from infinito.rl.assembly import build_ppo, build_ppo_module, build_ppo_trainer, count_rollouts
 from infinito.rl.environment.shared_parts import SharedParts, load_shared_parts
 from infinito.rl.environment.spaces import ACTIONS
@@ -27,10 +29,9 @@ from infinito.rl.ppo.policy_files import export_zip, import_zip
 from infinito.rl.ppo.ppo_module import PPOModule, RolloutSteps
 from infinito.rl.ppo.rollout_bar import RolloutBar
 from infinito.rl.ppo.stepping import SteppedPPO
-from infinito.run_folder.commands import build_command
 from infinito.run_folder.folder import difference, saved_values
 from infinito.run_folder.records import provenance, read_score, write_json
-from infinito.run_folder.tables import print_next, print_table
+from infinito.run_folder.tables import print_next, print_page, print_table
 from infinito.storage import written_whole
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
@@ -154,12 +155,8 @@ def _finish(conf: RunConf, folder: Path, console: Console, module: PPOModule) ->
     for name in {"best", "last"} - set(conf.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
     print_table(console, "\nresults", describe_results(folder, summary, module.monitor.declined))
-    commands = [
-        ({"task": "evaluate", "checkpoint": folder}, "test episodes against every control"),
-        ({"task": "report", "checkpoint": folder}, "tables and plots"),
-        ({"+experiment": "rl_continue", "resume": folder}, "go on to 40,000 steps"),
-    ]
-    print_next(console, [(build_command(values), purpose) for values, purpose in commands])
+    print_page(console, write_page_or_warn(folder))
+    print_next(console, list_next(folder, conf.runs_dir))
     return read_score(summary, conf.score)
 
 
@@ -186,7 +183,7 @@ def describe_results(folder: Path, summary: dict[str, Any], declined: int) -> di
         "best validation": f"return {summary['val/return']:.4g} "
         f"at step {summary['best_timesteps']:,} of {summary['timesteps']:,}",
     }
-    if "rl/phi" in summary:  # absent where a resumed run had nothing left to do
+    if "rl/phi" in summary:  # absent where an earlier version's run had nothing left to do
         actions = ", ".join(f"{name} {summary[f'rl/action/{name}']:.0%}" for name in ACTIONS)
         spread = f" ± {summary['rl/return_spread']:.2g}" if "rl/return_spread" in summary else ""
         mean = f"return {summary['rl/return_mean']:.4g}{spread}, " if spread else ""

@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from infinito.config import RunConf
+from infinito.data.conversations.rows.faults import count_kinds
 from infinito.device import choose_device
 from infinito.models.trained import open_trained
-from infinito.preferences.pairs.rows.faults import count_kinds
+from infinito.pages.run_page import write_page_or_warn
 from infinito.preferences.scoring.pinned_pairs import check_pairs
 from infinito.preferences.scoring.scored_pairs import (
     build_score_report,
@@ -54,7 +55,9 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     record_config(folder, asdict(conf), overrides)
     write_json(folder / "pair_scores.json", report)
     print_scores(console, report, has_reference=reference is not None)
-    console.print(f"\nwritten to {folder / 'pair_scores.json'}", highlight=False, soft_wrap=True)
+    write_page_or_warn(folder)
+    written = f"\nwritten to {folder}: pair_scores.json, report.html"
+    console.print(written, highlight=False, soft_wrap=True)
     return float(report["overall"]["accuracy"]["share"])
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from logging import Logger
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from infinito.cli.continuation import stable_checkpoint
-from infinito.config import RunConf
-from infinito.data.assembly import build_data_module
-from infinito.data.record import data_record, text_inputs, token_inputs
+from infinito.config import ConversationsConf, RunConf, SkillsConf
+from infinito.data.conversations.datamodule import ConversationDataModule
+from infinito.data.datamodule import LanguageDataModule
+from infinito.data.record import data_record, training_inputs
+from infinito.device import choose_device
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
-from infinito.models.trained import base_inputs, open_trained, own_tokenizer
-from infinito.run_folder.commands import build_command, show_curves
+from infinito.models.trained import Trained, base_inputs, open_trained
+from infinito.pages.kinds.language import list_next
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.progress import preparation
 from infinito.run_folder.records import provenance, read_score, write_json
-from infinito.run_folder.tables import print_next, print_table
+from infinito.run_folder.tables import print_next, print_page, print_table
 from infinito.training.assembly import (
     LanguageTraining,
     SavingTrainer,
@@ -29,7 +33,9 @@ from infinito.training.assembly import (
     fit,
 )
 from infinito.training.callbacks.interruption import Interruption
-from infinito.training.dry_run import estimate
+from infinito.training.conversations.assembly import build_training_data
+from infinito.training.conversations.skill_scores import list_scores, measure_skills
+from infinito.training.length.dry_run import estimate
 from infinito.training.length.minutes import fix_length
 from infinito.training.length.stable import check_longer, read_stable, take_over
 from infinito.training.optimizer.assembly import describe_optimizer
@@ -40,7 +46,7 @@ from infinito.training.recording import (
     wait_for_first_process,
 )
 from infinito.training.report.baselines import compare_with_baselines
-from infinito.training.report.headline import attention_choice, describe_training
+from infinito.training.report.headline import attention_choice, describe_training, takes_model
 from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
 
@@ -56,7 +62,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """
     console = Console(quiet=not is_first_process())
     length = None
-    if conf.trainer.minutes is not None:
+    on_text = not isinstance(conf.data, ConversationsConf)
+    if on_text and conf.trainer.minutes is not None:
         conf, length = fix_length(conf, console)
     stable = stable_checkpoint(conf.resume)
     if stable is not None:
@@ -80,12 +87,12 @@ def _train(
     record = RunRecord(folder, last, log)
     record.use_threads(conf, log)
     with preparation(console, "preparing text and model") as show:
-        data = build_data_module(conf, own_tokenizer(last), show)
-        record.pin(text_inputs(data))
-        record.pin(token_inputs(data))
+        data = build_training_data(conf, last, show)
+        record.pin(training_inputs(data))
         training = build_language_training(conf, data, last)
         record.pin(base_inputs(training.model))
-    log.info(attention_choice(conf, training.model))
+    if not takes_model(conf):
+        log.info(attention_choice(conf, training.model))
     log.info(describe_optimizer(training.model, conf.optimizer))
     print_table(console, f"{conf.name}  →  {folder}", describe_training(conf, training))
     if last is not None:
@@ -122,33 +129,49 @@ def _finish(
 ) -> float:
     """Write summary, hyper-parameters and the Hugging Face folder; print the results."""
     summary = summarize(folder, training, saving)
+    best = open_trained(str(folder))
+    skills = measure_learnt(conf, training, best, console)
+    summary |= skills
     write_json(folder / "summary.json", summary)
     score = read_score(summary, conf.score)
     saving.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
         list_hyperparameters(conf), {name_score(conf): score}, step=saving.trainer.global_step
     )
     saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
-    export(open_trained(str(folder)), folder / "model")
-    shown = {name: value for name, value in summary.items() if name not in UNLISTED}
+    export(best, folder / "model")
+    saving.page.save_heat_maps()
+    page = write_page_or_warn(folder)
+    shown = {
+        name: value
+        for name, value in summary.items()
+        if name not in UNLISTED and name not in skills
+    }
     print_table(console, "\nresults (validation split, best checkpoint)", shown)
     console.print(compare_with_baselines(summary), highlight=False)
     if summary["sample"]:
-        console.print(
-            "\n[bold]sample[/]: a validation document's beginning, and how the model goes on"
-        )
+        console.print(f"\n[bold]sample[/]: {describe_sample(training.data)}")
         console.print(Text(str(summary["prompt"]), "dim") + Text(summary["sample"]))
-    print_next(console, list_next(folder, conf.runs_dir))
+    print_page(console, page)
+    print_next(console, list_next(folder, asdict(conf)))
     return score
 
 
-def list_next(folder: Path, runs_dir: str) -> list[tuple[str, str]]:
-    """Return the commands that are useful after a training, each with what it does."""
-    commands = [
-        ({"task": "generate", "generation.prompt": "The "}, "write text"),
-        ({"task": "evaluate", "split": "test"}, "an unseen split"),
-        ({"task": "analyze"}, "attention: entropy and heat maps"),
-    ]
-    return [
-        *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (show_curves(folder, runs_dir), "curves, samples, heat maps"),
-    ]
+def measure_learnt(
+    conf: RunConf, training: LanguageTraining, best: Trained, console: Console
+) -> dict[str, Any]:
+    """Return the skills of the best checkpoint, where `data=skills` taught them, and print them."""
+    if not isinstance(conf.data, SkillsConf):
+        return {}
+    assert isinstance(training.data, ConversationDataModule)
+    best.model.to(choose_device(conf))  # type: ignore[arg-type]
+    with console.status("asking the held-out questions"):
+        found = measure_skills(conf.data, best.model, training.data.encode)
+    print_table(console, "\nskills (held-out items, exact answers)", list_scores(found))
+    return found.report()
+
+
+def describe_sample(data: LanguageDataModule | ConversationDataModule) -> str:
+    """Return what a sample is, for its heading."""
+    if isinstance(data, ConversationDataModule):
+        return "a held-out conversation's beginning, and how the model answers"
+    return "a validation document's beginning, and how the model goes on"

@@ -25,14 +25,20 @@ from infinito.objectives.units import loss_report
 from infinito.run_folder.console import logged_to
 from infinito.run_folder.folder import record_config
 from infinito.run_folder.records import read_score, write_json
-from infinito.training.assembly import build_language_training, fit
+from infinito.run_folder.series.metrics_file import MetricsFile
+from infinito.training.assembly import build_language_training, count_per_step, fit
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.callbacks.step_clock import StepClock
+from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.trial_stopping import TrialStopping
 from infinito.training.callbacks.validation import Validations
-from infinito.training.language_model import LanguageModelTask
+from infinito.training.module.language_model import LanguageModelTask
 from infinito.training.report.composite import composite
+from infinito.training.report.metrics_logger import MetricsLogger
 from infinito.training.trainer import build_early_stopping, build_trainer
+
+LOGGED_POINTS = 20
+"""Points of the training in metrics.csv, about."""
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[float]:
@@ -61,10 +67,12 @@ def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
     one that `task=train` would keep.
     """
     started_s = time.perf_counter()
-    training = build_language_training(conf, reused_data(conf))
+    data = reused_data(conf)
+    training = build_language_training(conf, data)
     clock = StepClock()
     validations = Validations(training.length, on_the_way=is_judged_on_the_way(conf))
-    callbacks = [clock, validations, *build_early_stopping(conf.trainer)]
+    log = TrainingLog(max(1, training.length.steps // LOGGED_POINTS))
+    callbacks = [clock, log, validations, *build_early_stopping(conf.trainer)]
     if conf.trainer.stop_bad is not None:
         every = training.length.validate_every
         callbacks.append(TrialStopping(folder, conf.trainer.stop_bad, every))
@@ -73,6 +81,7 @@ def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
         callbacks,
         steps=training.length.steps,
         deterministic=conf.deterministic,
+        loggers=[MetricsLogger(MetricsFile(folder, count_per_step(conf, training.length)))],
     )
     fit(training, trainer)
     steps, stopped = trainer.global_step, trainer.should_stop
@@ -87,7 +96,7 @@ def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
         **loss_report(report["val/loss"], training.units, "val"),
         **phi_figures(training.module, report),
         "train/loss": clock.last_loss,
-        **attention_figures(training.module, training.data),
+        **attention_figures(training.module, data),
         "step_s": clock.median_s,
         "steps": steps,
         "stopped_early": stopped,

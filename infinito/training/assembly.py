@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from lightning import Callback, Trainer
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from infinito.config import RunConf
+from infinito.config import ConversationsConf, RunConf
+from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule, TrainingBatches
 from infinito.data.sources.source import Split
 from infinito.errors import CheckpointError
@@ -20,20 +21,25 @@ from infinito.models.assembly import build_language_model
 from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import describe_model, open_trained, start_weights
 from infinito.objectives.units import TextUnits
+from infinito.run_folder.series.samples_file import SamplesFile
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
+from infinito.training.callbacks.run_page import RunPage
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
+from infinito.training.conversations.assembly import KEY as LAYOUT
+from infinito.training.conversations.assembly import build_start, choose_probe, count_units, lay_out
 from infinito.training.distributed.peers import Peers
-from infinito.training.language_model import LanguageModelTask
-from infinito.training.length.planning import Length, plan_length
+from infinito.training.length.planning import Length, plan_length, plan_length_from
 from infinito.training.length.stable import stable_end
+from infinito.training.module.batch_loss import BatchLoss, ConversationLoss, WindowLoss
+from infinito.training.module.language_model import LanguageModelTask
 from infinito.training.phi.assembly import build_phi_term
 from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
-    build_tensorboard_logger,
+    build_loggers,
     build_trainer,
     count_batches,
 )
@@ -43,7 +49,7 @@ from infinito.training.trainer import (
 class LanguageTraining:
     """A language model with all that trains it, but for the trainer."""
 
-    data: LanguageDataModule
+    data: LanguageDataModule | ConversationDataModule
     length: Length
     units: TextUnits
     """Of the validation split."""
@@ -52,7 +58,9 @@ class LanguageTraining:
 
 
 def build_language_training(
-    conf: RunConf, data: LanguageDataModule, last: dict[str, Any] | None = None
+    conf: RunConf,
+    data: LanguageDataModule | ConversationDataModule,
+    last: dict[str, Any] | None = None,
 ) -> LanguageTraining:
     """Return model, Φ term, Lightning module and length, as the configuration asks for them.
 
@@ -67,27 +75,38 @@ def build_language_training(
         ConfigError: `trainer.chunked_loss`, and a model whose head does not allow it.
     """
     tokenizer = data.tokenizer
-    length = plan_length(conf, len(data.blocks("train")))
-    units = count_text_units(conf, data, "valid")
-    model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
-    if last is not None:
-        take_calibration(model, last)
-    elif conf.checkpoint is not None:
-        start_from(model, tokenizer, conf.checkpoint)
-    phi = build_phi_term(conf, model, data)
-    if conf.trainer.compile:
-        model.compile()
-    if conf.trainer.chunked_loss:
-        check_head(model)
+    description: dict[str, Any] = {}
+    loss: BatchLoss
+    phi = None
+    if isinstance(data, ConversationDataModule):
+        length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.processes))
+        units = count_units(data.valid)
+        model = build_start(conf, data)
+        layout = lay_out(conf, data, model, last)
+        loss, description = ConversationLoss(layout.head), {LAYOUT: asdict(layout)}
+    else:
+        length = plan_length(conf, len(data.blocks("train")))
+        units = count_text_units(conf, data, "valid")
+        model = build_language_model(conf, data.vocab_size, tokenizer.eos_token_id)
+        if last is not None:
+            take_calibration(model, last)
+        elif conf.checkpoint is not None:
+            start_from(model, tokenizer, conf.checkpoint)
+        phi = build_phi_term(conf, model, data)
+        if conf.trainer.compile:
+            model.compile()
+        if conf.trainer.chunked_loss:
+            check_head(model)
+        loss = WindowLoss(chunked=conf.trainer.chunked_loss)
     module = LanguageModelTask(
         model,
         conf.optimizer,
         total_steps=length.steps,
         units=units,
         seed=conf.seed,
-        description=describe_model(model, tokenizer),
+        description=describe_model(model, tokenizer) | description,
         phi=phi,
-        chunked_loss=conf.trainer.chunked_loss,
+        loss=loss,
     )
     return LanguageTraining(data, length, units, model, module)
 
@@ -99,6 +118,7 @@ class SavingTrainer:
     trainer: Trainer
     log: TrainingLog
     report: ValidationReport
+    page: RunPage
     peers: Peers
 
 
@@ -128,8 +148,16 @@ def build_saving_trainer(
     settings, length = conf.trainer, training.length
     log = TrainingLog(settings.log_every)
     report = ValidationReport(
-        training.data.tokenizer, conf.seed, settings.sample_tokens, conf.generation
+        training.data.tokenizer,
+        conf.seed,
+        settings.sample_tokens,
+        conf.generation,
+        samples=SamplesFile(folder, resumed_step),
+        probe=choose_probe(training.data)
+        if isinstance(training.data, ConversationDataModule)
+        else None,
     )
+    page = RunPage(folder, report)
     peers = Peers(folder, identity)
     milestones = Milestones(
         folder / "checkpoints",
@@ -144,12 +172,14 @@ def build_saving_trainer(
     bar = TrainingBar(length, of_validation, log.throughput, console, settings.progress_bar)
     trainer = build_trainer(
         settings,
-        [peers, log, report, milestones, *build_early_stopping(settings), bar, *callbacks],
+        [peers, log, report, page, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        logger=build_tensorboard_logger(folder, resumed_step, list_hyperparameters(conf)),
+        loggers=build_loggers(
+            folder, resumed_step, list_hyperparameters(conf), per_step=count_per_step(conf, length)
+        ),
     )
-    return SavingTrainer(trainer, log, report, peers)
+    return SavingTrainer(trainer, log, report, page, peers)
 
 
 def fit(
@@ -169,6 +199,16 @@ def fit(
         ckpt_path=checkpoint,
         weights_only=True,
     )
+
+
+def count_per_step(conf: RunConf, length: Length) -> dict[str, float]:
+    """Return the epochs and, where windows are of one length, the tokens of an optimizer step."""
+    batches = conf.trainer.accumulate
+    epoch = {"epoch": batches / length.batches_per_epoch}
+    if isinstance(conf.data, ConversationsConf):
+        return epoch
+    windows = batches * conf.data.batch_size * conf.trainer.processes
+    return {**epoch, "tokens": windows * conf.data.block_size}
 
 
 def count_text_units(conf: RunConf, data: LanguageDataModule, split: Split) -> TextUnits:

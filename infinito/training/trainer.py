@@ -9,14 +9,16 @@ from typing import Any
 from lightning import Callback, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.strategies import Strategy
 
 from infinito.config import TrainerConf
 from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
 from infinito.run_folder.folder import events_folder
+from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.training.distributed.launching import MindedDDP, build_environment
 from infinito.training.distributed.sharding import ShardedTraining
+from infinito.training.report.metrics_logger import MetricsLogger
 
 
 def build_trainer(
@@ -25,7 +27,7 @@ def build_trainer(
     *,
     deterministic: bool,
     steps: int | None = None,
-    logger: TensorBoardLogger | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Trainer:
     """Return a trainer of one epoch over a stream of batches.
 
@@ -36,7 +38,7 @@ def build_trainer(
         callbacks: All that happens besides the steps.
         deterministic: Same seed, same bits.
         steps: Optimizer steps of the whole training; None for the whole stream.
-        logger: Where metrics go; None for nowhere.
+        loggers: Where metrics go, TensorBoard's first.
     """
     return Trainer(
         accelerator=settings.accelerator,
@@ -51,7 +53,7 @@ def build_trainer(
         num_sanity_val_steps=0,
         limit_val_batches=settings.validation_batches,
         log_every_n_steps=1,
-        logger=logger or False,
+        logger=list(loggers) or False,
         callbacks=list(callbacks),
         plugins=[SafeCheckpointIO(), build_environment()],
         enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
@@ -84,25 +86,30 @@ def count_batches(validation: Sized, settings: TrainerConf) -> int:
     return min(len(validation), settings.validation_batches or len(validation))
 
 
-def build_tensorboard_logger(
-    folder: Path, resumed_step: int | None, hparams: Mapping[str, Any]
-) -> TensorBoardLogger:
-    """Return a logger that writes to the run's folder, by whose path TensorBoard shows the run.
+def build_loggers(
+    folder: Path,
+    resumed_step: int | None,
+    hparams: Mapping[str, Any],
+    per_step: Mapping[str, float] | None = None,
+) -> list[Logger]:
+    """Return what writes TensorBoard's files and metrics.csv to the run's folder.
 
     Args:
-        folder: The run's.
-        resumed_step: What was logged up to this step stays, what came after it is hidden.
+        folder: The run's, by whose path TensorBoard shows it.
+        resumed_step: What was logged up to this step stays; what came after it is hidden in
+            TensorBoard and goes from metrics.csv.
         hparams: What hparams.yaml is to hold.
+        per_step: Columns of metrics.csv that grow with the step; see `MetricsFile`.
     """
-    logger = TensorBoardLogger(
+    board = TensorBoardLogger(
         events_folder(folder),
         name=None,
         version="",
         default_hp_metric=False,
         purge_step=None if resumed_step is None else resumed_step + 1,
     )
-    logger.hparams.update(hparams)
-    return logger
+    board.hparams.update(hparams)
+    return [board, MetricsLogger(MetricsFile(folder, per_step, resumed_step))]
 
 
 class SafeCheckpointIO(CheckpointIO):

@@ -58,6 +58,26 @@ def test_a_scale_for_other_heads() -> None:
         distance_attention(*tensors(), metric="l1", scale=torch.ones(3))
 
 
+@pytest.mark.parametrize("metric", sorted(METRICS))
+@pytest.mark.parametrize("scale", [1e-320, 1e-39, 1e39, 1e300])
+def test_a_scale_that_float32_does_not_hold_is_refused(metric: str, scale: float) -> None:
+    """Kernels would multiply by 0 or infinity, and return NaN."""
+    with pytest.raises(ValueError, match=r"multiplied by .* 0 or infinite in float32"):
+        distance_attention(
+            *tensors(), metric=metric, scale=scale, p=3.0 if metric == "lp" else None
+        )
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_the_smallest_scales_that_are_taken_weigh_evenly(metric: str) -> None:
+    p = 3.0 if metric == "lp" else None
+    queries, keys, values = tensors()
+    mixed = distance_attention(queries, keys, values, metric=metric, scale=1e-36, p=p, causal=False)
+    assert mixed.isfinite().all()
+    expected = values.mean(2, keepdim=True).repeat_interleave(2, 1).expand_as(mixed)
+    torch.testing.assert_close(mixed, expected)
+
+
 def test_values_of_another_batch_are_refused() -> None:
     """The fused kernel would read what lies behind them."""
     queries, keys, values = tensors()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def test_entropy_is_that_of_the_reference_weights(metric: str, mask: Tensor | No
     p = 3.0 if metric == "lp" else None
     if mask is not None and mask.ndim == 4:
         mask = mask & torch.ones(9, 9, dtype=torch.bool).tril()
-    options = {"metric": metric, "scale": 1.7, "p": p, "key_padding": mask}
+    options: dict[str, Any] = {"metric": metric, "scale": 1.7, "p": p, "key_padding": mask}
     with watched_attention() as calls:
         distance_attention(queries, keys, values, backend="reference", **options)
     _, weights = reference_attention(queries, keys, values, **options)

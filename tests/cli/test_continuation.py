@@ -45,6 +45,16 @@ def test_a_resume_may_change_what_is_shown(run_folder: Callable[..., Path]) -> N
     assert parsed(f"resume={run_folder()}", "trainer.log_every=7").trainer.log_every == 7
 
 
+@pytest.mark.parametrize("name", ["7", "nan"])
+def test_a_folder_may_be_named_like_a_number(
+    run_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = run_folder("seed=5")
+    folder.rename(folder.with_name(name))
+    monkeypatch.chdir(folder.parent)
+    assert parsed(f"resume={name}").seed == 5
+
+
 def test_a_relative_path_of_the_same_file_is_no_difference(
     run_folder: Callable[..., Path], text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +129,7 @@ def test_a_memory_of_the_run_may_be_evaluated_otherwise(run_folder: Callable[...
     [
         (["+experiment=dpo", "objective=language_phi"], "`objective` is not read by `task=dpo`"),
         (["+experiment=rl_quick", "objective=language_phi"], "not read by `task=rl_scheduler`"),
+        (["+experiment=dpo", "dpo.reference_checkpoint=x"], r"is for `task=score_pairs`\)"),
         (["task=trial", "trainer.minutes=5"], "`trainer.minutes` is not read by `task=trial`"),
         (["trainer.stop_bad=median"], r"leave it out \(it is for `task=trial`\)"),
         (["task=trial", "trainer.sample_tokens=3"], "`trainer.sample_tokens` is not read by"),

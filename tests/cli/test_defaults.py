@@ -46,7 +46,7 @@ def without_own_values(path: Path) -> DictConfig:
     """The values that an option would have if its file held its defaults list alone."""
     node = ConfigStore.instance().load("RunConf.yaml").node
     values = OmegaConf.select(node, section(path)) or OmegaConf.create()
-    for item in OmegaConf.load(path).get("defaults", []):
+    for item in load(path).get("defaults", []):
         if not isinstance(item, str) or item == "_self_":
             continue
         if item.startswith("/"):
@@ -58,8 +58,14 @@ def without_own_values(path: Path) -> DictConfig:
     return values
 
 
-def own_values(path: Path) -> DictConfig:
+def load(path: Path) -> DictConfig:
     values = OmegaConf.load(path)
+    assert isinstance(values, DictConfig)
+    return values
+
+
+def own_values(path: Path) -> DictConfig:
+    values = load(path)
     values.pop("defaults", None)
     return values
 

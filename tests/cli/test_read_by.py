@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     with pytest.MonkeyPatch.context() as patch:  # however slow this machine is
         patch.setattr(minutes, "count_steps", lambda *_: 2)
         found.run("train", *train, "trainer.max_steps=null", "trainer.minutes=9")
+    chat = ("data=chat", "model.dim=16", "attention=dot", "trainer.max_steps=2")
+    quiet = ("trainer.progress_bar=false", "tokenizer.vocab_size=300", place[0], place[2])
+    talks = found.run("train on conversations", *chat, *quiet, "optimizer.schedule=plateau")
+    further = (*chat[:1], *chat[3:], *quiet[:1], *quiet[2:], f"checkpoint={talks}")
+    found.run("train a checkpoint on conversations", *further, "trainer.patience=2")
+    found.run("train a checkpoint on conversations", *further, "dry_run=true")
+    found.run(
+        "evaluate on conversations", "task=evaluate", "data=chat", f"checkpoint={talks}", place[2]
+    )
+    few = ("data=skills", "data.skills=[count]", "data.items=64", "data.held_out_items=4")
+    found.run("train on conversations", *chat[1:], *quiet, *few)
+    found.run("check_data of conversations", place[0], "task=check_data", "data=chat")
     trial = readable((*train, *phi, "trainer.patience=2", f"checkpoint={run}"), "trial")
     found.run("trial", *trial, "task=trial")
     reads = (f"checkpoint={plain}", *place)
@@ -80,6 +93,9 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     found.run("calibrate_phi", *reads, "task=calibrate_phi", "objective=language_phi")
     write = (f"checkpoint={run}", place[0], place[2], "generation.max_new_tokens=3")
     found.run("generate", *write, "task=generate", "generation.prompt=line")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"line\n")))
+        found.run("chat", *write, "task=chat", 'chat.template="{{ messages[0].content }}"')
     pairs = (*place, "trainer.threads=1")
     quick = ("+experiment=dpo", "trainer.epochs=1", "dpo.warmup_steps=2", "dpo.answers=1")
     tuned = found.run("dpo", *pairs, *quick, "trainer.progress_bar=false")
@@ -90,7 +106,8 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     schedule = found.run("rl_scheduler", *readable((*train, *TINY_RL), "rl_scheduler"))
     opened = (place[0], cached, f"checkpoint={schedule}")
     found.run("evaluate a schedule", *opened, "task=evaluate", "rl.episodes=4")
-    found.run("report", *opened, "task=report")
+    found.run("report on a schedule", *opened, "task=report")
+    found.run("report", place[0], "task=report", f"checkpoint={plain}")
     found.run(
         "generate with an agent",
         *write,
@@ -109,10 +126,10 @@ def test_every_task_has_a_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", sorted(set(READ_BY) - {"reproducibility", "search_report", "export_sweep"})
+    "row", sorted(set(READ_BY) - {"reproducibility", "pipeline", "search_report", "export_sweep"})
 )
 def test_a_task_reads_what_the_table_says_and_no_more(records: Records, row: str) -> None:
-    if row == "dpo with adapters on a checkpoint":
+    if row in ("dpo with adapters on a checkpoint", "train adapters on conversations"):
         pytest.skip("covered by the runs of pretrained models")
     read = records.reads[row] & ALL
     taken = keys(*TAKEN[row]) if row in TAKEN else frozenset()

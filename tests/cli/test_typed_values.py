@@ -32,6 +32,14 @@ def test_each_data_source_has_its_own_schema() -> None:
     assert "there is no such key" in faults("data=markov", "data.path=x")[0]
 
 
+def test_a_key_of_an_experiment_for_data_that_is_not_taken_can_be_left_out() -> None:
+    replaced = ["+experiment=debug", "data=text", "data.path=x"]
+    (fault,) = faults(*replaced)
+    assert "`data.parts` (conf/experiment/debug.yaml): there is no such key" in fault
+    assert fault.endswith("take it out: `~data.parts`")
+    assert isinstance(check([*replaced, "~data.parts"], conf_dir()).data, TextConf)
+
+
 def test_all_faults_come_together() -> None:
     found = faults("optimizer.lrr=3", "modle.dim=3", "attention.heads=x", "attention=l3", "seed=[")
     assert len(found) == 5
@@ -54,6 +62,8 @@ def test_all_faults_come_together() -> None:
         ("optimizer.betas=[0.9,1.0]", "below 1"),
         ("seed=-1", "at least 0"),
         ("name=../../x", "letters, digits and `._-`"),
+        ("runs_dir=", "a folder, `.` for this one"),
+        ("data.chat_template={{x}}", "Quote the value: 'data.chat_template=\"{{x}}\"'"),
         ("name=.hidden", "beginning with a letter or digit"),
         ("task=trian", "did you mean `trial` or `train`"),
         ("trainer.precision=64", "one of 32-true"),

@@ -68,9 +68,16 @@ def test_python_docs_supports_the_vocabularies_of_the_experiments(make, docs_cac
 def test_the_test_split_stays_closed_until_it_is_asked_for(make, text_file, monkeypatch):
     source = TextFiles(text_file)
     opened = []
-    documents, fingerprint = source.documents, source.fingerprint
-    monkeypatch.setattr(source, "documents", lambda s: opened.append(s) or documents(s))
-    monkeypatch.setattr(source, "fingerprint", lambda s: opened.append(s) or fingerprint(s))
+
+    def noting(method):
+        def noted(split):
+            opened.append(split)
+            return method(split)
+
+        return noted
+
+    monkeypatch.setattr(source, "documents", noting(source.documents))
+    monkeypatch.setattr(source, "fingerprint", noting(source.fingerprint))
     data = make(source, BpeTokenizer(260))
     list(data.train_dataloader())
     list(data.val_dataloader())

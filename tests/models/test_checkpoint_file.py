@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from infinito.models.checkpoint_file import (
     write_checkpoint,
 )
 
-CONTENT = {"infinito": {"format": FORMAT}, "w": torch.arange(64.0), "step": 3}
+CONTENT: dict[str, Any] = {"infinito": {"format": FORMAT}, "w": torch.arange(64.0), "step": 3}
 
 
 @pytest.fixture

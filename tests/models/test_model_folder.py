@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,7 +79,7 @@ def test_transformers_trainer(folder: Path, tmp_path: Path) -> None:
     rows = [tokenizer(f"line {n} has {n * n} sheep.") for n in range(24)]
     rows = [{"input_ids": row["input_ids"]} for row in rows]
 
-    def trainer(place: str, steps: int) -> Trainer:
+    def trainer(place: str, steps: int) -> Any:
         arguments = TrainingArguments(
             str(tmp_path / place),
             max_steps=steps,
@@ -140,3 +143,45 @@ def test_trl_trainers(folder: Path, tmp_path: Path, kind: str) -> None:
     trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     assert losses[-1] < losses[0]
+
+
+def test_a_base_whose_generation_config_cannot_be_saved_is_exported_without_it(
+    gpt2_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Many folders of the hub set a temperature beside `do_sample=false`."""
+    base = write_generation_config(gpt2_folder, tmp_path, do_sample=False, temperature=0.6)
+    export(open_trained(str(base)), tmp_path / "out")
+    saved = json.loads((tmp_path / "out/generation_config.json").read_text())
+    assert saved["eos_token_id"] == 0
+    assert "temperature" not in saved
+    assert "only its special tokens are taken" in caplog.text
+    assert "`temperature`: `do_sample` is not set" in caplog.text
+    fine = write_generation_config(gpt2_folder, tmp_path, do_sample=True, temperature=0.6)
+    export(open_trained(str(fine)), tmp_path / "fine")
+    assert json.loads((tmp_path / "fine/generation_config.json").read_text())["temperature"] == 0.6
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"num_return_sequences": 3},
+        {"cache_implementation": "nonsense"},
+        {"temperature": "hot", "max_new_tokens": "many"},
+    ],
+    ids=["contradiction", "unknown", "type"],
+)
+def test_a_generation_config_that_transformers_refuses_decides_nothing(
+    gpt2_folder: Path, tmp_path: Path, setting: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    base = write_generation_config(gpt2_folder, tmp_path, eos_token_id=[0, 7], **setting)
+    model = open_trained(str(base)).model
+    assert model.generation_config.eos_token_id == [0, 7]
+    assert f"{base}/generation_config.json: only its special tokens are taken" in caplog.text
+
+
+def write_generation_config(folder: Path, parent: Path, **settings: Any) -> Path:
+    """Return a copy of a folder, with these settings of generation and an end of text."""
+    copy = parent / f"copy{len(list(parent.iterdir()))}"
+    shutil.copytree(folder, copy)
+    (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": 0, **settings}))
+    return copy

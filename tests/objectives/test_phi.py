@@ -231,4 +231,4 @@ def test_sampled_rows_see_two_keys_at_least() -> None:
     assert sampled_rows(8).tolist() == [1, 2, 3, 4, 5, 6, 7]
     rows = sampled_rows(256)
     assert len(rows) == 8
-    assert (rows[0], rows[-1]) == (1, 255)
+    assert (int(rows[0]), int(rows[-1])) == (1, 255)

@@ -13,7 +13,7 @@ import peft
 import pytest
 import torch
 from lightning import Trainer
-from torch import nn
+from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.errors import ConfigError, NonFiniteError
@@ -44,7 +44,7 @@ NORM = "train/gradient_norm"
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")
 
 
-def task_of(model: nn.Module, reference: Reference, **changes: Any) -> DpoPolicyTask:
+def task_of(model: PreTrainedModel, reference: Reference, **changes: Any) -> DpoPolicyTask:
     settings: dict[str, Any] = {
         "layout": SHARED,
         "objective": PreferenceObjective(),
@@ -111,7 +111,7 @@ def gradients(task: DpoPolicyTask) -> torch.Tensor:
     return torch.cat([each.grad.flatten() for each in task.trained if each.grad is not None])
 
 
-def adapted(seed: int = 0) -> nn.Module:
+def adapted(seed: int = 0) -> Any:
     config = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     torch.manual_seed(seed)
     return peft.get_peft_model(make("llama"), config)
@@ -338,14 +338,14 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_batch(tmp_path: Path) ->
 def test_a_step_is_the_mean_over_its_pairs(batches: int, batch_size: int, tmp_path: Path) -> None:
     """Through Lightning: a step of one batch of four asked for, of four, and of unlike ones."""
     norms = []
-    for accumulate, settings in ((4, {}), (1, {"batch_size": 8} if batches > 1 else {})):
+    for accumulate, size in ((4, batch_size), (1, 8 if batches > 1 else batch_size)):
         model = make("llama")
         log = trained(
             task_of(model, CopyReference(model)),
             tmp_path / str(accumulate),
             batches if accumulate > 1 else 1,
             accumulate=accumulate,
-            **{"batch_size": batch_size, **settings},
+            batch_size=size,
         )
         norms += [each[NORM] for each in log.history if NORM in each]
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from infinito.config import AdamWConf
 from infinito.preferences.dpo_module import DpoPolicyTask
@@ -41,7 +41,7 @@ def in_order(seed: int = 0) -> list[list[TokenizedPair]]:
     return [[PAIRS[row] for row in batch.rows] for batch in data.train_dataloader()]
 
 
-def own_losses(model: nn.Module, objective: PreferenceObjective) -> list[float]:
+def own_losses(model: PreTrainedModel, objective: PreferenceObjective) -> list[float]:
     """The losses of sixteen steps of AdamW at 1e-4, clipped to norm 1."""
     settings = AdamWConf(lr=1e-4, betas=[0.9, 0.999], weight_decay=0.0, schedule="constant")
     layout = Layout("shared", "fused")
@@ -60,7 +60,7 @@ def own_losses(model: nn.Module, objective: PreferenceObjective) -> list[float]:
     return losses
 
 
-def trl_losses(model: nn.Module, folder: Path, **settings: Any) -> list[float]:
+def trl_losses(model: PreTrainedModel, folder: Path, **settings: Any) -> list[float]:
     from tests.preferences.trl_training import trl_trainer
 
     flat: Sequence[TokenizedPair] = [pair for batch in in_order() for pair in batch]

@@ -6,8 +6,9 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.progress import BarColumn, TextColumn
 
-from infinito.run_folder.progress import preparation, watched
+from infinito.run_folder.progress import ECHO, Bar, preparation, watched
 
 
 def test_every_item_is_told_with_the_bytes_before_and_after() -> None:
@@ -37,3 +38,12 @@ def test_a_terminal_shows_the_work_the_bytes_and_the_time_left(terminal: bool) -
         assert ":--" in drawn or ":0" in drawn
     else:
         assert drawn.strip() == ""
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_the_echo_of_ctrl_c_fits_beside_a_bar(width: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    bar = Bar(BarColumn(bar_width=None), TextColumn("step 7"), console=console)
+    bar.add_task("", total=10)
+    (line,) = console.render_lines(bar.get_renderable(), pad=False)
+    assert sum(part.cell_length for part in line) == width - ECHO - 1

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from infinito.run_folder.tables import print_table
+from infinito.run_folder.tables import print_next, print_table, without_next
 
 LONG = " ".join(["a sentence of many words"] * 10)
 
@@ -28,3 +28,12 @@ def test_a_pipe_gets_a_line_for_each_value() -> None:
 
 def test_a_terminal_folds_what_is_too_long() -> None:
     assert all(len(line) <= 80 for line in printed(terminal=True).splitlines())
+
+
+def test_the_runs_of_a_sweep_leave_next_commands_to_the_sweep() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with without_next():
+        print_next(console, [("run this", "more")])
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+    print_next(console, [("run this", "more")])
+    assert "run this  # more" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hydra.core.config_loader import ConfigLoader
@@ -117,7 +118,7 @@ def test_defaults_without_those_out_of_range(loader: ConfigLoader) -> None:
 
 
 def test_conditions_read_lists_and_null_of_the_configuration(loader: ConfigLoader) -> None:
-    own = {"loss": ["cdpo"], "steps": None, "hydra": {"runtime": {"choices": {}}}}
+    own: dict[str, Any] = {"loss": ["cdpo"], "steps": None, "hydra": {"runtime": {"choices": {}}}}
     grammar = Grammar.read({}, ["smoothing=choice(0.0,0.1)"], loader)
     conditions = ["smoothing == 0 or loss == '[cdpo]'", "steps == None"]
     space = grammar.space(conditions, OmegaConf.create(own))

@@ -42,7 +42,7 @@ def hydra_sweep_runner(
     hydra_sweep_runner: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
     """Hydra's fixture, whose sweeps return the jobs instead of the best score."""
-    plugin = Plugins.instance().class_name_to_class[MctsSweeperConf()._target_]
+    plugin: Any = Plugins.instance().class_name_to_class[MctsSweeperConf()._target_]
     search = plugin.sweep
 
     def sweep(self: Any, arguments: list[str]) -> list[list[JobReturn]]:

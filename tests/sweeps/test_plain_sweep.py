@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,10 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from infinito.sweeps import plain_sweep
 from infinito.sweeps.plain_sweep import PlainSweepReport, count_runs, read_overrides
 from infinito.sweeps.record.run_folders import list_run_folders
 from infinito.sweeps.report.run_table import print_run_table
+from infinito.training.callbacks.interruption import Interrupted
 
 
 def make_config(
@@ -64,7 +66,7 @@ def test_each_run_is_announced_with_the_time_left(
 ) -> None:
     """The first of three runs takes 30 s, so the others about 60; the second fails."""
     now = [0.0]
-    monkeypatch.setattr(plain_sweep.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     report = PlainSweepReport()
     report.on_multirun_start(make_config(tmp_path, ["seed=0,1,2", "+experiment=debug"]))
     for number in range(3):
@@ -92,6 +94,27 @@ def test_each_run_is_announced_with_the_time_left(
         ["1", "1", "–"],
         ["2", "2", "3.5"],
     ]
+
+
+@pytest.mark.parametrize(("number", "goes_on"), [(1, True), (2, False)])
+def test_a_signal_ends_the_sweep_and_not_one_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int, goes_on: bool
+) -> None:
+    report = PlainSweepReport()
+    report.on_multirun_start(make_config(tmp_path, ["seed=0,1,2"]))
+    for each in range(number + 1):
+        leave_run(tmp_path / str(each), [f"seed={each}"], 1.5 if each < number else None)
+    stopped = JobReturn(status=JobStatus.FAILED)
+    stopped.return_value = Interrupted(signal.SIGTERM, "after step 7; everything is saved")
+    with pytest.raises(SystemExit) as end:
+        report.on_job_end(make_config(tmp_path, [f"seed={number}"], number), stopped)
+    assert end.value.code == 143
+    printed = capsys.readouterr().out
+    assert [line.split() for line in printed.splitlines() if line.startswith("0 ")] == [
+        ["0", "0", "1.5"]
+    ]
+    assert f"stopped in run {number + 1} of 3: after step 7; everything is saved\n" in printed
+    assert ("were not begun" in printed) == goes_on
 
 
 def test_a_search_is_left_to_its_own_table(

@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scipy import stats
 
 from infinito.config import RunConf
 from infinito.errors import CheckpointError, ConfigError
+from infinito.run_folder.comparison import has_same_tokenizer, make_groups
 from infinito.run_folder.finished_runs import read_finished
 from infinito.tasks import compare
-from infinito.tasks.compare import (
-    describe_difference,
-    group_by_configuration,
-    has_same_tokenizer,
-    label_group,
-)
 
 Trained = Callable[..., Path]
 Configured = Callable[..., RunConf]
 
 
 def printed_by(configured: Configured, capsys: pytest.CaptureFixture[str], *runs: Path) -> str:
-    """What the comparison of these folders prints."""
+    """What the comparison of these folders prints; its page lies beside the first of them."""
     capsys.readouterr()
-    compare.run(
-        configured("task=compare", f"runs=[{','.join(map(str, runs))}]"), Path("unused"), []
-    )
+    place = runs[0].parent.parent / "comparison"
+    compare.run(configured("task=compare", f"runs=[{','.join(map(str, runs))}]"), place, [])
     return capsys.readouterr().out
-
-
-def test_equal_numbers_are_identical_runs_not_p_nan() -> None:
-    assert describe_difference([1.5, 1.5], [1.5, 1.5]) == "identical runs"
-    assert describe_difference([1.5, 1.5], [1.6, 1.6]) == "no spread over seeds: no test"
-    assert describe_difference([1.5], [1.6]) == "one seed: no interval"
-
-
-def test_welch_agrees_with_scipy() -> None:
-    first, second = [1.0, 1.2, 1.1], [2.0, 2.3, 1.9]
-    p = stats.ttest_ind(second, first, equal_var=False).pvalue
-    assert f"p = {p:.2g}" in describe_difference(first, second)
-
-
-def test_groups_have_letters_however_many() -> None:
-    assert [label_group(number) for number in (0, 25, 26, 52)] == ["A", "Z", "AA", "BA"]
 
 
 def test_seeds_are_grouped_and_sweeps_compared(
@@ -56,11 +36,29 @@ def test_seeds_are_grouped_and_sweeps_compared(
         for lr in (0.001, 0.01)
         for seed in (0, 1)
     ]
-    groups = group_by_configuration([read_finished(folder) for folder in folders])
-    assert [len(group) for group in groups] == [2, 2]
+    groups = make_groups([read_finished(folder) for folder in folders])
+    assert [len(group.runs) for group in groups] == [2, 2]
     printed = printed_by(configured, capsys, folders[0].parent)
-    for words in ("optimizer.lr", "val/loss", "p ="):
+    for words in ("optimizer.lr", "val/loss", "p =", "(paired)", "comparison.html"):
         assert words in printed
+    place = folders[0].parent.parent.parent / "comparison"
+    html = (place / "comparison.html").read_text(encoding="utf-8")
+    assert "4 runs in 2 groups" in html
+    for folder in folders:
+        (link,) = re.findall(rf'href="([^"]*{folder.name}/report.html)"', html)
+        assert (place / link).resolve() == (folder / "report.html").resolve()
+    (data,) = re.findall(r'id="plots">(.*?)</script>', html)
+    plots = {plot["title"]: plot for plot in json.loads(data)}
+    assert plots["Validation loss"]["axes"] == ["step", "epoch", "tokens", "seconds"]
+    assert [len(curve["low"]) for curve in plots["Validation loss"]["curves"]] == [2, 2]
+    with (place / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["group"], row["seed"], row["optimizer.lr"]) for row in rows] == [
+        ("A", "0", "0.001"),
+        ("A", "1", "0.001"),
+        ("B", "0", "0.01"),
+        ("B", "1", "0.01"),
+    ]
     assert "okenizers differ" not in printed
     (folders[0] / "summary.json").unlink()
     assert f"left out, as they have not finished: {folders[0]}" in printed_by(

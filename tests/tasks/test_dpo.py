@@ -27,14 +27,16 @@ from infinito.paths import conf_dir
 from infinito.preferences.assembly import Policy
 from infinito.preferences.dpo_module import DpoPolicyTask
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
+from infinito.preferences.preparation import Prepared
 from infinito.preferences.reference.policies import CopyReference
 from infinito.preferences.report.document import TIMING, load_schema
-from infinito.preferences.report.outputs import print_outcome
+from infinito.preferences.report.screen import print_outcome
 from infinito.preferences.scoring.layout_probe import Layout
 from infinito.preferences.scoring.layouts import arrange
 from infinito.preferences.training import score_reference
 from infinito.tasks import dpo
 from tests.conftest import ROOT, readable, row_of
+from tests.equal_metrics import figures_of
 from tests.preferences.pair_models import make, random_pairs
 
 SMALL = (
@@ -205,6 +207,10 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(
         program.execute(resumed, tmp_path / "halves")
     again = json.loads((tmp_path / "halves/training_report.json").read_text())
     assert without_timing(again) == without_timing(report_in(usual))
+    assert figures_of(tmp_path / "halves") == figures_of(usual)
+    html = (usual / "report.html").read_text(encoding="utf-8")
+    assert "Answers to held-out prompts" in html
+    assert f"{again['status']}: the held-out margin changed by" in html
 
 
 def test_the_exported_policy_is_the_tuned_one(usual: Path, tmp_path: Path) -> None:
@@ -307,13 +313,13 @@ def test_held_out_pairs_that_are_not_unseen_are_noted(
         "dpo.warmup_steps=0",
         "tokenizer=char",
     )
-    notes = dpo.Prepared(small(*leaking, "trainer.patience=2"), Console(quiet=True)).list_notes()
+    notes = Prepared(small(*leaking, "trainer.patience=2"), Console(quiet=True)).list_notes()
     assert notes[:2] == [
         f"2 of 2 held-out {what} are trained on too" for what in ("pairs", "prompts")
     ]
     assert len(notes) == 4
     assert "`trainer.patience` used" in notes[2]
-    (note,) = dpo.Prepared(small("dpo.warmup_steps=0"), Console(quiet=True)).list_notes()
+    (note,) = Prepared(small("dpo.warmup_steps=0"), Console(quiet=True)).list_notes()
     assert note.startswith("the policy began with random weights")
 
 
@@ -332,7 +338,7 @@ def test_what_gguf_cannot_hold_is_refused_before_training(
     folder = saved(tmp_path / "neox", "gpt_neox")
     run = small("model=pretrained", f"model.path={folder}", "dpo.export=gguf", "data.chat=false")
     with pytest.raises(ConfigError, match=r"not for gpt_neox|need the gguf package"):
-        dpo.Prepared(run, Console(quiet=True))
+        Prepared(run, Console(quiet=True))
 
 
 def test_held_out_pairs_are_probed_too(small: Callable[..., RunConf], tmp_path: Path) -> None:
@@ -345,7 +351,7 @@ def test_held_out_pairs_are_probed_too(small: Callable[..., RunConf], tmp_path: 
         f"data.path={written(tmp_path / 'a.jsonl', ('a', 'b', 'c'))}",
         f"data.held_out_path={written(tmp_path / 'b.jsonl', ('abcde', 'fghijkl', 'mnopqrs'))}",
     )
-    assert dpo.Prepared(run, Console(quiet=True)).layout.name == "concat"
+    assert Prepared(run, Console(quiet=True)).layout.name == "concat"
 
 
 def test_adapters_trained_before_belong_to_the_reference(small: Callable[..., RunConf]) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,8 @@ def test_temperature_0_is_greedy(model: Trained) -> None:
     greedy = sampling_settings(GenerationConf(temperature=0, max_new_tokens=6), model)
     assert greedy["do_sample"] is False
     inputs = encode_prompt("line 7 has", model)
-    ids = model.model.generate(input_ids=inputs, **greedy)
+    language_model: Any = model.model
+    ids = language_model.generate(input_ids=inputs, **greedy)
     expected = inputs
     for _ in range(6):
         logits = model.model(input_ids=expected).logits[:, -1]
@@ -67,7 +69,8 @@ def test_repetition_penalty_lowers_negative_logits_too() -> None:
     """Positive logits are divided and negative ones multiplied: both become less probable."""
     processors = LogitsProcessorList([RepetitionPenaltyLogitsProcessor(2.0)])
     logits = torch.tensor([[1.0, -1.0, 0.5]])
-    assert processors(torch.tensor([[0, 1]]), logits).tolist() == [[0.5, -2.0, 0.5]]
+    ids: Any = torch.tensor([[0, 1]])
+    assert processors(ids, logits).tolist() == [[0.5, -2.0, 0.5]]
 
 
 def test_prompts_come_from_a_file_too(tmp_path: Path) -> None:
@@ -122,8 +125,11 @@ def test_several_texts_are_told_apart(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "p.txt").write_text("line 7\nline 8\n")
-    common = (f"checkpoint={finished()}", f"generation.prompts_file={tmp_path / 'p.txt'}")
-    common += ("generation.max_new_tokens=4",)
+    common = (
+        f"checkpoint={finished()}",
+        f"generation.prompts_file={tmp_path / 'p.txt'}",
+        "generation.max_new_tokens=4",
+    )
     first, _, second = text(reading, capsys, *common).partition("\n\n--- 2 of 2 ---\n\n")
     assert first.startswith("line 7")
     assert second.startswith("line 8")
@@ -157,7 +163,7 @@ def test_text_longer_than_the_window_is_written_from_its_end(
     capsys.readouterr()
     generate.run(reading("task=generate", *options, "generation.max_new_tokens=14"), Path(), [])
     shown = capsys.readouterr()
-    assert shown.out == model.tokenizer.decode(whole[0], skip_special_tokens=True) + "\n"
+    assert shown.out == f"{model.tokenizer.decode(whole[0], skip_special_tokens=True)}\n"
     assert "pass the model's window of 16" in shown.err
     assert "friendly reminder" not in shown.err
 

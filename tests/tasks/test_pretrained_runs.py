@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
 from infinito import run as program
 from infinito.cli.composition import check
@@ -187,7 +187,7 @@ def test_adapters_of_another_base_are_refused(
 ) -> None:
     folder = finished()
     moved = shutil.copytree(gpt2_folder, tmp_path / "other")
-    other = AutoModelForCausalLM.from_pretrained(moved)
+    other = GPT2LMHeadModel.from_pretrained(moved)
     with torch.no_grad():
         other.transformer.wte.weight.mul_(1.01)
     other.save_pretrained(moved)

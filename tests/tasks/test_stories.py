@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def stories(shared_data: Path) -> Path:
 
 
 def test_untrained_adapters_leave_the_published_text(stories: Path) -> None:
-    model = open_base(stories / "hf").eval()
+    model: Any = open_base(stories / "hf").eval()
     add_lora(model, SETTINGS)
     ids = model.generate(
         torch.tensor([[1]]),
@@ -39,6 +40,7 @@ def test_untrained_adapters_leave_the_published_text(stories: Path) -> None:
     )
     tokenizer = AutoTokenizer.from_pretrained(stories / "hf")
     text = tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert isinstance(text, str)
     expected = (stories / "expected_greedy_200.txt").read_text(encoding="utf-8")
     assert text.strip() == expected.strip()
 

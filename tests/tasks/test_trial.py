@@ -15,6 +15,7 @@ from infinito import run as program
 from infinito.config import RunConf
 from infinito.data.reuse import reused_data
 from infinito.errors import CheckpointError, ConfigError
+from infinito.run_folder.series.metrics_file import read_metrics
 from infinito.training.callbacks.interruption import Interrupted
 from infinito.training.callbacks.step_clock import StepClock
 from infinito.training.report.composite import composite
@@ -32,7 +33,10 @@ def test_equal_to_the_training_it_stands_for(configured: Configured, tmp_path: P
     assert tried["parameters"] == trained["parameters"]
     assert tried["steps"] == trained["steps"] == 6
     left = sorted(path.name for path in (tmp_path / "trial").iterdir())
-    assert left == ["config.yaml", "overrides.yaml", "run.log", "summary.json"]
+    assert left == ["config.yaml", "metrics.csv", "overrides.yaml", "run.log", "summary.json"]
+    figures = read_metrics(tmp_path / "trial")
+    assert figures["step"] == [1, 2, 3, 4, 5, 6]
+    assert figures["val/loss"][-1] == pytest.approx(score)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,8 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
-from itertools import zip_longest
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,10 +20,13 @@ from infinito.config import RunConf
 from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.run_folder.folder import saved_values
+from infinito.run_folder.series.metrics_file import read_metrics
 from infinito.training.callbacks.interruption import Interrupted
-from infinito.training.language_model import LanguageModelTask
+from infinito.training.module.language_model import LanguageModelTask
 from tests.conftest import TINY
+from tests.equal_metrics import figures_of
 from tests.kills import whole_and_killed
+from tests.same_runs import assert_same_checkpoints, assert_same_summary
 
 Trained = Callable[..., Path]
 
@@ -37,34 +38,13 @@ def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
     return read_checkpoint(folder / f"checkpoints/{name}.ckpt")["state_dict"]
 
 
-CLOCKS = {"elapsed_s", "training_s", "window_s"}
-"""All that may differ between the checkpoints of equal runs."""
-
-
-def differing(one: Any, other: Any, place: str = "") -> Iterator[str]:
-    """Yield the places where two checkpoints differ, clocks left out."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in {*one, *other} - CLOCKS:
-            yield from differing(one.get(key), other.get(key), f"{place}/{key}")
-    elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        for number, (first, second) in enumerate(zip_longest(one, other)):
-            yield from differing(first, second, f"{place}/{number}")
-    elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        if one.dtype != other.dtype or not torch.equal(one, other):
-            yield place
-    elif one != other:
-        yield f"{place}: {one} and {other}"
-
-
 def assert_same_run(one: Path, other: Path) -> None:
-    for name in ("last", "best"):
-        first, second = (
-            read_checkpoint(each / f"checkpoints/{name}.ckpt") for each in (one, other)
-        )
-        assert list(differing(first, second)) == []
-    results = [json.loads((folder / "summary.json").read_text()) for folder in (one, other)]
-    for key in ("val/loss", "best_step", "steps", "sample"):
-        assert results[0][key] == results[1][key]
+    assert_same_checkpoints(one, other)
+    assert_same_summary(one, other)
+    for name in ("step", "val/loss", "train/loss", "val_attention/entropy/layer_1"):
+        assert name in read_metrics(one)
+    assert figures_of(one) == figures_of(other)
+    assert (one / "samples.jsonl").read_bytes() == (other / "samples.jsonl").read_bytes()
 
 
 def logged_steps(folder: Path) -> dict[str, list[int]]:
@@ -102,6 +82,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int, number: int) 
         ("training_step", 10, signal.SIGINT, 130),
         ("validation_step", 2, signal.SIGHUP, 129),
         ("on_validation_epoch_end", 2, signal.SIGTERM, 143),
+        ("on_validation_model_eval", 3, signal.SIGTERM, 143),  # after the last batch
     ],
 )
 def test_signals_save_stop_and_resume_exactly(
@@ -156,7 +137,8 @@ def test_resuming_a_finished_run_changes_nothing(finished: Trained) -> None:
     first = json.loads((folder / "summary.json").read_text())
     resumed(folder)
     again = json.loads((folder / "summary.json").read_text())
-    assert again["tokens_per_s"] == first["tokens_per_s"], "that of the whole training"
+    own = {key: again[key] for key in ("run", "elapsed_s")}
+    assert again == {**first, **own}, "sample and tokens_per_s included"
     assert all(torch.equal(before[key], value) for key, value in weights(folder).items())
 
 

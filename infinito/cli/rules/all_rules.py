@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from infinito.cli.rules.data import data_faults, pair_faults
+from infinito.cli.rules.data import chat_faults, data_faults, pair_faults
+from infinito.cli.rules.hub import revision_faults
 from infinito.cli.rules.models import (
     chunked_loss_faults,
     head_faults,
@@ -16,6 +17,7 @@ from infinito.cli.rules.rl import rl_faults
 from infinito.cli.rules.scores import score_faults
 from infinito.cli.rules.tasks import (
     optimizer_faults,
+    pipeline_faults,
     process_faults,
     schedule_faults,
     task_faults,
@@ -33,13 +35,16 @@ def combination_faults(conf: RunConf) -> list[str]:
         objective_faults,
         chunked_loss_faults,
         data_faults,
+        chat_faults,
         pair_faults,
+        revision_faults,
         preference_faults,
         rl_faults,
         schedule_faults,
         process_faults,
         optimizer_faults,
         task_faults,
+        pipeline_faults,
         score_faults,
     )
     return [fault for check in checks for fault in check(conf)]

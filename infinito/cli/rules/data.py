@@ -40,18 +40,52 @@ def data_faults(conf: RunConf) -> Iterable[str]:
         yield "`tokenizer=pretrained` needs `tokenizer.path=<Hugging Face folder or id>`"
 
 
+def chat_faults(conf: RunConf) -> Iterable[str]:
+    if not isinstance(conf.data, config.ConversationsConf):
+        return
+    name = conf.data.name
+    if isinstance(conf.data, config.SkillsConf) and not conf.data.skills:
+        yield "`data.skills` is empty: name some, e.g. `data.skills=[spell,count]`"
+    if conf.task not in {"train", "evaluate", "check_data"}:
+        yield (
+            f"`data={name}` is for `task=train` and `task=evaluate`, not `task={conf.task}`: e.g. "
+            "`data=python_docs`"
+        )
+    if isinstance(conf.data, config.RowsConf):
+        yield from held_out_faults(conf.data)
+    if conf.task == "evaluate" and conf.split == "test":
+        yield f"`split=test`: `data={name}` has the splits train and valid. Use `split=valid`"
+    if conf.task != "train":
+        return
+    if isinstance(conf.objective, config.LanguagePhiConf):
+        yield (
+            f"`objective=language_phi` measures Φ of whole windows of text, and `data={name}` has "
+            "conversations side by side, or padded. Use `objective=language`"
+        )
+    if conf.trainer.strategy == "fsdp":
+        yield (
+            f"`trainer.strategy`=fsdp is not for `data={name}`, which runs the head on learned "
+            "tokens alone. Use `trainer=ddp`"
+        )
+
+
+def held_out_faults(data: config.RowsConf) -> Iterable[str]:
+    if data.path is None and data.held_out_path is not None:
+        yield "`data.held_out_path` is set without `data.path`: name the training rows too"
+
+
 def pair_faults(conf: RunConf) -> Iterable[str]:
-    reads_pairs = conf.task in {"dpo", "check_data", "score_pairs"}
+    checks_chat = conf.task == "check_data" and isinstance(conf.data, config.ChatConf)
+    reads_pairs = conf.task in {"dpo", "check_data", "score_pairs"} and not checks_chat
     if reads_pairs and not isinstance(conf.data, config.PairsConf):
         yield (
             f"`task={conf.task}` reads preference pairs, not `data={conf.data.name}`: "
-            "use `data=pairs`"
+            "use `data=pairs`" + " or `data=chat`" * (conf.task == "check_data")
         )
     if not isinstance(conf.data, config.PairsConf):
         return
     if conf.task in {"train", "evaluate", "analyze"}:
         yield f"`data=pairs` is for `task=dpo`, not `task={conf.task}`: e.g. `data=python_docs`"
-    if conf.data.path is None and conf.data.held_out_path is not None:
-        yield "`data.held_out_path` is set without `data.path`: name the training pairs too"
+    yield from held_out_faults(conf.data)
     if conf.data.workers:
         yield f"`data.workers`={conf.data.workers}: pairs are at hand already, `data.workers=0`"

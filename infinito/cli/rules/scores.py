@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from omegaconf import OmegaConf
 
-from infinito.config import RunConf
+from infinito.config import RunConf, SkillsConf
 from infinito.wording import suggest
 
 _TEXT = ("val/loss", "val/perplexity", "val/bits_per_byte", "val/word_perplexity")
@@ -28,7 +28,7 @@ FIGURES = {
 }
 """The numbers in the summary.json of each task that has a score; the first is its default."""
 
-OPEN = {"rl_scheduler": "rl/"}
+OPEN = {"rl_scheduler": "rl/", "train": "skills/"}
 """Beginnings of figures that a task names by its settings, such as `rl/action/TEXT`."""
 
 
@@ -48,6 +48,8 @@ def score_faults(conf: RunConf) -> Iterable[str]:
     names = conf.score.split(",") if conf.task == "trial" else [conf.score]
     for name in (each.strip() for each in names):
         is_open = conf.task in OPEN and name.startswith(OPEN[conf.task])
+        if conf.task == "train":  # only these teach skills
+            is_open = is_open and isinstance(conf.data, SkillsConf)
         if name not in FIGURES[conf.task] and not is_open:
             hint = suggest(name, FIGURES[conf.task])
             yield f"`score`={name}: `task={conf.task}` has no such figure; {hint}"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from infinito.config import MuonConf, RunConf
+from infinito.config import ConversationsConf, MuonConf, RunConf
+
+STAGES = ("pretrain", "sft", "dpo")
+"""The stages of `task=pipeline`."""
 
 
 def schedule_faults(conf: RunConf) -> Iterable[str]:
@@ -13,6 +16,7 @@ def schedule_faults(conf: RunConf) -> Iterable[str]:
     lengths = {"trainer.epochs": trainer.epochs, "trainer.max_steps": trainer.max_steps}
     given = [f"`{key}`={value}" for key, value in lengths.items() if value is not None]
     counts = conf.task in {"trial", "reproducibility", "dpo"}  # these do not read the minutes
+    counts = counts or isinstance(conf.data, ConversationsConf)
     if not given and (trainer.minutes is None or counts):
         yield (
             "training has no end: set `trainer.epochs=10`, `trainer.max_steps=1000` or, for "
@@ -62,15 +66,25 @@ def optimizer_faults(conf: RunConf) -> Iterable[str]:
         )
 
 
+def pipeline_faults(conf: RunConf) -> Iterable[str]:
+    for each in conf.stage_overrides:
+        stage, colon, override = each.partition(":")
+        if stage not in STAGES or not colon or "=" not in override:
+            yield (
+                f"`stage_overrides` has {each!r}: expected an override after the name of a stage "
+                f"({', '.join(STAGES)}), e.g. `'stage_overrides=[\"sft:trainer.max_steps=5000\"]'`"
+            )
+
+
 def task_faults(conf: RunConf) -> Iterable[str]:
-    needs_model = {"evaluate", "generate", "analyze", "calibrate_phi", "report"}
+    needs_model = {"evaluate", "generate", "chat", "analyze", "calibrate_phi", "report"}
     if conf.task in needs_model and conf.checkpoint is None:
         yield (
             f"`task={conf.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"
         )
     if conf.task == "score_pairs" and conf.checkpoint is None:
         yield "`task=score_pairs` needs `checkpoint=<run folder or Hugging Face folder>`"
-    if conf.resume is not None and conf.task not in {"train", "dpo", "rl_scheduler"}:
+    if conf.resume is not None and conf.task not in {"train", "dpo", "rl_scheduler", "pipeline"}:
         yield f"`resume`={conf.resume} goes on with training: leave out `task={conf.task}`"
     if conf.resume is not None and conf.checkpoint is not None:
         yield (

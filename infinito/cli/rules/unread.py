@@ -15,6 +15,9 @@ INSTEAD = {
 }
 """What does what a person may have meant, by command and key."""
 
+TUNES = ("dpo ", "train a checkpoint ", "train adapters ")
+"""Beginnings of the rows of tasks whose model is that of `checkpoint`."""
+
 
 def unread_faults(
     reading: str, typed: Iterable[str], values: Mapping[str, Any], saved: Mapping[str, Any] | None
@@ -46,7 +49,7 @@ def _is_fixed(key: str, reading: str, values: Mapping[str, Any]) -> bool:
     sections = TAKEN.get(reading, ())
     section = find_section(key)
     of_model = any(each == section or each.startswith(f"{section}.") for each in MODEL)
-    return section.partition(".")[0] in sections or (of_model and reading.startswith("dpo "))
+    return section.partition(".")[0] in sections or (of_model and reading.startswith(TUNES))
 
 
 def _evaluates_no_memory(key: str, reading: str, saved: Mapping[str, Any] | None) -> bool:

@@ -74,7 +74,7 @@ class ParquetFiles:
                     yield from batch.column(0).to_pylist()
 
 
-def open_data_set(place: Path) -> dict[str, Part]:
+def open_files(place: Path) -> dict[str, Part]:
     """Return the splits of a file, of a folder of files, or of what `save_to_disk` wrote, by name.
 
     Raises:

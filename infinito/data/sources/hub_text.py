@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infinito.data.sources.data_files import BUILDERS, PUBLISHED, Part, Rows, open_data_set
+from infinito.data.sources.data_files import BUILDERS, PUBLISHED, Part, Rows, open_files
 from infinito.data.sources.source import SPLITS, Split, TextSource, digest
 from infinito.data.sources.text_reading import cut_text
 from infinito.errors import DataError
-from infinito.extras import require_extra
-from infinito.hub import names_a_folder, require_hub, unreachable
+from infinito.hub import Wanted, explained, names_a_folder, open_data_set
 from infinito.run_folder.progress import watched
 from infinito.wording import format_path, suggest
+
+
+@dataclass(frozen=True)
+class HubRows(Rows):
+    """A split that the hub sends while it is read."""
+
+    wanted: Wanted
+
+    def values(self, column: str, check: Callable[[Sequence[str]], None]) -> Iterator[Any]:
+        with explained(self.wanted):
+            yield from super().values(column, check)
 
 
 class HubText(TextSource):
@@ -198,7 +209,7 @@ class HubText(TextSource):
             place = Path(self.path).expanduser()
             try:
                 if place.exists():
-                    self._opened = open_data_set(place)
+                    self._opened = open_files(place)
                 elif names_a_folder(self.path) or place.suffix in BUILDERS:
                     raise DataError(
                         f"data.path={format_path(self.path)} does not exist. Expected a "
@@ -212,18 +223,11 @@ class HubText(TextSource):
         return self._opened
 
     def _open_hub(self) -> dict[str, Part]:
-        require_extra("datasets")
-        import datasets
-
-        wanted = f"data set {self.path}", "data.path=<file or folder>"
-        require_hub(*wanted)
-        try:
-            opened = datasets.load_dataset(
-                self.path, self.subset, revision=self.revision, streaming=True
-            )
-            return {name: Rows(part) for name, part in opened.items()}
-        except Exception as error:  # the hub's many classes; each means that it did not come
-            raise unreachable(*wanted, str(error).splitlines()[0]) from error
+        wanted = Wanted(
+            self.path, self.revision, "dataset", "data set", "data.path", "<file or folder>"
+        )
+        opened = open_data_set(wanted, self.subset, streaming=True)
+        return {name: HubRows(part, wanted) for name, part in opened.items()}
 
     def _unreadable(self, error: Exception) -> DataError:
         cause = str(error.__cause__ or error).strip().splitlines()[0]

@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from infinito.config.data import WIKITEXT2_ID
 from infinito.data.sources.source import Split, TextSource, digest
 from infinito.data.sources.text_reading import find_line_end, hash_bytes, read_text
 from infinito.errors import DataError
-from infinito.extras import require_extra
-from infinito.hub import names_a_folder, require_hub, unreachable
+from infinito.hub import Wanted, names_a_folder, open_data_set
 
-HUB_ID = "Salesforce/wikitext"
 HUB_CONFIG = "wikitext-2-v1"
 
 FILE_NAMES: dict[Split, tuple[str, ...]] = {
@@ -31,6 +30,7 @@ class WikiText2(TextSource):
     Args:
         path: folder with the splits as train.txt, valid.txt, test.txt (or wiki.train.tokens …), or
             the id of a data set on the hub with splits train, validation, test and a column `text`.
+        revision: branch, tag or commit of a data set on the hub.
         max_bytes: upper limit of the training split, cut at a line end. The others stay whole, so
             that their perplexity can be compared.
 
@@ -42,8 +42,14 @@ class WikiText2(TextSource):
     licence = "CC BY-SA 3.0"
     separates_documents = False
 
-    def __init__(self, path: str | Path | None = None, *, max_bytes: int | None = None) -> None:
-        self.path = str(path or HUB_ID)
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        revision: str | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
+        self.path, self.revision = str(path or WIKITEXT2_ID), revision
         self.max_bytes = max_bytes
         self._fingerprints: dict[Split, str] = {}
 
@@ -70,7 +76,7 @@ class WikiText2(TextSource):
         if not folder.is_dir():
             raise DataError(
                 f"data.path={self.path} is no folder. Expected one with train.txt and valid.txt, "
-                f"or a hub id such as data.path={HUB_ID}."
+                f"or a hub id such as data.path={WIKITEXT2_ID}."
             )
         for name in FILE_NAMES[split]:
             if (path := folder / name).is_file():
@@ -84,17 +90,11 @@ class WikiText2(TextSource):
         )
 
     def _hub_lines(self, split: Split) -> Iterator[str]:
-        require_extra("datasets")
-        wanted = f"data set {self.path}", "data.path=<folder with train.txt and valid.txt>"
-        require_hub(*wanted)
-        from datasets import load_dataset
-
+        local = "<folder with train.txt and valid.txt>"
+        wanted = Wanted(self.path, self.revision, "dataset", "data set", "data.path", local)
         hub_split = "validation" if split == "valid" else split
-        config = HUB_CONFIG if self.path == HUB_ID else None
-        try:
-            rows = load_dataset(self.path, config, split=hub_split)
-        except (OSError, ValueError) as error:
-            raise unreachable(*wanted, str(error)) from error
+        config = HUB_CONFIG if self.path == WIKITEXT2_ID else None
+        rows = open_data_set(wanted, config, split=hub_split)
         limit = self.max_bytes if split == "train" else None
         yield from restore_lines((row["text"] for row in rows), limit)
 

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from infinito.data.tokenizers.spec import TokenizerSpec
 from infinito.errors import DataError
-from infinito.hub import names_a_folder, require_hub, unreachable
+from infinito.hub import TOKENIZER_FILES, Wanted, download, names_a_folder
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,11 @@ class PretrainedTokenizer(TokenizerSpec):
 
     Args:
         path: folder that `save_pretrained` wrote, a tokenizer.json, or a hub id (`owner/name`).
+        revision: branch, tag or commit of a hub id.
     """
 
     path: str
+    revision: str | None = None
 
     is_trained = False
 
@@ -37,8 +39,7 @@ class PretrainedTokenizer(TokenizerSpec):
             DataError: the path has no tokenizer that can be read.
             HubError: the hub id could not be reached.
         """
-        is_local = names_a_folder(self.path)
-        tokenizer = self._from_path() if is_local else self._from_hub()
+        tokenizer = self._open(self._find())
         if isinstance(tokenizer, PreTrainedTokenizerFast):
             return tokenizer
         raise DataError(
@@ -46,13 +47,21 @@ class PretrainedTokenizer(TokenizerSpec):
             "version. Choose one with a tokenizer.json."
         )
 
-    def _from_path(self) -> PreTrainedTokenizerBase:
+    def _find(self) -> Path:
+        if not names_a_folder(self.path):
+            local = "<folder with tokenizer.json>"
+            key = "tokenizer.path"
+            wanted = Wanted(self.path, self.revision, "model", "tokenizer", key, local)
+            return download(wanted, TOKENIZER_FILES)
         path = Path(self.path).expanduser()
         if not path.exists():
             raise DataError(
                 f"tokenizer.path={self.path} does not exist. Expected a folder with tokenizer.json "
                 "or a hub id such as tokenizer.path=openai-community/gpt2."
             )
+        return path
+
+    def _open(self, path: Path) -> PreTrainedTokenizerBase:
         try:
             if path.is_file():
                 return PreTrainedTokenizerFast(tokenizer_file=str(path))
@@ -64,11 +73,3 @@ class PretrainedTokenizer(TokenizerSpec):
                 f"tokenizer.path={self.path} holds no tokenizer that can be read: {error}. "
                 "Expected a tokenizer.json or a folder that save_pretrained wrote."
             ) from error
-
-    def _from_hub(self) -> PreTrainedTokenizerBase:
-        wanted = f"tokenizer {self.path}", "tokenizer.path=<folder with tokenizer.json>"
-        require_hub(*wanted)
-        try:
-            return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise unreachable(*wanted, str(error)) from error

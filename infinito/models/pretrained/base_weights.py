@@ -52,11 +52,18 @@ def check_same_base(model: PreTrainedModel, other: dict[str, str] | None) -> Non
     if other is None:
         raise CheckpointError("expected adapters, received a checkpoint of whole weights")
     if own is None or own["weights_sha256"] != other["weights_sha256"]:
+        if own is not None and own["path"] == other["path"] and "revision" not in other:
+            raise CheckpointError(
+                f"the base weights in {other['path']} have changed since these adapters were "
+                f"trained: SHA-256 {other['weights_sha256'][:12]} then, "
+                f"{own['weights_sha256'][:12]} now. Put the old ones back"
+            )
+        at = f" model.revision={other['revision']}" if "revision" in other else ""
         here = "none" if own is None else f"{own['path']} ({own['weights_sha256'][:12]})"
         raise CheckpointError(
             f"these are adapters of another base model: they belong to {other['path']} (weights "
             f"{other['weights_sha256'][:12]}), and the base here is {here}. "
-            f"Use `model=pretrained model.path={other['path']}`"
+            f"Use `model=pretrained model.path={other['path']}{at}`"
         )
 
 

@@ -18,6 +18,7 @@ from infinito.errors import CheckpointError, ConfigError
 from infinito.models.memory.model import MemoryLMConfig, MemoryLMForCausalLM
 from infinito.models.pretrained.base_weights import check_same_base, hash_of_weights, saved_tensors
 from infinito.models.pretrained.foreign_code import check_folder
+from infinito.models.pretrained.generation_config import read_generation_config
 from infinito.models.pretrained.lora import (
     LoraSettings,
     add_lora,
@@ -27,13 +28,16 @@ from infinito.models.pretrained.lora import (
 from infinito.models.pretrained.replaced_attention import AttentionSettings, use_distance_attention
 
 
-def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> PreTrainedModel:
+def open_base(
+    folder: Path, dtype: str = "float32", name: str | None = None, revision: str | None = None
+) -> PreTrainedModel:
     """Open a causal LM in training mode; its config records path and weights in `base_model`.
 
     Args:
         folder: with config.json and safetensors.
         dtype: of its weights, e.g. "bfloat16".
-        name: the user's name for it, to be recorded; the folder if None.
+        name: its id on the hub, to be recorded; the folder if None.
+        revision: its commit there, to be recorded.
 
     Raises:
         CheckpointError: as `open_weights`, or weights are NaN or infinite.
@@ -44,6 +48,7 @@ def open_base(folder: Path, dtype: str = "float32", name: str | None = None) -> 
         "path": name or str(folder.absolute()),
         "weights_sha256": hash_of_weights(folder),
         "dtype": dtype,
+        **({"revision": revision} if name is not None and revision is not None else {}),
     }
     model.train()
     return model
@@ -69,6 +74,7 @@ def open_weights(folder: Path, dtype: str = "auto") -> PreTrainedModel:
     try:
         model, found = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             folder,
+            generation_config=read_generation_config(folder),
             dtype=getattr(torch, dtype, dtype),
             local_files_only=True,
             trust_remote_code=False,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infinito.preferences.objective.losses import PairLogProbs
+from infinito.training.distributed.reduction import means_over_processes
 
 
 def compute_pair_metrics(pairs: PairLogProbs, beta: float) -> dict[str, Tensor]:
@@ -36,7 +37,7 @@ def compute_pair_metrics(pairs: PairLogProbs, beta: float) -> dict[str, Tensor]:
 def compute_token_metrics(
     entropy: Tensor, mean_logits: Tensor, is_top: Tensor, of_chosen: Tensor
 ) -> dict[str, Tensor]:
-    """Return means over answer tokens, each a tensor ().
+    """Return means over the answer tokens of all processes, which must all call it; tensors ().
 
     Args:
         entropy: Entropy of the prediction of each answer token, (tokens,), in nats.
@@ -44,12 +45,14 @@ def compute_token_metrics(
         is_top: Whether the token is the likeliest, (tokens,).
         of_chosen: Whether the token belongs to a chosen answer, (tokens,).
     """
-    return {
+    means = {
         "logits/chosen": mean_logits[of_chosen].mean(),
         "logits/rejected": mean_logits[~of_chosen].mean(),
         "entropy": entropy.mean(),
         "mean_token_accuracy": is_top[of_chosen].double().mean(),
     }
+    chosen, rejected = of_chosen.sum(), (~of_chosen).sum()
+    return means_over_processes(means, [chosen, rejected, chosen + rejected, chosen])
 
 
 def describe_displacement(means: Mapping[str, float]) -> str | None:

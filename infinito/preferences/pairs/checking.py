@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from infinito.data.conversations.rendering.messages import to_text
+from infinito.data.conversations.rows.faults import count_kinds
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.pairs.pair_set import PairSet, TextPairs, find_block_size
-from infinito.preferences.pairs.rows.faults import count_kinds
-from infinito.preferences.pairs.text_pair import TextPair, to_text
+from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 SHOWN_ROWS = 20

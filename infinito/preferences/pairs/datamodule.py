@@ -10,9 +10,9 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from infinito.data.batch_order import EvaluationOrder, permutation
+from infinito.data.batches.order import EvaluationOrder, permutation
+from infinito.data.conversations.length_buckets import BucketOrder
 from infinito.errors import DataError
-from infinito.preferences.pairs.length_buckets import BucketOrder
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.scoring.layouts import LayoutName, PairBatch, arrange
 

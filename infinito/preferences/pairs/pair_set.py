@@ -6,17 +6,19 @@ import hashlib
 from dataclasses import dataclass
 from itertools import islice
 
-from infinito.errors import DataError
-from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.pairs.rows.faults import (
+from infinito.data.conversations.rendering.messages import to_text
+from infinito.data.conversations.rows.faults import (
     BadRow,
     RowFault,
     refuse_bad_rows,
     unify_block_size,
 )
+from infinito.data.conversations.rows.reading import read_rows
+from infinito.errors import DataError
+from infinito.preferences.pairs.pair import TokenizedPair
+from infinito.preferences.pairs.rows.columns import PAIR_ROWS
 from infinito.preferences.pairs.rows.parsing import parse_row
-from infinito.preferences.pairs.rows.reading import read_rows
-from infinito.preferences.pairs.text_pair import TextPair, to_text
+from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 
@@ -45,17 +47,25 @@ class PairSet:
     bad: list[BadRow]
 
 
-def read_pairs(path: str, subset: str = "train", limit: int | None = None) -> TextPairs:
+def read_pairs(
+    path: str,
+    subset: str = "train",
+    limit: int | None = None,
+    revision: str | None = None,
+    key: str = "data.path",
+) -> TextPairs:
     """Return the pairs of a file, dataset or hub id, with its bad rows apart.
 
     Args:
         path: See `read_rows`.
         subset: See `read_rows`.
         limit: Most rows to read, from the first on.
+        revision: See `read_rows`.
+        key: See `read_rows`.
     """
     pairs: list[TextPair] = []
     bad: list[BadRow] = []
-    for number, row in enumerate(islice(read_rows(path, subset), limit)):
+    for number, row in enumerate(islice(read_rows(path, PAIR_ROWS, subset, revision, key), limit)):
         try:
             if isinstance(row, RowFault):
                 raise row

@@ -7,14 +7,12 @@ from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
+from infinito.data.conversations.rendering.template import ChatTemplate
+from infinito.data.conversations.rows.faults import RowFault, TooLong
 from infinito.errors import DataError
-from infinito.preferences.pairs.chat import ChatTemplate
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.pairs.rows.faults import RowFault, TooLong
+from infinito.preferences.pairs.rendering import render_pair
 from infinito.preferences.pairs.text_pair import TextPair
-
-TRIAL = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
-"""A conversation that shows how a template ends an answer."""
 
 
 class PairTokenizer:
@@ -88,7 +86,7 @@ class PairTokenizer:
             assert isinstance(pair.chosen, str)
             assert isinstance(pair.rejected, str)
             return pair.prompt, pair.chosen, pair.rejected
-        return self._template.render_pair(pair)
+        return render_pair(self._template, pair)
 
     def encode_prompt(self, pair: TextPair) -> list[int]:
         """Return the token ids of a pair's prompt, uncut, as generation starts from them."""
@@ -102,27 +100,14 @@ class PairTokenizer:
 
     def end_ids(self, pair: TextPair) -> list[int]:
         """Return the ids that end an answer: at each of them generation stops."""
-        if self.end_token is not None or not self._is_chat(pair) or self._turn_end_id is None:
+        if self.end_token is not None or not self._is_chat(pair):
             return [self.end_id]
-        return [self.end_id, self._turn_end_id]
+        turn_end_id = self._template.turn_end_id
+        return [self.end_id] if turn_end_id is None else [self.end_id, turn_end_id]
 
     @cached_property
     def _template(self) -> ChatTemplate:
         return ChatTemplate(self.tokenizer, self.chat_template)
-
-    @cached_property
-    def _turn_end_id(self) -> int | None:
-        """The special token with which the template ends an answer, e.g. <|eot_id|>, or None."""
-        try:
-            text = self._template.render(TRIAL, None, opens_answer=False).rstrip()
-        except RowFault:  # it wants other roles than the trial has
-            return None
-        special = {
-            token.content: number
-            for number, token in self.tokenizer.added_tokens_decoder.items()
-            if token.special and text.endswith(token.content)
-        }
-        return special[max(special, key=len)] if special else None
 
     def _encode_answer(
         self, prompt: str, prompt_ids: list[int], answer: str, pair: TextPair

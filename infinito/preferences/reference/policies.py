@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from infinito.errors import ConfigError
+from infinito.models.log_probs.chosen_tokens import Head
 from infinito.models.pretrained.lora import adapters_off, has_adapters
-from infinito.preferences.scoring.answer_scores import Head, score_answers
+from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layouts import PairBatch
 
 

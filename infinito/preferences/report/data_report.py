@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from infinito.config import RunConf
+from infinito.data.conversations.rows.faults import unify_block_size
 from infinito.errors import ConfigError, DataError
 from infinito.models.trained import open_trained
 from infinito.preferences.assembly import (
@@ -27,7 +28,6 @@ from infinito.preferences.pairs.pair_set import (
     split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.rows.faults import unify_block_size
 
 
 def inspect_data(conf: RunConf) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def read_texts(conf: RunConf) -> tuple[tuple[TextPairs, TextPairs], list[str]]:
     data = require_pairs(conf)
     if data.path is None or data.held_out_path is not None:
         return read_pair_texts(conf), []
-    whole = read_pairs(data.path, data.subset, data.max_rows)
+    whole = read_pairs(data.path, data.subset, data.max_rows, data.revision)
     notes = []
     if whole.pairs:
         try:

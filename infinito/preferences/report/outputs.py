@@ -13,6 +13,7 @@ from infinito.hub import names_a_folder
 from infinito.models.gguf.weights import write_gguf
 from infinito.models.model_folder import export
 from infinito.models.trained import Trained
+from infinito.pages.run_page import write_page_or_warn
 from infinito.preferences.report.curves import draw_curves, save_figures
 from infinito.preferences.report.document import render_markdown
 from infinito.preferences.report.model_card import render_model_card
@@ -20,6 +21,7 @@ from infinito.preferences.report.run_report import Clock, Outcome, build_run_rep
 from infinito.preferences.report.screen import print_outcome
 from infinito.preferences.report.sweep_table import compare_sweep
 from infinito.run_folder.records import read_score, write_json
+from infinito.run_folder.tables import print_page
 from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def write_outputs(
     write_json(folder / "training_report.json", report)
     (folder / "training_report.md").write_text(render_markdown(report), encoding="utf-8")
     if outcome.after is None:
+        write_page_or_warn(folder)
         console.print(f"\nthe report is in {folder / 'training_report.md'}", highlight=False)
         compare_sweep(console, folder)
         return None
@@ -43,6 +46,7 @@ def write_outputs(
     score = read_score(summary, conf.score)
     _log_to_tensorboard(conf, outcome, pictures, report, score)
     export_policy(conf, folder, outcome.prepared, report)
+    print_page(console, write_page_or_warn(folder))
     print_outcome(console, folder, report, conf)
     compare_sweep(console, folder)
     return score

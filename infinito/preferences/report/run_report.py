@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infinito.config import PretrainedConf, RunConf
+from infinito.data.conversations.rendering.messages import to_text
+from infinito.data.conversations.rows.faults import count_kinds
 from infinito.preferences.pairs.checking import measure_lengths
-from infinito.preferences.pairs.rows.faults import count_kinds
-from infinito.preferences.pairs.text_pair import TextPair, to_text
+from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.report.document import FORMAT, describe_held_out, describe_training
 from infinito.preferences.report.verdict import Verdict
 from infinito.preferences.scoring.figures import PreferenceScores
@@ -137,7 +138,11 @@ def _describe_model(conf: RunConf, prepared: Prepared) -> dict[str, Any]:
 
 def _describe_method(conf: RunConf, prepared: Prepared) -> dict[str, Any]:
     return {
-        **{key: value for key, value in asdict(conf.dpo).items() if key != "reference_checkpoint"},
+        **{
+            each.name: getattr(conf.dpo, each.name)
+            for each in fields(conf.dpo)
+            if each.name != "reference_checkpoint"  # of `task=score_pairs`
+        },
         "layout": asdict(prepared.layout),
         "learning_rate": conf.optimizer.lr,
         "batch_size": conf.data.batch_size,

@@ -16,16 +16,10 @@ import torch
 from torch import nn
 
 from infinito.errors import InfinitoError
-from infinito.preferences.scoring.answer_scores import Head, has_plain_head, score_answers
+from infinito.models.log_probs.agreement import attention_window, describe_disagreement
+from infinito.models.log_probs.chosen_tokens import Head, changes_logits, has_plain_head
+from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, Pair, arrange
-
-TOLERANCE_EPS = 32
-"""Largest allowed difference of a token's log-probability, in rounding errors of the weights' type
-relative to the largest log-probability or 1."""
-
-TOLERANCE_EPS_16_BIT = 8
-"""The same for weights of fewer than 32 bits, where a wrong mask may stay below 32 rounding errors:
-measured, right layouts differ by less than 1 and wrong ones by 20 and more."""
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +68,7 @@ def _row_tokens(pair: Pair) -> int:
 def _first_fitting(model: nn.Module, pairs: Sequence[Pair], names: Sequence[LayoutName]) -> Layout:
     heads: tuple[Head, ...] = ("fused", "module")
     obstacles: list[str] = []
-    if not has_plain_head(model) or _changes_logits(model, pairs[0]):
+    if not has_plain_head(model) or changes_logits(model, _whole_inputs(model, pairs[0])):
         heads = ("module",)
         obstacles.append("fused head: the model's logits are not those of a linear head alone")
     passed: list[str] = []
@@ -103,7 +97,7 @@ def _warn(wanted: str, found: str, obstacles: Sequence[str]) -> None:
 def _obstacle(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> str | None:
     """Return why a layout does not suit the model, or None."""
     end = _end(pair)
-    window = _attention_window(model)
+    window = attention_window(model)
     if name == "shared" and window is not None and window < end:
         return (
             f"attention is limited to {window} tokens, which a block mask would undo, and the "
@@ -117,37 +111,7 @@ def _obstacle(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> str
         InfinitoError,
     ) as error:
         return f"the model refuses it ({str(error).splitlines()[0] or type(error).__name__})"
-    difference = float((found - plain).abs().max())
-    precision = torch.finfo(next(model.parameters()).dtype)
-    errors = TOLERANCE_EPS if precision.bits >= 32 else TOLERANCE_EPS_16_BIT
-    allowed = errors * precision.eps * max(1.0, float(plain.abs().max()))
-    if difference <= allowed:
-        return None
-    return f"log-probabilities differ by {difference:.1e} from those of plain logits"
-
-
-@torch.no_grad()
-def _changes_logits(model: nn.Module, pair: Pair) -> bool:
-    """Return whether the model caps or scales its head's logits; exact in every precision."""
-    found: list[torch.Tensor] = []
-
-    def keep(_: nn.Module, __: object, logits: torch.Tensor) -> None:
-        found.append(logits.clone())
-
-    handle = model.get_output_embeddings().register_forward_hook(keep)  # type: ignore[operator]
-    try:
-        batch = arrange([pair], "full", call_tokens=0).to(next(model.parameters()).device)
-        logits = model(**batch.inputs[0], use_cache=False).logits
-    finally:
-        handle.remove()
-    return not torch.equal(logits.float(), found[0].float())
-
-
-def _attention_window(model: nn.Module) -> int | None:
-    """Return the smallest attention window of any layer in tokens, or None without a limit."""
-    config = model.config.get_text_config()  # type: ignore[union-attr, operator]
-    sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    return min((size for size in sizes if size), default=None)
+    return describe_disagreement(model, found, plain)
 
 
 def _log_probs(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> torch.Tensor:
@@ -157,3 +121,9 @@ def _log_probs(model: nn.Module, pair: Pair, name: LayoutName, head: Head) -> to
     batch = arrange([pair], name, call_tokens=call_tokens).to(next(model.parameters()).device)
     scores = score_answers(model, batch, head).tokens.log_probs.double()
     return scores[batch.answers.argsort(stable=True)]
+
+
+def _whole_inputs(model: nn.Module, pair: Pair) -> dict[str, torch.Tensor]:
+    """Return one answer's row as the layout `full` has it."""
+    batch = arrange([pair], "full", call_tokens=0).to(next(model.parameters()).device)
+    return batch.inputs[0]

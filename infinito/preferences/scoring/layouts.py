@@ -15,6 +15,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from infinito.data.conversations.row_padding import add_mask, group_by_length, pad_rows
+
 LayoutName = Literal["shared", "concat", "full"]
 LAYOUTS: tuple[LayoutName, ...] = ("shared", "concat", "full")
 """From the fastest to the plainest."""
@@ -135,27 +137,6 @@ def arrange(
     )
 
 
-def group_by_length(lengths: Sequence[int], call_tokens: int) -> list[list[int]]:
-    """Return row numbers in parts of least total cost: padded tokens plus `call_tokens` a part.
-
-    Exact, by dynamic programming over rows sorted by length, where optimal parts are contiguous.
-    """
-    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
-    costs, cuts = [0], [0]
-    for end in range(1, len(order) + 1):
-        longest = lengths[order[end - 1]]
-        found = [costs[cut] + (end - cut) * longest + call_tokens for cut in range(end)]
-        best = min(range(end), key=found.__getitem__)
-        costs.append(found[best])
-        cuts.append(best)
-    parts = []
-    end = len(order)
-    while end:
-        parts.append(sorted(order[cuts[end] : end]))
-        end = cuts[end]
-    return parts[::-1]
-
-
 def _measure_rows(pairs: Sequence[Pair], layout: LayoutName) -> list[int]:
     """Return the number of tokens of each row, without padding."""
     if layout == "shared":
@@ -194,7 +175,7 @@ def _lay_out_answers(
     apply.
     """
     rows = [[*prompt, *answer[:-1]] for prompt, answer in zip(prompts, answers, strict=True)]
-    ids, real = _pad_rows(rows)
+    ids, real = pad_rows(rows)
     inputs = {"input_ids": ids} | ({"attention_mask": real.long()} if padding_mask else {})
     starts = torch.arange(len(rows)) * ids.shape[1] + torch.tensor([len(each) for each in prompts])
     return inputs, starts, starts - 1
@@ -203,7 +184,7 @@ def _lay_out_answers(
 def _lay_out_pairs(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """Lay each pair out in one row, in which the answers do not attend to each other."""
     rows = [[*pair.prompt_ids, *pair.chosen_ids[:-1], *pair.rejected_ids[:-1]] for pair in pairs]
-    ids, _ = _pad_rows(rows)
+    ids, _ = pad_rows(rows)
     time = ids.shape[1]
     prompt = torch.tensor([len(pair.prompt_ids) for pair in pairs])
     second = prompt + torch.tensor([len(pair.chosen_ids) - 1 for pair in pairs])
@@ -226,18 +207,7 @@ def _lay_out_pairs(pairs: Sequence[Pair]) -> tuple[dict[str, Tensor], Tensor, Te
 def _build_block_mask(parts: Tensor) -> Tensor:
     """Return a causal mask to add to scores, (rows, 1, time, time); all attend to the prompt.
 
-    Not bool: transformers' eager attention adds its mask, and a bool one would mask nothing.
     Every query attends to itself, so no row is −∞ throughout.
     """
     queries, keys = parts[:, :, None], parts[:, None, :]
-    visible = ((keys == 0) | (keys == queries)).tril()
-    return torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf).unsqueeze(1)
-
-
-def _pad_rows(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return token ids (rows, time) with 0 as padding, and where they are real, (rows, time)."""
-    lengths = torch.tensor([len(row) for row in rows])
-    real = torch.arange(int(lengths.max())) < lengths[:, None]
-    ids = torch.zeros(real.shape, dtype=torch.long)
-    ids[real] = torch.tensor(list(chain.from_iterable(rows)))
-    return ids, real
+    return add_mask(((keys == 0) | (keys == queries)).tril())

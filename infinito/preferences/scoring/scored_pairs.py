@@ -37,7 +37,7 @@ def read_scored_pairs(conf: RunConf, policy: Trained) -> PairSet:
     """Return all pairs of `data.path`, or the held-out ones that ship with infinito."""
     data = require_pairs(conf)
     path = str(HELD_OUT) if data.path is None else data.path
-    texts = read_pairs(path, data.subset, data.max_rows)
+    texts = read_pairs(path, data.subset, data.max_rows, data.revision)
     tokenizer = build_pair_tokenizer(conf, policy.tokenizer, count_token_ids(policy.model))
     return build_pair_sets(conf, [texts], tokenizer)[0]
 

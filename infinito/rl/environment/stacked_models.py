@@ -87,7 +87,7 @@ class StackedModels:
         self.weights = row.repeat(count, 1).requires_grad_()  # (models, parameters)
         self.first_moments = torch.zeros_like(row).repeat(count, 1)
         self.second_moments = self.first_moments.clone()
-        self.steps = torch.zeros(count, 1)
+        self.steps = torch.zeros(count, 1, device=row.device)
         self.buffers = {
             name: torch.stack([value.detach()] * count) for name, value in model.named_buffers()
         }
@@ -127,12 +127,12 @@ class StackedModels:
         outputs = self._forward(windows.expand(self.count, *windows.shape))
         values = self._compute_phi(outputs.hidden, outputs.row_entropy)
         columns = (outputs.loss_text, values, band_loss(values), self.memory_use())
-        return Metrics(*(column.double().numpy() for column in columns))
+        return Metrics(*(column.double().cpu().numpy() for column in columns))
 
     def memory_use(self) -> Tensor:
         """Return the share of memory slots that hold something, (models,); 0 without a memory."""
         slots = [value for name, value in self.buffers.items() if name.endswith("memory.alive")]
-        return slots[0].float().mean(1) if slots else torch.zeros(self.count)
+        return slots[0].float().mean(1) if slots else self.weights.new_zeros(self.count)
 
     @torch.no_grad()
     def set_state(self, index: int, state: State) -> None:

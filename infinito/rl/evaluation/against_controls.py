@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infinito.config import RunConf
+from infinito.pages.run_page import write_page_or_warn
 from infinito.rl.assembly import build_player
 from infinito.rl.environment.shared_parts import SharedParts
 from infinito.rl.evaluation.comparison import (
@@ -48,7 +49,9 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float:
     write_json(folder / "evaluation.json", {**report, "provenance": provenance({})})
     save_episodes(folder / "episodes.npz", trajectories)
     print_report(console, report)
-    console.print(f"\nwritten to {folder / 'evaluation.json'}", highlight=False, soft_wrap=True)
+    write_page_or_warn(folder)
+    written = f"\nwritten to {folder}: evaluation.json, episodes.npz, report.html"
+    console.print(written, highlight=False, soft_wrap=True)
     return float(excess["mean"])
 
 

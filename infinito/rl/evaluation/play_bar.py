@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from infinito.run_folder.progress import Bar
 
 REFRESHES_PER_S = 4.0
 
@@ -26,7 +28,7 @@ def show_steps(console: Console, purpose: str, total: int) -> Iterator[Callable[
     if not console.is_terminal:
         console.print(purpose, highlight=False, soft_wrap=True)
         console.file.flush()
-    bar = Progress(
+    bar = Bar(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None, complete_style="cyan"),
         TaskProgressColumn(),

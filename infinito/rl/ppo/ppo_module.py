@@ -14,9 +14,13 @@ from infinito.rl.evaluation.controls import Policy, build_agent
 from infinito.rl.evaluation.trajectories import Trajectories
 from infinito.rl.ppo.collapse import CollapseMonitor, measure_gap
 from infinito.rl.ppo.stepping import SteppedPPO
+from infinito.training.report.metrics_logger import log_everywhere
 
 Play = Callable[[Policy, str], Trajectories]
 """Plays validation episodes of a policy from the start states of a split, "train" or "valid"."""
+
+FIRST_CURVES = {"rl/return_mean": "return/rollouts", "val/return": "return/validation"}
+"""Figures that are logged a second time, so that TensorBoard, which sorts, opens on them."""
 
 
 class RolloutSteps:
@@ -140,6 +144,7 @@ class PPOModule(LightningModule):
         checkpoint["infinito"] = {"format": FORMAT, **self.description}
         checkpoint["ppo"] = self.stepped.state_dict()
         checkpoint["collapse"] = self.monitor.state_dict()
+        checkpoint["last_report"] = self.last_report
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the saved state; `on_fit_start` restores it once the environments are reset.
@@ -150,10 +155,11 @@ class PPOModule(LightningModule):
         check_description(checkpoint["infinito"], self.description, "this run")
         self.loaded = checkpoint["ppo"]
         self.monitor.load_state_dict(checkpoint["collapse"])
+        self.last_report = checkpoint.get("last_report", {})  # earlier versions did not save it
 
     def _log(self, report: dict[str, float]) -> None:
-        if self.logger is not None:
-            self.logger.log_metrics(report, step=self.timesteps)
+        first = {tag: report[name] for name, tag in FIRST_CURVES.items() if name in report}
+        log_everywhere(self.trainer, {**first, **report}, self.timesteps)
 
 
 def check_description(found: dict[str, Any], expected: dict[str, Any], place: str) -> None:

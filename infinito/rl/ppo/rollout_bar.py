@@ -8,7 +8,9 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from infinito.run_folder.progress import Bar
 
 REFRESH_S = 0.2
 
@@ -40,7 +42,7 @@ class RolloutBar(Callback):
         self.work = total_timesteps - done + validation_timesteps * validations
         self.worked = 0
         self._began_s = self._next_s = time.monotonic()
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("[bold]step {task.fields[step]}"),
             BarColumn(bar_width=None, complete_style="cyan"),
             TaskProgressColumn(),

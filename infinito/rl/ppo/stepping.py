@@ -148,7 +148,7 @@ class RolloutMeans(BaseCallback):
 
     def report(self) -> dict[str, float]:
         """Return means over the steps of the rollout, and mean and spread of finished returns."""
-        means = {name: value / self.steps for name, value in self.sums.items()}
+        means = {name: float(value / self.steps) for name, value in self.sums.items()}
         if self.returns:
             means["rl/return_mean"] = float(np.mean(self.returns))
             means["rl/return_spread"] = float(np.std(self.returns))

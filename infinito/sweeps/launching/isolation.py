@@ -42,11 +42,10 @@ START_S = 600.0
 
 
 class Task(Protocol):
-    """What a child can run."""
+    """What a child process can run: it is pickled with its settings."""
 
-    def run(self, config: DictConfig) -> Any:
-        """Return the result for a configuration."""
-        ...
+    def run(self, config: DictConfig, /) -> Any:
+        """Run with the trial's configuration."""
 
 
 class Child:

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
-from infinito.errors import ConfigError
+from infinito.errors import SIGNALLED, ConfigError
 from infinito.sweeps.launching import isolation
 from infinito.sweeps.launching.trial_faults import (
     LABEL,
@@ -28,9 +28,6 @@ from infinito.sweeps.launching.trial_faults import (
 )
 from infinito.sweeps.record.outcomes import Outcome, read_scores, write_outcome
 from infinito.sweeps.settings import MctsSweeperConf
-
-SIGNALLED = 128
-"""Exit codes above this name the signal that stopped a trial, and so the sweep."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from infinito.errors import InfinitoError
+from infinito.errors import SIGNALLED, InfinitoError
 
 SIGNALS = tuple(
     number
@@ -23,7 +23,7 @@ class Interrupted(InfinitoError):
     heading = "stopped"
 
     def __init__(self, number: int, message: str) -> None:
-        self.exit_code = 128 + number
+        self.exit_code = SIGNALLED + number
         super().__init__(message)
 
 

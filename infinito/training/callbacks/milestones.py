@@ -91,12 +91,20 @@ class Milestones(Checkpoint):
         self.validation_pending = state_dict["validation_pending"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes up a validation that the interrupted run did not finish, and a verdict to stop."""
+        """Makes up what the interrupted run did not finish after its last batch."""
+        self._catch_up(trainer)
+        if trainer.global_step and trainer.global_step == self.stable_steps:
+            self._keep_stable(trainer)  # the run may have ended between the two saves
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same where no batch is left, since Lightning then starts no training."""
+        self._catch_up(trainer)
+
+    def _catch_up(self, trainer: Trainer) -> None:
+        """Make up an interrupted validation and the verdict of early stopping."""
         self.interruption.take_over()  # Lightning has just put a handler of its own before ours
         if self.validation_pending:
             self._validate(trainer)
-        if trainer.global_step and trainer.global_step == self.stable_steps:
-            self._keep_stable(trainer)  # the run may have ended between the two saves
         stoppers = trainer.early_stopping_callbacks
         trainer.should_stop |= any(each.wait_count >= each.patience for each in stoppers)
 
@@ -169,6 +177,8 @@ class Milestones(Checkpoint):
         )
 
     def _save(self, trainer: Trainer, name: str) -> None:
+        for logger in trainer.loggers:
+            logger.save()  # a run that goes on from this checkpoint finds all that came before it
         trainer.save_checkpoint(self.folder / f"{name}.ckpt")
         self._saved_at_s = time.monotonic()
 

@@ -10,8 +10,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
 
+from infinito.run_folder.progress import Bar
 from infinito.training.callbacks.throughput import Throughput
 from infinito.training.callbacks.validation import count_validations, validation_metrics
 from infinito.training.length.planning import Length
@@ -63,7 +64,7 @@ class TrainingBar(ProgressBar):
 
     def _draw_on(self, console: Console) -> None:
         self.console = console
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
             TextColumn("step {task.fields[step]}"),

@@ -1,4 +1,4 @@
-"""Logs training loss, rate, gradient norm and throughput every few steps, straight to the logger.
+"""Logs training loss, rate, gradient norm and throughput every few steps, straight to the loggers.
 
 Lightning's `self.log` costs a good part of a millisecond a step; at this cadence it costs nothing.
 """
@@ -9,9 +9,12 @@ import time
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
+from infinito.data.conversations.layouts import ConversationBatch
 from infinito.training.callbacks.throughput import Throughput
 from infinito.training.distributed.reduction import mean_over_processes
+from infinito.training.report.metrics_logger import log_everywhere
 
 
 class TrainingLog(Callback):
@@ -52,7 +55,7 @@ class TrainingLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts the batch, and logs when a step is due."""
-        self.throughput.count(batch[:, 1:].numel() * trainer.world_size)
+        self.throughput.count(count_tokens(batch) * trainer.world_size)
         if (batch_idx + 1) % (self.every * trainer.accumulate_grad_batches):
             return
         loss = float(mean_over_processes(pl_module.last_loss))  # type: ignore[arg-type]
@@ -64,9 +67,13 @@ class TrainingLog(Callback):
             "train/tokens_per_s": tokens_per_s,
             **getattr(pl_module, "step_metrics", dict)(),
         }
-        if trainer.logger is not None:
-            trainer.logger.log_metrics(values, step=trainer.global_step)
+        log_everywhere(trainer, values, trainer.global_step)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps validation out of the throughput: the tokens since the last point are not timed."""
         self.throughput.drop_window()
+
+
+def count_tokens(batch: Tensor | ConversationBatch) -> int:
+    """Return the tokens of a batch that a model reads."""
+    return batch[:, 1:].numel() if isinstance(batch, Tensor) else batch.input_tokens

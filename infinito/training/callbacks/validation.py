@@ -8,6 +8,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from infinito.training.length.planning import Length
+from infinito.training.report.metrics_logger import log_everywhere
 
 
 def validate_now(trainer: Trainer) -> None:
@@ -49,8 +50,9 @@ class Validations(Callback):
             validate_now(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the metrics of a validation."""
+        """Keep and log the metrics of a validation."""
         self.reports.append(validation_metrics(trainer))
+        log_everywhere(trainer, self.reports[-1], trainer.global_step)
 
 
 def validation_metrics(trainer: Trainer) -> dict[str, float]:

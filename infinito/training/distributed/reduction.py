@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -24,6 +26,23 @@ def mean_over_processes(values: Tensor, count: int = 1) -> Tensor:
     weighted = torch.cat([values.detach().reshape(-1) * count, values.new_tensor([count])])
     weighted = sum_over_processes(weighted)
     return (weighted[:-1] / weighted[-1]).reshape(values.shape)
+
+
+def means_over_processes(means: Mapping[str, Tensor], counts: list[Tensor]) -> dict[str, Tensor]:
+    """Return means by name over what all processes hold; all must call it.
+
+    Args:
+        means: Each a tensor (), the mean over this process's share.
+        counts: For each mean a tensor (), how many values it is over.
+    """
+    if not is_shared():
+        return dict(means)
+    values, weights = (
+        torch.stack([each.detach().double() for each in group])
+        for group in (means.values(), counts)
+    )
+    sums, totals = sum_over_processes(torch.stack([values * weights, weights])).unbind()
+    return dict(zip(means, (sums / totals).unbind(), strict=True))
 
 
 def sum_over_processes(values: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
 from infinito.data.datamodule import LanguageDataModule
 from infinito.device import choose_accelerator
-from infinito.errors import ConfigError
+from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere
 from infinito.run_folder.console import logged_to
 from infinito.run_folder.progress import preparation
 from infinito.training.assembly import build_language_training, fit
@@ -34,7 +34,8 @@ from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.distributed.peers import Peers
 from infinito.training.distributed.reduction import of_first_process
 from infinito.training.length.planning import plan_length
-from infinito.training.trainer import build_tensorboard_logger, build_trainer, count_batches
+from infinito.training.recording import is_first_process
+from infinito.training.trainer import build_loggers, build_trainer, count_batches
 
 MEASURED_SHARE = 0.05
 """Of the minutes, that the timed steps may take."""
@@ -72,7 +73,7 @@ def fix_length(conf: RunConf, console: Console) -> tuple[RunConf, str]:
     steps = count_steps(conf, windows, costs, minutes * 60 - spent_s)
     if steps == 0:
         needed_s = spent_s + estimate_seconds(with_steps(conf, 1), windows, costs)
-        raise ConfigError(
+        raise raised_once(
             f"`trainer.minutes`={minutes:g} are {minutes * 60:.3g} s, too short for one step "
             f"({_shown(costs.step_s)}) and the validation after it "
             f"({_shown(costs.validation_s)}): measuring took {_shown(spent_s)} already. Use "
@@ -82,9 +83,15 @@ def fix_length(conf: RunConf, console: Console) -> tuple[RunConf, str]:
     fixed = with_steps(conf, steps)
     why = _described(fixed, windows, costs, minutes)
     if faults := list(schedule_faults(fixed)):
-        raise ConfigError([f"{why}: {fault}" for fault in faults])
+        raise raised_once(*(f"{why}: {fault}" for fault in faults))
     console.print(why, highlight=False)
     return fixed, why
+
+
+def raised_once(*faults: str) -> InfinitoError:
+    """Return the error that all processes end with, which the first one alone prints."""
+    error = ConfigError(faults)
+    return error if is_first_process() else ReportedElsewhere(error.exit_code)
 
 
 def measure_costs(conf: RunConf, data: LanguageDataModule) -> Costs:
@@ -112,7 +119,7 @@ def measure_costs(conf: RunConf, data: LanguageDataModule) -> Costs:
             ],
             deterministic=conf.deterministic,
             steps=ENDLESS,
-            logger=build_tensorboard_logger(folder, None, {}),
+            loggers=build_loggers(folder, None, {}),
         )
         with interruption.listening(), peers.watching():
             fit(training, trainer)

@@ -14,6 +14,8 @@ from infinito.errors import ResumeError
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.run_folder.folder import STABLE_BEST, events_folder, saved_values
 from infinito.run_folder.pins import KEY
+from infinito.run_folder.series.metrics_file import FILE as METRICS
+from infinito.run_folder.series.samples_file import FILE as SAMPLES
 from infinito.training.length.planning import Length
 from infinito.training.optimizer.rate_schedule import stable_steps
 
@@ -65,5 +67,9 @@ def take_over(stable: Path, content: dict[str, Any], folder: Path) -> None:
     write_checkpoint(content, folder / "checkpoints/last.ckpt")
     if (best := stable.with_name(STABLE_BEST)).is_file():
         write_checkpoint(read_stable(best, folder), folder / "checkpoints/best.ckpt")
-    for events in events_folder(stable.parent.parent).glob("events.*"):
+    older = stable.parent.parent
+    for events in events_folder(older).glob("events.*"):
         shutil.copy(events, folder)
+    for name in (METRICS, SAMPLES):
+        if (older / name).is_file():
+            shutil.copy(older / name, folder)

@@ -65,6 +65,11 @@ def compare_with_baselines(summary: dict[str, Any]) -> str:
     """Return a sentence about a training's bits per byte and those of its baselines."""
     unit = "val/bits_per_byte"
     baselines = summary["baselines"]
+    if "bigram" not in baselines:
+        return (
+            f"{summary[unit]:.3f} bits per byte of the assistant's text, where chance has "
+            f"{baselines['untrained'][unit]:.3f}"
+        )
     bigram, untrained = (baselines[name][unit] for name in ("bigram", "untrained"))
     counted = baselines["tokens"]["train"]
     part = f" of the first {counted:,} tokens" * (counted == TRAINING_TOKENS)

@@ -8,7 +8,15 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from infinito.attention import explain
-from infinito.config import OWN, AttentionConf, LanguagePhiConf, RunConf
+from infinito.config import (
+    OWN,
+    AttentionConf,
+    ConversationsConf,
+    LanguagePhiConf,
+    PretrainedConf,
+    RunConf,
+)
+from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.sources.markov import MarkovSource
 from infinito.device import choose_autocast_dtype, choose_device
@@ -22,6 +30,8 @@ from infinito.training.optimizer.assembly import describe_optimizer
 def describe_training(conf: RunConf, training: LanguageTraining) -> dict[str, Any]:
     """Return what a run is, for the top of its output."""
     data, model, length = training.data, training.model, training.length
+    if isinstance(data, ConversationDataModule):
+        return describe_conversations(conf, training, data)
     train, valid = data.split_meta("train"), data.split_meta("valid")
     counts = f"{train.tokens:,} to train, {valid.tokens:,} to validate"
     return {
@@ -38,6 +48,39 @@ def describe_training(conf: RunConf, training: LanguageTraining) -> dict[str, An
         "seed": conf.seed,
         **known_floor(data),
     }
+
+
+def describe_conversations(
+    conf: RunConf, training: LanguageTraining, data: ConversationDataModule
+) -> dict[str, Any]:
+    """Return what a training on conversations is."""
+    length, model = training.length, training.model
+    learned = sum(len(each.learned) for each in data.train.rows)
+    tokens = sum(len(each.ids) for each in data.train.rows)
+    in_step = conf.data.batch_size * conf.trainer.accumulate * conf.trainer.processes
+    return {
+        "model": describe_size(model),
+        "attention": f"that of {conf.checkpoint}"
+        if takes_model(conf)
+        else describe_attention(conf.attention, model.config),
+        "conversations": f"{len(data.train.rows):,} of {data.train.source}",
+        "held out": f"{len(data.valid.rows):,} of {data.valid.source}",
+        "tokens": f"{tokens:,} to train, {learned:,} of them learned, vocabulary "
+        f"{data.vocab_size:,}",
+        "layout": data.layout,
+        "training": (
+            f"{length.steps:,} steps of {in_step} conversations, "
+            f"{length.batches / length.batches_per_epoch:.3g} epochs"
+        ),
+        "optimizer": describe_optimizer(model, conf.optimizer),
+        "seed": conf.seed,
+    }
+
+
+def takes_model(conf: RunConf) -> bool:
+    """Return whether a training takes the whole model of `checkpoint`, whatever `model` says."""
+    is_tuned = isinstance(conf.data, ConversationsConf) and conf.checkpoint is not None
+    return is_tuned and not isinstance(conf.model, PretrainedConf)
 
 
 def describe_batch(conf: RunConf) -> str:

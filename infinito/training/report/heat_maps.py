@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from PIL import Image
 from torch import Tensor
+
+from infinito.storage import written_whole
 
 PANEL_IN = 1.7
 """Inches from one panel to the next."""
@@ -62,3 +68,17 @@ def attention_figure(weights: Sequence[Tensor], title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=9)
     return figure
+
+
+def draw_pixels(figure: Figure) -> np.ndarray:
+    """Return a figure as (height, width, 3) of uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_pixels(pixels: np.ndarray, path: Path) -> None:
+    """Write pixels (height, width, 3) of uint8 as a PNG of 256 colours, whole or not at all."""
+    picture = Image.fromarray(pixels).quantize(256, Image.Quantize.FASTOCTREE)
+    with written_whole(path) as file:
+        picture.save(file, "png")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.objectives.units import loss_report
 from infinito.training.assembly import LanguageTraining, SavingTrainer
@@ -23,8 +25,7 @@ def summarize(folder: Path, training: LanguageTraining, saving: SavingTrainer) -
     return {
         "run": str(folder),
         **loss_report(best_loss, training.units, "val"),
-        **known_floor(training.data),
-        "baselines": measure_baselines(training.data, training.units),
+        **report_data(training),
         **phi_report(best, last),
         "best_step": best["global_step"],
         "steps": last["global_step"],
@@ -35,6 +36,15 @@ def summarize(folder: Path, training: LanguageTraining, saving: SavingTrainer) -
         "prompt": saving.report.prompt,
         "sample": saving.report.sample,
     }
+
+
+def report_data(training: LanguageTraining) -> dict[str, Any]:
+    """Return what the loss is to be compared with."""
+    data, units = training.data, training.units
+    if isinstance(data, ConversationDataModule):
+        chance = loss_report(math.log(data.vocab_size), units, "val")
+        return {"baselines": {"untrained": chance}}
+    return {**known_floor(data), "baselines": measure_baselines(data, units)}
 
 
 def phi_report(best: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from infinito.attention.backends import chunked
 from infinito.attention.backends.backend import Request
@@ -31,10 +32,15 @@ def request_for(kernel, queries, keys, values, **options) -> Request:
     )
 
 
-def draw(time_q=37, time_k=37, dim=4, value_dim=6, heads=4, kv_heads=2):
+def draw(
+    time_q=37, time_k=37, dim=4, value_dim=6, heads=4, kv_heads=2
+) -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(time_q)
     shapes = ((heads, time_q, dim), (kv_heads, time_k, dim), (kv_heads, time_k, value_dim))
-    return [torch.randn(2, *shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    queries, keys, values = (
+        torch.randn(2, *shape, dtype=torch.float64, requires_grad=True) for shape in shapes
+    )
+    return queries, keys, values
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -89,12 +95,12 @@ def test_dropout_is_the_same_when_recomputed():
 
 
 def test_later_tokens_leave_earlier_outputs_bit_equal():
-    tensors = [tensor.detach() for tensor in draw()]
-    request = request_for("l1", *tensors)
-    before = BACKEND.attend(*tensors, request, None)
-    for tensor in tensors:
+    queries, keys, values = (tensor.detach() for tensor in draw())
+    request = request_for("l1", queries, keys, values)
+    before = BACKEND.attend(queries, keys, values, request, None)
+    for tensor in (queries, keys, values):
         tensor[:, :, 30] = 5.0
-    after = BACKEND.attend(*tensors, request, None)
+    after = BACKEND.attend(queries, keys, values, request, None)
     assert torch.equal(before[:, :, :30], after[:, :, :30])
     assert not torch.equal(before[:, :, 30:], after[:, :, 30:])
 

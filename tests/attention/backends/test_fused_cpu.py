@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import traceback
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,68 +12,20 @@ from infinito.attention import distance_attention
 from infinito.attention.backends import fused_cpu
 from infinito.attention.backends.backend import Request
 from infinito.attention.backends.fused_cpu import BACKEND
-from infinito.attention.backends.kernel_call import KERNELS
-from infinito.attention.reference import attend_with_weights
+from infinito.attention.backends.kernel_call import KERNELS, fault
 from infinito.errors import ConfigError
-
-pytestmark = pytest.mark.skipif(
-    fused_cpu.fault() is not None, reason="the kernel cannot be compiled here"
+from tests.attention.backends.fused_cpu_calls import (
+    assert_close,
+    attend,
+    attend_slowly,
+    draw,
+    expected,
+    make_upstream,
+    request_for,
+    with_gradients,
 )
-OUTPUT_TOLERANCE, GRADIENT_TOLERANCE = 2e-5, 1e-4
 
-
-def request_for(kernel: str, queries: Tensor, keys: Tensor, values: Tensor, **options) -> Request:
-    batch, heads, time_q, dim = queries.shape
-    return Request(
-        kernel=kernel,
-        batch=batch,
-        heads=heads,
-        kv_heads=keys.shape[1],
-        time_q=time_q,
-        time_k=keys.shape[2],
-        dim=dim,
-        value_dim=values.shape[-1],
-        **{"p": 1.5 if kernel == "lp" else None, **options},
-    )
-
-
-def draw(
-    time_q: int, time_k: int, dim: int, *, batch: int = 2, heads: int = 2, kv_heads: int = 2
-) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(time_q * 1000 + dim)
-    shapes = ((heads, time_q), (kv_heads, time_k), (kv_heads, time_k))
-    return [torch.randn(batch, *shape, dim, generator=generator) for shape in shapes]
-
-
-def with_gradients(
-    tensors: list[Tensor], kernel: str, real: Tensor | None = None, **options
-) -> list[Tensor]:
-    """The kernel's output and the three gradients of a fixed random projection of it."""
-    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-    request = request_for(kernel, *leaves, padding=real is not None, **options)
-    out = BACKEND.attend(*leaves, request, real)
-    return [out.detach(), *torch.autograd.grad(out, leaves, _weights(out))]
-
-
-def expected(
-    tensors: list[Tensor], kernel: str, real: Tensor | None = None, **options
-) -> list[Tensor]:
-    leaves = [tensor.detach().double().requires_grad_() for tensor in tensors]
-    request = request_for(kernel, *leaves, padding=real is not None, **options)
-    out = attend_with_weights(*leaves, request, real)[0]
-    return [out.detach(), *torch.autograd.grad(out, leaves, _weights(out))]
-
-
-def _weights(out: Tensor) -> Tensor:
-    count = out.numel()
-    return torch.linspace(-1, 1, count, dtype=out.dtype).mul(17).sin().view(out.shape)
-
-
-def assert_close(found: list[Tensor], wanted: list[Tensor], output: float = OUTPUT_TOLERANCE):
-    assert (found[0] - wanted[0]).abs().max() <= output
-    for mine, theirs in zip(found[1:], wanted[1:], strict=True):
-        # A softmax over one key has no gradient at all: what rounding leaves is measured by 0.1.
-        assert (mine - theirs).abs().max() <= GRADIENT_TOLERANCE * max(theirs.abs().max(), 0.1)
+pytestmark = pytest.mark.skipif(fault() is not None, reason="the kernel cannot be compiled here")
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -120,7 +67,7 @@ def test_strided_views_and_gradients_are_served(kernel):
     ):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
     leaves = [view.detach().requires_grad_() for view in views]
-    out = BACKEND.attend(*leaves, request_for(kernel, *leaves), None)
+    out = attend(leaves, request_for(kernel, *leaves))
     broadcast = torch.autograd.grad(out.sum(), leaves, retain_graph=True)
     whole = torch.autograd.grad(out, leaves, torch.ones_like(out))
     assert all(map(torch.equal, broadcast, whole))
@@ -138,7 +85,7 @@ def test_rows_that_overlap_have_their_gradients():
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_heads_that_share_keys(kernel):
     tensors = draw(70, 70, 16, heads=6, kv_heads=2)
-    options = {"factor": 0.25}
+    options: dict[str, Any] = {"factor": 0.25}
     assert_close(with_gradients(tensors, kernel, **options), expected(tensors, kernel, **options))
 
 
@@ -164,7 +111,7 @@ def test_ties_have_the_gradient_of_sign_zero(kernel, rounding):
     else:
         tensors = [tensor.bfloat16().float() for tensor in tensors]
         assert (tensors[0].unsqueeze(3) == tensors[1].unsqueeze(2)).any()
-    options = {"factor": 0.125}
+    options: dict[str, Any] = {"factor": 0.125}
     assert_close(with_gradients(tensors, kernel, **options), expected(tensors, kernel, **options))
 
 
@@ -185,7 +132,7 @@ def test_values_near_the_smallest_numbers_still_have_a_sign():
 def test_a_common_offset_of_l1_cancels():
     queries, keys, values = draw(130, 130, 64)
     shifted = [queries + 100, keys + 100, values]
-    options = {"factor": 0.125}
+    options: dict[str, Any] = {"factor": 0.125}
     assert_close(with_gradients(shifted, "l1", **options), expected(shifted, "l1", **options))
 
 
@@ -197,31 +144,14 @@ def test_any_scale_is_finite(kernel, factor):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("dropout_p", [0.0, 0.3])
-def test_every_thread_count_gives_the_same_bits(kernel, dropout_p):
-    tensors = draw(257, 257, 16, batch=1, heads=2, kv_heads=1)
-    threads = torch.get_num_threads()
-    runs = []
-    try:
-        for count in (1, 2, 3, 8):
-            torch.set_num_threads(count)
-            torch.manual_seed(0)
-            runs.append(with_gradients(tensors, kernel, dropout_p=dropout_p))
-    finally:
-        torch.set_num_threads(threads)
-    for other in runs[1:]:
-        assert all(map(torch.equal, runs[0], other))
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("change", ["other", "nan"])
 def test_a_later_token_leaves_earlier_outputs_bit_equal(kernel, change):
     tensors = draw(130, 130, 16)
-    before = BACKEND.attend(*tensors, request_for(kernel, *tensors), None)
+    before = attend(tensors, request_for(kernel, *tensors))
     changed = 67
     for tensor in tensors:
         tensor[:, :, changed] = float("nan") if change == "nan" else 3.0
-    after = BACKEND.attend(*tensors, request_for(kernel, *tensors), None)
+    after = attend(tensors, request_for(kernel, *tensors))
     assert torch.equal(before[:, :, :changed], after[:, :, :changed])
     assert not torch.equal(before[:, :, changed:], after[:, :, changed:])
 
@@ -251,7 +181,7 @@ def test_dropout_weights_are_scaled_and_used_again_in_the_backward(kernel):
     """With the identity for values the output is the dropped weights themselves."""
     tensors = draw(48, 48, 16, batch=1)
     eye = torch.eye(48).expand(1, 2, 48, 48)
-    options = {"dropout_p": 0.25, "factor": 0.25}
+    options: dict[str, Any] = {"dropout_p": 0.25, "factor": 0.25}
 
     torch.manual_seed(3)
     dropped = with_gradients([*tensors[:2], eye], kernel, **options)[0]
@@ -263,9 +193,9 @@ def test_dropout_weights_are_scaled_and_used_again_in_the_backward(kernel):
     torch.manual_seed(3)
     found = with_gradients(tensors, kernel, **options)
     leaves = [tensor.double().requires_grad_() for tensor in tensors]
-    weights = attend_with_weights(*leaves, request_for(kernel, *leaves, factor=0.25), None)[1]
+    weights = attend_slowly(leaves, request_for(kernel, *leaves, factor=0.25))[1]
     out = (weights * kept / 0.75) @ leaves[2]
-    assert_close(found, [out.detach(), *torch.autograd.grad(out, leaves, _weights(out))])
+    assert_close(found, [out.detach(), *torch.autograd.grad(out, leaves, make_upstream(out))])
 
 
 def test_dropout_repeats_with_its_seed_only():
@@ -292,13 +222,13 @@ def test_a_compiled_caller_stays_one_graph():
     tensors = [tensor.requires_grad_() for tensor in draw(33, 33, 16)]
     request = request_for("l1", *tensors)
 
-    def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def loss(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         assert BACKEND.unable(request) is None
         return BACKEND.attend(queries * 0.5, keys * 0.5, values, request, None).square().sum()
 
-    compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     found = torch.autograd.grad(compiled(*tensors), tensors)
-    wanted = torch.autograd.grad(attend(*tensors), tensors)
+    wanted = torch.autograd.grad(loss(*tensors), tensors)
     assert all(map(torch.equal, found, wanted))
 
 
@@ -306,96 +236,6 @@ def test_operators_keep_torch_library_promises():
     tensors = [tensor.requires_grad_() for tensor in draw(9, 9, 16)]
     arguments = (*tensors, "l1", True, 1.0, None, None, 0.0, None)
     torch.library.opcheck(fused_cpu.fused_attention, arguments)
-
-
-def assert_in_child(work: Callable[[], None]) -> None:
-    """Assert that a forked child, whose limits are its own, does the work without an error."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
-
-
-def test_a_forked_child_has_threads_of_its_own():
-    tensors = draw(130, 130, 16)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-
-    def attend_again() -> None:
-        found = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
-        assert torch.equal(found, wanted)
-
-    try:
-        wanted = BACKEND.attend(*tensors, request_for("l1", *tensors), None)
-        assert_in_child(attend_again)
-    finally:
-        torch.set_num_threads(threads)
-
-
-LITTLE_MEMORY = """
-import resource
-from pathlib import Path
-import pytest, torch
-from infinito.attention.backends import fused_cpu
-from infinito.attention.backends.fused_cpu import fused_attention, fused_attention_backward
-
-def leave_memory(mib):
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + mib * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-options = ("l1", True, 1.0, None, None, 0.0, None)
-small = [torch.randn(1, 2, 130, 16) for _ in range(3)]
-"""
-"""The start of a program of its own, as neither limits nor torch's threads survive a fork well."""
-
-on_linux = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="it reads Linux's own figures"
-)
-
-
-def assert_works_with_little_memory(program: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", LITTLE_MEMORY + program], capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-
-
-@on_linux
-def test_a_machine_that_gives_no_threads_still_gives_the_result():
-    assert_works_with_little_memory("""
-torch.set_num_threads(1)
-wanted, _ = fused_attention(*small, *options)
-torch.set_num_threads(4)
-leave_memory(4)  # less than the stack of a thread
-found, _ = fused_attention(*small, *options)
-assert torch.equal(found, wanted)
-""")
-
-
-@on_linux
-@pytest.mark.parametrize(("step", "dim"), [("decode", 4_000_000), ("backward", 500_000)])
-def test_memory_that_runs_out_on_any_thread_is_an_error(step, dim):
-    """Each thread wants about 800 MB to work in.
-
-    Starting the threads beforehand makes sure that they are there to run out of memory.
-    """
-    assert_works_with_little_memory(f"""
-torch.set_num_threads(2)
-fused_attention(*small, *options)
-work, tensors = fused_attention, [torch.zeros(2, 1, 1, {dim})] * 3
-if "{step}" == "backward":
-    out, softmax = work(*tensors, *options)
-    work, tensors = fused_attention_backward, [out, *tensors, out, softmax]
-leave_memory(100)
-with pytest.raises(MemoryError, match="ran out of memory"):
-    work(*tensors, *options)
-""")
 
 
 @pytest.mark.parametrize(

@@ -56,5 +56,5 @@ def test_explain_names_the_pick_and_what_was_passed_over(monkeypatch: pytest.Mon
         "below 100 keys."
     )
     assert explain(Request("l1")).endswith("served by new: the first choice.")
-    assert explain(Request("l1"), "large").endswith("served by large: asked for by name.")
+    assert explain(Request("l1"), "large").endswith("served by large: requested by name.")
     assert choose_backend(Request("l1", free_mask=True)).name == "plain"

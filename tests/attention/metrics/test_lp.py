@@ -7,7 +7,8 @@ import torch
 
 from infinito.attention import distance_attention, reference_attention
 from infinito.errors import ConfigError
-from tests.attention.metrics.metric_contract import DistanceContract, close
+from tests.attention.metrics.metric_case import close
+from tests.attention.metrics.metric_contract import DistanceContract
 
 
 class TestLp(DistanceContract):

@@ -50,3 +50,14 @@ def test_a_figure_of_the_task_is_taken(overrides: tuple[str, ...]) -> None:
 )
 def test_each_task_has_a_score_of_its_own(overrides: tuple[str, ...], score: str) -> None:
     assert check(overrides, conf_dir()).score == score
+
+
+def test_skills_are_scores_of_runs_that_teach_them() -> None:
+    check(["data=skills", "score=skills/mean"], conf_dir())
+    with pytest.raises(ConfigError, match="`score`=skills/mean: `task=train` has no such figure"):
+        check(["score=skills/mean"], conf_dir())
+
+
+def test_no_skills_are_no_data() -> None:
+    with pytest.raises(ConfigError, match=r"`data.skills` is empty"):
+        check(["data=skills", "data.skills=[]"], conf_dir())

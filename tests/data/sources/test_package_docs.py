@@ -92,10 +92,9 @@ def test_all_holds_what_both_holds(installed: Path, monkeypatch: pytest.MonkeyPa
     library.mkdir()
     (library / "shared.py").write_text(f'"""{text_about("a5x", 60)}"""')
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(library))
-    named = ["first_docs"]
     both, everything = (
-        {text for split in SPLITS for text in PythonDocs(parts, packages=packages)._by_split[split]}
-        for parts, packages in (("both", None), ("all", named))
+        {text for split in SPLITS for text in source._by_split[split]}
+        for source in (PythonDocs("both"), PythonDocs("all", packages=["first_docs"]))
     )
     assert both < everything
     assert sum("a5x0 " in text for text in everything) == 1
@@ -109,9 +108,8 @@ def test_the_old_parts_give_the_bytes_they_always_gave(
         (tmp_path / f"m{n}.py").write_text(f'"""{text_about(f"m{n}x")}\n\n{text_about("again")}"""')
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
-    found = [
-        PythonDocs(parts).fingerprint(split) for parts in ("both", "docstrings") for split in SPLITS
-    ]  # type: ignore[arg-type]
+    sources = (PythonDocs("both"), PythonDocs("docstrings"))
+    found = [source.fingerprint(split) for source in sources for split in SPLITS]
     assert hashlib.sha256("".join(found).encode()).hexdigest() == EXPECTED
 
 

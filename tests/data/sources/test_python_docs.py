@@ -33,7 +33,7 @@ def test_every_split_has_documents_in_about_its_share(docs):
 
 
 def test_no_paragraph_is_in_two_documents(docs):
-    owner = {}
+    owner: dict[str, str] = {}
     for text in (text for split in SPLITS for text in texts(docs, split)):
         for paragraph in text.split("\n\n"):
             words = " ".join(paragraph.split())

@@ -76,5 +76,5 @@ def test_the_attention_it_asks_for_can_be_explained() -> None:
     request = config.attention_request(batch=8, time=32)
     assert (request.kernel, request.dim, request.time_k) == ("dot", 16, 32)
     assert explain(request, "sdpa") == (
-        "dot attention on cpu (float32, head dim 16, dropout) is served by sdpa: asked for by name."
+        "dot attention on cpu (float32, head dim 16, dropout) is served by sdpa: requested by name."
     )

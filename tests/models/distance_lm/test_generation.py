@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
-from tests.models.distance_lm.test_model import build as build_any
-from tests.models.distance_lm.test_model import logits, tokens
+from tests.models.distance_lm.small_model import build as build_any
+from tests.models.distance_lm.small_model import logits, tokens
 
 every_position = pytest.mark.parametrize("position", ["rotary", "learned"])
 
@@ -18,7 +20,7 @@ def build(metric: str, position: str = "rotary") -> DistanceLMForCausalLM:
     return build_any(metric, position=position, tie_word_embeddings=False, initializer_factor=6.0)
 
 
-def generate(model: DistanceLMForCausalLM, ids: Tensor, **how: object) -> Tensor:
+def generate(model: Any, ids: Tensor, **how: Any) -> Tensor:
     settings = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, **how}
     return model.generate(ids, **settings)
 
@@ -84,7 +86,8 @@ def test_sampling_repeats_with_its_seed() -> None:
 
 
 def test_from_embeddings() -> None:
-    model, ids = build("l1"), tokens(2, 4)
+    model: Any = build("l1")
+    ids = tokens(2, 4)
     ones = torch.ones_like(ids)
     embeds = model.get_input_embeddings()(ids)
     new = model.generate(

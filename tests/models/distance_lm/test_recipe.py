@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from infinito.models.distance_lm.bigram_embeddings import (
 )
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
-from tests.models.distance_lm.test_model import VOCAB, build, tokens
+from tests.models.distance_lm.small_model import VOCAB, build, tokens
 
 
 class TestValueEmbeddings:
@@ -77,7 +78,7 @@ class TestValueEmbeddings:
 
 class TestBigramEmbeddings:
     @staticmethod
-    def build(**settings: object) -> DistanceLMForCausalLM:
+    def build(**settings: Any) -> DistanceLMForCausalLM:
         model = build(bigram_embeddings=17, **settings)
         with torch.no_grad():
             model.model.bigram_embeddings.weight.normal_()
@@ -134,8 +135,9 @@ class TestBigramEmbeddings:
 
     @pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"cache_implementation": "static"}])
     @torch.no_grad()
-    def test_generation_behind_a_cache_is_that_without(self, options: dict[str, object]) -> None:
-        model, ids = self.build(), tokens()
+    def test_generation_behind_a_cache_is_that_without(self, options: dict[str, Any]) -> None:
+        model: Any = self.build()
+        ids = tokens()
         mask = torch.ones_like(ids)
         mask[0, :4] = 0
         options = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from infinito.models.pretrained.replaced_attention import AttentionSettings, use
 
 gguf = pytest.importorskip("gguf", reason="the gguf extra is not installed")
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 2,
@@ -46,7 +47,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def made(family: str) -> PreTrainedModel:
     torch.manual_seed(0)
-    common = {"vocab_size": 270, "eos_token_id": 0, "bos_token_id": 0}
+    common: dict[str, Any] = {"vocab_size": 270, "eos_token_id": 0, "bos_token_id": 0}
+    model: PreTrainedModel
     if family == "gpt2":
         # transformers reads every GPT-2 with 1024 positions and the published end of text
         model = GPT2LMHeadModel(
@@ -87,6 +89,7 @@ def test_a_real_model_with_byte_fallback(shared_data: Path, tmp_path: Path) -> N
     folder = shared_data / "stories260k/hf"
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     real = AutoTokenizer.from_pretrained(folder)
+    assert isinstance(real, PreTrainedTokenizerFast)
     write_gguf(model, real, tmp_path / "model.gguf")
     again = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.gguf").eval()
     ids = real("Once upon a time", return_tensors="pt")["input_ids"]
@@ -111,7 +114,7 @@ def test_what_has_no_form_in_gguf(tokenizer: PreTrainedTokenizerFast, tmp_path: 
     with pytest.raises(ConfigError, match="its model is WordLevel"):
         write_gguf(made("llama"), letters, tmp_path / "a.gguf")
     model = made("llama")
-    model.config.model_type = "mamba"
+    model.config.model_type = "mamba"  # type: ignore[misc]
     with pytest.raises(ConfigError, match="written for llama, qwen2, gpt2, not for mamba"):
         write_gguf(model, tokenizer, tmp_path / "a.gguf")
     assert not list(tmp_path.glob("*.gguf*"))

@@ -2,93 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    GPT2Config,
-    GPTJConfig,
-    GptOssConfig,
-    LlamaConfig,
-    MistralConfig,
-    PreTrainedModel,
-    Qwen2Config,
-)
 
-from infinito.attention import METRICS, Backend, Request, choose_backend, functional
+from infinito.attention import METRICS
 from infinito.errors import ConfigError
-from infinito.models.distance_lm.config import DistanceLMConfig
-from infinito.models.distance_lm.model import DistanceLMForCausalLM
-from infinito.models.pretrained.replaced_attention import (
-    AttentionSettings,
-    find_calling_layers,
-    list_requests,
-    use_backend,
-    use_distance_attention,
+from tests.models.pretrained.small_models import (
+    CONFIGS,
+    TIME,
+    VOCAB,
+    WINDOW,
+    Make,
+    changed,
+    padding,
 )
-
-VOCAB, TIME, WINDOW = 50, 11, 4
-SIZES = {
-    "vocab_size": VOCAB,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 48,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": None,
-}
-GPT2 = {"vocab_size": VOCAB, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
-CONFIGS = {
-    "gpt2": GPT2Config(**GPT2, bos_token_id=1, eos_token_id=None, initializer_range=0.3),
-    "llama": LlamaConfig(**SIZES, initializer_range=0.3),
-    "qwen2": Qwen2Config(**SIZES, initializer_range=0.3),
-    "mistral": MistralConfig(**SIZES, sliding_window=WINDOW, initializer_range=0.3),
-}
-Make = Callable[[str], PreTrainedModel]
-
-
-@pytest.fixture(scope="module")
-def make() -> Make:
-    """Makes copies of a small model, always the same one for a name."""
-    made: dict[str, PreTrainedModel] = {}
-
-    def model(name: str) -> PreTrainedModel:
-        if name not in made:
-            torch.manual_seed(0)
-            config = copy.deepcopy(CONFIGS[name])
-            made[name] = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-            assert made[name].config._attn_implementation == "eager"
-        return copy.deepcopy(made[name]).eval()
-
-    return model
-
-
-@pytest.fixture(scope="module")
-def ids() -> Tensor:
-    """Token ids (2, TIME)."""
-    return torch.randint(VOCAB, (2, TIME), generator=torch.Generator().manual_seed(1))
-
-
-def changed(model: PreTrainedModel, metric: str = "l1", **settings: object) -> PreTrainedModel:
-    """The same model with another attention."""
-    p = {"p": 3.0} if metric == "lp" else {}
-    use_distance_attention(model, AttentionSettings(metric, **p, **settings))  # type: ignore[arg-type]
-    return model
-
-
-def padding(side: str) -> Tensor:
-    """A mask (2, TIME) whose second row has three tokens of padding."""
-    mask = torch.ones(2, TIME, dtype=torch.long)
-    mask[1, slice(0, 3) if side == "left" else slice(-3, None)] = 0
-    return mask
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -172,7 +102,7 @@ def test_a_token_leaves_earlier_logits_bit_equal(
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_generation_is_the_same_with_any_cache(make: Make, ids: Tensor, name: str) -> None:
-    model = changed(make(name))
+    model: Any = changed(make(name))
     ask = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
     mask = padding("left")
     plain = model.generate(input_ids=ids, attention_mask=mask, use_cache=False, **ask)
@@ -181,32 +111,6 @@ def test_generation_is_the_same_with_any_cache(make: Make, ids: Tensor, name: st
             input_ids=ids, attention_mask=mask, cache_implementation=cache, **ask
         )
         assert torch.equal(cached, plain), cache
-
-
-@pytest.mark.parametrize(("name", "masked"), [("llama", [False]), ("mistral", [True])])
-def test_what_a_step_asks_for_is_known_beforehand(
-    make: Make, ids: Tensor, monkeypatch: pytest.MonkeyPatch, name: str, masked: list[bool]
-) -> None:
-    """Layers with a window shorter than the text come with a mask, which not all backends take."""
-    model, asked = changed(make(name)), []
-
-    def choose(request: Request, backend: str) -> Backend:
-        asked.append(request)
-        return choose_backend(request, backend)
-
-    monkeypatch.setattr(functional, "choose_backend", choose)
-    model(input_ids=ids, use_cache=False)
-    known = list_requests(model, 2, TIME, "cpu", torch.float32)
-    assert [each.free_mask for each in known] == masked
-    assert [each._replace(factor=1.0) for each in asked] == 2 * known
-
-
-def test_layers_with_a_window_and_others_ask_apart() -> None:
-    sliding = {"sliding_window": WINDOW, "use_sliding_window": True, "max_window_layers": 1}
-    model = changed(AutoModelForCausalLM.from_config(Qwen2Config(**SIZES, **sliding)))
-    for time, masked in ((WINDOW - 1, [False]), (WINDOW, [False, True])):
-        known = list_requests(model, 2, time, "cpu", torch.float32)
-        assert [each.free_mask for each in known] == masked
 
 
 def test_packed_rows_are_kept_apart(make: Make, ids: Tensor) -> None:
@@ -237,13 +141,6 @@ def test_one_row_of_a_mask_is_for_all_queries(make: Make, ids: Tensor) -> None:
         torch.testing.assert_close(ours, own, atol=1e-5, rtol=1e-5)
 
 
-def test_another_backend_can_be_asked_for(make: Make, ids: Tensor) -> None:
-    model = changed(make("llama"))
-    use_backend(model, "sdpa")
-    with pytest.raises(ConfigError, match="sdpa cannot serve l1"):
-        model(input_ids=ids)
-
-
 def test_attention_dropout_is_the_models_own(make: Make, ids: Tensor) -> None:
     model = changed(make("llama"))
     quiet = model(input_ids=ids).logits
@@ -254,60 +151,8 @@ def test_attention_dropout_is_the_models_own(make: Make, ids: Tensor) -> None:
     torch.testing.assert_close(model.eval()(input_ids=ids).logits, quiet)
 
 
-@pytest.mark.parametrize(("per", "count"), [("model", 1), ("head", 8)])
-def test_learned_scales_get_their_gradient(make: Make, ids: Tensor, per: str, count: int) -> None:
-    fixed = changed(make("llama"), scale=0.7)
-    model = changed(make("llama"), scale=0.7, scale_per=per, learned_scale=True)
-    logits = model(input_ids=ids).logits
-    torch.testing.assert_close(logits, fixed(input_ids=ids).logits, atol=2e-5, rtol=1e-4)
-    logits.logsumexp(-1).sum().backward()
-    scales = [each for key, each in model.named_parameters() if "distance_scale" in key]
-    assert sum(each.numel() for each in scales) == count
-    assert all((each.grad != 0).all() for each in scales)
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        for key, each in twin.named_parameters():
-            if "distance_scale" in key:
-                each.add_(1.0)
-    assert not torch.allclose(twin(input_ids=ids).logits, logits)  # its copy has its own λ
-    torch.testing.assert_close(model(input_ids=ids).logits, logits)
-
-
 def test_the_name_alone_suffices_in_plain_transformers(make: Make, ids: Tensor) -> None:
     model = make("qwen2")
     model.set_attn_implementation("infinito_l1")
     expected = changed(make("qwen2"))(input_ids=ids).logits
     torch.testing.assert_close(model(input_ids=ids).logits, expected)
-
-
-MOE = {"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 8}
-UNFIT = {
-    "soft-capping": (Gemma2Config(**SIZES, head_dim=8), "caps the logits"),
-    "sinks": (GptOssConfig(**SIZES, **MOE), "has sinks"),
-    "no interface": (GPTJConfig(**GPT2, rotary_dim=4), "does not call"),
-    "its own": (DistanceLMConfig(vocab_size=VOCAB, hidden_size=32), "0 of its 4 layers call"),
-}
-
-
-@pytest.mark.parametrize("name", UNFIT)
-def test_what_would_be_dropped_is_refused_by_name(name: str) -> None:
-    config, reason = UNFIT[name]
-    if name == "its own":
-        model = DistanceLMForCausalLM(config)
-    else:
-        model = AutoModelForCausalLM.from_config(config)
-    with pytest.raises(ConfigError, match=rf"cannot be changed in .*{reason}.*attention=own"):
-        changed(model)
-
-
-def test_an_unknown_metric_is_refused(make: Make) -> None:
-    with pytest.raises(ConfigError, match="is not one of dot"):
-        changed(make("gpt2"), "l3")
-
-
-def test_a_trial_leaves_the_model_as_it_was(make: Make) -> None:
-    model = make("gpt2").train()
-    before = torch.random.get_rng_state()
-    assert len(find_calling_layers(changed(model))) == 2
-    assert model.training
-    assert torch.equal(torch.random.get_rng_state(), before)

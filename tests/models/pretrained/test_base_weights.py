@@ -53,3 +53,6 @@ def test_adapters_of_another_base_are_refused(gpt2_folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"adapters of another base model: .* a/b .*000000"):
         check_same_base(model, other)
     check_same_base(model, {**model.config.base_model, "path": "moved"})
+    changed = {**model.config.base_model, "weights_sha256": "0" * 64}
+    with pytest.raises(CheckpointError, match=r"have changed since .*: SHA-256 000000.*old ones"):
+        check_same_base(model, changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -75,7 +76,7 @@ def test_a_fresh_adapter_changes_nothing_and_trains_alone(gpt2: PreTrainedModel)
 def test_an_adapted_layer_is_the_formula(gpt2: PreTrainedModel) -> None:
     """y = x W + b + (alpha / rank) · x Aᵀ Bᵀ with GPT-2's (inputs, outputs) weights."""
     add_lora(gpt2, LoraSettings(rank=4, alpha=32, target_modules=("c_attn",)))
-    layer = stirred(gpt2).transformer.h[0].attn.c_attn
+    layer: Any = stirred(gpt2).get_submodule("transformer.h.0.attn.c_attn")
     assert isinstance(layer.base_layer, Conv1D)
     inputs = torch.randn(3, 16)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
@@ -135,7 +136,7 @@ def test_learned_scales_train_with_the_adapters(llama: PreTrainedModel) -> None:
 
 
 def test_adapters_of_a_half_precision_base_are_float32(llama: PreTrainedModel) -> None:
-    add_lora(llama.to(torch.bfloat16), LoraSettings(rank=4))
+    add_lora(llama.bfloat16(), LoraSettings(rank=4))
     for name, each in llama.named_parameters():
         assert each.dtype == (torch.float32 if "lora_" in name else torch.bfloat16), name
     assert logits(stirred(llama)).dtype == torch.bfloat16

@@ -46,8 +46,13 @@ def test_distance_attention_survives_its_folder(gpt2_folder: Path, tmp_path: Pat
 
 
 def test_a_checkpoint_of_another_class_is_refused(tmp_path: Path) -> None:
-    sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    config = BertConfig(**sizes, intermediate_size=8)
+    config = BertConfig(
+        vocab_size=20,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+    )
     BertForMaskedLM(config).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match=r"holds a BertForMaskedLM: expected the causal LM"):
         open_base(tmp_path)

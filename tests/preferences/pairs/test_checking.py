@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infinito.data.conversations.rows.faults import BadRow
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.preferences.pairs.checking import (
     find_duplicates,
@@ -12,7 +13,6 @@ from infinito.preferences.pairs.checking import (
     inspect_pairs,
 )
 from infinito.preferences.pairs.pair_set import TextPairs, tokenize_pairs
-from infinito.preferences.pairs.rows.faults import BadRow
 from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 

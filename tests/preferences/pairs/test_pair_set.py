@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infinito.data.conversations.rows.faults import count_kinds
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair_set import (
@@ -15,7 +16,6 @@ from infinito.preferences.pairs.pair_set import (
     split_by_prompt,
     tokenize_pairs,
 )
-from infinito.preferences.pairs.rows.faults import count_kinds
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
 
@@ -35,7 +35,7 @@ def tokenizer() -> PairTokenizer:
 
 
 def test_bad_rows_are_refused_with_row_and_mend(tmp_path: Path, tokenizer: PairTokenizer) -> None:
-    long = {"prompt": "q" * 20, "chosen": "yes", "rejected": "no"}
+    long: dict[str, object] = {"prompt": "q" * 20, "chosen": "yes", "rejected": "no"}
     path = written(tmp_path / "a.jsonl", [good(0), {"prompt": None}, good(1), long, good(2)])
     pairs = tokenize_pairs(read_pairs(path), tokenizer)
     assert [pair.row for pair in pairs.pairs] == [0, 2, 4]

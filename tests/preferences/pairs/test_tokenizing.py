@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.errors import DataError
-from infinito.preferences.pairs.rows.faults import RowFault
 from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 
@@ -35,17 +36,23 @@ def made(tokenizer: PreTrainedTokenizerFast, **settings: Any) -> PairTokenizer:
     return PairTokenizer(tokenizer, **{"window": 100, **settings})
 
 
+def text_of(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
+    text = tokenizer.decode(list(ids))
+    assert isinstance(text, str)
+    return text
+
+
 def test_ids_end_with_the_end_of_text(letters: PreTrainedTokenizerFast) -> None:
     pair = made(letters)(PAIR)
-    texts = [letters.decode(ids) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)]
+    texts = [text_of(letters, ids) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)]
     assert texts == ["abc", " de<eos>", " dfg<eos>"]
     assert (pair.category, pair.row, pair.weight) == ("letters", 3, 0.5)
 
 
 def test_messages_take_the_template(letters: PreTrainedTokenizerFast) -> None:
     pair = made(letters, chat_template="plain")(MESSAGES)
-    assert letters.decode(pair.prompt_ids) == "Human: abc\nAssistant:"
-    assert letters.decode(pair.chosen_ids) == " de<eos>"
+    assert text_of(letters, pair.prompt_ids) == "Human: abc\nAssistant:"
+    assert text_of(letters, pair.chosen_ids) == " de<eos>"
     with pytest.raises(DataError, match=r"`data.chat_template=plain`"):
         made(letters)(MESSAGES)
 
@@ -58,7 +65,7 @@ def test_chat_puts_text_into_the_same_template(letters: PreTrainedTokenizerFast)
 
 def test_dialogues_keep_their_own_turns(letters: PreTrainedTokenizerFast) -> None:
     pair = TextPair("abc", "de", "dfg", None, 0, has_turns=True)
-    assert letters.decode(made(letters, chat=True)(pair).prompt_ids) == "abc"
+    assert text_of(letters, made(letters, chat=True)(pair).prompt_ids) == "abc"
 
 
 def test_a_template_may_end_the_answer_itself(letters: PreTrainedTokenizerFast) -> None:
@@ -68,8 +75,8 @@ def test_a_template_may_end_the_answer_itself(letters: PreTrainedTokenizerFast) 
         "{% if add_generation_prompt %} {% endif %}"
     )
     pair = made(letters, chat_template=template)(MESSAGES)
-    assert letters.decode(pair.prompt_ids) == "abc<eos>\n"
-    assert letters.decode(pair.chosen_ids) == "de<eos>"
+    assert text_of(letters, pair.prompt_ids) == "abc<eos>\n"
+    assert text_of(letters, pair.chosen_ids) == "de<eos>"
 
 
 def test_a_template_that_rewrites_the_prompt_is_refused(letters: PreTrainedTokenizerFast) -> None:
@@ -87,7 +94,8 @@ def test_merges_at_the_boundary_leave_the_prompt_as_it_is() -> None:
     assert encode.merges(TextPair("a", "b", "c", None, 0))
     assert not encode.merges(TextPair("a", "d", "c", None, 0))
     pair = encode(TextPair("a", "b", "c", None, 0))
-    assert [tokenizer.decode(ids) for ids in (pair.prompt_ids, pair.chosen_ids)] == ["a", "b<eos>"]
+    texts = [text_of(tokenizer, ids) for ids in (pair.prompt_ids, pair.chosen_ids)]
+    assert texts == ["a", "b<eos>"]
 
 
 def test_truncation_is_what_was_asked_for(letters: PreTrainedTokenizerFast) -> None:
@@ -96,11 +104,11 @@ def test_truncation_is_what_was_asked_for(letters: PreTrainedTokenizerFast) -> N
         made(letters, window=6)(PAIR)
     assert "`data.block_size=8` or `data.truncate=answer_end`" in e.value.mend
     cut = made(letters, window=6, truncate="prompt_start")(PAIR)
-    assert letters.decode(cut.prompt_ids) == "c"
-    assert letters.decode(cut.rejected_ids) == " dfg<eos>"
+    assert text_of(letters, cut.prompt_ids) == "c"
+    assert text_of(letters, cut.rejected_ids) == " dfg<eos>"
     cut = made(letters, window=6, truncate="answer_end")(PAIR)
-    assert letters.decode(cut.prompt_ids) == "abc"
-    assert [letters.decode(ids) for ids in (cut.chosen_ids, cut.rejected_ids)] == [" de", " df"]
+    assert text_of(letters, cut.prompt_ids) == "abc"
+    assert [text_of(letters, ids) for ids in (cut.chosen_ids, cut.rejected_ids)] == [" de", " df"]
     assert made(letters, window=8)(PAIR).tokens == 3 + 4 + 5
 
 
@@ -139,6 +147,7 @@ def test_a_beginning_of_text_token_stays_before_a_cut_prompt(shared_data: Any) -
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(shared_data / "stories260k/hf")
+    assert isinstance(tokenizer, PreTrainedTokenizerFast)
     encode = made(tokenizer, window=9, truncate="prompt_start")
     text = TextPair("Once upon a time there was", " a dog", " a cat", None, 0)
     template = "{{ bos_token }}{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
@@ -147,7 +156,7 @@ def test_a_beginning_of_text_token_stays_before_a_cut_prompt(shared_data: Any) -
     assert not chat.merges(text)
     pair = encode(text)
     assert pair.prompt_ids[0] == tokenizer.bos_token_id
-    assert tokenizer.decode(pair.chosen_ids).strip() == "a dog</s>"
+    assert text_of(tokenizer, pair.chosen_ids).strip() == "a dog</s>"
     assert len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) == 9
 
 
@@ -156,6 +165,7 @@ def test_plain_chat_begins_as_the_tokenizer_begins_any_text(shared_data: Any) ->
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(shared_data / "stories260k/hf")
+    assert isinstance(tokenizer, PreTrainedTokenizerFast)
     pair = made(tokenizer, chat=True, chat_template="plain")(TextPair("Hi", "a", "b", None, 0))
     assert list(pair.prompt_ids) == tokenizer("Human: Hi\nAssistant:")["input_ids"]
     assert pair.prompt_ids[0] == tokenizer.bos_token_id

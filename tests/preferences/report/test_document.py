@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from infinito.preferences.report.curves import draw_curves, save_figures
@@ -165,7 +166,7 @@ def test_a_table_of_a_sweep_is_not_led_by_a_large_beta() -> None:
 def test_curves_show_training_and_held_out_values(tmp_path: Path) -> None:
     figures = draw_curves(HISTORY)
     loss = figures["loss"].axes[0]
-    assert [list(line.get_ydata()) for line in loss.lines] == [[0.69, 0.5], [0.6]]
+    assert [np.asarray(line.get_ydata()).tolist() for line in loss.lines] == [[0.69, 0.5], [0.6]]
     assert not figures["log_probabilities"].axes[0].lines
     save_figures(figures, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

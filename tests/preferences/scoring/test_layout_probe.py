@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import torch
@@ -58,9 +59,9 @@ def test_each_architecture_gets_the_fastest_that_is_right(
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name != "mamba"])
 def test_half_precision_changes_no_choice(name: str) -> None:
     """A cap of 30 is no more than the rounding errors of bfloat16, and yet no linear head's."""
-    changes = {"final_logit_softcapping": 30.0} if name == "gemma2_windowed" else {}
+    changes: dict[str, Any] = {"final_logit_softcapping": 30.0} if name == "gemma2_windowed" else {}
     changes = {"p": 3.0} if name == "distance_lp" else changes
-    layout = choose_layout(make(name, **changes).to(torch.bfloat16), PAIRS)
+    layout = choose_layout(make(name, **changes).bfloat16(), PAIRS)
     assert (layout.name, layout.head) == EXPECTED[name][:2]
 
 
@@ -89,9 +90,14 @@ def test_a_pair_that_is_long_as_a_row_only_is_tried_too() -> None:
     """GPT-Neo's local attention counts places of the row: 24 hold each answer, not 40 of a row."""
     torch.manual_seed(0)
     lengths = [(3, 20, 2), (3, 18, 18)]  # the first one's answer ends last
+
+    def draw(count: int) -> list[int]:
+        ids: list[int] = torch.randint(1, 24, (count,)).tolist()
+        return ids
+
     pairs = [
-        TokenizedPair(*(torch.randint(1, 24, (n,)).tolist() for n in each), None, row)
-        for row, each in enumerate(lengths)
+        TokenizedPair(draw(prompt), draw(chosen), draw(rejected), None, row)
+        for row, (prompt, chosen, rejected) in enumerate(lengths)
     ]
     model = make("gpt_neo")
     assert choose_layout(model, pairs[:1]).name == "shared"

@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infinito.data.conversations.row_padding import group_by_length
+from infinito.models.log_probs.chosen_tokens import Head
 from infinito.preferences.pairs.pair import TokenizedPair
-from infinito.preferences.scoring.answer_scores import Head, score_answers
-from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, arrange, group_by_length
+from infinito.preferences.scoring.answer_scores import score_answers
+from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, arrange
 from tests.preferences.pair_models import make, random_pairs
 
 TOLERANCE = {"llama": 2e-5, "gpt2": 1e-5, "distance_dot": 1e-9, "distance_l1": 1e-9}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,7 +104,8 @@ def test_nothing_changes_in_the_null_environment(build_environments: Make) -> No
             episodes.step(np.array([action, action]))
         assert torch.equal(episodes.models.weights, first)
         returns.append(episodes.returns)
-    assert np.array_equal(*returns)
+    first_returns, second_returns = returns
+    assert np.array_equal(first_returns, second_returns)
 
 
 def test_observations_by_hand() -> None:
@@ -162,7 +164,8 @@ def test_dropout_is_the_same_for_paired_episodes(
 ) -> None:
     """Whatever a policy has drawn before, the same actions give the same weights."""
     model = copy.deepcopy(shared.model)
-    for module in model.modules():
+    modules: list[Any] = list(model.modules())
+    for module in modules:
         if hasattr(module, "dropout"):
             module.dropout = 0.3
     dropping = dataclasses.replace(shared, model=model)

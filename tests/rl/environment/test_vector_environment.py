@@ -17,10 +17,13 @@ Make = Callable[..., Episodes]
 
 def test_its_steps_are_those_of_the_gymnasium_environment(build_environments: Make) -> None:
     single, vectorised = ScheduleEnv(build_environments(1)), ScheduleVecEnv(build_environments(1))
-    assert np.array_equal(single.reset()[0], vectorised.reset()[0])
+    first = vectorised.reset()
+    assert isinstance(first, np.ndarray)
+    assert np.array_equal(single.reset()[0], first[0])
     for action in (TEXT, PHI, MIXED):
         observation, reward, _, truncated, info = single.step(action)
         observations, rewards, done, infos = vectorised.step(np.array([action]))
+        assert isinstance(observations, np.ndarray)
         assert np.array_equal(observation, observations[0])
         assert rewards[0] == np.float32(reward)
         assert done.tolist() == [truncated]
@@ -35,6 +38,7 @@ def test_the_end_of_an_episode_is_reported_and_the_next_begins(build_environment
         observations, reward, done, infos = environment.step(np.array([TEXT, PHI]))
         rewards += reward
     assert done.all()
+    assert isinstance(observations, np.ndarray)
     for index, info in enumerate(infos):
         assert info["TimeLimit.truncated"]
         assert info["episode"]["l"] == 4

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 
 from infinito.rl.evaluation.figures import plot_checkpoints, plot_schedule
+
+
+def labels_of(axis: Axes) -> list[str]:
+    """The texts of an axis's legend."""
+    legend = axis.get_legend()
+    assert legend is not None
+    return [text.get_text() for text in legend.get_texts()]
 
 
 def test_a_schedules_panels() -> None:
@@ -19,15 +29,16 @@ def test_a_schedules_panels() -> None:
     }
     figure = plot_schedule(episodes, ["TEXT", "PHI", "MIXED"], (3.0, 6.0), "title")
     timeline, phi, perplexity, terms = figure.axes
-    assert [text.get_text() for text in timeline.get_legend().get_texts()] == [
+    assert labels_of(timeline) == [
         "TEXT",
         "PHI",
         "MIXED",
     ]
     assert len(phi.lines) == 3  # an episode each, and their median
     assert perplexity.get_yscale() == "log"
-    assert [text.get_text() for text in terms.get_legend().get_texts()] == ["phi", "band"]
-    assert [bar.get_height() for bar in terms.patches] == [1, 2, 3, -0.5, -0.5, -0.5]
+    assert labels_of(terms) == ["phi", "band"]
+    bars: list[Any] = list(terms.patches)
+    assert [bar.get_height() for bar in bars] == [1, 2, 3, -0.5, -0.5, -0.5]
     assert figure.get_suptitle() == "title"
 
 
@@ -38,6 +49,6 @@ def test_checkpoints_are_drawn_in_the_order_of_their_steps() -> None:
     ]
     (axis,) = plot_checkpoints(rows, "static PHI").axes
     line = axis.lines[0]
-    assert list(line.get_xdata()) == [10, 20, 30]
-    assert list(line.get_ydata()) == [0.1, 0.2, 0.3]
+    assert np.array_equal(line.get_xdata(), [10, 20, 30])
+    assert np.array_equal(line.get_ydata(), [0.1, 0.2, 0.3])
     assert axis.get_ylabel() == "return minus that of static PHI"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from infinito.rl.ppo import rollout_bar
 from infinito.rl.ppo.rollout_bar import RolloutBar
 
 REPORT = {"rl/return_mean": -1.2243, "rl/phi": 3.238, "rl/perplexity": 19.29}
@@ -29,7 +29,7 @@ def bar_on(file: io.StringIO, terminal: bool, done: int = 0) -> RolloutBar:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(rollout_bar.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 

@@ -104,8 +104,10 @@ def test_the_share_of_an_action_that_is_never_taken_is_0(
 ) -> None:
     training = stepped(rl_configured(), shared)
     training.begin()
+    actions = training.ppo.policy.action_net
+    assert isinstance(actions, torch.nn.Linear)
     with torch.no_grad():
-        training.ppo.policy.action_net.bias.copy_(torch.tensor([0.0, 100.0, 0.0]))
+        actions.bias.copy_(torch.tensor([0.0, 100.0, 0.0]))
     report = training.run_rollout()
     shares = {name: value for name, value in report.items() if name.startswith("rl/action/")}
     assert shares == {"rl/action/TEXT": 0.0, "rl/action/PHI": 1.0, "rl/action/MIXED": 0.0}

@@ -66,10 +66,13 @@ def test_a_spread_goes_on_where_the_start_ends() -> None:
         found.append(row)
         tried = np.concatenate([tried, row[None]])
     assert len(np.unique(tried, axis=0)) == 259
-    assert np.array_equal(Sampler(SQUARE, 0).spread(sampler.design(256)), found[0])
+    again = Sampler(SQUARE, 0).spread(sampler.design(256))
+    assert again is not None
+    assert np.array_equal(again, found[0])
 
 
 def test_a_spread_of_a_small_space_ends() -> None:
     space = Space([Categorical("c", ["a", "b"])])
     sampler = Sampler(space, 0)
+    assert space.table is not None
     assert sampler.spread(space.table) is None

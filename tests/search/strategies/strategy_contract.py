@@ -91,6 +91,8 @@ class StrategyContract:
         again = strategy.propose(short, np.random.default_rng(0))
         fresh = self.strategy().propose(short, np.random.default_rng(0))
         assert first is not None
+        assert again is not None
+        assert fresh is not None
         assert np.array_equal(first, again)
         assert np.array_equal(first, fresh)
 

@@ -30,7 +30,7 @@ def test_the_cut_finds_a_subset_of_values() -> None:
     """Values a and d are good, b is bad: no interval of the list parts them."""
     rows = SPACE.snap(np.random.default_rng(0).random((60, 3)))
     is_bad = (rows[:, 1] > 1 / 3) & (rows[:, 1] < 2 / 3)
-    cut = find_split(Region.whole(SPACE), rows, 1.0 - is_bad)
+    cut = find_split(Region.whole(SPACE), rows, (~is_bad).astype(np.float64))
     assert cut is not None
     assert cut[0] == 1
     assert [side.subsets[1].tolist() for side in cut[1:]] == [  # type: ignore[union-attr]

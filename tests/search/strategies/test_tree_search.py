@@ -102,7 +102,8 @@ def test_a_node_without_trials_has_the_middle_value() -> None:
 def test_the_leaves_are_a_partition() -> None:
     found = list_leaves(grow(SPACE, *points(120), 15))
     fresh = SPACE.snap(np.random.default_rng(1).random((300, 3)))
-    assert (sum(leaf.region.holds(fresh).astype(int) for leaf in found) == 1).all()
+    holds = np.stack([leaf.region.holds(fresh) for leaf in found])  # (leaves, points)
+    assert (holds.sum(axis=0) == 1).all()
     assert len(found) > 4
 
 
@@ -209,7 +210,7 @@ def test_on_a_plateau_the_search_spreads_out() -> None:
     play(search, 100, lambda _: 1.0)
     rows = np.array([[trial.params["x"], trial.params["y"]] for trial in search.trials])
     assert (np.abs(rows - 0.5).max(axis=1) > 0.49).sum() < 12
-    assert np.histogram2d(*rows.T, bins=3, range=[[0, 1], [0, 1]])[0].min() >= 8
+    assert np.histogram2d(rows[:, 0], rows[:, 1], bins=3, range=[[0, 1], [0, 1]])[0].min() >= 8
 
 
 def test_the_opened_path_is_that_of_the_whole_tree() -> None:

@@ -22,9 +22,10 @@ def played(count: int, seed: int = 0) -> list[dict]:
     """UCT on the reward 1 for c = b and x near 0.7, less elsewhere."""
     search = UCT(Sampler(SPACE, 0), math.sqrt(2), 15)
     rng = np.random.default_rng(seed)
-    rows, rewards = np.empty((0, 2)), []
+    rows, rewards = np.empty((0, 2)), list[float]()
     for _ in range(count):
         row = search.search(rows, np.array(rewards), rng)
+        assert row is not None
         values = SPACE.decode(row)
         rows = np.concatenate([rows, row[None]])
         rewards.append((values["c"] == "b") * (1 - abs(values["x"] - 0.7)))
@@ -50,13 +51,16 @@ def test_conditions_are_kept() -> None:
     search = UCT(Sampler(space, 0), math.sqrt(2), 15)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        assert space.contains(space.decode(search.search(np.empty((0, 2)), np.empty(0), rng)))
+        row = search.search(np.empty((0, 2)), np.empty(0), rng)
+        assert row is not None
+        assert space.contains(space.decode(row))
 
 
 def test_conditions_that_few_points_keep_are_kept() -> None:
     """One in 125 does: where no walk leads to it, nothing is proposed."""
     space = Space([Categorical(name, list("abcde")) for name in "xyz"], ["x == y == z == 'c'"])
     search, rng = UCT(Sampler(space, 0), math.sqrt(2), 15), np.random.default_rng(0)
+    assert space.table is not None
     rows, rewards = space.table.repeat(3, axis=0), np.full(3, 0.5)
     found = [search.search(rows, rewards, rng) for _ in range(30)]
     assert any(row is None for row in found)

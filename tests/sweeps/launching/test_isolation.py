@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from infinito.sweeps import isolation
+from infinito.sweeps.launching import isolation
 from infinito.sweeps.launching.isolation import Child
 from infinito.sweeps.launching.trial_faults import TrialFailed
 
@@ -84,7 +84,7 @@ def read_process(path: Path) -> int:
 def test_a_child_runs_one_trial_after_another() -> None:
     child = Child()
     try:
-        found = [child.call(Adding(), OmegaConf.create({"a": a}), WHOLE, None) for a in (1, 2)]  # type: ignore[arg-type]
+        found = [child.call(Adding(), OmegaConf.create({"a": a}), WHOLE, None) for a in (1, 2)]
     finally:
         child.kill()
     assert found == [2, 3]
@@ -107,7 +107,7 @@ def test_a_trial_that_cannot_be_imported_fails_by_its_error() -> None:
     try:
         with pytest.raises(TrialFailed, match="ImportError: no such module here"):
             child.call(FailingToLoad(), OmegaConf.create({}), WHOLE, 1.0)  # type: ignore[arg-type]
-        assert child.call(Adding(), OmegaConf.create({"a": 1}), WHOLE, None) == 2  # type: ignore[arg-type]
+        assert child.call(Adding(), OmegaConf.create({"a": 1}), WHOLE, None) == 2
     finally:
         child.kill()
 
@@ -120,7 +120,7 @@ def test_a_hanging_trial_takes_its_processes_with_it(
     child, path = Child(), tmp_path / "process"
     config = OmegaConf.create({"path": str(path)})
     with pytest.raises(TrialFailed, match="it did not answer and was killed"):
-        child.call(Hanging(), config, WHOLE, 1.0)  # type: ignore[arg-type]
+        child.call(Hanging(), config, WHOLE, 1.0)
     wait_for_end(read_process(path))
 
 

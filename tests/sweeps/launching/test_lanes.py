@@ -47,10 +47,10 @@ def opened(target: str, workers: int = 3, **settings: Any) -> Any:
     ],
 )
 def test_a_launcher_has_the_lanes_that_it_allows(
-    target: str, settings: dict[str, Any], kind: type, count: int
+    target: str, settings: dict[str, Any], kind: type[Any], count: int
 ) -> None:
-    lanes = opened(target, **settings)
-    assert type(lanes) is kind
+    lanes: Any = opened(target, **settings)
+    assert isinstance(lanes, kind)
     assert lanes.count == count
 
 

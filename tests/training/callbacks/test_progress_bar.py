@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import time
 
 import pytest
 from rich.console import Console
 
-from infinito.training.callbacks import progress_bar
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.throughput import Throughput
 from infinito.training.length.planning import Length
@@ -16,7 +16,7 @@ from infinito.training.length.planning import Length
 
 def test_the_time_left_holds_the_validations_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """10 batches in 20 s and a validation of 5 s; 90 batches and 9 validations are to come."""
-    monkeypatch.setattr(progress_bar.time, "perf_counter", lambda: 25.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: 25.0)
     bar = TrainingBar(Length(50, 100, 100, 10), 4, Throughput(), Console(file=io.StringIO()))
     bar._done, bar._validations, bar._validation_s = 10, 1, 5.0
     assert bar._time_left(9) == "0:03:45"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from infinito.training.callbacks import throughput
 from infinito.training.callbacks.throughput import Throughput
 
 
@@ -12,7 +13,7 @@ from infinito.training.callbacks.throughput import Throughput
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands where its only entry says, in seconds."""
     now_s = [0.0]
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: now_s[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now_s[0])
     return now_s
 
 

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from infinito import run as program
 from infinito.config import RunConf
-from infinito.errors import ConfigError
+from infinito.errors import ConfigError, ReportedElsewhere
 from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.cost_clock import Costs
 from infinito.training.callbacks.interruption import Interrupted
-from infinito.training.language_model import LanguageModelTask
 from infinito.training.length import minutes
+from infinito.training.module.language_model import LanguageModelTask
 from tests.training.test_resume import assert_same_run, resumed
 
 Configured = Callable[..., RunConf]
@@ -38,7 +38,9 @@ def seven_steps(monkeypatch: pytest.MonkeyPatch) -> list[Costs]:
 
     monkeypatch.setattr(minutes, "measure_costs", costs_of)
     count = minutes.count_steps
-    monkeypatch.setattr(minutes, "count_steps", lambda *args: count(*args[:3], 7.5))
+    monkeypatch.setattr(
+        minutes, "count_steps", lambda conf, windows, costs, _: count(conf, windows, costs, 7.5)
+    )
     return measured
 
 
@@ -89,6 +91,16 @@ def test_too_short_a_time_says_what_would_do(configured: Configured) -> None:
     conf = configured("trainer.minutes=0.0001", "trainer.max_steps=null")
     with pytest.raises(ConfigError, match=r"too short for one step .*trainer\.minutes=0\.\d+` or"):
         minutes.fix_length(conf, Console(quiet=True))
+
+
+def test_too_short_a_time_is_printed_by_the_first_process_alone(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minutes, "is_first_process", lambda: False)
+    conf = configured("trainer.minutes=0.0001", "trainer.max_steps=null")
+    with pytest.raises(ReportedElsewhere) as caught:
+        minutes.fix_length(conf, Console(quiet=True))
+    assert caught.value.exit_code == ConfigError.exit_code
 
 
 @pytest.mark.usefixtures("seven_steps")

@@ -1,1 +1,1 @@
-"""Rows of preference files: reading them, and parsing each into a pair of text."""
+"""Parsing a row of a preference file into a pair of text."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.data.conversations.rows.columns import UNSUPPORTED
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.kinds import RowKind
 
 ANSWERS = ("chosen", "rejected")
 
@@ -14,9 +16,6 @@ CONVERSATIONS = ("conversations", "messages")
 
 ALPACA = ("instruction", "input", "history")
 """What stands for a prompt in the shape of Alpaca, which LLaMA-Factory reads."""
-
-UNSUPPORTED = ("images", "videos", "audios", "chat_template_kwargs")
-"""Part of what a model would be shown, which infinito cannot show it."""
 
 COLUMNS = frozenset(
     {
@@ -40,16 +39,11 @@ def lacks_columns(names: Iterable[Any]) -> RowFault | None:
     )
 
 
-def refuse_unsupported(row: Mapping[str, Any]) -> None:
-    """Check that a row has nothing that would be dropped without a word.
-
-    Raises:
-        RowFault: names the columns.
-    """
-    if found := [name for name in UNSUPPORTED if row.get(name)]:
-        raise RowFault(
-            "unsupported column",
-            f"has {' and '.join(f'`{name}`' for name in found)}, which infinito cannot show a "
-            "model",
-            "Take the column out of the file if the answers do not depend on it",
-        )
+PAIR_ROWS = RowKind(
+    "pair",
+    COLUMNS,
+    lacks_columns,
+    "prompt, chosen and rejected",
+    "trl-lib/ultrafeedback_binarized",
+)
+"""Rows that are preference pairs."""

@@ -11,23 +11,29 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from infinito.preferences.pairs.rows.columns import lacks_columns, refuse_unsupported
-from infinito.preferences.pairs.rows.faults import RowFault
-from infinito.preferences.pairs.rows.json_text import nested_too_deeply
-from infinito.preferences.pairs.rows.messages import (
+from infinito.data.conversations.rendering.messages import Messages, to_messages
+from infinito.data.conversations.rows.columns import (
+    parse_system,
+    parse_tools,
+    prepend_system,
+    refuse_unsupported,
+)
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.json_text import nested_too_deeply
+from infinito.data.conversations.rows.messages import (
     empty_field,
     null_field,
-    parse_json,
     parse_messages,
     require_text,
 )
+from infinito.preferences.pairs.rows.columns import lacks_columns
 from infinito.preferences.pairs.rows.shapes import find_prompt
 from infinito.preferences.pairs.rows.splitting import (
     drop_prompt,
     split_conversations,
     split_dialogues,
 )
-from infinito.preferences.pairs.text_pair import Messages, TextPair, to_messages
+from infinito.preferences.pairs.text_pair import TextPair
 
 
 def parse_row(row: Mapping[str, Any], number: int) -> TextPair:
@@ -72,7 +78,7 @@ def _parse(row: Mapping[str, Any], number: int) -> TextPair:
         prompt, chosen, rejected = split_dialogues(chosen, rejected)
     else:
         prompt, chosen, rejected = split_conversations(chosen, rejected)  # type: ignore[arg-type]
-    system, tools = _parse_system(row.get("system")), _parse_tools(row.get("tools"))
+    system, tools = parse_system(row.get("system")), parse_tools(row.get("tools"))
     if is_dialogue and (system or tools):
         raise RowFault(
             "unsupported column",
@@ -81,7 +87,7 @@ def _parse(row: Mapping[str, Any], number: int) -> TextPair:
             "Write the dialogue as messages",
         )
     if system or tools or not (isinstance(prompt, str) and isinstance(chosen, str)):
-        prompt = _prepend_system(system, to_messages(prompt, "user"))
+        prompt = prepend_system(system, to_messages(prompt, "user"))
         chosen, rejected = to_messages(chosen, "assistant"), to_messages(rejected, "assistant")
     category, weight = _parse_category(row.get("category")), _parse_weight(row.get("weight"))
     return TextPair(prompt, chosen, rejected, category, number, weight, is_dialogue, tools)
@@ -101,41 +107,6 @@ def _parse_field(name: str, value: Any) -> str | Messages:
         f"has {type(value).__name__} as `{name}`",
         "Expected text or a list of messages",
     )
-
-
-def _parse_system(value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise RowFault("not text", f"has {type(value).__name__} as `system`", "Expected text")
-    return require_text("system", value) if value.strip() else ""
-
-
-def _prepend_system(system: str, prompt: Messages) -> Messages:
-    if not system:
-        return prompt
-    if prompt[0]["role"] != "system":
-        return ({"role": "system", "content": system}, *prompt)
-    if prompt[0]["content"] != system:
-        raise RowFault(
-            "two system messages",
-            "has a `system` column that differs from the system message of its prompt",
-            "Keep one of them",
-        )
-    return prompt
-
-
-def _parse_tools(value: Any) -> tuple[dict[str, Any], ...]:
-    if not value:
-        return ()
-    tools = parse_json("tools", value)
-    if not (isinstance(tools, list) and all(isinstance(each, Mapping) for each in tools)):
-        raise RowFault(
-            "not a list of tools",
-            f"has {value!r:.60} as `tools`",
-            "Expected a list of JSON schemas, or that list as JSON text",
-        )
-    return tuple(tools)
 
 
 def _parse_category(value: Any) -> str | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from infinito.data.conversations.rendering.messages import Messages
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.messages import null_field, parse_messages
 from infinito.preferences.pairs.rows.columns import CONVERSATIONS
-from infinito.preferences.pairs.rows.faults import RowFault
-from infinito.preferences.pairs.rows.messages import null_field, parse_messages
 from infinito.preferences.pairs.rows.splitting import HUMAN
-from infinito.preferences.pairs.text_pair import Messages
 
 
 def find_prompt(row: Mapping[str, Any]) -> Any:

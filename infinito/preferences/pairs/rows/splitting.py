@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from infinito.preferences.pairs.rows.faults import RowFault
-from infinito.preferences.pairs.rows.messages import empty_field
-from infinito.preferences.pairs.text_pair import Messages, to_messages
+from infinito.data.conversations.rendering.messages import Messages, to_messages
+from infinito.data.conversations.rows.faults import RowFault
+from infinito.data.conversations.rows.messages import empty_field
 
 HUMAN = "\n\nHuman:"
 ASSISTANT = "\n\nAssistant:"

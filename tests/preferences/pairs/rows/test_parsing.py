@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.data.conversations.rows.faults import RowFault
 from infinito.preferences.pairs.rows.parsing import parse_row
 from infinito.preferences.pairs.rows.splitting import split_dialogues
 

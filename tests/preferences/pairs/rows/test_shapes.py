@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infinito.preferences.pairs.rows.faults import RowFault
+from infinito.data.conversations.rows.faults import RowFault
 from infinito.preferences.pairs.rows.parsing import parse_row
 
 USER = {"role": "user", "content": "Hi"}

@@ -1,0 +1,227 @@
+"""Batches of conversations for Lightning."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningDataModule
+from transformers import PreTrainedTokenizerFast
+
+from infinito.data.batches.order import EvaluationOrder, permutation
+from infinito.data.conversations.conversation import TokenizedConversation
+from infinito.data.conversations.conversation_set import TokenizedConversations
+from infinito.data.conversations.layouts import ConversationBatch, LayoutName, arrange
+from infinito.data.conversations.length_buckets import BucketOrder
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
+from infinito.data.encoding import count_ids
+from infinito.run_folder.pins import Input
+
+POOL_BATCHES = 64
+"""Batches among which conversations are sorted by length."""
+
+CALL_TOKENS = 64
+"""Tokens that cost a CPU about as much as another call of a small model."""
+
+Collate = Callable[[np.ndarray, float | None], ConversationBatch]
+"""Returns the batch of the conversations with numbers (batch,), with its `share`."""
+
+
+class ConversationStream:
+    """Batches `start` … `total` − 1 of a training, epoch after epoch.
+
+    Args:
+        order: The order of conversations in each epoch.
+        learned: Learned tokens of each conversation.
+        collate: Builds the batches.
+        total: Batches of the whole training.
+        start: Batches that are already done.
+        accumulate: Batches of an optimizer step. Lightning averages their losses, and those of all
+            processes; a batch's share turns that into the mean over the step's learned tokens.
+    """
+
+    def __init__(
+        self,
+        order: BucketOrder,
+        learned: np.ndarray,
+        collate: Collate,
+        total: int,
+        start: int = 0,
+        accumulate: int = 1,
+    ) -> None:
+        self.order, self.learned, self.collate = order, learned, collate
+        self.total, self.start = total, start
+        self.accumulate = accumulate
+
+    def __len__(self) -> int:
+        """Return the number of batches of the whole training, wherever this stream begins."""
+        return self.total
+
+    def __iter__(self) -> Iterator[ConversationBatch]:
+        batches = islice(self._global_batches(), self.total - self.start)
+        while step := list(islice(batches, self.accumulate)):
+            tokens = sum(int(self.learned[rows].sum()) for rows in step)
+            share = len(step) * self.order.world_size / tokens
+            for rows in step:
+                yield self.collate(self.order.part(rows), share)
+
+    def _global_batches(self) -> Iterator[np.ndarray]:
+        epoch, batch = divmod(self.start, len(self.order))
+        while True:
+            yield from self.order.global_batches(epoch, batch)
+            epoch, batch = epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the trainer's counter says where to resume, see `start`.
+
+        Lightning takes the presence of this method as the sign that a loader can be resumed.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Do nothing: `state_dict` is empty."""
+
+
+class HeldOutConversations:
+    """All held-out conversations once, in batches of similar length, in a fixed shuffled order.
+
+    Shuffled because `trainer.validation_batches` keeps the first ones, which would be the shortest.
+
+    Args:
+        lengths: Tokens of each conversation.
+        order: Splits them into batches and among processes.
+        collate: Builds the batches.
+    """
+
+    def __init__(self, lengths: Sequence[int], order: EvaluationOrder, collate: Collate) -> None:
+        self.by_length = np.argsort(lengths, kind="stable")
+        self.order, self.collate = order, collate
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[ConversationBatch]:
+        batches = list(self.order.batches())
+        for number in permutation(len(batches), seed=0, epoch=0):
+            yield self.collate(self.by_length[batches[number]], None)
+
+
+class ConversationDataModule(LightningDataModule):
+    """Batches of conversations.
+
+    Args:
+        train: Training conversations.
+        valid: Held-out conversations.
+        encode: What made their token ids.
+        batch_size: Conversations per training batch and process.
+        eval_batch_size: Conversations per held-out batch; None for `batch_size`.
+        seed: Seed of the order of the training conversations.
+        bucket: Batch conversations of similar length.
+        accumulate: Training batches of an optimizer step.
+
+    Attributes:
+        layout: How a batch becomes model input; every model takes the one it has at first.
+    """
+
+    def __init__(
+        self,
+        train: TokenizedConversations,
+        valid: TokenizedConversations,
+        encode: ConversationTokenizer,
+        *,
+        batch_size: int,
+        eval_batch_size: int | None = None,
+        seed: int = 0,
+        bucket: bool = False,
+        accumulate: int = 1,
+    ) -> None:
+        super().__init__()
+        self.train, self.valid, self.encode = train, valid, encode
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size or batch_size
+        self.seed, self.bucket, self.accumulate = seed, bucket, accumulate
+        self.layout: LayoutName = "masked"
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, which carries the chat template."""
+        return self.encode.tokenizer  # type: ignore[return-value]
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, special tokens counted."""
+        return count_ids(self.tokenizer)
+
+    def batches_per_epoch(self, world_size: int = 1) -> int:
+        """Return the batches in which so many processes pass over the training conversations."""
+        return len(self._order(0, world_size))
+
+    def train_dataloader(self, total: int | None = None, start: int = 0) -> ConversationStream:
+        """Return the remaining batches of this process, in orders fixed by (seed, epoch).
+
+        Args:
+            total: Batches of the whole training; None for one epoch.
+            start: Batches of it that are already done.
+        """
+        order = self._order(*self._place())
+        learned = np.array([len(each.learned) for each in self.train.rows])
+        collate = self._collate(self.train.rows)
+        return ConversationStream(
+            order, learned, collate, total or len(order), start, self.accumulate
+        )
+
+    def val_dataloader(self) -> HeldOutConversations:
+        """Return the held-out batches of this process."""
+        return self.eval_dataloader("valid")
+
+    def eval_dataloader(self, split: str) -> HeldOutConversations:
+        """Return all conversations of `train` or `valid` once."""
+        rank, world_size = self._place()
+        rows = self.train.rows if split == "train" else self.valid.rows
+        order = EvaluationOrder(len(rows), self.eval_batch_size, rank=rank, world_size=world_size)
+        return HeldOutConversations([len(each.ids) for each in rows], order, self._collate(rows))
+
+    def _order(self, rank: int, world_size: int) -> BucketOrder:
+        return BucketOrder(
+            [len(each.ids) for each in self.train.rows],
+            self.batch_size,
+            seed=self.seed,
+            pool_batches=POOL_BATCHES if self.bucket else 1,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def _collate(self, conversations: Sequence[TokenizedConversation]) -> Collate:
+        """Return a collate function for the device: a CPU avoids padding, a GPU avoids calls."""
+        on_cpu = self.trainer is None or self.trainer.strategy.root_device.type == "cpu"
+        call_tokens = CALL_TOKENS if on_cpu else None
+
+        def collate(numbers: np.ndarray, share: float | None) -> ConversationBatch:
+            chosen = [conversations[number] for number in numbers]
+            return arrange(chosen, self.layout, share, call_tokens)
+
+        return collate
+
+    def _place(self) -> tuple[int, int]:
+        """Return the number of this process and of all processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+
+def conversation_inputs(data: ConversationDataModule) -> Iterator[Input]:
+    """Yield the token ids of both sets, which text, template and tokenizer make."""
+    for name, found in (("training", data.train), ("held-out", data.valid)):
+        yield Input(f"token ids of the {name} conversations", found.source, fingerprint(found))
+
+
+def fingerprint(found: TokenizedConversations) -> str:
+    """Return the hex SHA-256 of all token ids and of which are learned."""
+    content = hashlib.sha256()
+    for each in found.rows:
+        for values in (each.ids, each.learned):
+            content.update(np.array([len(values), *values], dtype="<i8").tobytes())
+    return content.hexdigest()

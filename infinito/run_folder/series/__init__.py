@@ -1,0 +1,1 @@
+"""What a run writes step by step: metrics.csv, samples.jsonl, TensorBoard's files."""

@@ -1,0 +1,77 @@
+"""`dry_run=true`: builds everything, trains one batch in memory, estimates memory and time."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from infinito.config import RunConf
+from infinito.data.conversations.layouts import ConversationBatch
+from infinito.device import choose_device
+from infinito.process import peak_rss_mib
+from infinito.run_folder.progress import preparation
+from infinito.run_folder.tables import print_next, print_table
+from infinito.training.assembly import build_language_training
+from infinito.training.conversations.assembly import build_training_data
+from infinito.training.optimizer.assembly import describe_optimizer
+from infinito.training.report.headline import describe_training
+
+TIMED_STEPS = 3
+
+
+def estimate(conf: RunConf, console: Console) -> None:
+    """Print what the run is, what it will take, and that nothing was written."""
+    device = choose_device(conf)
+    with preparation(console, "preparing text and model") as show:
+        training = build_language_training(conf, build_training_data(conf, show=show))
+    data, task, length = training.data, training.module, training.length
+    task.to(device)
+    task.train()
+    print_table(console, f"{conf.name}: dry run", describe_training(conf, training))
+    optimizer, _ = task.optimizer_and_schedule()
+    before_mib = peak_rss_mib()
+    batches: Iterable[Any] = data.train_dataloader()
+    batch = next(iter(batches)).to(device)
+    seconds = []
+    for number in range(TIMED_STEPS):
+        console.print(f"step {number + 1} of {TIMED_STEPS} …", highlight=False)
+        started_s = time.perf_counter()
+        loss = task.training_step(batch, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - started_s)
+    step_s = statistics.median(seconds)
+    on_gpu = device.type == "cuda"
+    peak_mib = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_rss_mib()
+    print_table(
+        console,
+        "\nestimate; nothing is written but the cache of tokens",
+        {
+            "parameters": training.model.num_parameters(),
+            "optimizer": describe_optimizer(training.model, conf.optimizer),
+            "vocabulary": data.vocab_size,
+            "batch": describe_shape(batch),
+            "loss": f"{loss.item():.3f} nats (log vocabulary {math.log(data.vocab_size):.3f})",
+            "steps": length.steps,
+            "seconds a batch": step_s,
+            "estimated training": f"{step_s * length.batches / 60:.1f} minutes",
+            "peak memory": f"{peak_mib:,.0f} MiB ({peak_mib - before_mib:,.0f} for the step)"
+            if not on_gpu
+            else f"{peak_mib:,.0f} MiB on the device",
+        },
+    )
+    print_next(console, [("the same command without dry_run=true", "train")])
+
+
+def describe_shape(batch: torch.Tensor | ConversationBatch) -> str:
+    """Return the size of a batch."""
+    if isinstance(batch, torch.Tensor):
+        return f"{tuple(batch.shape)} token ids"
+    return f"{len(batch.rows)} conversations, {batch.input_tokens} token ids"
