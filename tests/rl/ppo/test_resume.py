@@ -176,8 +176,10 @@ def test_a_run_of_an_earlier_version_goes_on(
     program.execute(check(overrides, conf_dir()), folder)
     assert_same_summary(finished, folder)
     for name in ("last", "best"):
-        both = [read_checkpoint(each / f"checkpoints/{name}.ckpt") for each in (finished, folder)]
-        assert list(differing(*both)) == ["/run/config/rl/total_timesteps: 45 and 30"]
+        whole, longer = (
+            read_checkpoint(each / f"checkpoints/{name}.ckpt") for each in (finished, folder)
+        )
+        assert list(differing(whole, longer)) == ["/run/config/rl/total_timesteps: 45 and 30"]
     with pytest.raises(ConfigError, match=r"`rl\.entropy`.*is called `rl\.ent_coef` now"):
         check([f"resume={folder}", "rl.entropy=0.3"], conf_dir())
 
