@@ -24,7 +24,7 @@ from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.models.trained import open_trained
 from infinito.objectives.language import cross_entropy
 from infinito.paths import conf_dir
-from infinito.training.evaluation import mean_loss
+from infinito.training.module.evaluation import mean_loss
 
 HERE = Path(__file__).parent
 WORDS, VOCAB, TRAIN_WORDS = 30, 4122, 740

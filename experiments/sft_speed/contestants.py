@@ -53,9 +53,9 @@ def infinito_training(recipe: Recipe) -> Run:
     from infinito.data.conversations.layouts import arrange
     from infinito.data.conversations.length_buckets import BucketOrder
     from infinito.objectives.units import TextUnits
-    from infinito.training.batch_loss import ConversationLoss
     from infinito.training.conversations.layout_probe import choose_layout
-    from infinito.training.language_model import LanguageModelTask
+    from infinito.training.module.batch_loss import ConversationLoss
+    from infinito.training.module.language_model import LanguageModelTask
 
     times: list[float] = []
     losses: list[float] = []

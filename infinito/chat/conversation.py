@@ -10,7 +10,7 @@ from infinito.chat.prompts import Prompts
 from infinito.chat.reading import Reader
 from infinito.chat.sampling import Sampler
 from infinito.config import ConversationConf, GenerationConf
-from infinito.data.conversations.messages import Message
+from infinito.data.conversations.rendering.messages import Message
 from infinito.errors import DataError
 from infinito.models.generation import find_window
 from infinito.models.trained import Trained

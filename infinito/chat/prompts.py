@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from infinito.data.conversations.messages import Message
-from infinito.data.conversations.template import PLAIN, ChatTemplate
-from infinito.data.conversations.turns import MARKED_PLAIN
+from infinito.data.conversations.rendering.messages import Message
+from infinito.data.conversations.rendering.template import PLAIN, ChatTemplate
+from infinito.data.conversations.rendering.turns import MARKED_PLAIN
 from infinito.errors import CheckpointError, DataError
 from infinito.models.trained import Trained
 from infinito.run_folder.folder import find_run_folder, saved_values

@@ -10,8 +10,9 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from transformers import PreTrainedTokenizerFast
 
-from infinito.data.batch_loader import EvaluationLoader, TrainingStream
-from infinito.data.batch_order import EvaluationOrder, TrainingOrder
+from infinito.data.batches.loader import EvaluationLoader, TrainingStream
+from infinito.data.batches.order import EvaluationOrder, TrainingOrder
+from infinito.data.batches.token_blocks import TokenBlocks
 from infinito.data.conversations.datamodule import (
     ConversationDataModule,
     ConversationStream,
@@ -26,7 +27,6 @@ from infinito.data.encoding import (
 )
 from infinito.data.sources import MarkovSource, Split, TextSource
 from infinito.data.sources.source import digest
-from infinito.data.token_blocks import TokenBlocks
 from infinito.data.token_cache import SplitMeta, TokenCache, TokenFile
 from infinito.data.tokenizers import TokenizerSpec
 from infinito.errors import ConfigError

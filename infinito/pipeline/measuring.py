@@ -11,8 +11,8 @@ from infinito.cli.typed_values import parse
 from infinito.config import RunConf, SkillsConf
 from infinito.data.assembly import build_data_module
 from infinito.data.conversations.assembly import build_conversation_tokenizer
-from infinito.data.conversations.messages import to_messages
-from infinito.data.conversations.tokenizing import ConversationTokenizer
+from infinito.data.conversations.rendering.messages import to_messages
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.device import choose_device
 from infinito.models.trained import Trained, open_trained
 from infinito.objectives.units import loss_report
@@ -24,7 +24,7 @@ from infinito.run_folder.folder import saved_values
 from infinito.training.assembly import count_text_units
 from infinito.training.conversations.answering import answer_questions
 from infinito.training.conversations.skill_scores import measure_skills
-from infinito.training.evaluation import mean_loss
+from infinito.training.module.evaluation import mean_loss
 
 PROMPTS = (
     "Spell tea.",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from infinito.data.conversations.messages import to_messages
+from infinito.data.conversations.rendering.messages import to_messages
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.conversations.skills.items import Item
-from infinito.data.conversations.tokenizing import ConversationTokenizer
 from infinito.storage import written_whole
 from infinito.training.conversations.answering import sample_answers
 

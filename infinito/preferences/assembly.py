@@ -39,7 +39,7 @@ from infinito.preferences.pairs.text_pair import TextPair
 from infinito.preferences.pairs.tokenizing import PairTokenizer
 from infinito.preferences.warm_up import warm_up
 from infinito.seeding import child_seed
-from infinito.training.starting import start_from_checkpoint
+from infinito.training.module.starting import start_from_checkpoint
 
 BUNDLED = "the pairs that ship with infinito"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from infinito.data.batch_order import permutation
+from infinito.data.batches.order import permutation
 from infinito.training.optimizer.rate_schedule import rate_factor
 
 IGNORED = -100

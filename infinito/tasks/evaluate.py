@@ -32,7 +32,7 @@ from infinito.run_folder.tables import print_table
 from infinito.training.assembly import count_text_units
 from infinito.training.conversations.assembly import count_units, lay_out
 from infinito.training.conversations.skill_scores import list_scores, measure_skills
-from infinito.training.evaluation import mean_answer_loss, mean_loss
+from infinito.training.module.evaluation import mean_answer_loss, mean_loss
 
 UNLISTED = ("fingerprint", "skills")
 """Entries of evaluation.json that the table leaves out."""

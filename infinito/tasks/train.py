@@ -35,7 +35,7 @@ from infinito.training.assembly import (
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.conversations.assembly import build_training_data
 from infinito.training.conversations.skill_scores import list_scores, measure_skills
-from infinito.training.dry_run import estimate
+from infinito.training.length.dry_run import estimate
 from infinito.training.length.minutes import fix_length
 from infinito.training.length.stable import check_longer, read_stable, take_over
 from infinito.training.optimizer.assembly import describe_optimizer

@@ -32,7 +32,7 @@ from infinito.training.callbacks.step_clock import StepClock
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.trial_stopping import TrialStopping
 from infinito.training.callbacks.validation import Validations
-from infinito.training.language_model import LanguageModelTask
+from infinito.training.module.language_model import LanguageModelTask
 from infinito.training.report.composite import composite
 from infinito.training.report.metrics_logger import MetricsLogger
 from infinito.training.trainer import build_early_stopping, build_trainer

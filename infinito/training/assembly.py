@@ -22,7 +22,6 @@ from infinito.models.log_probs.chunked_loss import check_head
 from infinito.models.trained import describe_model, open_trained, start_weights
 from infinito.objectives.units import TextUnits
 from infinito.run_folder.series.samples_file import SamplesFile
-from infinito.training.batch_loss import BatchLoss, ConversationLoss, WindowLoss
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
@@ -32,9 +31,10 @@ from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.conversations.assembly import KEY as LAYOUT
 from infinito.training.conversations.assembly import build_start, choose_probe, count_units, lay_out
 from infinito.training.distributed.peers import Peers
-from infinito.training.language_model import LanguageModelTask
 from infinito.training.length.planning import Length, plan_length, plan_length_from
 from infinito.training.length.stable import stable_end
+from infinito.training.module.batch_loss import BatchLoss, ConversationLoss, WindowLoss
+from infinito.training.module.language_model import LanguageModelTask
 from infinito.training.phi.assembly import build_phi_term
 from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (

@@ -13,7 +13,8 @@ from infinito.data.sources.hub_text import HubText
 from infinito.data.sources.wikitext2 import WikiText2
 from infinito.errors import HubError
 from infinito.preferences.pairs.rows.columns import PAIR_ROWS
-from tests.hub.server import Fault, Hub
+from tests.hub.repositories import Fault
+from tests.hub.server import Hub
 
 pytest.importorskip("datasets")
 

@@ -12,7 +12,8 @@ from huggingface_hub import constants
 
 from infinito.errors import HubError
 from infinito.hub import Wanted, downloading, model_folder, patience
-from tests.hub.server import Fault, Hub
+from tests.hub.repositories import Fault
+from tests.hub.server import Hub
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights " * 1000}
 WEIGHTS = "resolve/"
@@ -137,7 +138,7 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_download_that_stalls(model: Hub) -> None:
     model.faults.append(Fault("safetensors", stall_after=4000))
-    with pytest.raises(HubError, match=r"no byte came for 3 seconds, after 0\.0 MB\. Repeat"):
+    with pytest.raises(HubError, match=r"no byte came for 6 seconds, after 0\.0 MB\. Repeat"):
         model_folder("a/b")
 
 

@@ -22,7 +22,7 @@ from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 from infinito.run_folder.folder import saved_values
 from infinito.run_folder.series.metrics_file import read_metrics
 from infinito.training.callbacks.interruption import Interrupted
-from infinito.training.language_model import LanguageModelTask
+from infinito.training.module.language_model import LanguageModelTask
 from tests.conftest import TINY
 from tests.equal_metrics import figures_of
 from tests.kills import whole_and_killed

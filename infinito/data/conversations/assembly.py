@@ -20,10 +20,10 @@ from infinito.data.conversations.conversation_set import (
     tokenize_conversations,
 )
 from infinito.data.conversations.datamodule import ConversationDataModule
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.conversations.rows.faults import refuse_bad_rows
 from infinito.data.conversations.rows.parsing import CHAT_ROWS
 from infinito.data.conversations.skills.generator import draw_items, write_conversations
-from infinito.data.conversations.tokenizing import ConversationTokenizer
 from infinito.data.encoding import count_ids
 from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
 from infinito.seeding import child_seed

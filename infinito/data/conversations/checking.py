@@ -23,9 +23,9 @@ from infinito.data.conversations.conversation_set import (
     find_block_size,
     tokenize_conversations,
 )
-from infinito.data.conversations.messages import to_text
+from infinito.data.conversations.rendering.messages import to_text
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.conversations.rows.faults import RowFault, count_kinds, unify_block_size
-from infinito.data.conversations.tokenizing import ConversationTokenizer
 from infinito.data.tokenizers.bpe import SMALLEST_VOCAB, BpeTokenizer
 from infinito.errors import DataError
 from infinito.models.trained import open_trained

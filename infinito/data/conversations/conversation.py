@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infinito.data.conversations.messages import Messages
-from infinito.data.conversations.template import Tools
+from infinito.data.conversations.rendering.messages import Messages
+from infinito.data.conversations.rendering.template import Tools
 
 
 @dataclass(frozen=True)

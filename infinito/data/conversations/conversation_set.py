@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from infinito.data.conversations.conversation import TextConversation, TokenizedConversation
-from infinito.data.conversations.messages import to_text
+from infinito.data.conversations.rendering.messages import to_text
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.conversations.rows.faults import (
     BadRow,
     RowFault,
@@ -18,7 +19,6 @@ from infinito.data.conversations.rows.faults import (
 )
 from infinito.data.conversations.rows.parsing import CHAT_ROWS, parse_conversation
 from infinito.data.conversations.rows.reading import read_rows
-from infinito.data.conversations.tokenizing import ConversationTokenizer
 from infinito.errors import DataError
 
 Kind = TypeVar("Kind", TextConversation, TokenizedConversation)

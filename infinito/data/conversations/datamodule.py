@@ -11,12 +11,12 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from transformers import PreTrainedTokenizerFast
 
-from infinito.data.batch_order import EvaluationOrder, permutation
+from infinito.data.batches.order import EvaluationOrder, permutation
 from infinito.data.conversations.conversation import TokenizedConversation
 from infinito.data.conversations.conversation_set import TokenizedConversations
 from infinito.data.conversations.layouts import ConversationBatch, LayoutName, arrange
 from infinito.data.conversations.length_buckets import BucketOrder
-from infinito.data.conversations.tokenizing import ConversationTokenizer
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.encoding import count_ids
 from infinito.run_folder.pins import Input
 

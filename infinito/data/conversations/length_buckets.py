@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from infinito.data.batch_order import permutation
+from infinito.data.batches.order import permutation
 from infinito.errors import DataError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from infinito.data.conversations.messages import to_text
+from infinito.data.conversations.rendering.messages import to_text
 from infinito.data.conversations.rows.faults import count_kinds
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.pairs.pair_set import PairSet, TextPairs, find_block_size

@@ -10,7 +10,7 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from infinito.data.batch_order import EvaluationOrder, permutation
+from infinito.data.batches.order import EvaluationOrder, permutation
 from infinito.data.conversations.length_buckets import BucketOrder
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair import TokenizedPair

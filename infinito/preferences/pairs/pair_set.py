@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from itertools import islice
 
-from infinito.data.conversations.messages import to_text
+from infinito.data.conversations.rendering.messages import to_text
 from infinito.data.conversations.rows.faults import (
     BadRow,
     RowFault,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from infinito.data.conversations.messages import to_messages
+from infinito.data.conversations.rendering.messages import to_messages
+from infinito.data.conversations.rendering.template import ChatTemplate
 from infinito.data.conversations.rows.faults import RowFault
-from infinito.data.conversations.template import ChatTemplate
 from infinito.preferences.pairs.text_pair import TextPair
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from infinito.data.conversations.messages import Messages
+from infinito.data.conversations.rendering.messages import Messages
 
 
 @dataclass(frozen=True)

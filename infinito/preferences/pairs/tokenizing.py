@@ -7,8 +7,8 @@ from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
+from infinito.data.conversations.rendering.template import ChatTemplate
 from infinito.data.conversations.rows.faults import RowFault, TooLong
-from infinito.data.conversations.template import ChatTemplate
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.pairs.rendering import render_pair

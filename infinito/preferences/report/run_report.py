@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infinito.config import PretrainedConf, RunConf
-from infinito.data.conversations.messages import to_text
+from infinito.data.conversations.rendering.messages import to_text
 from infinito.data.conversations.rows.faults import count_kinds
 from infinito.preferences.pairs.checking import measure_lengths
 from infinito.preferences.pairs.text_pair import TextPair

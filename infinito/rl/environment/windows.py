@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from infinito.data.token_blocks import TokenBlocks
+from infinito.data.batches.token_blocks import TokenBlocks
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from infinito.data.conversations.messages import Messages
-from infinito.data.conversations.tokenizing import ConversationTokenizer
+from infinito.data.conversations.rendering.messages import Messages
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.models.generation import find_window, reset_generation_config
 from infinito.models.observation.attention_probe import evaluated_eagerly
 

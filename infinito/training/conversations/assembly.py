@@ -19,7 +19,7 @@ from infinito.objectives.units import TextUnits
 from infinito.run_folder.progress import Show
 from infinito.training.callbacks.validation_report import Probe
 from infinito.training.conversations.layout_probe import ConversationLayout, choose_layout
-from infinito.training.starting import start_from_checkpoint
+from infinito.training.module.starting import start_from_checkpoint
 
 KEY = "conversations"
 """Where the description in a checkpoint keeps the layout of conversations."""

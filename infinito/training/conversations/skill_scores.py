@@ -11,10 +11,10 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from infinito.config import SkillsConf
-from infinito.data.conversations.messages import to_messages
+from infinito.data.conversations.rendering.messages import to_messages
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.conversations.skills.generator import draw_items
 from infinito.data.conversations.skills.items import Item
-from infinito.data.conversations.tokenizing import ConversationTokenizer
 from infinito.statistics import Interval, wilson_interval
 from infinito.training.conversations.answering import answer_questions
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from infinito.data.conversations.messages import to_messages
-from infinito.data.conversations.tokenizing import ConversationTokenizer
+from infinito.data.conversations.rendering.messages import to_messages
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM

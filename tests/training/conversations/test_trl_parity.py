@@ -13,8 +13,8 @@ from infinito.config import AdamWConf
 from infinito.data.conversations.conversation import TokenizedConversation
 from infinito.data.conversations.layouts import LayoutName, arrange
 from infinito.objectives.units import TextUnits
-from infinito.training.batch_loss import ConversationLoss
-from infinito.training.language_model import LanguageModelTask
+from infinito.training.module.batch_loss import ConversationLoss
+from infinito.training.module.language_model import LanguageModelTask
 from tests.preferences.pair_models import make
 
 pytestmark = [

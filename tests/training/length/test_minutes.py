@@ -16,8 +16,8 @@ from infinito.errors import ConfigError, ReportedElsewhere
 from infinito.run_folder.folder import saved_values
 from infinito.training.callbacks.cost_clock import Costs
 from infinito.training.callbacks.interruption import Interrupted
-from infinito.training.language_model import LanguageModelTask
 from infinito.training.length import minutes
+from infinito.training.module.language_model import LanguageModelTask
 from tests.training.test_resume import assert_same_run, resumed
 
 Configured = Callable[..., RunConf]

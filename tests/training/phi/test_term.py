@@ -133,7 +133,7 @@ def test_states_that_are_not_finite_stop_training() -> None:
 
 def test_validation_depends_on_neither_order_nor_training() -> None:
     """The model's own weights equal, whatever its memory went through, and the other way round."""
-    from infinito.training.evaluation import mean_loss
+    from infinito.training.module.evaluation import mean_loss
 
     model = with_memory(build_model(), MemoryConf(segment=8, slots=9))
     with torch.no_grad():

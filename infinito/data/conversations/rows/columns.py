@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infinito.data.conversations.messages import Messages
+from infinito.data.conversations.rendering.messages import Messages
 from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.conversations.rows.messages import parse_json, require_text
 

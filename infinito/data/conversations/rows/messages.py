@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from infinito.data.conversations.messages import Message, Messages
+from infinito.data.conversations.rendering.messages import Message, Messages
 from infinito.data.conversations.rows.faults import RowFault
 
 CALLS = ("tool_calls", "function_call")

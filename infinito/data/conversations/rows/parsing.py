@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infinito.data.conversations.conversation import TextConversation
-from infinito.data.conversations.messages import Messages, to_messages
+from infinito.data.conversations.rendering.messages import Messages, to_messages
 from infinito.data.conversations.rows.columns import (
     UNSUPPORTED,
     parse_system,

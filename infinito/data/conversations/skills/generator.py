@@ -12,7 +12,7 @@ from random import Random
 
 from infinito.data.conversations.conversation import TextConversation
 from infinito.data.conversations.conversation_set import ConversationSet, TextConversations
-from infinito.data.conversations.messages import to_messages
+from infinito.data.conversations.rendering.messages import to_messages
 from infinito.data.conversations.skills.items import SKILLS, Item
 from infinito.errors import DataError
 from infinito.seeding import child_seed

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from infinito.data.conversations.messages import Messages, to_messages
+from infinito.data.conversations.rendering.messages import Messages, to_messages
 from infinito.data.conversations.rows.columns import (
     parse_system,
     parse_tools,

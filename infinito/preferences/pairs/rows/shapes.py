@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infinito.data.conversations.messages import Messages
+from infinito.data.conversations.rendering.messages import Messages
 from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.conversations.rows.messages import null_field, parse_messages
 from infinito.preferences.pairs.rows.columns import CONVERSATIONS

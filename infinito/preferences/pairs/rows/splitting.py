@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from infinito.data.conversations.messages import Messages, to_messages
+from infinito.data.conversations.rendering.messages import Messages, to_messages
 from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.conversations.rows.messages import empty_field
 

@@ -17,8 +17,8 @@ from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
 from infinito.objectives.units import TextUnits, loss_report
 from infinito.seeding import seed_device
-from infinito.training.batch_loss import WindowLoss
-from infinito.training.language_model import LanguageModelTask
+from infinito.training.module.batch_loss import WindowLoss
+from infinito.training.module.language_model import LanguageModelTask
 
 
 def test_units_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinito.data.batch_order import EvaluationOrder, TrainingOrder, permutation
+from infinito.data.batches.order import EvaluationOrder, TrainingOrder, permutation
 from infinito.errors import DataError
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from infinito.data.conversations.conversation import TextConversation
+from infinito.data.conversations.rendering.template import ChatTemplate
 from infinito.data.conversations.rows.faults import RowFault
-from infinito.data.conversations.template import ChatTemplate
 
 Span = tuple[int, int]
 """First character and the one after the last."""

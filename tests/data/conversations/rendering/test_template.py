@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from infinito.data.conversations import template as chat_template
+from infinito.data.conversations.rendering import template as chat_template
+from infinito.data.conversations.rendering.template import ChatTemplate
 from infinito.data.conversations.rows.faults import RowFault
-from infinito.data.conversations.template import ChatTemplate
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.errors import DataError
 from infinito.preferences.pairs.rendering import render_pair

@@ -8,10 +8,10 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from infinito.data.conversations.conversation import TextConversation
+from infinito.data.conversations.rendering.template import ChatTemplate
+from infinito.data.conversations.rendering.turns import MARKED_PLAIN, render_turns
 from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.conversations.rows.parsing import parse_conversation
-from infinito.data.conversations.template import ChatTemplate
-from infinito.data.conversations.turns import MARKED_PLAIN, render_turns
 from infinito.data.tokenizers.bpe import BpeTokenizer
 
 CHATML = (

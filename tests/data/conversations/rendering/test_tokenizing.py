@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.conversations.rows.faults import RowFault, TooLong
 from infinito.data.conversations.rows.parsing import parse_conversation
-from infinito.data.conversations.tokenizing import ConversationTokenizer
 from infinito.data.tokenizers.bpe import BpeTokenizer
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.errors import DataError

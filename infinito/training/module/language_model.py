@@ -13,9 +13,9 @@ from infinito.config import AdamWConf
 from infinito.models.memory.model import MemoryLMForCausalLM
 from infinito.models.observation.watching import observed
 from infinito.objectives.units import TextUnits, loss_report
-from infinito.training.batch_loss import BatchLoss, MeasuredLoss, WindowLoss
 from infinito.training.distributed.metric_means import MetricMeans
 from infinito.training.distributed.reduction import mean_over_processes
+from infinito.training.module.batch_loss import BatchLoss, MeasuredLoss, WindowLoss
 from infinito.training.optimizer.optimized_task import OptimizedTask
 from infinito.training.phi.term import PhiObjective
 

@@ -7,7 +7,11 @@ import threading
 
 import pytest
 
-from infinito.data.conversations.code_limits import TimeLimitError, limit_cpu_time, limit_memory
+from infinito.data.conversations.rendering.code_limits import (
+    TimeLimitError,
+    limit_cpu_time,
+    limit_memory,
+)
 
 
 def loop_forever() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from infinito.data.batch_loader import EvaluationLoader, TrainingStream
-from infinito.data.batch_order import EvaluationOrder, TrainingOrder
+from infinito.data.batches.loader import EvaluationLoader, TrainingStream
+from infinito.data.batches.order import EvaluationOrder, TrainingOrder
+from infinito.data.batches.token_blocks import TokenBlocks
 from infinito.data.encoding import TokenChunk
-from infinito.data.token_blocks import TokenBlocks
 from infinito.data.token_cache import TokenCache
 from infinito.errors import DataError
 

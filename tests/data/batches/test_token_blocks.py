@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from infinito.data import token_blocks
+from infinito.data.batches import token_blocks
+from infinito.data.batches.token_blocks import TokenBlocks
 from infinito.data.encoding import TokenChunk
-from infinito.data.token_blocks import TokenBlocks
 from infinito.data.token_cache import TokenCache
 from infinito.errors import DataError
 

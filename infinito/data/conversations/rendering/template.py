@@ -12,8 +12,12 @@ from jinja2 import Environment, TemplateError, nodes
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from infinito.data.conversations.code_limits import TimeLimitError, limit_cpu_time, limit_memory
-from infinito.data.conversations.messages import Messages
+from infinito.data.conversations.rendering.code_limits import (
+    TimeLimitError,
+    limit_cpu_time,
+    limit_memory,
+)
+from infinito.data.conversations.rendering.messages import Messages
 from infinito.data.conversations.rows.faults import RowFault
 from infinito.data.conversations.rows.messages import CALLS, REASONING
 from infinito.errors import DataError

@@ -9,10 +9,10 @@ from itertools import pairwise
 from transformers import PreTrainedTokenizerBase
 
 from infinito.data.conversations.conversation import TextConversation, TokenizedConversation
-from infinito.data.conversations.messages import Messages, to_messages
+from infinito.data.conversations.rendering.messages import Messages, to_messages
+from infinito.data.conversations.rendering.template import ChatTemplate
+from infinito.data.conversations.rendering.turns import MARKED_PLAIN, Span, render_turns
 from infinito.data.conversations.rows.faults import RowFault, TooLong
-from infinito.data.conversations.template import ChatTemplate
-from infinito.data.conversations.turns import MARKED_PLAIN, Span, render_turns
 from infinito.errors import DataError
 
 

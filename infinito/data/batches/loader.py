@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from infinito.data.batch_order import EvaluationOrder, TrainingOrder
-from infinito.data.token_blocks import TokenBlocks
+from infinito.data.batches.order import EvaluationOrder, TrainingOrder
+from infinito.data.batches.token_blocks import TokenBlocks
 from infinito.errors import DataError
 
 LOCKS = 8

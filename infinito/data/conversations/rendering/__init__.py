@@ -1,0 +1,1 @@
+"""From messages to token ids: templates, turns, and what of them is learned."""

@@ -1,0 +1,1 @@
+"""The Lightning module of language models: its losses, evaluation, and starting weights."""
