@@ -37,7 +37,8 @@ def assert_same_checkpoints(one: Path, other: Path) -> None:
         first, second = (
             read_checkpoint(each / f"checkpoints/{name}.ckpt") for each in (one, other)
         )
-        assert list(differing(first, second)) == []
+        differences = list(differing(first, second))
+        assert differences == []
 
 
 def assert_same_summary(one: Path, other: Path) -> None:
@@ -45,4 +46,5 @@ def assert_same_summary(one: Path, other: Path) -> None:
     first, second = (
         json.loads((folder / "summary.json").read_text()) | {"run": None} for folder in (one, other)
     )
-    assert list(differing(first, second)) == []
+    differences = list(differing(first, second))
+    assert differences == []

@@ -53,19 +53,19 @@ def make_table(found: Regrets) -> str:
     others = [name for name in names if name != "tree"]
     against = " | ".join(f"tree − {SAMPLERS[name]}" for name in others)
     lines = [
-        f"| task | seeds | {heads} | {against} |",
-        "|---" * (2 + len(names) + len(others)) + "|",
+        f"| task | {heads} | {against} |",
+        "|---" * (1 + len(names) + len(others)) + "|",
     ]
     for task in found["tree"]:
-        seeds = sorted(set.intersection(*(set(found[name][task]) for name in names)))
-        values = {name: np.array([found[name][task][seed] for seed in seeds]) for name in names}
-        cells = [f"{values[name].mean():.3g}" for name in names]
+        ours = found["tree"][task]
+        cells = [f"{np.mean(list(found[name][task].values())):.3g}" for name in names]
         for name in others:
-            changes = values["tree"] - values[name]
+            theirs = found[name][task]
+            changes = np.array([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs)])
             low, high = bound(changes)
-            cells.append(f"{changes.mean():+.3g} [{low:+.3g}, {high:+.3g}]")
+            cells.append(f"{changes.mean():+.3g} [{low:+.3g}, {high:+.3g}] ({len(changes)})")
         label = f"{task} (log10)" if task.startswith(DECADES) else task
-        lines.append(f"| {label} | {len(seeds)} | {' | '.join(cells)} |")
+        lines.append(f"| {label} | {' | '.join(cells)} |")
     hits = []
     for task in ("needle2", "needle3"):
         for name in names:

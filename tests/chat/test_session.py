@@ -86,8 +86,12 @@ def test_ctrl_c_stops_an_answer_and_not_the_program(
 
 
 def test_ctrl_c_ends_a_pipe() -> None:
-    with pytest.raises(KeyboardInterrupt), stopping(is_live=False):
-        os.kill(os.getpid(), signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt), stopping(is_live=False):
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_terminal_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,8 @@ def test_every_opening_refuses_remote_code() -> None:
         for call in calls(path):
             flags = {each.arg: ast.unparse(each.value) for each in call.keywords}
             place = f"{path.relative_to(PACKAGE)}:{ast.unparse(call.func)}"
+            if place.endswith(":GenerationConfig.from_pretrained"):
+                continue  # reads values and has no such argument
             found[place] = flags.get("trust_remote_code")
     assert set(found.values()) == {"False"}, found
     assert {place.partition(":")[0] for place in found} == {

@@ -28,7 +28,7 @@ from infinito.training.callbacks.interruption import Interrupted
 from tests.equal_metrics import figures_of
 from tests.kills import whole_and_killed
 from tests.rl.conftest import TINY_RL
-from tests.same_runs import assert_same_checkpoints, assert_same_summary
+from tests.same_runs import assert_same_checkpoints, assert_same_summary, differing
 
 Make = Callable[..., RunConf]
 
@@ -174,7 +174,12 @@ def test_a_run_of_an_earlier_version_goes_on(
     (folder / "config.yaml").write_text(text)
     overrides = [f"resume={folder}", "rl.total_timesteps=45"]
     program.execute(check(overrides, conf_dir()), folder)
-    assert_same_run(finished, folder)
+    assert_same_summary(finished, folder)
+    for name in ("last", "best"):
+        whole, longer = (
+            read_checkpoint(each / f"checkpoints/{name}.ckpt") for each in (finished, folder)
+        )
+        assert list(differing(whole, longer)) == ["/run/config/rl/total_timesteps: 45 and 30"]
     with pytest.raises(ConfigError, match=r"`rl\.entropy`.*is called `rl\.ent_coef` now"):
         check([f"resume={folder}", "rl.entropy=0.3"], conf_dir())
 

@@ -51,7 +51,7 @@ def test_an_unreachable_hub_names_the_local_path(
     configured: Callable[..., RunConf], tmp_path: Path
 ) -> None:
     with pytest.raises(
-        HubError, match=r"the model a/b: .*Use a local copy with model\.path=<folder>"
+        HubError, match=r"the model a/b: .*use a local copy with model\.path=<folder>"
     ):
         program.execute(configured("model.path=a/b"), tmp_path / "run")
 

@@ -20,7 +20,7 @@ from infinito.hub import Wanted, explained, open_data_set
 ROWS_AT_ONCE = 1024
 
 
-def read_parquet(path: Path, kind: RowKind) -> Iterator[Any]:
+def read_parquet(path: Path, kind: RowKind, key: str = "data.path") -> Iterator[Any]:
     """Yield the rows of a file, a fault for each that cannot be decoded.
 
     Raises:
@@ -39,10 +39,10 @@ def read_parquet(path: Path, kind: RowKind) -> Iterator[Any]:
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
                 yield from _decode_rows(batch)
     except pa.ArrowException as error:
-        raise DataError(f"`data.path`={path} is not Parquet: {error}") from None
+        raise DataError(f"`{key}`={path} is not Parquet: {error}") from None
 
 
-def load_folder(folder: Path, subset: str, kind: RowKind) -> Iterator[Any]:
+def load_folder(folder: Path, subset: str, kind: RowKind, key: str = "data.path") -> Iterator[Any]:
     """Yield the rows of a dataset that `datasets.save_to_disk` wrote.
 
     Raises:
@@ -55,10 +55,10 @@ def load_folder(folder: Path, subset: str, kind: RowKind) -> Iterator[Any]:
         found = datasets.load_from_disk(str(folder))
     except (FileNotFoundError, ValueError) as error:
         raise DataError(
-            f"`data.path`={folder} is no dataset that `datasets.save_to_disk` wrote: {error}"
+            f"`{key}`={folder} is no dataset that `datasets.save_to_disk` wrote: {error}"
         ) from None
     if isinstance(found, datasets.DatasetDict):
-        found = _choose_subset(str(folder), found, subset)
+        found = _choose_subset(str(folder), found, subset, key)
     yield from _read_dataset(found, kind)
 
 
@@ -71,7 +71,7 @@ def load_from_hub(wanted: Wanted, subset: str, kind: RowKind) -> Iterator[Any]:
     """
     found = open_data_set(wanted)
     with explained(wanted):
-        yield from _read_dataset(_choose_subset(wanted.name, found, subset), kind)
+        yield from _read_dataset(_choose_subset(wanted.name, found, subset, wanted.key), kind)
 
 
 def _read_dataset(found: Any, kind: RowKind) -> Iterator[Any]:
@@ -121,11 +121,11 @@ def _without_null_keys(value: Any) -> Any:
     return value
 
 
-def _choose_subset(path: str, found: Any, subset: str) -> Any:
+def _choose_subset(path: str, found: Any, subset: str, key: str) -> Any:
     if subset in found:
         return found[subset]
     known = list(found)
     raise DataError(
-        f"`data.path`={path} has no part {subset}; it has {', '.join(known)}: "
-        f"use e.g. `data.subset={known[0]}`"
+        f"`{key}`={path} has no part {subset}; it has {', '.join(known)}: "
+        f"use e.g. `{key.replace('path', 'subset')}={known[0]}`"
     )

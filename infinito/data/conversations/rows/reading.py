@@ -39,16 +39,16 @@ def read_rows(
         DataError: nothing is there, or it cannot be read.
         HubError: the hub id could not be reached.
     """
-    _require_text(path)
+    _require_text(path, key)
     place = Path(path).expanduser()
     if place.is_file():
-        rows = _read_file(place, kind)
+        rows = _read_file(place, kind, key)
     elif place.is_dir():
-        rows = load_folder(place, subset, kind)
+        rows = load_folder(place, subset, kind, key)
     elif names_a_folder(path) or path.endswith(SUFFIXES):
         raise DataError(
-            f"`data.path`={path} does not exist. Expected a file ({', '.join(SUFFIXES)}), a folder "
-            f"that `datasets` saved, or a hub id such as `data.path={kind.example}`"
+            f"`{key}`={path} does not exist. Expected a file ({', '.join(SUFFIXES)}), a folder "
+            f"that `datasets` saved, or a hub id such as `{key}={kind.example}`"
         )
     else:
         what, local = f"{kind.name}s", f"<file or folder of {kind.name}s>"
@@ -57,31 +57,31 @@ def read_rows(
         yield row if isinstance(row, dict | RowFault) else _name_type(row, kind)
 
 
-def _read_file(path: Path, kind: RowKind) -> Iterator[Any]:
+def _read_file(path: Path, kind: RowKind, key: str) -> Iterator[Any]:
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
         raise DataError(
-            f"`data.path`={path}: files of {kind.name}s end in {', '.join(SUFFIXES)}; rename or "
+            f"`{key}`={path}: files of {kind.name}s end in {', '.join(SUFFIXES)}; rename or "
             "convert it"
         )
     try:
         if name.endswith(".parquet"):
-            yield from read_parquet(path, kind)
+            yield from read_parquet(path, kind, key)
         elif name.removesuffix(".gz").endswith(".jsonl"):
             yield from read_json_lines(path, kind)
         else:
             yield from read_json(path, kind)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise DataError(f"`data.path`={path} cannot be read: {error}") from None
+        raise DataError(f"`{key}`={path} cannot be read: {error}") from None
 
 
-def _require_text(path: str) -> None:
+def _require_text(path: str, key: str) -> None:
     """Refuse a name that is not UTF-8: neither the report nor the screen could show it."""
     try:
         path.encode()
     except UnicodeEncodeError:
         raise DataError(
-            f"`data.path`={escape_controls(path)}: the name is not UTF-8. Rename the file or folder"
+            f"`{key}`={escape_controls(path)}: the name is not UTF-8. Rename the file or folder"
         ) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,14 @@ def test_a_hub_id_without_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubError, match=r"pairs nobody/nothing.*data.path=<file or folder"):
         list(read_rows("nobody/nothing", PAIR_ROWS))
+
+
+@pytest.mark.parametrize("name", ["absent.jsonl", "x.parquet", "x.txt", "folder"])
+def test_the_key_that_named_a_file_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "folder":
+        path.mkdir()
+    elif not name.startswith("absent"):
+        path.write_bytes(b"\xff\x00")
+    with pytest.raises(DataError, match=r"`data\.held_out_path`=.*" + re.escape(name)):
+        list(read_rows(str(path), PAIR_ROWS, key="data.held_out_path"))
