@@ -36,13 +36,19 @@ def matern(reach: Array) -> Array:
 
 
 def cholesky(kernel: Array) -> Array:
-    """Return the lower factor; the diagonal is raised where rounding makes the kernel singular."""
+    """Return the lower factor; the diagonal is raised where rounding makes the kernel singular.
+
+    Raises:
+        AssertionError: The kernel holds NaN.
+    """
     jitter = 0.0
     while jitter < math.inf:
         raised = kernel if not jitter else kernel + jitter * np.eye(len(kernel))
         factor: Array
         factor, failed = dpotrf(raised, lower=1, clean=1)
         if not failed:
+            if np.isnan(factor[-1:, -1:]).any():  # LAPACK spreads NaN to the end and reports none
+                break
             return factor
         jitter = max(10 * jitter, 1e-10)
     raise AssertionError("the kernel holds NaN")

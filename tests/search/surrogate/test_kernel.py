@@ -36,3 +36,11 @@ def test_equal_points_are_told_apart_by_a_raised_diagonal() -> None:
     kernel = np.ones((4, 4))
     factor = cholesky(kernel)
     assert np.abs(factor @ factor.T - kernel).max() <= 1e-9
+
+
+@pytest.mark.parametrize("holes", [(slice(None), slice(None)), (3, 1), (0, 0), (3, 3)])
+def test_a_kernel_with_nan_has_no_factor(holes: tuple[int | slice, int | slice]) -> None:
+    kernel = np.eye(4) + 0.5
+    kernel[holes] = math.nan
+    with pytest.raises(AssertionError, match="the kernel holds NaN"):
+        cholesky(kernel)

@@ -131,7 +131,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     code = (
         "from omegaconf import OmegaConf\n"
         "from infinito.sweeps.launching.isolation import Child\n"
-        "from tests.sweeps.test_isolation import WHOLE, Hanging\n"
+        "from tests.sweeps.launching.test_isolation import WHOLE, Hanging\n"
         f"Child().call(Hanging(), OmegaConf.create({{'path': {str(path)!r}}}), WHOLE, None)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])

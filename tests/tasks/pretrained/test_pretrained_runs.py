@@ -3,57 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from infinito import run as program
 from infinito.cli.composition import check
 from infinito.config import RunConf
-from infinito.errors import CheckpointError, ConfigError, DataError, HubError, ResumeError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.pretrained.lora import has_adapters
 from infinito.models.trained import extract_weights, open_trained
 from infinito.paths import conf_dir
 from infinito.training.callbacks.interruption import Interrupted
+from tests.tasks.pretrained.conftest import Train
 from tests.training.test_resume import stop_at
-
-Train = Callable[..., Path]
-
-
-@pytest.fixture
-def configured(text_file: Path, gpt2_folder: Path, tmp_path: Path) -> Callable[..., RunConf]:
-    """Makes the configuration of a tiny fine-tuning; later overrides win."""
-
-    def make(*overrides: str) -> RunConf:
-        fixed = [
-            "model=gpt2",
-            f"model.path={gpt2_folder}",
-            "model.lora.rank=4",
-            "data=text",
-            f"data.path={text_file}",
-            f"data.cache_dir={tmp_path / 'cache'}",
-            "data.block_size=16",
-            "data.batch_size=4",
-            "optimizer.lr=0.01",
-            "trainer.epochs=null",
-            "trainer.max_steps=6",
-            "trainer.validate_every=3",
-            "trainer.log_every=1",
-            "trainer.accelerator=cpu",
-            "trainer.threads=1",
-            "trainer.progress_bar=false",
-            "trainer.sample_tokens=8",
-            f"runs_dir={tmp_path / 'runs'}",
-        ]
-        return check([*fixed, *overrides], conf_dir())
-
-    return make
 
 
 def base_unchanged(folder: Path, base: Path, prefix: str = "") -> bool:
@@ -182,55 +149,6 @@ def test_a_new_run_starts_from_adapters(trained: Train, finished: Train) -> None
     assert second["val/loss"] == pytest.approx(first["val/loss"], abs=1e-5)
 
 
-def test_adapters_of_another_base_are_refused(
-    trained: Train, finished: Train, gpt2_folder: Path, tmp_path: Path
-) -> None:
-    folder = finished()
-    moved = shutil.copytree(gpt2_folder, tmp_path / "other")
-    other = GPT2LMHeadModel.from_pretrained(moved)
-    with torch.no_grad():
-        other.transformer.wte.weight.mul_(1.01)
-    other.save_pretrained(moved)
-    with pytest.raises(CheckpointError, match="adapters of another base model"):
-        trained(f"checkpoint={folder}", f"model.path={moved}", folder="wrong")
-    resumed = shutil.copytree(folder, tmp_path / "resumed")
-    config = resumed / "config.yaml"
-    config.write_text(config.read_text().replace(str(gpt2_folder), str(moved)))
-    with pytest.raises(ResumeError, match=r"config.yaml was changed since the run began"):
-        program.execute(check([f"resume={resumed}"], conf_dir()), resumed)
-
-
-def test_whole_weights_do_not_pass_for_adapters(
-    trained: Train, finished: Train, gpt2_folder: Path
-) -> None:
-    with pytest.raises(CheckpointError, match=r"holds whole weights.*`model.path="):
-        trained(f"checkpoint={gpt2_folder}", folder="whole")
-    folder = finished()
-    with pytest.raises(CheckpointError, match="does not fit the configured model"):
-        trained(f"checkpoint={folder}", "model.lora.rank=2", folder="narrower")
-
-
-@pytest.mark.usefixtures("closed_hub")
-def test_an_unreachable_hub_names_the_local_path(
-    configured: Callable[..., RunConf], tmp_path: Path
-) -> None:
-    with pytest.raises(
-        HubError, match=r"the model a/b: .*use a local copy with model\.path=<folder>"
-    ):
-        program.execute(configured("model.path=a/b"), tmp_path / "run")
-
-
-def test_what_does_not_fit_is_refused(trained: Train, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="301 tokens, but GPT2LMHeadModel knows 300"):
-        trained("tokenizer=bpe", "tokenizer.vocab_size=301", folder="vocabulary")
-    with pytest.raises(ConfigError, match="longer than the 64 positions"):
-        trained("data.block_size=65", folder="long")
-    with pytest.raises(ConfigError, match="leaves nothing to train"):
-        trained("model.trainable=memory", folder="memory")
-    with pytest.raises(DataError, match=r"no folder with a config\.json"):
-        trained(f"model.path={tmp_path}/absent", folder="absent")
-
-
 @pytest.mark.parametrize(
     ("override", "tolerance"),
     [("model.gradient_checkpointing=true", 1e-5), ("model.dtype=bfloat16", 0.1)],
@@ -297,17 +215,3 @@ def test_a_pretrained_model_brings_its_own(
     run = check(overrides, conf_dir())
     assert run.attention.metric == metric
     assert run.tokenizer.path == tokenizer
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["model=pretrained"], r"needs `model.path=<Hugging Face folder or id>`"),
-        (["attention=own"], r"`model`=distance_lm has none: choose one"),
-        (["model=gpt2", "attention.scale=2"], r"attention.scale`=2.0 has no meaning"),
-        (["model=gpt2", "attention=l1", "attention.heads=8"], r"attention.heads`=8 has no meaning"),
-    ],
-)
-def test_combinations_without_meaning_are_refused(overrides: list[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        check(overrides, conf_dir())
