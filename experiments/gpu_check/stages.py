@@ -113,8 +113,8 @@ def read_clock_hz() -> float:
         "-i",
         "0",
     ]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return 1e6 * float(told.split()[0])
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return 1e6 * float(output.split()[0])
 
 
 def check_steps(sizes: Sizes, device: str) -> Rows:
@@ -215,7 +215,7 @@ def check_generation(sizes: Sizes, device: str) -> Rows:
             "attention_mask": torch.ones_like(prompt),
         }  # fmt: skip
         few = min(32, sizes.new_tokens)
-        told = [
+        output = [
             model.generate(prompt, use_cache=cached, max_new_tokens=few, **settings)
             for cached in (True, False)
         ]
@@ -226,7 +226,7 @@ def check_generation(sizes: Sizes, device: str) -> Rows:
             2,
             device,
         )
-        same = int((told[0] == told[1]).sum()) - prompt.shape[1]
+        same = int((output[0] == output[1]).sum()) - prompt.shape[1]
         rows.append(
             {
                 "metric": metric, "tokens_per_s": sizes.new_tokens / taken,

@@ -93,11 +93,11 @@ class Conversation:
 
     def undo(self) -> str | None:
         """Take back the last message with its answer; return the message, None without any."""
-        asked = [at for at, each in enumerate(self.messages) if each["role"] == "user"]
-        if not asked:
+        user_turns = [at for at, each in enumerate(self.messages) if each["role"] == "user"]
+        if not user_turns:
             return None
-        last = self.messages[asked[-1]]
-        self.messages = self.messages[: asked[-1]]
+        last = self.messages[user_turns[-1]]
+        self.messages = self.messages[: user_turns[-1]]
         return str(last["content"])
 
     def begin(self, text: str) -> Turn:

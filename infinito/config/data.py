@@ -161,7 +161,7 @@ class ChatConf(RowsConf, ConversationsConf):
 class SkillsConf(ConversationsConf):
     """Generated questions whose answers are exact (`data=skills`), for `task=train`.
 
-    Held-out questions are asked after training; by a hash, no training has them.
+    Held-out questions are put to the model after training; a hash keeps them out of every training.
     """
 
     chat_template: str | None = None

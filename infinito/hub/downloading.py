@@ -228,7 +228,7 @@ def _await(process: subprocess.Popen[str], wanted: Wanted) -> Mapping[str, str]:
     begun = done
     while True:
         try:
-            told, _ = process.communicate(timeout=LOOK_S)
+            output, _ = process.communicate(timeout=LOOK_S)
         except subprocess.TimeoutExpired:
             now = _bytes_there(wanted)
             if now != done:
@@ -236,7 +236,7 @@ def _await(process: subprocess.Popen[str], wanted: Wanted) -> Mapping[str, str]:
             elif time.monotonic() - since > patience.STALL_S:
                 raise stalled(wanted, patience.STALL_S, f"{(done - begun) / 1e6:.1f} MB") from None
             continue
-        lines = told.splitlines()
+        lines = output.splitlines()
         if process.returncode == 0 and lines:
             answer: Mapping[str, str] = json.loads(lines[-1])
             return answer

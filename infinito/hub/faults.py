@@ -161,8 +161,8 @@ def _unreadable(error: BaseException, classes: set[str], wanted: Wanted) -> tupl
             f"{wanted.revision_key}=refs/convert/parquet",
         )
     if "Config name is missing" in text or "BuilderConfig" in text:
-        told = " ".join(text.split())
-        return told, "Choose one with data.subset=<name>"
+        message = " ".join(text.split())
+        return message, "Choose one with data.subset=<name>"
     if classes & {"DataFilesNotFoundError", "EmptyDatasetError"}:
         return "it holds no files that `datasets` reads", "Choose another"
     return None

@@ -38,7 +38,7 @@ PROMPTS = (
     "Ann is in Rome. Ben is in Oslo. Where is Ben?",
     "What is a token?",
 )
-"""What every stage is asked, for its samples."""
+"""The prompts of every stage's samples."""
 
 SAMPLE_TOKENS = 60
 

@@ -48,7 +48,7 @@ class Group:
         for each in self.runs:
             value = each.summary.get(metric)
             if isinstance(value, int | float) and not isinstance(value, bool):
-                found[_seed_of(each, found)] = float(value)
+                found[_find_seed(each, found)] = float(value)
         return found
 
 
@@ -172,7 +172,7 @@ def judge_groups(groups: Sequence[Group], metric: str) -> tuple[str, bool]:
     )
 
 
-def _seed_of(run: FinishedRun, taken: Mapping[int, float]) -> int:
+def _find_seed(run: FinishedRun, taken: Mapping[int, float]) -> int:
     """Return a run's seed, or one below 0 where a run of the group has that seed already."""
     seed = int(run.values.get("seed", 0))
     return -1 - len(taken) if seed in taken else seed

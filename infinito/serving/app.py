@@ -114,7 +114,7 @@ async def watched(request: Request, job: Job, pieces: asyncio.Queue[Piece]) -> A
 
 
 def find_fault(piece: Piece) -> RequestFault:
-    """Return the fault of an answer as a client is told of it."""
+    """Return the fault of an answer as a client receives it."""
     return RequestFault(500, f"the answer failed: {piece.fault}", "generation_failed")
 
 

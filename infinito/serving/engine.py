@@ -43,7 +43,7 @@ class Job:
     tell: Callable[[Piece], None]
     """Receives every piece, in the engine's thread; the last one has an end or a fault."""
     is_cancelled: bool = False
-    """Set by whoever asked, from any thread: the next step leaves the request out."""
+    """Set by the caller, from any thread: the next step leaves the request out."""
     answer: list[int] = field(default_factory=list)
 
 

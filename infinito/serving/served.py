@@ -99,16 +99,16 @@ class ServedModel:
 
     def _limit(self, request: ChatRequest, prompt: int) -> int:
         """Return the most tokens of an answer."""
-        asked, most = request.limit, self.most
-        if asked is not None and asked > most:
+        requested, most = request.limit, self.most
+        if requested is not None and requested > most:
             raise RequestFault(
                 400,
-                f"max_tokens={asked} is more than this server writes, {most}: ask for less, or "
+                f"max_tokens={requested} is more than this server writes, {most}: ask for less, or "
                 "start it with a larger `serve.max_tokens`",
                 "invalid_value",
                 "max_tokens",
             )
-        wanted = 1 if asked is None else asked
+        wanted = 1 if requested is None else requested
         if prompt + wanted > self.context:
             raise RequestFault(
                 400,
@@ -117,8 +117,8 @@ class ServedModel:
                 "context_length_exceeded",
                 "messages",
             )
-        if asked is not None:
-            return asked
+        if requested is not None:
+            return requested
         return min(self.settings.max_new_tokens, most, self.context - prompt)
 
     def _settings(self, request: ChatRequest) -> GenerationConf:

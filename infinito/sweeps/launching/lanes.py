@@ -163,7 +163,7 @@ def open_lanes(
         jobs: Writes launches as jobs.
 
     Raises:
-        ConfigError: Lanes are asked for, and the launcher is none that is known to allow them.
+        ConfigError: Lanes are required, and the launcher is not known to allow them.
     """
     if settings.asynchronous is False:
         return None

@@ -33,7 +33,7 @@ def build_training_data(
     Args:
         conf: The configuration of the run.
         last: The checkpoint that a resumed run goes on from; its tokenizer is taken.
-        show: Is told how far reading and tokenising are.
+        show: Receives the progress of reading and tokenising.
     """
     tokenizer = own_tokenizer(last)
     if not isinstance(conf.data, ConversationsConf):

@@ -45,7 +45,7 @@ class SkillScore:
 
 @dataclass(frozen=True)
 class SkillAnswers:
-    """The items that a model was asked, and what it answered."""
+    """The items that a model answered, and its answers."""
 
     items: Sequence[Item]
     answers: Sequence[str]
@@ -92,18 +92,20 @@ def score_answers(
     """Return the scores of answers.
 
     Args:
-        items: What was asked.
+        items: The questions.
         answers: What was answered.
         training: Items whose most frequent answer is the control.
     """
     scores = {}
     for skill in dict.fromkeys(each.skill for each in items):
-        asked = [number for number, each in enumerate(items) if each.skill == skill]
-        right = np.array([items[number].answer == answers[number] for number in asked], dtype=float)
+        chosen = [number for number, each in enumerate(items) if each.skill == skill]
+        right = np.array(
+            [items[number].answer == answers[number] for number in chosen], dtype=float
+        )
         usual = Counter(each.answer for each in training if each.skill == skill)
         common = usual.most_common(1)[0][0]
-        control = float(np.mean([items[number].answer == common for number in asked]))
-        scores[skill] = SkillScore(wilson_interval(right), control, len(asked))
+        control = float(np.mean([items[number].answer == common for number in chosen]))
+        scores[skill] = SkillScore(wilson_interval(right), control, len(chosen))
     return SkillAnswers(items, answers, scores)
 
 
