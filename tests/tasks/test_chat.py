@@ -33,6 +33,7 @@ class Terminal:
         self.process, self.own = pty.fork()
         if self.process == 0:
             os.chdir(folder)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's & ignores it
             os.environ.update(TERM="dumb", OMP_NUM_THREADS="1", COLUMNS="200")
             os.execv(words[0], words)
         self.shown = ""
@@ -85,8 +86,10 @@ def test_a_terminal_with_control_keys(run: Path, tmp_path: Path) -> None:
     terminal.wait_for("> ")
     terminal.type("half a line\x03")
     terminal.wait_for("(Ctrl+D or /quit ends the program)")
+    terminal.wait_for("> ")
     terminal.type("/temperature 2\n")
     terminal.wait_for("temperature 2")
+    terminal.wait_for("> ")  # until then the terminal itself reads the control keys
     terminal.type("lime 7\x1b[D\x1b[D\x1b[D\x7fn\n")  # three to the left, delete, n: line editing
     terminal.wait_for("> ")
     terminal.type("/undo\n")

@@ -27,6 +27,7 @@ def test_two_models_are_served_until_ctrl_c(finished: Callable[..., Path], tmp_p
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's & ignores it
     ) as server:
         try:
             assert server.stderr is not None
