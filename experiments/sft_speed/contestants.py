@@ -49,9 +49,9 @@ def infinito_training(recipe: Recipe) -> Run:
     from lightning import Callback, Trainer
 
     from infinito.config import AdamWConf
-    from infinito.data.conversations.datamodule import CALL_TOKENS, ConversationStream
+    from infinito.data.conversations.datamodule import ConversationStream
     from infinito.data.conversations.layouts import arrange
-    from infinito.data.conversations.length_buckets import BucketOrder
+    from infinito.data.conversations.length_buckets import CALL_TOKENS, BucketOrder
     from infinito.objectives.units import TextUnits
     from infinito.training.conversations.layout_probe import choose_layout
     from infinito.training.module.batch_loss import ConversationLoss

@@ -13,11 +13,9 @@ from transformers import PreTrainedTokenizerFast
 from infinito.data.batches.loader import EvaluationLoader, TrainingStream
 from infinito.data.batches.order import EvaluationOrder, TrainingOrder
 from infinito.data.batches.token_blocks import TokenBlocks
-from infinito.data.conversations.datamodule import (
-    ConversationDataModule,
-    ConversationStream,
-    HeldOutConversations,
-)
+from infinito.data.conversations.datamodule import ConversationDataModule, ConversationStream
+from infinito.data.conversations.layouts import ConversationBatch
+from infinito.data.conversations.length_buckets import HeldOutBatches
 from infinito.data.encoding import (
     TokenChunk,
     count_ids,
@@ -56,7 +54,7 @@ class TrainingBatches(LightningDataModule):
         """Returns the training batches that are left."""
         return self.data.train_dataloader(self.total, self.start)
 
-    def val_dataloader(self) -> EvaluationLoader | HeldOutConversations:
+    def val_dataloader(self) -> EvaluationLoader | HeldOutBatches[ConversationBatch]:
         """Returns the validation batches."""
         return self.data.val_dataloader()
 

@@ -11,20 +11,19 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from transformers import PreTrainedTokenizerFast
 
-from infinito.data.batches.order import EvaluationOrder, permutation
+from infinito.data.batches.order import EvaluationOrder
 from infinito.data.conversations.conversation import TokenizedConversation
 from infinito.data.conversations.conversation_set import TokenizedConversations
 from infinito.data.conversations.layouts import ConversationBatch, LayoutName, arrange
-from infinito.data.conversations.length_buckets import BucketOrder
+from infinito.data.conversations.length_buckets import (
+    CALL_TOKENS,
+    POOL_BATCHES,
+    BucketOrder,
+    HeldOutBatches,
+)
 from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
 from infinito.data.encoding import count_ids
 from infinito.run_folder.pins import Input
-
-POOL_BATCHES = 64
-"""Batches among which conversations are sorted by length."""
-
-CALL_TOKENS = 64
-"""Tokens that cost a CPU about as much as another call of a small model."""
 
 Collate = Callable[[np.ndarray, float | None], ConversationBatch]
 """Returns the batch of the conversations with numbers (batch,), with its `share`."""
@@ -83,30 +82,6 @@ class ConversationStream:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Do nothing: `state_dict` is empty."""
-
-
-class HeldOutConversations:
-    """All held-out conversations once, in batches of similar length, in a fixed shuffled order.
-
-    Shuffled because `trainer.validation_batches` keeps the first ones, which would be the shortest.
-
-    Args:
-        lengths: Tokens of each conversation.
-        order: Splits them into batches and among processes.
-        collate: Builds the batches.
-    """
-
-    def __init__(self, lengths: Sequence[int], order: EvaluationOrder, collate: Collate) -> None:
-        self.by_length = np.argsort(lengths, kind="stable")
-        self.order, self.collate = order, collate
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[ConversationBatch]:
-        batches = list(self.order.batches())
-        for number in permutation(len(batches), seed=0, epoch=0):
-            yield self.collate(self.by_length[batches[number]], None)
 
 
 class ConversationDataModule(LightningDataModule):
@@ -173,16 +148,16 @@ class ConversationDataModule(LightningDataModule):
             order, learned, collate, total or len(order), start, self.accumulate
         )
 
-    def val_dataloader(self) -> HeldOutConversations:
+    def val_dataloader(self) -> HeldOutBatches[ConversationBatch]:
         """Return the held-out batches of this process."""
         return self.eval_dataloader("valid")
 
-    def eval_dataloader(self, split: str) -> HeldOutConversations:
+    def eval_dataloader(self, split: str) -> HeldOutBatches[ConversationBatch]:
         """Return all conversations of `train` or `valid` once."""
         rank, world_size = self._place()
         rows = self.train.rows if split == "train" else self.valid.rows
         order = EvaluationOrder(len(rows), self.eval_batch_size, rank=rank, world_size=world_size)
-        return HeldOutConversations([len(each.ids) for each in rows], order, self._collate(rows))
+        return HeldOutBatches([len(each.ids) for each in rows], order, self._collate(rows))
 
     def _order(self, rank: int, world_size: int) -> BucketOrder:
         return BucketOrder(

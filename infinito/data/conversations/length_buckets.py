@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from infinito.data.batches.order import permutation
+from infinito.data.batches.order import EvaluationOrder, permutation
 from infinito.errors import DataError
+
+POOL_BATCHES = 64
+"""Batches among which rows are sorted by length."""
+
+CALL_TOKENS = 64
+"""Tokens that cost a CPU about as much as another call of a small model."""
+
+Batch = TypeVar("Batch")
 
 
 class BucketOrder:
@@ -82,3 +91,32 @@ class BucketOrder:
             np.random.default_rng([self.seed, epoch, 1]).shuffle(shuffled)
         for batch in shuffled[start:]:
             yield order[cuts[batch] : cuts[batch + 1]]
+
+
+class HeldOutBatches(Generic[Batch]):
+    """All held-out rows once, in batches of similar length, in a fixed shuffled order.
+
+    Shuffled because `trainer.validation_batches` keeps the first ones, which would be the shortest.
+
+    Args:
+        lengths: Tokens of each row.
+        order: Splits the rows into batches and among processes.
+        collate: Builds the batch of the rows with numbers (batch,), without a share.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        order: EvaluationOrder,
+        collate: Callable[[np.ndarray, float | None], Batch],
+    ) -> None:
+        self.by_length = np.argsort(lengths, kind="stable")
+        self.order, self.collate = order, collate
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = list(self.order.batches())
+        for number in permutation(len(batches), seed=0, epoch=0):
+            yield self.collate(self.by_length[batches[number]], None)

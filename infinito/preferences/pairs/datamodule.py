@@ -10,17 +10,16 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from infinito.data.batches.order import EvaluationOrder, permutation
-from infinito.data.conversations.length_buckets import BucketOrder
+from infinito.data.batches.order import EvaluationOrder
+from infinito.data.conversations.length_buckets import (
+    CALL_TOKENS,
+    POOL_BATCHES,
+    BucketOrder,
+    HeldOutBatches,
+)
 from infinito.errors import DataError
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.scoring.layouts import LayoutName, PairBatch, arrange
-
-POOL_BATCHES = 64
-"""Batches among which pairs are sorted by length."""
-
-CALL_TOKENS = 64
-"""Tokens that cost a CPU about as much as another call of a small model."""
 
 Collate = Callable[[np.ndarray, float | None], PairBatch]
 """Returns the batch of the pairs with numbers (batch,), and with `share` as in `PairBatch`."""
@@ -76,30 +75,6 @@ class PreferenceStream:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Do nothing: `state_dict` is empty."""
-
-
-class HeldOutBatches:
-    """All held-out pairs once, in batches of similar length, in a fixed shuffled order.
-
-    Shuffled because `trainer.validation_batches` keeps the first ones, which would be the shortest.
-
-    Args:
-        lengths: Tokens of each pair.
-        order: Splits the pairs into batches and among processes.
-        collate: Builds the batches.
-    """
-
-    def __init__(self, lengths: Sequence[int], order: EvaluationOrder, collate: Collate) -> None:
-        self.by_length = np.argsort(lengths, kind="stable")
-        self.order, self.collate = order, collate
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[PairBatch]:
-        batches = list(self.order.batches())
-        for number in permutation(len(batches), seed=0, epoch=0):
-            yield self.collate(self.by_length[batches[number]], None)
 
 
 class PreferenceDataModule(LightningDataModule):
@@ -172,7 +147,7 @@ class PreferenceDataModule(LightningDataModule):
         collate = self._collate(self.train, self.train_reference)
         return PreferenceStream(order, collate, total, self.start_batch, self.accumulate)
 
-    def val_dataloader(self) -> HeldOutBatches:
+    def val_dataloader(self) -> HeldOutBatches[PairBatch]:
         """Return the held-out batches of this process."""
         rank, world_size = self._rank_and_world_size()
         order = EvaluationOrder(
