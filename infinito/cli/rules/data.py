@@ -87,7 +87,8 @@ def pair_faults(conf: RunConf) -> Iterable[str]:
     if conf.task in {"train", "evaluate", "analyze"}:
         other = "" if conf.checkpoint is None else "; `task=score_pairs` measures a model on pairs"
         yield (
-            f"`data=pairs` is for `task=dpo`, not `task={conf.task}`: e.g. `data=python_docs`{other}"
+            f"`data=pairs` is for `task=dpo`, not `task={conf.task}`: e.g. "
+            f"`data=python_docs`{other}"
         )
     yield from held_out_faults(conf.data)
     if conf.data.workers:
