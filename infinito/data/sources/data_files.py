@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ def open_files(place: Path) -> dict[str, Part]:
     require_extra("datasets")
     import datasets
 
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it would print what it raises
     if (place / "dataset_dict.json").is_file() or (place / "dataset_info.json").is_file():
         saved = datasets.load_from_disk(str(place))
         parts = dict(saved) if isinstance(saved, datasets.DatasetDict) else {"train": saved}
