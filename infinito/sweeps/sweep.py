@@ -16,6 +16,7 @@ from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, read_outcome
 from infinito.sweeps.record.resuming import list_launches
+from infinito.wording import format_count
 
 
 class Sweep:
@@ -171,7 +172,8 @@ class Sweep:
     def _find_end(self) -> str | None:
         limits = self.limits
         if len(self.search.trials) >= limits.n_trials:
-            return f"{len(self.search.trials)} trials are done"
+            count = len(self.search.trials)
+            return f"{format_count(count, 'trial')} {'is' if count == 1 else 'are'} done"
         if limits.timeout_s is not None and self.elapsed_s >= limits.timeout_s:
             return f"the {limits.timeout_s:g} s of `hydra.sweeper.timeout_s` are over"
         return None
