@@ -55,7 +55,7 @@ def skip_filling() -> None:
     """
     import torch.utils.deterministic
 
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def share_cores() -> None:

@@ -40,7 +40,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     with written_whole(path) as file, _HashedStream(file) as stream:
         try:
             # the archive's own CRC-32 would take as long as writing the bytes does
-            with config.patch({"save.compute_crc32": False}):
+            with config.patch({"save.compute_crc32": False}):  # type: ignore[attr-defined]
                 torch.save(checkpoint, stream)  # type: ignore[arg-type]  # has all that torch calls
         except RuntimeError:  # torch hides the error of a write behind one of its own
             if stream.fault is None:

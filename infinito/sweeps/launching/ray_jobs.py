@@ -126,7 +126,7 @@ def _start(job: Job, settings: RayLauncherConf) -> Any:
     import ray
 
     needed = needed_resources(settings)
-    remote = ray.remote(
+    remote: Any = ray.remote(  # type: ignore[call-overload]
         num_cpus=needed.pop("CPU"),
         num_gpus=needed.pop("GPU"),
         resources=needed,
@@ -187,4 +187,4 @@ def _run_pickled(sent: bytes) -> bytes:
         )
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray would take either for its own
         result = f"its Ray worker was stopped ({type(stop).__name__})"
-    return cloudpickle.dumps(result)
+    return bytes(cloudpickle.dumps(result))

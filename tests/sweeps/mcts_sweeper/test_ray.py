@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from infinito.sweeps.record.journal import read
 from tests.sweeps.mcts_sweeper.tiny_sweeps import Tiny, arguments, states, wait_for_trial
 
-psutil = pytest.importorskip("psutil")
 pytest.importorskip("ray", reason="needs infinito[ray]")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
