@@ -126,15 +126,11 @@ def _start(job: Job, settings: RayLauncherConf) -> Any:
     import ray
 
     needed = needed_resources(settings)
-    remote = ray.remote(
-        num_cpus=needed.pop("CPU"),
-        num_gpus=needed.pop("GPU"),
-        resources=needed,
-        max_retries=0,
-        name=f"job {job.number}",
-    )(_run_pickled)
-    state = Singleton.get_state()
-    return remote.remote(cloudpickle.dumps((BaseContainer._resolvers, os.getcwd(), state, job)))
+    sent = (BaseContainer._resolvers, os.getcwd(), Singleton.get_state(), job)
+    remote: Any = ray.remote(_run_pickled)
+    options = {"num_cpus": needed.pop("CPU"), "num_gpus": needed.pop("GPU"), "resources": needed}
+    named = remote.options(**options, max_retries=0, name=f"job {job.number}")
+    return named.remote(cloudpickle.dumps(sent))
 
 
 def _collect(reference: Any) -> JobReturn:
@@ -187,4 +183,5 @@ def _run_pickled(sent: bytes) -> bytes:
         )
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray would take either for its own
         result = f"its Ray worker was stopped ({type(stop).__name__})"
-    return cloudpickle.dumps(result)
+    answer: bytes = cloudpickle.dumps(result)
+    return answer

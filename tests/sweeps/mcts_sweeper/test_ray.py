@@ -13,18 +13,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from infinito.sweeps.record.journal import read
-from tests.sweeps.mcts_sweeper.tiny_sweeps import Tiny, arguments, states, wait_for_trial
+from tests.sweeps.mcts_sweeper.tiny_sweeps import (
+    ENOUGH_S,
+    Tiny,
+    arguments,
+    states,
+    wait_for_trial,
+)
 
-psutil = pytest.importorskip("psutil")
 pytest.importorskip("ray", reason="needs infinito[ray]")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
-ENOUGH_S = 300.0
-"""Longest wait for a single thing to happen, on a busy machine."""
 
 PLAIN_APP = """
 import os, pathlib, sys
@@ -132,13 +135,14 @@ def test_a_sweep_on_a_cluster_survives_lost_workers_and_killed_drivers(
     folder = tmp_path / "swept"
     for killed_at in (4, 11):
         resume = ["hydra.sweeper.resume=swept"] if killed_at > 4 else []
-        driver = subprocess.Popen(
-            arguments(*command, *resume, trials=20, folder="swept"),
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (tmp_path / f"driver{killed_at}").open("w") as output:
+            driver = subprocess.Popen(
+                arguments(*command, *resume, trials=20, folder="swept"),
+                cwd=tmp_path,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         wait_for_trial(folder, killed_at)
         lose_a_worker(head, folder)
         wait_for_trial(folder, killed_at + 3)
