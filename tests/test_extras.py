@@ -90,7 +90,7 @@ def test_an_extra_installs_what_it_is_said_to(extra: str) -> None:
 def test_all_and_the_set_up_hold_every_extra() -> None:
     (everything,) = PROJECT["optional-dependencies"]["all"]
     nested = set(re.findall(r"\w+", everything)) - {"infinito"} | {"datasets", "lora"}
-    assert nested == set(PROJECT["optional-dependencies"]) - {"all", "dev", "docs", "ray"}
+    assert nested == set(PROJECT["optional-dependencies"]) - {"all", "dev", "docs"}
     assert "infinito[all,docs]" in PROJECT["optional-dependencies"]["dev"]
 
 

@@ -29,6 +29,9 @@ pytest.importorskip("ray", reason="needs infinito[ray]")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+"""Opens the cluster, and keeps others out."""
+
 PLAIN_APP = """
 import os, pathlib, sys
 import hydra
@@ -56,6 +59,11 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return {**environment, **TOKEN}
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, psutil.Process]]:
     """Starts a cluster of two workers elsewhere than the sweeps; its address and first process."""
@@ -67,6 +75,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, psu
                 "--port=0", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats",
             ],
             cwd=log.parent,
+            env={**os.environ, **TOKEN},
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -200,7 +209,7 @@ def test_a_plain_sweep_runs_a_lost_job_again_beside_what_it_left(
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            env={**os.environ, "HYDRA_FULL_ERROR": "1"},
+            env={**os.environ, **TOKEN, "HYDRA_FULL_ERROR": "1"},
         )  # fmt: skip
 
     finished = sweep("0,1", "plain")
