@@ -1,6 +1,6 @@
 """Two-process training, saved every few seconds, killed and signalled at random, and resumed.
 
-    python experiments/ddp_soak/soak.py --text <a text> --steps 20000 --kills 10 --signals 10
+    python experiments/ddp_soak/soak.py --text <a text> --steps 1500 --pace 0.1
 
 A training that is left alone is compared with one whose random process is killed, or gets SIGTERM,
 at random moments. Each disturbance must end both processes in time, with one message; the weights

@@ -77,6 +77,6 @@ def _describe_refusal(settings: RayLauncherConf, error: Exception) -> str:
         return f"Ray cannot start a cluster on this machine: {cause}"
     return (
         f"`hydra.launcher.address`={settings.address}: Ray cannot join that cluster: {cause}\n"
-        "    Start one with `ray start --head`, or leave the address null for a cluster that ends "
-        "with the sweep"
+        "    Start one with `ray start --head`; set RAY_AUTH_MODE=token for one that asks for its "
+        "token; or leave the address null for a cluster that ends with the sweep"
     )

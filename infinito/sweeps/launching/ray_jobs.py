@@ -6,6 +6,7 @@ launch gets a folder of its own, and a search records it.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import pickle
@@ -20,9 +21,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.basecontainer import BaseContainer
 
+from infinito.extras import require_extra
 from infinito.sweeps.launching.ray_cluster import needed_resources
 from infinito.sweeps.launching.ray_settings import RayLauncherConf
 from infinito.sweeps.launching.trial_faults import LABEL, WorkerLost
@@ -52,8 +54,7 @@ class Job:
 
     def as_attempt(self, attempt: int) -> Job:
         """Return the same job, in the folder of its second or a later launch."""
-        config = self.config.copy()
-        OmegaConf.copy_cache(from_config=self.config, to_config=config)
+        config = copy.deepcopy(self.config)
         with open_dict(config):
             config.hydra.sweep.subdir = f"{self.config.hydra.sweep.subdir}.{attempt}"
         return Job(self.context, self.task, config)
@@ -92,9 +93,11 @@ def run_jobs(jobs: Sequence[Job], settings: RayLauncherConf) -> list[JobReturn]:
     """Run jobs in workers of the cluster; return their results in the order of the jobs.
 
     Raises:
+        MissingExtraError: Ray is not installed.
         WorkerLost: The worker of a job was lost, more often than `settings.retries` allows; all
             other jobs have ended.
     """
+    require_extra("ray")
     import ray
 
     results: list[JobReturn | None] = [None] * len(jobs)
@@ -126,15 +129,11 @@ def _start(job: Job, settings: RayLauncherConf) -> Any:
     import ray
 
     needed = needed_resources(settings)
-    remote: Any = ray.remote(  # type: ignore[call-overload]
-        num_cpus=needed.pop("CPU"),
-        num_gpus=needed.pop("GPU"),
-        resources=needed,
-        max_retries=0,
-        name=f"job {job.number}",
-    )(_run_pickled)
-    state = Singleton.get_state()
-    return remote.remote(cloudpickle.dumps((BaseContainer._resolvers, os.getcwd(), state, job)))
+    sent = (BaseContainer._resolvers, os.getcwd(), Singleton.get_state(), job)
+    remote: Any = ray.remote(_run_pickled)
+    options = {"num_cpus": needed.pop("CPU"), "num_gpus": needed.pop("GPU"), "resources": needed}
+    named = remote.options(**options, max_retries=0, name=f"job {job.number}")
+    return named.remote(cloudpickle.dumps(sent))
 
 
 def _collect(reference: Any) -> JobReturn:
@@ -187,4 +186,5 @@ def _run_pickled(sent: bytes) -> bytes:
         )
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray would take either for its own
         result = f"its Ray worker was stopped ({type(stop).__name__})"
-    return bytes(cloudpickle.dumps(result))
+    answer: bytes = cloudpickle.dumps(result)
+    return answer

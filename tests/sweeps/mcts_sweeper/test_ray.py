@@ -17,14 +17,20 @@ import psutil
 import pytest
 
 from infinito.sweeps.record.journal import read
-from tests.sweeps.mcts_sweeper.tiny_sweeps import Tiny, arguments, states, wait_for_trial
+from tests.sweeps.mcts_sweeper.tiny_sweeps import (
+    ENOUGH_S,
+    Tiny,
+    arguments,
+    states,
+    wait_for_trial,
+)
 
 pytest.importorskip("ray", reason="needs infinito[ray]")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-ENOUGH_S = 300.0
-"""Longest wait for a single thing to happen, on a busy machine."""
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+"""Opens the cluster, and keeps others out."""
 
 PLAIN_APP = """
 import os, pathlib, sys
@@ -53,6 +59,11 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return {**environment, **TOKEN}
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, psutil.Process]]:
     """Starts a cluster of two workers elsewhere than the sweeps; its address and first process."""
@@ -64,6 +75,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, psu
                 "--port=0", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats",
             ],
             cwd=log.parent,
+            env={**os.environ, **TOKEN},
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -132,13 +144,14 @@ def test_a_sweep_on_a_cluster_survives_lost_workers_and_killed_drivers(
     folder = tmp_path / "swept"
     for killed_at in (4, 11):
         resume = ["hydra.sweeper.resume=swept"] if killed_at > 4 else []
-        driver = subprocess.Popen(
-            arguments(*command, *resume, trials=20, folder="swept"),
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (tmp_path / f"driver{killed_at}").open("w") as output:
+            driver = subprocess.Popen(
+                arguments(*command, *resume, trials=20, folder="swept"),
+                cwd=tmp_path,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         wait_for_trial(folder, killed_at)
         lose_a_worker(head, folder)
         wait_for_trial(folder, killed_at + 3)
@@ -196,7 +209,7 @@ def test_a_plain_sweep_runs_a_lost_job_again_beside_what_it_left(
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            env={**os.environ, "HYDRA_FULL_ERROR": "1"},
+            env={**os.environ, **TOKEN, "HYDRA_FULL_ERROR": "1"},
         )  # fmt: skip
 
     finished = sweep("0,1", "plain")
