@@ -12,6 +12,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "datasets": ("datasets", "pyarrow"),
     "gguf": ("gguf",),
     "optuna": ("optuna",),
+    "eval": ("lm_eval",),
     "ray": ("ray",),
     "serve": ("fastapi", "pydantic", "uvicorn"),
 }

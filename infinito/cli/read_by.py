@@ -56,6 +56,9 @@ CHAT = frozenset(leaves(ChatConf, "data."))
 
 SKILLS = frozenset(leaves(SkillsConf, "data."))
 
+LEARNS = ("data.bucket", "data.text_rows", "data.text_path")
+"""Keys of conversations that only a training reads."""
+
 TEXT = keys("data") - ((PAIRS | CHAT | SKILLS) - BATCHES - keys("data.path", "data.revision"))
 
 MODEL = keys("model", "attention", "tokenizer")
@@ -107,7 +110,8 @@ CHECKS_PAIRS = (RUN | PAIRS | keys("checkpoint")) - keys(
 
 CHECKS_CHAT = (RUN | CHAT | keys("checkpoint", "tokenizer")) - keys(
     *("data.batch_size", "data.eval_batch_size", "data.workers", "data.cache_dir"),
-    *("data.layout", "data.bucket", "data.on_bad_row"),
+    *("data.layout", "data.on_bad_row"),
+    *LEARNS,
 )
 
 READ_BY: dict[str, frozenset[str]] = {
@@ -116,7 +120,7 @@ READ_BY: dict[str, frozenset[str]] = {
     ),
     "train on conversations": (
         (TRAINS | CHAT | SKILLS | DRAWS | keys("objective.name", "score", "resume", "dry_run"))
-        - keys("trainer.compile", "trainer.chunked_loss", "data.workers", "data.cache_dir")
+        - keys("trainer.compile", "trainer.chunked_loss", "data.workers")
     ),
     "trial": (
         (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
@@ -134,11 +138,15 @@ READ_BY: dict[str, frozenset[str]] = {
     "evaluate on conversations": (
         RUN
         | COMPUTES
-        | (CHAT | SKILLS) - keys("data.workers", "data.cache_dir", "data.bucket")
+        | (CHAT | SKILLS) - keys("data.workers", "data.cache_dir", *LEARNS)
         | keys("checkpoint", "score", "seed", "trainer.precision", "split")
         | keys("attention.backend", "model.memory.evaluation")
     ),
     "evaluate a schedule": READS_SCHEDULE,
+    "lm_eval": (
+        (RUN | COMPUTES | keys("checkpoint", "lm_eval", "seed", "trainer.precision"))
+        | keys("attention.backend", "model.memory.evaluation")
+    ),
     "analyze": (RUN | COMPUTES | TEXT | keys("checkpoint", "split", "seed", "attention.backend")),
     "calibrate_phi": (
         RUN | COMPUTES | TEXT | keys("checkpoint", "seed", "objective", "attention.backend")
@@ -206,6 +214,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
     "evaluate on conversations": OF_MODEL,
     "evaluate a schedule": OF_SCHEDULE,
     "analyze": OF_MODEL,
+    "lm_eval": OF_MODEL,
     "calibrate_phi": OF_MODEL,
     "report on a schedule": OF_SCHEDULE,
     "generate": OF_MODEL,

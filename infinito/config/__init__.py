@@ -25,6 +25,7 @@ from infinito.config.data import (
 from infinito.config.dpo import LOSSES, SMOOTHED_LOSSES, TRL_NAMES, DpoConf, dpo_faults
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
+from infinito.config.lm_eval import LmEvalConf
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
@@ -59,6 +60,7 @@ __all__ = [
     "GenerationConf",
     "HubConf",
     "LanguagePhiConf",
+    "LmEvalConf",
     "LoraConf",
     "MarkovConf",
     "MemoryConf",

@@ -20,6 +20,7 @@ from infinito.config.data import (
 from infinito.config.dpo import DpoConf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
+from infinito.config.lm_eval import LmEvalConf
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 from infinito.config.optimizer import AdamWConf, MuonConf
@@ -34,6 +35,7 @@ TASKS = (
     "search_report",
     "export_sweep",
     "evaluate",
+    "lm_eval",
     "generate",
     "chat",
     "serve",
@@ -66,6 +68,7 @@ class RunConf:
     generation: GenerationConf
     chat: ConversationConf
     serve: ServeConf
+    lm_eval: LmEvalConf
     dpo: DpoConf
     rl: RlConf
     task: str = limited("train", choices=TASKS)

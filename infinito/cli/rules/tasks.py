@@ -113,6 +113,9 @@ def pipeline_faults(conf: RunConf) -> Iterable[str]:
 
 def task_faults(conf: RunConf) -> Iterable[str]:
     needs_model = {"evaluate", "generate", "chat", "serve", "analyze", "calibrate_phi", "report"}
+    needs_model |= {"lm_eval"}
+    if conf.task == "lm_eval" and not conf.lm_eval.tasks:
+        yield "`task=lm_eval` needs `lm_eval.tasks`, e.g. `lm_eval.tasks=[arc_easy,hellaswag]`"
     if conf.task in needs_model and conf.checkpoint is None:
         yield (
             f"`task={conf.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"
@@ -121,11 +124,6 @@ def task_faults(conf: RunConf) -> Iterable[str]:
         yield "`task=score_pairs` needs `checkpoint=<run folder or Hugging Face folder>`"
     if conf.resume is not None and conf.task not in {"train", "dpo", "rl_scheduler", "pipeline"}:
         yield f"`resume`={conf.resume} goes on with training: leave out `task={conf.task}`"
-    if conf.resume is not None and conf.checkpoint is not None:
-        yield (
-            "`resume` goes on with a run and `checkpoint` starts a new one from its weights: "
-            "give one of them"
-        )
     if conf.task == "compare" and not conf.runs:
         yield (
             "`task=compare` needs run folders or the folder of a sweep, e.g. "
