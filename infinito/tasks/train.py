@@ -35,6 +35,7 @@ from infinito.training.assembly import (
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.conversations.assembly import build_training_data
 from infinito.training.conversations.skill_scores import list_scores, measure_skills
+from infinito.training.dashboards.dashboard import show_end
 from infinito.training.length.dry_run import estimate
 from infinito.training.length.minutes import fix_length
 from infinito.training.length.stable import check_longer, read_stable, take_over
@@ -134,10 +135,7 @@ def _finish(
     summary |= skills
     write_json(folder / "summary.json", summary)
     score = read_score(summary, conf.score)
-    saving.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
-        list_hyperparameters(conf), {name_score(conf): score}, step=saving.trainer.global_step
-    )
-    saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
+    show_end(saving.trainer, list_hyperparameters(conf), name_score(conf), score)
     export(best, folder / "model")
     saving.page.save_heat_maps()
     page = write_page_or_warn(folder)
