@@ -20,9 +20,9 @@ from infinito.models.observation.attention_probe import (
 )
 from infinito.run_folder.series.samples_file import Sample, SamplesFile
 from infinito.seeding import child_seed
+from infinito.training.dashboards.dashboard import list_dashboards
 from infinito.training.distributed.sharding import is_sharded
 from infinito.training.report.heat_maps import attention_figure, draw_pixels
-from infinito.training.dashboards.dashboard import list_dashboards
 from infinito.training.report.metrics_logger import log_everywhere
 
 PROMPT_TOKENS = 16

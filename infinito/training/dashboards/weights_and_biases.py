@@ -61,7 +61,8 @@ class WeightsAndBiases(WandbLogger):
     @property
     def place(self) -> str:
         """The address of the run; the folder of one that is not sent yet."""
-        return str(self.experiment.url or self.experiment.settings.sync_dir)
+        run = self.experiment
+        return str(run.settings.sync_dir if run.offline else run.url)
 
     def show_picture(self, name: str, pixels: np.ndarray, step: int) -> None:
         """Add a picture to the media of the run."""

@@ -52,7 +52,7 @@ def test_every_run_has_metrics_csv_and_the_chosen_dashboard(
 
 
 def test_without_a_dashboard_a_training_gives_the_same_bits_and_figures(trained: Train) -> None:
-    shown, silent = trained(), trained("logger=none")
+    shown, silent = trained(), trained("logger=none", folder="silent")
     assert list(shown.glob("events.out.tfevents.*"))
     assert not list(silent.glob("events.out.tfevents.*"))
     assert not (silent / "hparams.yaml").exists()
