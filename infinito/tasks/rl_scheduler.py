@@ -158,7 +158,9 @@ def _finish(conf: RunConf, folder: Path, console: Console, module: PPOModule) ->
     for name in {"best", "last"} - set(conf.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
     print_table(console, "\nresults", describe_results(folder, summary, module.monitor.declined))
-    print_page(console, write_page_or_warn(folder))
+    with console.status("writing the page"):
+        page = write_page_or_warn(folder)
+    print_page(console, page)
     print_next(console, list_next(folder, asdict(conf)))
     return read_score(summary, conf.score)
 

@@ -129,16 +129,18 @@ def _finish(
     conf: RunConf, folder: Path, console: Console, training: LanguageTraining, saving: SavingTrainer
 ) -> float:
     """Write summary, hyper-parameters and the Hugging Face folder; print the results."""
-    summary = summarize(folder, training, saving)
-    best = open_trained(str(folder))
+    with console.status("opening the best checkpoint"):
+        summary = summarize(folder, training, saving)
+        best = open_trained(str(folder))
     skills = measure_learnt(conf, training, best, console)
     summary |= skills
     write_json(folder / "summary.json", summary)
     score = read_score(summary, conf.score)
     show_end(saving.trainer, list_hyperparameters(conf), name_score(conf), score)
-    export(best, folder / "model")
-    saving.page.save_heat_maps()
-    page = write_page_or_warn(folder)
+    with console.status("writing the model and the page"):
+        export(best, folder / "model")
+        saving.page.save_heat_maps()
+        page = write_page_or_warn(folder)
     shown = {
         name: value
         for name, value in summary.items()

@@ -34,7 +34,8 @@ def write_outputs(
 ) -> float | None:
     """Write everything, print the verdict, and return the score; None for a failed run."""
     report = build_run_report(conf, outcome, clock)
-    pictures = save_figures(draw_curves(outcome.training.log.history), folder / "plots")
+    with console.status("drawing the curves"):
+        pictures = save_figures(draw_curves(outcome.training.log.history), folder / "plots")
     write_json(folder / "training_report.json", report)
     (folder / "training_report.md").write_text(render_markdown(report), encoding="utf-8")
     if outcome.after is None:
@@ -46,8 +47,10 @@ def write_outputs(
     write_json(folder / "summary.json", summary)
     score = read_score(summary, conf.score)
     _show_in_dashboards(conf, outcome, pictures, report, score)
-    export_policy(conf, folder, outcome.prepared, report)
-    print_page(console, write_page_or_warn(folder))
+    with console.status("writing the policy and the page"):
+        export_policy(conf, folder, outcome.prepared, report)
+        page = write_page_or_warn(folder)
+    print_page(console, page)
     print_outcome(console, folder, report, conf)
     compare_sweep(console, folder)
     return score
