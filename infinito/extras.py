@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "optuna": ("optuna",),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
+    "ray": ("ray",),
     "serve": ("fastapi", "pydantic", "uvicorn"),
 }
 """The packages of each extra that infinito imports; the rest of it runs without them."""

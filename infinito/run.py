@@ -50,6 +50,8 @@ from infinito.process import (
     keep_freed_memory,
     leave_at_once,
     share_cores,
+    skip_filling,
+    use_matmul_precision,
     use_threads,
 )
 from infinito.run_folder.commands import format_text
@@ -204,6 +206,9 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score
         module = importlib.import_module(f"infinito.tasks.{conf.task}")
         if "torch" in sys.modules:
             flush_denormals()
+            skip_filling()
+            reads = "trainer.matmul_precision" in READ_BY[conf.task]
+            use_matmul_precision(conf.trainer.matmul_precision if reads else "highest")
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
     score: Score = module.run(pin_revisions(conf), folder, list(overrides))
