@@ -30,7 +30,7 @@ LAYERS = (
     {"serving"},
     {"tasks"},
     {"run"},
-    {"library"},
+    {"library", "__main__"},
     {"hydra_plugins"},
 )
 """Who may import whom: a room imports rooms of the layers above it here."""
