@@ -270,7 +270,8 @@ def tabulate(groups: Sequence[Group], metrics: Sequence[str]) -> list[dict[str, 
 def describe_mean(values: Sequence[float]) -> str:
     """Return a mean with half the width of its interval, where it has one."""
     found = mean_interval(values)
-    half = f" ± {found.half_width:.2g}" if len(values) > 1 else ""
+    digits = float(f"{found.half_width:.2g}")
+    half = f" ± {format_value(digits)}" if len(values) > 1 else ""
     return format_value(found.mean) + half
 
 

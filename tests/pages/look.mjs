@@ -1,13 +1,16 @@
 // Opens pages in headless Chromium, at three widths, light and dark, with scripts and without, and
-// prints what a person should not meet: node look.mjs <folder for pictures or ""> <page>...
+// prints what a person should not meet, as JSON:
+//
+//     MODULES=<folder of node_modules> node look.mjs <folder for pictures or ""> <page>...
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
-import puppeteer from "puppeteer-core";
 
 const WIDTHS = [360, 800, 1440]; // pixels: a phone, half a screen, a screen
 const SERIOUS = ["serious", "critical"];
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const installed = createRequire(`${process.env.MODULES}/`);
+const puppeteer = installed("puppeteer-core");
+const axe = readFileSync(installed.resolve("axe-core/axe.min.js"), "utf8");
 const [pictures, ...pages] = process.argv.slice(2);
 
 async function look(browser, page, width, scheme, scripts) {
