@@ -46,10 +46,10 @@ def estimate(conf: RunConf, console: Console) -> None:
     batch = next(iter(batches)).to(device)
     seconds = []
     for number in range(TIMED_STEPS):
-        console.print(f"step {number + 1} of {TIMED_STEPS} …", highlight=False)
-        started_s = time.perf_counter()
-        loss = take_step(task, optimizer, batch)
-        seconds.append(time.perf_counter() - started_s)
+        with console.status(f"step {number + 1} of {TIMED_STEPS}"):
+            started_s = time.perf_counter()
+            loss = take_step(task, optimizer, batch)
+            seconds.append(time.perf_counter() - started_s)
     step_s = statistics.median(seconds)
     on_gpu = device.type == "cuda"
     peak_mib = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_rss_mib()
