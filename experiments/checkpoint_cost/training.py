@@ -70,7 +70,7 @@ def train(figures: Path) -> None:
             os._exit(0)
         reset_peak()
 
-    Milestones.on_train_batch_start = on_start  # type: ignore[method-assign]
+    Milestones.on_train_batch_start = on_start  # type: ignore[method-assign, assignment]
     Milestones._save = saving  # type: ignore[method-assign]
     run()
     note("end")

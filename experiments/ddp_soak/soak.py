@@ -158,7 +158,7 @@ def train(pace_s: float) -> None:
         time.sleep(pace_s)
 
     milestones.SAVE_EVERY_S = SAVE_EVERY_S
-    milestones.Milestones.on_train_batch_start = pause  # type: ignore[method-assign]
+    milestones.Milestones.on_train_batch_start = pause  # type: ignore[method-assign, assignment]
     run()
 
 
