@@ -75,17 +75,17 @@ def estimate(conf: RunConf, console: Console) -> None:
 
 def take_step(task: OptimizedTask, optimizer: Optimizer, *batches: Any) -> Tensor:
     """Train a module on batches of one optimizer step without a trainer; return the last loss."""
-    found = []
+    found: list[Tensor] = []
 
-    def closure() -> Tensor:
+    def closure() -> float:
         optimizer.zero_grad()
         for batch in batches:
-            loss: Tensor = task.training_step(batch, 0)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss: Any = task.training_step(batch, 0)
+            loss.backward()
             found.append(loss.detach())
-        return found[-1]
+        return float(found[-1])
 
-    optimizer.step(closure)  # type: ignore[call-overload]
+    optimizer.step(closure)
     return found[-1]
 
 
