@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from phases import Phases
 
@@ -24,7 +25,7 @@ def run(model_folder: Path, pairs: Path, lora: bool = False) -> dict[str, Any]:
             return dataset
 
         def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
-            return SequentialSampler(self.train_dataset)
+            return SequentialSampler(cast(Sized, self.train_dataset))
 
     torch.set_num_threads(1)
     with phases.phase("opening"):

@@ -30,7 +30,8 @@ def predict_step_mib(model: PreTrainedModel, optimizer: AdamWConf) -> float:
                 (s for s, p in zip(sizes, trained, strict=True) if id(p) in shared), default=0
             )
     moments = 2.0 * sum(each.numel() for each in trained)
-    moments *= getattr(torch, optimizer.moments).itemsize
+    of_moments: torch.dtype = getattr(torch, optimizer.moments)
+    moments *= of_moments.itemsize
     if isinstance(optimizer, MuonConf):
         moments /= 2  # Muon keeps one mean; the head's and embedding's second is small beside it
     return (gradients + moments) / MIB

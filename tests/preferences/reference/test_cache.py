@@ -79,7 +79,7 @@ def test_type_and_attention_are_told_apart() -> None:
 
 
 def test_precisions_of_products_are_told_apart() -> None:
-    names = {}
+    names: dict[str, set[str]] = {}
     for precision in ("highest", "medium", "highest"):
         torch.set_float32_matmul_precision(precision)
         names.setdefault(precision, set()).add(hash_reference(make("llama")))
