@@ -26,7 +26,11 @@ def count_ratio(model: Any) -> float:
 @pytest.mark.parametrize("tied", [False, True])
 def test_adapters_cost_the_gradients_of_hidden_states_alone(tied: bool) -> None:
     """All gradients cost twice the forward pass; those of hidden states alone once."""
-    sizes = {"hidden_size": 128, "intermediate_size": 512, "tie_word_embeddings": tied}
+    sizes: dict[str, Any] = {
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "tie_word_embeddings": tied,
+    }
     model = make("llama", **sizes)
     assert 1.8 < count_ratio(model) < 2.3
     model = make("llama", **sizes).requires_grad_(False)
