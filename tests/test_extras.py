@@ -22,9 +22,10 @@ PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "hydra": "hydra_core"}
 """Where a package is installed under another name."""
 
-GUARDED = {"joblib", "ray", "triton"}
-"""Imported where they are sure to be there: joblib where it is the launcher, Ray where its launcher
-has joined a cluster, triton, which comes with torch on some platforms, after a look."""
+GUARDED = {"joblib", "lm_eval", "ray", "triton"}
+"""Imported where they are sure to be there: joblib where it is the launcher, lm_eval where its task
+has required it, Ray where its launcher has joined a cluster, triton, which comes with torch on some
+platforms, after a look."""
 
 BLOCKED = """
 import sys

@@ -227,16 +227,8 @@ TAKEN: dict[str, tuple[str, ...]] = {
 """Sections that a task takes from the run that `checkpoint` names, but for the keys it reads."""
 
 CONTINUABLE = keys(
-    "rl.total_timesteps",
-    "rl.learning_rate",
-    "rl.lr_schedule",
-    "rl.clip_range",
-    "rl.ent_coef",
-    "rl.max_grad_norm",
-    "rl.validate_every",
-    "rl.save_freq",
-    "rl.keep",
-    "rl.patience",
+    *("rl.total_timesteps", "rl.learning_rate", "rl.lr_schedule", "rl.clip_range", "rl.ent_coef"),
+    *("rl.max_grad_norm", "rl.validate_every", "rl.save_freq", "rl.keep", "rl.patience"),
 )
 """Keys that a schedule's training may go on with changed."""
 
