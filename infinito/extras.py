@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "gguf": ("gguf",),
     "optuna": ("optuna",),
     "eval": ("lm_eval",),
+    "ray": ("ray",),
     "serve": ("fastapi", "pydantic", "uvicorn"),
 }
 """The packages of each extra that infinito imports; the rest of it runs without them."""

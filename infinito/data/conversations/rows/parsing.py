@@ -2,8 +2,8 @@
 
 A row is a list of `messages` (`role`, `content`), a list of `conversations` in ShareGPT's shape
 (`from`, `value`), a `prompt` and a `completion`, each text or messages, or an `instruction`, an
-`input` that may be absent or empty, and an `output` in Alpaca's shape. `system` and `tools` may stand
-beside any of them.
+`input` that may be absent or empty, and an `output` in Alpaca's shape. `system` and `tools` may
+stand beside any of them.
 """
 
 from __future__ import annotations
