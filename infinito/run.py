@@ -45,6 +45,7 @@ from infinito.process import (
     keep_freed_memory,
     share_cores,
     skip_filling,
+    use_matmul_precision,
     use_threads,
 )
 from infinito.run_folder.commands import format_text
@@ -193,6 +194,8 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score
         if "torch" in sys.modules:
             flush_denormals()
             skip_filling()
+            reads = "trainer.matmul_precision" in READ_BY[conf.task]
+            use_matmul_precision(conf.trainer.matmul_precision if reads else "highest")
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
     score: Score = module.run(pin_revisions(conf), folder, list(overrides))

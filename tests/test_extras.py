@@ -22,9 +22,9 @@ PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "hydra": "hydra_core"}
 """Where a package is installed under another name."""
 
-GUARDED = {"joblib", "triton"}
-"""Imported where they are sure to be there: joblib where it is the launcher, triton, which comes
-with torch on some platforms, after a look."""
+GUARDED = {"joblib", "ray", "triton"}
+"""Imported where they are sure to be there: joblib where it is the launcher, Ray where its launcher
+has joined a cluster, triton, which comes with torch on some platforms, after a look."""
 
 BLOCKED = """
 import sys
@@ -90,7 +90,7 @@ def test_an_extra_installs_what_it_is_said_to(extra: str) -> None:
 def test_all_and_the_set_up_hold_every_extra() -> None:
     (everything,) = PROJECT["optional-dependencies"]["all"]
     nested = set(re.findall(r"\w+", everything)) - {"infinito"} | {"datasets", "lora"}
-    assert nested == set(PROJECT["optional-dependencies"]) - {"all", "dev", "docs", "ray"}
+    assert nested == set(PROJECT["optional-dependencies"]) - {"all", "dev", "docs"}
     assert "infinito[all,docs]" in PROJECT["optional-dependencies"]["dev"]
 
 

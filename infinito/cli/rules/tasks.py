@@ -58,7 +58,7 @@ def lean_optimizer_faults(conf: RunConf) -> Iterable[str]:
     if not asked or conf.task == "rl_scheduler":
         return
     if isinstance(optimizer, MuonConf):
-        yield f"{asked[0]} is AdamW's alone, and the run has `optimizer=muon`. Use `optimizer=adamw`"
+        yield f"{asked[0]} is AdamW's alone, and this is `optimizer=muon`. Use `optimizer=adamw`"
     if trainer.processes > 1 or trainer.strategy != "auto":
         yield (
             f"{asked[0]} updates weights in one process, and `trainer.strategy`={trainer.strategy} "
