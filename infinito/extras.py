@@ -13,6 +13,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "gguf": ("gguf",),
     "optuna": ("optuna",),
     "eval": ("lm_eval",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
     "ray": ("ray",),
     "serve": ("fastapi", "pydantic", "uvicorn"),
 }

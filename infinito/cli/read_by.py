@@ -116,12 +116,14 @@ CHECKS_CHAT = (RUN | CHAT | keys("checkpoint", "tokenizer")) - keys(
 
 READ_BY: dict[str, frozenset[str]] = {
     "train": (
-        (TRAINS | TEXT | DRAWS) | keys("objective", "score", "resume", "dry_run", "trainer.minutes")
+        (TRAINS | TEXT | DRAWS)
+        | keys("objective", "score", "resume", "dry_run", "trainer.minutes", "logger")
     ),
     "train on conversations": (
-        (TRAINS | CHAT | SKILLS | DRAWS | keys("objective.name", "score", "resume", "dry_run"))
-        - keys("trainer.compile", "trainer.chunked_loss", "data.workers")
-    ),
+        (TRAINS | CHAT | SKILLS | DRAWS)
+        | keys("objective.name", "score", "resume", "dry_run", "logger")
+    )
+    - keys("trainer.compile", "trainer.chunked_loss", "data.workers"),
     "trial": (
         (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
         - SHOWS
@@ -167,7 +169,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "serve": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "attention.backend", "serve"))
     | keys("chat") - keys("chat.overflow"),
     "dpo": (
-        (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
+        (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run", "logger"))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
         - keys("dpo.reference_checkpoint")
     ),
@@ -178,7 +180,7 @@ READ_BY: dict[str, frozenset[str]] = {
     ),
     "rl_scheduler": (
         (RUN | REPEATS | MODEL | TEXT)
-        | keys("rl", "optimizer.clip_norm", "score", "resume", "dry_run")
+        | keys("rl", "optimizer.clip_norm", "score", "resume", "dry_run", "logger")
         | keys("trainer.accelerator", "trainer.threads", "trainer.progress_bar")
     ),
     "pipeline": (
@@ -225,16 +227,8 @@ TAKEN: dict[str, tuple[str, ...]] = {
 """Sections that a task takes from the run that `checkpoint` names, but for the keys it reads."""
 
 CONTINUABLE = keys(
-    "rl.total_timesteps",
-    "rl.learning_rate",
-    "rl.lr_schedule",
-    "rl.clip_range",
-    "rl.ent_coef",
-    "rl.max_grad_norm",
-    "rl.validate_every",
-    "rl.save_freq",
-    "rl.keep",
-    "rl.patience",
+    *("rl.total_timesteps", "rl.learning_rate", "rl.lr_schedule", "rl.clip_range", "rl.ent_coef"),
+    *("rl.max_grad_norm", "rl.validate_every", "rl.save_freq", "rl.keep", "rl.patience"),
 )
 """Keys that a schedule's training may go on with changed."""
 

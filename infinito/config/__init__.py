@@ -26,6 +26,7 @@ from infinito.config.dpo import LOSSES, SMOOTHED_LOSSES, TRL_NAMES, DpoConf, dpo
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.lm_eval import LmEvalConf
+from infinito.config.logger import LoggerConf, MlflowConf, WandbConf
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
@@ -61,9 +62,11 @@ __all__ = [
     "HubConf",
     "LanguagePhiConf",
     "LmEvalConf",
+    "LoggerConf",
     "LoraConf",
     "MarkovConf",
     "MemoryConf",
+    "MlflowConf",
     "ModelConf",
     "MuonConf",
     "ObjectiveConf",
@@ -80,6 +83,7 @@ __all__ = [
     "TextConf",
     "TokenizerConf",
     "TrainerConf",
+    "WandbConf",
     "WikiText2Conf",
     "WrittenTextConf",
     "dpo_faults",

@@ -21,6 +21,7 @@ from infinito.config.dpo import DpoConf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.lm_eval import LmEvalConf
+from infinito.config.logger import LoggerConf, MlflowConf, WandbConf
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 from infinito.config.optimizer import AdamWConf, MuonConf
@@ -65,6 +66,7 @@ class RunConf:
     objective: ObjectiveConf
     optimizer: AdamWConf
     trainer: TrainerConf
+    logger: LoggerConf
     generation: GenerationConf
     chat: ConversationConf
     serve: ServeConf
@@ -119,6 +121,12 @@ VARIANTS: dict[str, dict[str, type]] = {
     "optimizer": {
         "adamw": AdamWConf,
         "muon": MuonConf,
+    },
+    "logger": {
+        "tensorboard": LoggerConf,
+        "none": LoggerConf,
+        "wandb": WandbConf,
+        "mlflow": MlflowConf,
     },
     "data": {
         "python_docs": PythonDocsConf,

@@ -34,12 +34,11 @@ from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.run_page import RunPage
+from infinito.training.dashboards.assembly import build_loggers
 from infinito.training.distributed.peers import Peers
 from infinito.training.length.planning import Length, plan_length_from
-from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
-    build_loggers,
     build_trainer,
     count_batches,
 )
@@ -214,6 +213,6 @@ def build_preference_training(
         [peers, log, RunPage(folder), milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        loggers=build_loggers(folder, resumed_step, list_hyperparameters(conf), per_step),
+        loggers=build_loggers(conf, folder, resumed_step, per_step, console),
     )
     return PreferenceTraining(trainer, task, data, log, length, peers)

@@ -27,7 +27,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         MissingExtraError: the harness is not installed.
     """
     require_extra("eval")
-    from infinito.training.harness import list_figures, run_tasks
+    from infinito.training.report.harness import list_figures, run_tasks
 
     console = Console()
     trained = open_trained_model(conf)

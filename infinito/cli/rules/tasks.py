@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 
 from infinito.config import ConversationsConf, MuonConf, RunConf
+from infinito.errors import MissingExtraError
+from infinito.extras import EXTRAS, require_extra
 
 STAGES = ("pretrain", "sft", "dpo")
 """The stages of `task=pipeline`."""
@@ -99,6 +101,15 @@ def optimizer_faults(conf: RunConf) -> Iterable[str]:
             f"`optimizer`=muon is not for `task={conf.task}`, which trains by "
             f"`rl.inner_optimizer`={conf.rl.inner_optimizer}. Use `optimizer=adamw`"
         )
+
+
+def logger_faults(conf: RunConf) -> Iterable[str]:
+    if conf.logger.name not in EXTRAS:
+        return
+    try:
+        require_extra(conf.logger.name)
+    except MissingExtraError as error:
+        yield f"`logger`={conf.logger.name}: {error}, or use `logger=tensorboard`"
 
 
 def pipeline_faults(conf: RunConf) -> Iterable[str]:

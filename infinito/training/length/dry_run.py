@@ -77,13 +77,13 @@ def take_step(task: OptimizedTask, optimizer: Optimizer, *batches: Any) -> Tenso
     """Train a module on batches of one optimizer step without a trainer; return the last loss."""
     found: list[Tensor] = []
 
-    def closure() -> Any:
+    def closure() -> float:
         optimizer.zero_grad()
         for batch in batches:
             loss: Any = task.training_step(batch, 0)
             loss.backward()
             found.append(loss.detach())
-        return found[-1]
+        return float(found[-1])
 
     optimizer.step(closure)
     return found[-1]
