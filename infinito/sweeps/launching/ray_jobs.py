@@ -121,11 +121,11 @@ def run_jobs(jobs: Sequence[Job], settings: RayLauncherConf) -> list[JobReturn]:
                 "run %d: %s; it runs again in %s", job.number, loss, job.config.hydra.sweep.subdir
             )
             running[_start(job, settings)] = index
-    for job, loss in lost:
+    for job, reason in lost:
         if job.is_trial:
-            raise WorkerLost(str(loss), settings.retries)
+            raise WorkerLost(str(reason), settings.retries)
         raise SweepError(
-            f"run {job.number}: {loss}, {settings.retries + 1} times; the other runs have "
+            f"run {job.number}: {reason}, {settings.retries + 1} times; the other runs have "
             "ended. Find out what ends it, and sweep over the values that are left; for workers "
             "that are lost by chance, `hydra.launcher.retries=5`"
         )
