@@ -78,7 +78,8 @@ def infinito_training(recipe: Recipe) -> Run:
         model, optimizer, recipe.steps, TextUnits(1.0), loss=ConversationLoss(layout.head)
     )
 
-    def collate(numbers: Any, share: float | None) -> Any:
+    def collate(numbers: Any, share: float | None, windows: Any = ()) -> Any:
+        del windows  # no text comes with them
         return arrange([rows[number] for number in numbers], layout.name, share, CALL_TOKENS)
 
     order = BucketOrder([len(x.ids) for x in rows], recipe.batch_size, seed=0, pool_batches=1)

@@ -59,11 +59,11 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 
 def write_events(folder: Path, step: int, figures: Mapping[str, float]) -> None:
     """Write the figures for TensorBoard, as one step."""
-    from torch.utils.tensorboard import SummaryWriter  # type: ignore[attr-defined]
+    from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(folder)) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(folder)) as writer:
         for name, value in figures.items():
-            writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, step)
 
 
 def add_to_summary(checkpoint: str, figures: Mapping[str, float]) -> Path | None:

@@ -109,7 +109,9 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", root / "datasets")
         bench = (f"lm_eval.tasks_path={write_task(root)}", "lm_eval.tasks=[texts]")
-        found.run("lm_eval", f"checkpoint={run}", place[0], place[2], "task=lm_eval", *bench)
+        pieces = ("tokenizer=bpe", "tokenizer.vocab_size=300")
+        ended = found.run("train", *train, *phi, *pieces)
+        found.run("lm_eval", f"checkpoint={ended}", place[0], place[2], "task=lm_eval", *bench)
     found.run("analyze", *reads, "task=analyze")
     found.run("calibrate_phi", *reads, "task=calibrate_phi")
     found.run("calibrate_phi", *reads, "task=calibrate_phi", "objective=language_phi")

@@ -21,6 +21,9 @@ from tests.conftest import TINY
 pytest.importorskip("lm_eval", reason="needs the extra eval")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
+PIECES = ("tokenizer=bpe", "tokenizer.vocab_size=300")
+"""A tokenizer that marks the end of a text."""
+
 WINDOWS, BLOCK = 12, 16
 
 PERPLEXITY = """
@@ -107,7 +110,7 @@ def test_perplexity_of_a_local_text_equals_that_of_evaluate(
 def test_figures_reach_summary_metrics_and_tensorboard(
     finished: Callable[..., Path], tmp_path: Path
 ) -> None:
-    run = finished()
+    run = finished(*PIECES)
     before = json.loads((run / "summary.json").read_text())
     rows = [{"question": f"line {n} has {n * n} "} for n in range(6)]
     tasks = write_task(tmp_path, CHOICE, "which_line", rows)
@@ -128,7 +131,7 @@ def test_padding_does_not_change_figures(
     overrides: tuple[str, ...], trained: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Sequences of unlike lengths, together and alone; a memory reads one at a time anyway."""
-    run = trained(*overrides)
+    run = trained(*PIECES, *overrides)
     rows = [{"text": "line 1 has 1 sheep"[:length]} for length in (5, 9, 18)]
     tasks = write_task(tmp_path, PERPLEXITY, "texts", rows)
     one, many = (
@@ -173,13 +176,20 @@ def test_what_cannot_be_run_is_explained(
         for name, text in files.items():
             (tmp_path / "tasks" / name).write_text(text)
     with pytest.raises(InfinitoError, match=re.escape(message)):
-        measure(finished(), tasks, names, folder=tmp_path / "out")
+        measure(finished(*PIECES), tasks, names, folder=tmp_path / "out")
 
 
 def test_a_chat_template_is_needed_for_chat(finished: Callable[..., Path], tmp_path: Path) -> None:
     tasks = write_task(tmp_path, PERPLEXITY, "texts", [{"text": "a"}])
     with pytest.raises(InfinitoError, match="has no chat template"):
-        measure(finished(), tasks, "texts", "lm_eval.chat=true", folder=tmp_path / "out")
+        measure(finished(*PIECES), tasks, "texts", "lm_eval.chat=true", folder=tmp_path / "out")
+
+
+def test_a_tokenizer_without_ends_is_refused(finished: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(
+        InfinitoError, match="neither a token for the beginning nor one for the end"
+    ):
+        measure(finished(), None, "hellaswag", folder=tmp_path / "out")
 
 
 def test_no_task_is_refused() -> None:
@@ -192,4 +202,4 @@ def test_the_extra_is_named_where_it_is_missing(
 ) -> None:
     monkeypatch.setitem(EXTRAS, "eval", ("no_such_package",))
     with pytest.raises(MissingExtraError, match=r"pip install 'infinito\[eval\]'"):
-        measure(finished(), None, "hellaswag", folder=tmp_path / "out")
+        measure(finished(*PIECES), None, "hellaswag", folder=tmp_path / "out")

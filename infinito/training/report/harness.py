@@ -130,7 +130,8 @@ def run_tasks(
     if tokenizer.eos_token_id is None and tokenizer.bos_token_id is None:
         raise CheckpointError(
             f"{trained.source}: its tokenizer has neither a token for the beginning nor one for "
-            "the end of a text, after which the harness predicts a text's first token"
+            "the end of a text, after which the harness predicts a text's first token. Train with "
+            "`tokenizer=bpe`, or on several documents"
         )
     if conf.chat and tokenizer.chat_template is None:
         raise CheckpointError(

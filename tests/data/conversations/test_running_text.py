@@ -66,7 +66,7 @@ def test_each_learned_token_of_a_step_counts_alike(tmp_path: Path) -> None:
     text = make_text(tmp_path)
     order = BucketOrder([2, 3], 2, seed=0, pool_batches=1)
 
-    def collate(numbers, share, windows=()):  # type: ignore[no-untyped-def]
+    def collate(numbers, share, windows=()):
         return arrange([*(rows[number] for number in numbers), *windows], "padded", share)
 
     stream = ConversationStream(order, np.array([1, 2]), collate, total=3, text=text)

@@ -112,25 +112,25 @@ def _parse(row: Mapping[str, Any], number: int) -> TextConversation:
 
 def _translate_alpaca(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row in Alpaca's shape as one of two messages: its input follows the instruction."""
-    texts = {name: row.get(name) for name in ("instruction", "input", "output")}
-    for name, value in texts.items():
-        if name == "input" and not value:
-            texts[name] = ""
-            continue
-        if value is None:
-            raise null_field(name)
-        if not isinstance(value, str):
-            raise RowFault("not text", f"has {type(value).__name__} as `{name}`", "Expected text")
-        if not value.strip() and name != "input":
-            raise empty_field(name)
-        require_text(name, value)
-    joined = "\n\n".join(each for each in (texts["instruction"], texts["input"]) if each.strip())
-    others = {name: value for name, value in row.items() if name not in texts}
+    texts = {name: _parse_text(name, row.get(name)) for name in ALPACA}
+    about = _parse_text("input", row["input"]) if row.get("input") else ""
+    joined = "\n\n".join(filter(str.strip, (texts["instruction"], about)))
+    others = {name: value for name, value in row.items() if name not in (*texts, "input")}
     return {
         **others,
         "prompt": [{"role": "user", "content": joined}],
         "completion": [{"role": "assistant", "content": texts["output"]}],
     }
+
+
+def _parse_text(name: str, value: Any) -> str:
+    if value is None:
+        raise null_field(name)
+    if not isinstance(value, str):
+        raise RowFault("not text", f"has {type(value).__name__} as `{name}`", "Expected text")
+    if not value.strip() and name != "input":
+        raise empty_field(name)
+    return require_text(name, value)
 
 
 def _parse_part(name: str, value: Any) -> str | Messages:
