@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,11 @@ from infinito.training.optimizer.assembly import build_optimizer
 from infinito.training.optimizer.clipping import clip_gradients
 
 VOCAB, DIM, LAYERS, HEADS, BATCH, BLOCK = 65, 128, 4, 4, 12, 64
-RECIPE = {"zero_init_residual": True, "value_embeddings": True, "bigram_embeddings": 8192}
+RECIPE: dict[str, Any] = {
+    "zero_init_residual": True,
+    "value_embeddings": True,
+    "bigram_embeddings": 8192,
+}
 
 
 class Contestant:
@@ -96,7 +101,7 @@ def build_nanogpt(code: Path) -> Contestant:
     return Contestant(model, optimizer, loss)
 
 
-def build_ours(settings: AdamWConf, options: dict[str, object]) -> Contestant:
+def build_ours(settings: AdamWConf, options: dict[str, Any]) -> Contestant:
     """Return infinito's model with ordinary attention."""
     torch.manual_seed(0)
     model = DistanceLMForCausalLM(
