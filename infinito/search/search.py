@@ -19,7 +19,7 @@ from infinito.search.strategies.tree import Node, describe
 from infinito.search.strategies.tree_search import SELECTIONS, TreeSearch, grow
 from infinito.search.strategies.uct import UCT
 from infinito.search.surrogate.fitting import Fits
-from infinito.search.threads import use_one_thread
+from infinito.search.surrogate.threads import use_one_thread
 from infinito.search.trials import Trial, tabulate_losses
 
 STRATEGIES = ("tree", "uct", "random")

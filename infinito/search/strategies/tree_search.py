@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from infinito.search.evidence import Evidence, compute_rewards
-from infinito.search.regions import Region
 from infinito.search.scores import is_plateau
 from infinito.search.space.parameters import Array
+from infinito.search.space.regions import Region
 from infinito.search.space.sampling import Sampler
 from infinito.search.space.space import Space
 from infinito.search.strategies.tree import Node, find_split

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from infinito.search.regions import Region
 from infinito.search.space.parameters import Array
+from infinito.search.space.regions import Region
 from infinito.search.space.sampling import Sampler, exclude
 from infinito.search.surrogate.acquisition import log_expected_improvement
 from infinito.search.surrogate.surrogate import Surrogate
