@@ -17,6 +17,7 @@ from infinito.cli.rules.rl import rl_faults
 from infinito.cli.rules.scores import score_faults
 from infinito.cli.rules.tasks import (
     optimizer_faults,
+    pause_faults,
     pipeline_faults,
     process_faults,
     schedule_faults,
@@ -41,6 +42,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         preference_faults,
         rl_faults,
         schedule_faults,
+        pause_faults,
         process_faults,
         optimizer_faults,
         task_faults,

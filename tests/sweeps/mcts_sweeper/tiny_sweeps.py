@@ -36,7 +36,7 @@ def proposals(folder: Path) -> list[dict[str, Any]]:
 def states(folder: Path) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {"finished": [], "failed": [], "running": []}
     for trial in trials_of(folder):
-        found[trial.state].append(trial.number)
+        found.setdefault(trial.state, []).append(trial.number)
     return found
 
 
