@@ -40,7 +40,13 @@ from infinito.cli.typed_values import parse
 from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
 from infinito.paths import conf_dir, describe_folder_fault
-from infinito.process import flush_denormals, keep_freed_memory, share_cores, use_threads
+from infinito.process import (
+    flush_denormals,
+    keep_freed_memory,
+    share_cores,
+    skip_filling,
+    use_threads,
+)
 from infinito.run_folder.commands import format_text
 from infinito.run_folder.folder import folder_beside, name_new_folder
 from infinito.run_folder.tables import without_next
@@ -186,6 +192,7 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score
         module = importlib.import_module(f"infinito.tasks.{conf.task}")
         if "torch" in sys.modules:
             flush_denormals()
+            skip_filling()
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
     score: Score = module.run(pin_revisions(conf), folder, list(overrides))

@@ -47,6 +47,11 @@ def format_value(value: Any) -> str:
     return str(value)
 
 
+def format_count(count: int, noun: str) -> str:
+    """Return how many of a thing there are: "1 trial", "2 trials"."""
+    return f"{format_value(count)} {noun}{'s' * (count != 1)}"
+
+
 def format_path(path: Path | str) -> str:
     r"""Return a path as text; bytes of it that are not UTF-8 are written as `\xe9`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from infinito.process import flush_denormals, keep_freed_memory
+from infinito.process import flush_denormals, keep_freed_memory, skip_filling
 
 FAULTS = """
 import resource
@@ -54,3 +54,17 @@ def test_tiny_numbers_become_zero() -> None:
         torch.set_flush_denormal(False)
     assert flushed.any() != can
     assert (tiny * 1e-10).all()
+
+
+def test_new_memory_is_left_unfilled_in_deterministic_runs() -> None:
+    """Deterministic torch fills it with NaN: filled memory of a size that was just freed is NaN."""
+    settings = torch.utils.deterministic  # type: ignore[attr-defined]
+    kept = settings.fill_uninitialized_memory
+    try:
+        skip_filling()
+        torch.use_deterministic_algorithms(True)
+        assert not settings.fill_uninitialized_memory
+        assert not torch.empty(1000).isnan().all()
+    finally:
+        torch.use_deterministic_algorithms(False)
+        settings.fill_uninitialized_memory = kept

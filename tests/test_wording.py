@@ -10,6 +10,7 @@ import pytest
 
 from infinito.wording import (
     escape_controls,
+    format_count,
     format_override_value,
     format_path,
     format_value,
@@ -53,3 +54,8 @@ def test_values_are_short(value: Any, written: str) -> None:
 def test_a_path_that_is_not_utf8_is_written_all_the_same() -> None:
     assert format_path(Path("runs/é")) == "runs/é"
     assert format_path(os.fsdecode(b"runs/\xe9")) == "runs/\\xe9"
+
+
+def test_counts_have_a_plural() -> None:
+    counts = [format_count(count, "trial") for count in (0, 1, 2, 1000)]
+    assert counts == ["0 trials", "1 trial", "2 trials", "1,000 trials"]

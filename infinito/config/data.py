@@ -66,7 +66,7 @@ class HubConf(SplitTextConf):
     """A column of text of any data set (`data=hub data.path=…`)."""
 
     path: str | None = None
-    """JSON lines, Parquet or Arrow file, folder of them, or hub id (`owner/name`)."""
+    """JSON lines, CSV, Parquet or Arrow file, folder of them, or hub id (`owner/name`)."""
     column: str = "text"
     """The column of text; each row is a document."""
     split: str = "train"

@@ -34,6 +34,12 @@ class AdamWConf:
     """What the rate is multiplied by when validation stalls (`schedule=plateau`)."""
     plateau_patience: int = limited(2, at_least=0)
     """Validations without improvement before that."""
+    in_backward: bool = False
+    """Update each weight within the backward pass, when its gradient is complete, and free that:
+    the memory of all gradients but one is saved. The same bits, without `clip_norm`."""
+    moments: str = limited("float32", choices=("float32", "bfloat16"))
+    """Type of the running means that AdamW keeps: bfloat16 takes half their memory, and each mean
+    is off by up to 0.4 %."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ from infinito.search.trials import Trial
 from infinito.sweeps.launching.launches import Limits
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
+from infinito.wording import format_count
 
 
 class Proposals:
@@ -42,8 +43,8 @@ class Proposals:
         """Return why there is no more to do."""
         done = len(self.search.own_trials)
         if done >= self.limits.n_trials:
-            return f"{done} trials are done"
-        return f"every point of the space has been tried, in {done} trials"
+            return f"{format_count(done, 'trial')} {'is' if done == 1 else 'are'} done"
+        return f"every point of the space has been tried, in {format_count(done, 'trial')}"
 
     def list_hopeless(self) -> list[Trial]:
         """Return the paused trials that cannot go on any more."""

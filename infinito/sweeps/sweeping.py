@@ -35,6 +35,7 @@ from infinito.sweeps.report.board import TrialBoard
 from infinito.sweeps.report.live_table import SweepTable
 from infinito.sweeps.settings import MctsSweeperConf, list_directions
 from infinito.sweeps.sweep import Sweep
+from infinito.wording import format_count
 
 SEED = "seed"
 """The key by which trials of one setting differ."""
@@ -101,8 +102,10 @@ def sweep(
             lanes=lanes,
         )
         with SweepTable(run) as table:
-            if unused:
-                table.say(f"warm start: {unused} scored trials are no points of this space")
+            if prior:
+                left = f"; {unused} with scores are no points of this space" if unused else ""
+                count = format_count(len(prior), "earlier trial")
+                table.say(f"warm start: the search learns from {count}{left}")
             if is_old and version != VERSION:
                 table.say(
                     f"the search has changed since this sweep began, from version {version} to "

@@ -200,8 +200,9 @@ def describe_results(folder: Path, summary: dict[str, Any], declined: int) -> di
 def describe_run(conf: RunConf, shared: SharedParts, done: int) -> dict[str, Any]:
     """Return the main settings of a run, for the top of its output."""
     rl, states = conf.rl, shared.start_states["train"]
+    steps = count_rollouts(conf, rl.total_timesteps) * rl.n_steps * rl.n_envs
     return {
-        "schedule": f"{rl.total_timesteps:,} steps of {rl.inner_steps} optimizer steps, "
+        "schedule": f"{steps:,} steps of {rl.inner_steps} optimizer steps, "
         f"{rl.n_envs} environments, episodes of {rl.max_steps}" + f", {done:,} done" * bool(done),
         "reward": rl.reward.name,
         "language model": f"{shared.model.num_parameters():,} parameters, "

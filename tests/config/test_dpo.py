@@ -70,6 +70,7 @@ LEARNED = "model=pretrained model.path=x attention=l1 attention.learned_scale=tr
         ("dpo.export=adapter", "dpo.export=model"),
         ("data=python_docs", "`data=pairs`"),
         ("task=train", "is for `task=dpo`"),
+        ("task=evaluate checkpoint=x", "`task=score_pairs` measures a model on pairs"),
         ("data.held_out_path=x", "without `data.path`"),
         ("data.workers=1", "`data.workers` is not read by"),
         ("task=score_pairs", "needs `checkpoint="),

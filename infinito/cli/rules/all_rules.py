@@ -16,6 +16,7 @@ from infinito.cli.rules.preferences import preference_faults
 from infinito.cli.rules.rl import rl_faults
 from infinito.cli.rules.scores import score_faults
 from infinito.cli.rules.tasks import (
+    lean_optimizer_faults,
     optimizer_faults,
     pause_faults,
     pipeline_faults,
@@ -45,6 +46,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         pause_faults,
         process_faults,
         optimizer_faults,
+        lean_optimizer_faults,
         task_faults,
         pipeline_faults,
         score_faults,

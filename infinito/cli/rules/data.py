@@ -85,7 +85,11 @@ def pair_faults(conf: RunConf) -> Iterable[str]:
     if not isinstance(conf.data, config.PairsConf):
         return
     if conf.task in {"train", "evaluate", "analyze"}:
-        yield f"`data=pairs` is for `task=dpo`, not `task={conf.task}`: e.g. `data=python_docs`"
+        other = "" if conf.checkpoint is None else "; `task=score_pairs` measures a model on pairs"
+        yield (
+            f"`data=pairs` is for `task=dpo`, not `task={conf.task}`: e.g. "
+            f"`data=python_docs`{other}"
+        )
     yield from held_out_faults(conf.data)
     if conf.data.workers:
         yield f"`data.workers`={conf.data.workers}: pairs are at hand already, `data.workers=0`"

@@ -76,6 +76,41 @@ def process_faults(conf: RunConf) -> Iterable[str]:
         )
 
 
+def lean_optimizer_faults(conf: RunConf) -> Iterable[str]:
+    optimizer, trainer = conf.optimizer, conf.trainer
+    lean = {"in_backward=true": optimizer.in_backward, "moments=bfloat16": optimizer.moments}
+    asked = [f"`optimizer.{key}`" for key, value in lean.items() if value not in (False, "float32")]
+    if not asked or conf.task == "rl_scheduler":
+        return
+    if isinstance(optimizer, MuonConf):
+        yield f"{asked[0]} is AdamW's alone, and the run has `optimizer=muon`. Use `optimizer=adamw`"
+    if trainer.processes > 1 or trainer.strategy != "auto":
+        yield (
+            f"{asked[0]} updates weights in one process, and `trainer.strategy`={trainer.strategy} "
+            f"has {trainer.processes} with gradients to average. Use `trainer=default`"
+        )
+    if not optimizer.in_backward:
+        return
+    if optimizer.clip_norm is not None:
+        yield (
+            f"`optimizer.clip_norm`={optimizer.clip_norm:g} needs the norm of all gradients before "
+            "the first update, and `optimizer.in_backward=true` frees each gradient after its own. "
+            "Use `optimizer.clip_norm=null`, or `optimizer.in_backward=false`"
+        )
+    if trainer.accumulate > 1:
+        pairs = conf.data.batch_size * trainer.accumulate
+        yield (
+            f"`trainer.accumulate`={trainer.accumulate} keeps the gradients of a batch for the "
+            "next, and `optimizer.in_backward=true` frees them. The same step in one batch: "
+            f"`trainer.accumulate=1 data.batch_size={pairs}`"
+        )
+    if trainer.precision == "16-mixed":
+        yield (
+            "`trainer.precision`=16-mixed checks and rescales all gradients before the step, and "
+            "`optimizer.in_backward=true` frees them. Use `trainer.precision=bf16-mixed`"
+        )
+
+
 def optimizer_faults(conf: RunConf) -> Iterable[str]:
     if not isinstance(conf.optimizer, MuonConf):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,20 @@ from infinito.errors import DataError
 from infinito.extras import require_extra
 from infinito.wording import format_path
 
-BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".arrow": "arrow"}
+BUILDERS = {
+    ".jsonl": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
 """What reads a file, by its suffix; a `.gz` after it is read too."""
 
 ROWS_AT_ONCE = 256
 """Rows in memory at a time, where the format of a file allows it."""
+
+LARGEST_CELL = 1 << 24
+"""Bytes of a row of comma-separated values at most: as many are read at a time."""
 
 PUBLISHED: dict[Split, tuple[str, ...]] = {
     "train": (),
@@ -74,6 +84,32 @@ class ParquetFiles:
                     yield from batch.column(0).to_pylist()
 
 
+@dataclass(frozen=True)
+class Tables:
+    """A split in files of comma-separated values, whose cells are text whatever they look like.
+
+    `datasets` would make numbers of a column that has nothing else, nulls of "NA" and "nan", and
+    of a row with too many cells a row of others.
+    """
+
+    paths: Sequence[Path]
+
+    def values(self, column: str, check: Callable[[Sequence[str]], None]) -> Iterator[Any]:
+        from pyarrow import csv, string
+
+        for path in self.paths:
+            reading = csv.ReadOptions(block_size=LARGEST_CELL)
+            parsing = csv.ParseOptions(newlines_in_values=True)
+            with csv.open_csv(path, reading, parsing) as table:
+                check(table.schema.names)
+            converting = csv.ConvertOptions(
+                include_columns=[column], column_types={column: string()}, strings_can_be_null=False
+            )
+            with csv.open_csv(path, reading, parsing, converting) as table:
+                for batch in table:
+                    yield from batch.column(0).to_pylist()
+
+
 def open_files(place: Path) -> dict[str, Part]:
     """Return the splits of a file, of a folder of files, or of what `save_to_disk` wrote, by name.
 
@@ -83,6 +119,7 @@ def open_files(place: Path) -> dict[str, Part]:
     require_extra("datasets")
     import datasets
 
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it would print what it raises
     if (place / "dataset_dict.json").is_file() or (place / "dataset_info.json").is_file():
         saved = datasets.load_from_disk(str(place))
         parts = dict(saved) if isinstance(saved, datasets.DatasetDict) else {"train": saved}
@@ -106,6 +143,8 @@ def open_files(place: Path) -> dict[str, Part]:
     builder = str(builders.pop())
     if builder == "parquet":
         return {name: ParquetFiles(paths) for name, paths in by_split.items()}
+    if builder == "csv":
+        return {name: Tables(paths) for name, paths in by_split.items()}
     named = {name: list(map(str, paths)) for name, paths in by_split.items()}
     opened = datasets.load_dataset(builder, data_files=named, streaming=True)
     return {name: Rows(part) for name, part in opened.items()}

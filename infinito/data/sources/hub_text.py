@@ -192,9 +192,11 @@ class HubText(TextSource):
 
     def _check_column(self, names: Sequence[str]) -> None:
         if self.column not in names:
+            near = suggest(self.column, names)
+            question = f": {near} Use" if near.startswith("did you mean") else ". Use"
             raise DataError(
                 f"{format_path(self.path)} has no column {self.column}; it has "
-                f"{', '.join(names)}: {suggest(self.column, names)} Use data.column=<name>."
+                f"{', '.join(names)}{question} data.column=<name>."
             )
 
     def _bad_row(self, number: int, what: str) -> DataError:
@@ -230,5 +232,5 @@ class HubText(TextSource):
         return {name: HubRows(part, wanted) for name, part in opened.items()}
 
     def _unreadable(self, error: Exception) -> DataError:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        cause = str(error.__cause__ or error).strip().splitlines()[0].rstrip(".")
         return DataError(f"{format_path(self.path)} cannot be read: {cause}. Check data.path.")

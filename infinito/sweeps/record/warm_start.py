@@ -94,9 +94,13 @@ def read_earlier_trials(
         if len(values) == objectives and space.contains(params)
     ]
     if not usable:
+        first = ""
+        if scored:
+            settings = (f"{name}={scored[0][0].get(name)}" for name in space.names)
+            first = f"; the first with a score has {', '.join(settings)}"
         raise ConfigError(
             f"{key}: none of its {len(listed)} trials is a finished point of this space, which has "
-            f"{', '.join(space.names)} and {objectives} objective{'s' * (objectives > 1)}"
+            f"{', '.join(space.names)} and {objectives} objective{'s' * (objectives > 1)}{first}"
         )
     return usable, len(scored) - len(usable)
 
@@ -124,6 +128,8 @@ def _read_rows(path: Path, space: Space, objectives: int) -> list[tuple[dict[str
         raise ConfigError(
             f"{key} has no column `{missing[0]}`; expected one for each of {', '.join(wanted)}"
         )
+    if twice := [name for name in wanted if header.count(name) > 1]:
+        raise ConfigError(f"{key} has the column `{twice[0]}` {header.count(twice[0])} times")
     for number, row in enumerate(rows, start=1):
         if None in row or None in row.values():
             raise ConfigError(

@@ -18,7 +18,7 @@ from infinito.run_folder.tables import print_next
 from infinito.search.trials import Trial
 from infinito.sweeps.record.confirmation import summarise_confirmation
 from infinito.sweeps.sweep import Sweep
-from infinito.wording import format_override_value, format_value
+from infinito.wording import format_count, format_override_value, format_value
 
 RECENT = 8
 """Ended trials in the table, besides the best."""
@@ -49,7 +49,8 @@ class SweepTable:
 
     def __enter__(self) -> SweepTable:
         if self._live is None:
-            self.say(f"sweep of {self.sweep.limits.n_trials} trials → {self.sweep.folder}")
+            count = format_count(self.sweep.limits.n_trials, "trial")
+            self.say(f"sweep of {count} → {self.sweep.folder}")
         else:
             self._live.start()
         return self

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from infinito.config import AdamWConf
+from infinito.training.optimizer.lean_adamw import LeanAdamW
 
 
 def build_adamw(parameters: Sequence[nn.Parameter], settings: AdamWConf) -> torch.optim.AdamW:
@@ -18,10 +20,13 @@ def build_adamw(parameters: Sequence[nn.Parameter], settings: AdamWConf) -> torc
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.lr,
-        betas=(settings.betas[0], settings.betas[1]),
-        eps=settings.eps,
-        fused=True,
-    )
+    groups = [group for group in groups if group["params"]]
+    options: dict[str, Any] = {
+        "lr": settings.lr,
+        "betas": (settings.betas[0], settings.betas[1]),
+        "eps": settings.eps,
+    }
+    if settings.in_backward or settings.moments != "float32":
+        moments = getattr(torch, settings.moments)
+        return LeanAdamW(groups, in_backward=settings.in_backward, moments=moments, **options)
+    return torch.optim.AdamW(groups, fused=True, **options)

@@ -21,6 +21,7 @@ from infinito.seeding import child_seed, seed_device
 from infinito.training.distributed.sharding import is_sharded, shard
 from infinito.training.optimizer.assembly import build_optimizer
 from infinito.training.optimizer.clipping import clip_gradients
+from infinito.training.optimizer.lean_adamw import LeanAdamW
 from infinito.training.optimizer.rate_schedule import Plateau, rate_factor
 
 
@@ -85,22 +86,27 @@ class OptimizedTask(LightningModule):
         )
         return optimizer, LambdaLR(optimizer, lambda step: factor(step) * self.plateau.scale)
 
-    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         """Clips the gradient, and refuses a step from a loss or gradient that is not finite.
 
         Raises:
-            NonFiniteError: names the step and the batch; no weight has been touched by it.
+            NonFiniteError: names the step and the batch; no weight has been touched by it, but
+                where the optimizer updates them in the backward pass.
         """
-        norm = clip_gradients(self.trained, self.settings.clip_norm)
+        in_backward = isinstance(optimizer, LeanAdamW) and optimizer.in_backward
+        if isinstance(optimizer, LeanAdamW) and in_backward:
+            norm = optimizer.gradient_norm(self.trained)  # all of them are freed
+        else:
+            norm = clip_gradients(self.trained, self.settings.clip_norm)
         self.last_gradient_norm = norm
         scales_loss = self.trainer.precision == "16-mixed"  # skips such steps by design
         if not torch.isfinite(norm) and not scales_loss:
             raise NonFiniteError(
                 f"step {self.global_step + 1} (batch {self.trainer.fit_loop.total_batch_idx + 1}): "
                 f"the loss is {self.last_loss:g} and the gradient norm {norm:g}, so training "
-                "stopped before the step. The last good checkpoint is kept. Try a smaller "
-                f"{self._rates()}, a longer `optimizer.warmup_steps`, "
-                "or `optimizer.clip_norm=1.0`."
+                f"stopped{'' if in_backward else ' before the step'}. The last good checkpoint is "
+                f"kept. Try a smaller {self._rates()}, a longer `optimizer.warmup_steps`, or "
+                f"`{'optimizer.in_backward=false ' if in_backward else ''}optimizer.clip_norm=1.0`."
             )
 
     def _rates(self) -> str:

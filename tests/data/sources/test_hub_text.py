@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
@@ -39,12 +41,18 @@ def write_parquet(path: Path, rows: Sequence[str]) -> str:
     return str(path)
 
 
+def write_csv(path: Path, rows: Sequence[str]) -> str:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *enumerate(rows)])
+    return str(path)
+
+
 def save(folder: Path, rows: Sequence[str]) -> str:
     datasets.Dataset.from_dict({"text": list(rows)}).save_to_disk(str(folder))
     return str(folder)
 
 
-WRITERS = {"a.jsonl": write_lines, "a.parquet": write_parquet, "saved": save}
+WRITERS = {"a.jsonl": write_lines, "a.csv": write_csv, "a.parquet": write_parquet, "saved": save}
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -59,6 +67,24 @@ def test_rows_without_published_splits_are_divided_by_their_text(tmp_path: Path,
     assert len(set().union(*sides)) == sum(map(len, sides))
     assert 0.1 < len(by_split["valid"]) / 250 < 0.3
     assert by_split["train"] == [t for t in [*ROWS, *ROWS[:50]] if t in sides[0]]
+
+
+def test_cells_of_a_table_are_text(tmp_path: Path) -> None:
+    """Quotes, commas and line ends within a cell; what looks like a number or a missing value."""
+    rows = ["12", "1e3", "NA", "nan", "true", 'a "quoted", piece', "two\nlines", "0x10", "é"]
+    rows.append("long " * 500_000)
+    path = Path(write_csv(tmp_path / "a.csv", rows))
+    packed = tmp_path / "a.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    for file in (path, packed):
+        source = HubText(str(file), valid_fraction=0, test_fraction=0)
+        assert texts(source, "train") == rows
+
+
+def test_a_row_with_too_many_cells_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,a,b,c\n")
+    with pytest.raises(DataError, match=r"a\.csv cannot be read: .*Expected 2 columns, got 4: 1,a"):
+        texts(HubText(str(tmp_path / "a.csv")), "train")
 
 
 def test_the_fingerprint_follows_the_text_alone(tmp_path: Path) -> None:
@@ -109,7 +135,7 @@ def test_only_the_column_of_text_is_read(tmp_path: Path) -> None:
     assert texts(source, "train") == ["a b"]
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
 def test_a_column_that_is_not_there_lists_those_that_are(tmp_path: Path, name: str) -> None:
     path = WRITERS[name](tmp_path / name, ROWS)
     message = r"has no column txet; it has id, text: did you mean `text`.*data\.column="
@@ -150,7 +176,7 @@ def test_the_row_of_a_null_is_counted_over_all_that_is_read_at_once(tmp_path: Pa
 def test_parquet_files_of_other_columns_are_named(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", ROWS)
     parquet.write_table(pa.table({"id": [1], "words": ["a"]}), tmp_path / "b.parquet")
-    with pytest.raises(DataError, match=r"has no column text; it has id, words"):
+    with pytest.raises(DataError, match=r"has no column text; it has id, words\. Use data\.col"):
         texts(HubText(str(tmp_path)), "train")
 
 
@@ -160,11 +186,14 @@ def test_a_set_of_one_document_leaves_no_other_split(tmp_path: Path) -> None:
         [texts(source, split) for split in SPLITS]
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet", "a.arrow"])
-def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"\x00\x01 no such format")
-    with pytest.raises(DataError, match=rf"{name} cannot be read: "):
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.arrow"])
+def test_a_damaged_file_is_named(
+    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(b"\xff\x01 no such format\n")
+    with pytest.raises(DataError, match=rf"{name} cannot be read: .*[^.]\. Check data\.path"):
         texts(HubText(str(tmp_path / name)), "train")
+    assert "Failed to" not in capfd.readouterr().err
 
 
 def test_a_path_that_is_not_there_and_a_folder_without_data(tmp_path: Path) -> None:

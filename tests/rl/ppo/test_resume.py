@@ -105,12 +105,13 @@ def test_a_stopped_training_goes_on_with_the_same_bits(
 
 
 def test_a_changed_text_is_refused_by_its_name(
-    rl_configured: Make, tmp_path: Path, text_file: Path
+    rl_configured: Make, tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = tmp_path / "mine.txt"
     text.write_bytes(text_file.read_bytes())
     folder = tmp_path / "run"
-    program.execute(rl_configured("rl.total_timesteps=15", f"data.path={text}"), folder)
+    program.execute(rl_configured("rl.total_timesteps=11", f"data.path={text}"), folder)
+    assert "15 steps of" in capsys.readouterr().out  # whole rollouts of 15
     text.write_bytes(text_file.read_bytes().swapcase())
     with pytest.raises(ResumeError, match=rf"train text \(text of {text}\)"):
         resumed(folder, "rl.total_timesteps=30", total_timesteps=30)

@@ -13,9 +13,12 @@ from infinito.sweeps.record.journal import read
 from tests.sweeps.mcts_sweeper.tiny_sweeps import Swept, proposals, trials_of
 
 
-def test_a_sweep_learns_from_earlier_ones(swept: Swept, tmp_path: Path) -> None:
+def test_a_sweep_learns_from_earlier_ones(
+    swept: Swept, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     earlier = swept("hydra.sweeper.n_trials=10", folder="earlier")
     warm = swept("hydra.sweeper.warm_start=[earlier]", "hydra.sweeper.n_trials=10", folder="warm")
+    assert "warm start: the search learns from 10 earlier trials" in capfd.readouterr().out
     table = "hydra.sweeper.warm_start=[earlier/trials.csv]"
     from_csv = swept(table, "hydra.sweeper.n_trials=10", folder="csv")
     assert read_prior(read(warm / "journal.jsonl")) == trials_of(earlier)
@@ -57,4 +60,4 @@ def test_earlier_trials_may_cover_the_space(
     swept("hydra.sweeper.warm_start=[earlier]", space=space)
     assert "every point of the space has been tried, in 0 trials" in capsys.readouterr().out
     swept("hydra.sweeper.warm_start=[earlier]", space=("n=1,3", space[1]), folder="other")
-    assert "warm start: 2 scored trials are no points of this" in capsys.readouterr().out
+    assert "earlier trials; 2 with scores are no points of this space" in capsys.readouterr().out

@@ -66,6 +66,8 @@ def test_a_spreadsheets_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> 
         (b'lr,n,kind,value\n1e-2,1,"true,1\n', "is not a UTF-8 table of comma-separated values"),
         (b"lr,n,kind,value\n\x00,1,true,1\n", "none of its 1 trials|is not a UTF-8 table"),
         (b"lr,n,kind\n1e-2,1,true\n", "has no column `value`; expected one for each of lr, n"),
+        (b"lr,n,kind,value,value\n1e-2,1,true,1,2\n", "has the column `value` 2 times"),
+        (b"lr,n,kind,value\nhigh,1,true,1\n", "the first with a score has lr=high, n=1, kind=True"),
         (b"", "has no column `lr`"),
     ],
 )
