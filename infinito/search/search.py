@@ -20,7 +20,7 @@ from infinito.search.strategies.tree import Node, describe
 from infinito.search.strategies.tree_search import grow
 from infinito.search.surrogate.fitting import Fits
 from infinito.search.surrogate.threads import use_one_thread
-from infinito.search.trials import Trial, tabulate_losses
+from infinito.search.trials import Confirmed, Trial, tabulate_losses
 
 DIRECTIONS = {"minimize": 1.0, "maximize": -1.0}
 """Signs that turn a score into a loss."""
@@ -125,7 +125,9 @@ class Search:
         a search that goes on, have no trial twice.
         """
         found = self.recommend()
-        points = {} if found is None else {"recommended": found.params}
+        points: dict[Confirmed, dict[str, Any]] = {}
+        if found is not None:
+            points["recommended"] = found.params
         if self.sampler.defaults:
             points["defaults"] = self.sampler.decode(self.sampler.defaults[0])
         if len(points) == 2 and points["defaults"] == points["recommended"]:

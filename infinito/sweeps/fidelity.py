@@ -120,11 +120,11 @@ def _find_faults(settings: MctsSweeperConf, grammar: Grammar, config: DictConfig
         "fidelity_smallest": settings.fidelity_smallest,
         "fidelity_largest": settings.fidelity_largest,
     }
-    for key, size in sizes.items():
+    for bound, size in sizes.items():
         if size is not None and settings.fidelity is None:
-            yield f"`hydra.sweeper.{key}`={size:g} needs {name}, e.g. {name[:-1]}={KEYS[0]}`"
+            yield f"`hydra.sweeper.{bound}`={size:g} needs {name}, e.g. {name[:-1]}={KEYS[0]}`"
         elif size is not None and not size > 0:
-            yield f"`hydra.sweeper.{key}`={size:g}: expected above 0"
+            yield f"`hydra.sweeper.{bound}`={size:g}: expected above 0"
     key = settings.fidelity
     if key is None:
         return

@@ -42,7 +42,7 @@ class NoisePrior:
 EXACT = NoisePrior(1e-4, 2.0, 0.5)
 """For scores that say what a setting is worth."""
 
-NOISY = NoisePrior(0.03, 2.0, 4.0)
+NOISY = NoisePrior(0.1, 1.0, 4.0)
 """For scores that another seed would change."""
 
 JOINT_MEDIAN, JOINT_SPREAD = 0.0, 1.5

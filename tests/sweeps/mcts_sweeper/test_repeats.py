@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from infinito.errors import ConfigError
 from infinito.search.search import FIRST_FRESH
 from infinito.sweeps.record.journal import read
-from tests.sweeps.mcts_sweeper.tiny_sweeps import Swept, proposals, trials_of
+from tests.sweeps.mcts_sweeper.tiny_sweeps import Swept, proposals, scores_of, trials_of
 
 NOISY = ("noise=0.05", "hydra.output_subdir=.hydra")
 
@@ -45,13 +45,13 @@ def test_the_recommended_setting_is_confirmed_against_the_defaults(
     assert [trial.confirms for trial in trials[12:]] == ["recommended", "defaults"] * 3
     assert seeds_of(folder)[12:] == [20 + FIRST_FRESH + n for n in (0, 0, 1, 1, 2, 2)]
     confirmed = OmegaConf.load(folder / "optimization_results.yaml").confirmed
-    fresh = [trial.values[0] for trial in trials[12::2]]
+    scores = scores_of(folder)
+    fresh, others = scores[12::2], scores[13::2]
     assert confirmed.score == pytest.approx(sum(fresh) / 3)
     low, high = confirmed.score_interval
     assert low < confirmed.score < high
-    others = [trial.values[0] for trial in trials[13::2]]
     assert confirmed.difference == pytest.approx((sum(fresh) - sum(others)) / 3)
-    best = min(trial.values[0] for trial in trials[:12])
+    best = min(scores[:12])
     assert confirmed.optimism_of_best_value == pytest.approx(confirmed.score - best)
     said = capsys.readouterr().out
     assert "with 3 fresh seeds" in said
@@ -77,8 +77,8 @@ def test_more_trials_are_confirmed_anew(swept: Swept) -> None:
 def test_an_exact_search_confirms_its_best_where_asked_to(swept: Swept) -> None:
     folder = swept("hydra.sweeper.confirm=2", "hydra.sweeper.n_trials=4", *NOISY)
     trials = trials_of(folder)
-    best = min(trials[:4], key=lambda trial: trial.values[0])
-    assert trials[4].params == best.params
+    scores = scores_of(folder)[:4]
+    assert trials[4].params == trials[scores.index(min(scores))].params
 
 
 def test_a_journal_without_these_keys_goes_on(swept: Swept) -> None:

@@ -17,7 +17,7 @@ from infinito.training.length.pausing import STATE
 
 Configured = Callable[..., RunConf]
 
-CLOCKED = {"run", "step_s", "elapsed_s", "speed_term", "composite"}
+CLOCKED = {"run", "step_s", "elapsed_s", "composite/speed", "composite"}
 
 
 def figures(folder: Path) -> dict[str, object]:
