@@ -54,6 +54,10 @@ class MissingExtraError(InfinitoError):
     """A package of an extra that is needed and not installed; the message names the extra."""
 
 
+class LoggerError(InfinitoError):
+    """A dashboard that does not open; the message names the override that does without it."""
+
+
 class ResumeError(InfinitoError):
     """A run that cannot be resumed with this command."""
 

@@ -12,6 +12,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "datasets": ("datasets", "pyarrow"),
     "gguf": ("gguf",),
     "optuna": ("optuna",),
+    "eval": ("lm_eval",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+    "ray": ("ray",),
     "serve": ("fastapi", "pydantic", "uvicorn"),
 }
 """The packages of each extra that infinito imports; the rest of it runs without them."""

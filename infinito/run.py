@@ -7,6 +7,11 @@ since another parser would not know every flag of `hydra.main`.
 
 from __future__ import annotations
 
+from infinito import sign_of_life
+
+if __name__ == "__main__":
+    sign_of_life.begin("reading the configuration")  # the imports below take their time
+
 import importlib
 import os
 import re
@@ -43,8 +48,10 @@ from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import (
     flush_denormals,
     keep_freed_memory,
+    leave_at_once,
     share_cores,
     skip_filling,
+    use_matmul_precision,
     use_threads,
 )
 from infinito.run_folder.commands import format_text
@@ -67,6 +74,7 @@ def main() -> None:
     """Read the command line, then report every fault of it, or run the job or the sweep."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     share_cores()
+    leave_at_once()
     parser = get_args_parser()
     sys.argv[1:] = tidy(sys.argv[1:], parser)
     args = parser.parse_args()
@@ -81,14 +89,19 @@ def main() -> None:
             print(" ".join(words))
             return
         if args.help:
-            print(help_text(args.overrides, _folders(args), args.config_name or "config"))
+            text = help_text(args.overrides, _folders(args), args.config_name or "config")
+            sign_of_life.end()
+            print(text)
             return
         if not (args.hydra_help or args.shell_completion or args.info):
             sys.argv[1:] = _in_one_folder(sys.argv[1:], args)
+        if not args.multirun:  # a sweep goes on until its first line or job
+            sign_of_life.end()
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
     except Exception as error:
         raise SystemExit(_reported(error)) from None
     except KeyboardInterrupt:
+        sign_of_life.end()
         if not {"-m", "--multirun"} & set(sys.argv):  # a search has said how to go on
             Console(stderr=True).print("stopped by Ctrl+C before there was anything to save")
         raise SystemExit(130) from None
@@ -153,6 +166,7 @@ def _checked(argv: Sequence[str], args: Any) -> tuple[list[str], str | None]:
 
 def job(composed: DictConfig) -> Score:
     """Run one configured job and return its score or scores, which sweepers read."""
+    sign_of_life.end()
     settings = HydraConfig.get()
     overrides = list(settings.overrides.task)
     folder = Path(os.path.relpath(settings.runtime.output_dir))
@@ -193,6 +207,8 @@ def execute(conf: RunConf, folder: Path, overrides: Sequence[str] = ()) -> Score
         if "torch" in sys.modules:
             flush_denormals()
             skip_filling()
+            reads = "trainer.matmul_precision" in READ_BY[conf.task]
+            use_matmul_precision(conf.trainer.matmul_precision if reads else "highest")
         if "trainer.threads" in READ_BY[conf.task] and conf.trainer.threads is not None:
             use_threads(conf.trainer.threads)
     score: Score = module.run(pin_revisions(conf), folder, list(overrides))
@@ -209,6 +225,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _reported(error: Exception, folder: Path | None = None) -> int:
     """Print an error, in one line where the user cannot mend it; return its exit code."""
+    sign_of_life.end()
     if isinstance(error, ReportedElsewhere):
         return error.exit_code
     heading = "error"

@@ -16,7 +16,7 @@ PACKAGE = Path(infinito.__file__).parent
 PLUGINS = PACKAGE.parent / "hydra_plugins"
 
 LAYERS = (
-    {"errors", "wording", "seeding", "statistics"},
+    {"errors", "wording", "seeding", "statistics", "sign_of_life"},
     {"config"},
     {"paths", "storage", "hub", "device", "launcher", "process", "yaml_limits", "extras"},
     {"search", "objectives", "attention", "run_folder"},
@@ -30,7 +30,7 @@ LAYERS = (
     {"serving"},
     {"tasks"},
     {"run"},
-    {"library"},
+    {"library", "__main__"},
     {"hydra_plugins"},
 )
 """Who may import whom: a room imports rooms of the layers above it here."""

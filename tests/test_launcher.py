@@ -101,6 +101,7 @@ def test_a_node_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("by", ["torchrun", "NODE_RANK"])
 def test_two_nodes_on_one_machine(text_file: Path, tmp_path: Path, port: int, by: str) -> None:
     """Each node starts by itself in a folder of its own; there is one run, and nothing beside."""
@@ -131,7 +132,7 @@ def test_two_nodes_on_one_machine(text_file: Path, tmp_path: Path, port: int, by
                 text=True,
             )
         )
-    printed = [node.communicate(timeout=400) for node in nodes]
+    printed = [node.communicate(timeout=1500) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], printed
     (summary,) = tmp_path.glob("runs/*/*/summary.json")
     assert json.loads(summary.read_text())["steps"] == 6

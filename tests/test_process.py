@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def test_tiny_numbers_become_zero() -> None:
 
 def test_new_memory_is_left_unfilled_in_deterministic_runs() -> None:
     """Deterministic torch fills it with NaN: filled memory of a size that was just freed is NaN."""
-    settings = torch.utils.deterministic  # type: ignore[attr-defined]
+    settings: Any = torch.utils.deterministic
     kept = settings.fill_uninitialized_memory
     try:
         skip_filling()

@@ -34,7 +34,9 @@ def test_the_version_is_that_of_changelog_and_citation() -> None:
     assert "version" not in PYPROJECT["project"]
 
 
-@pytest.mark.parametrize("package", ["infinito", "hydra_plugins/infinito_mcts"])
+@pytest.mark.parametrize(
+    "package", ["infinito", "hydra_plugins/infinito_mcts", "hydra_plugins/infinito_ray"]
+)
 def test_annotations_are_offered_to_type_checkers(package: str) -> None:
     assert (ROOT / package / "py.typed").read_bytes() == b""
 

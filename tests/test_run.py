@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from infinito import run as program
 from infinito.config import RunConf
@@ -166,6 +167,17 @@ def test_a_sweep_of_wrong_values_is_refused(inside: Command) -> None:
     finished = inside("-m", "+experiment=debug", "attention.heads=3,5")
     assert finished.returncode == ConfigError.exit_code
     assert "does not divide" in finished.stderr
+
+
+def test_products_are_as_precise_as_the_command_says(
+    configured: Callable[..., RunConf], tmp_path: Path
+) -> None:
+    """Also after a command that asked for less in the same process, as in a sweep."""
+    found = []
+    for number, overrides in enumerate((["trainer.matmul_precision=medium"], [])):
+        program.execute(configured("trainer.max_steps=1", *overrides), tmp_path / str(number))
+        found.append(torch.get_float32_matmul_precision())
+    assert found == ["medium", "highest"]
 
 
 def test_two_runs_never_share_a_folder(configured: Callable[..., RunConf], tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Two-process training, saved every few seconds, killed and signalled at random, and resumed.
 
-    python experiments/ddp_soak/soak.py --text <a text> --steps 20000 --kills 10 --signals 10
+    python experiments/ddp_soak/soak.py --text <a text> --steps 1500 --pace 0.1
 
 A training that is left alone is compared with one whose random process is killed, or gets SIGTERM,
 at random moments. Each disturbance must end both processes in time, with one message; the weights
@@ -22,7 +22,7 @@ from typing import Any
 
 SAVE_EVERY_S = 5.0
 JOB = "SOAK_JOB"
-"""Set in the processes of a training, which this file starts as well."""
+"""Set in the processes of a training, which this file starts as well: its `--pace`."""
 LIMIT_S = {signal.SIGKILL: 10.0, signal.SIGTERM: 30.0}
 
 
@@ -39,12 +39,12 @@ def arguments(text: Path, steps: int, optimizer: str) -> list[str]:
     ]  # fmt: skip
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+def start(folder: Path, pace_s: float, *words: str) -> subprocess.Popen[str]:
     """Start a training in both processes."""
     return subprocess.Popen(
         [sys.executable, os.path.abspath(__file__), *words],
         cwd=folder,
-        env={**os.environ, JOB: "1", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, JOB: str(pace_s), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -111,48 +111,70 @@ def soak(given: argparse.Namespace, folder: Path) -> bool:
     command = arguments(given.text.resolve(), given.steps, given.optimizer)
     command += [f"data.cache_dir={folder / 'cache'}"]
     began_s = time.monotonic()
-    whole = start(folder, *command, f"hydra.run.dir={folder / 'whole'}")
-    assert whole.wait() == 0, whole.stderr
-    print(f"undisturbed,{time.monotonic() - began_s:.0f} s", flush=True)
-    draws = random.Random(given.seed)
-    events = [signal.SIGKILL] * given.kills + [signal.SIGTERM] * given.signals
-    draws.shuffle(events)
-    fine = True
-    training = start(folder, *command, f"hydra.run.dir={folder / 'disturbed'}")
-    last = folder / "disturbed/checkpoints/last.ckpt"
-    for number in events:
-        seen = last.stat().st_mtime_ns if last.exists() else 0
-        while training.poll() is None and (not last.exists() or last.stat().st_mtime_ns == seen):
-            time.sleep(0.05)
-        time.sleep(draws.uniform(0, 2 * SAVE_EVERY_S))
-        if training.poll() is not None:
-            print("the training ended before all disturbances had come: give more --steps")
-            return False
-        row = disturb(training, number, draws.randrange(2))
-        fine &= row.endswith(",ok")
-        print(row, flush=True)
-        training = start(folder, f"resume={folder / 'disturbed'}")
-    assert training.wait() == 0, training.stderr
+    training = start(folder, given.pace, *command, f"hydra.run.dir={folder / 'whole'}")
+    try:
+        assert training.wait() == 0, training.stderr
+        print(f"undisturbed,{time.monotonic() - began_s:.0f} s", flush=True)
+        draws = random.Random(given.seed)
+        events = [signal.SIGKILL] * given.kills + [signal.SIGTERM] * given.signals
+        draws.shuffle(events)
+        came, fine = 0, True
+        training = start(folder, given.pace, *command, f"hydra.run.dir={folder / 'disturbed'}")
+        for number in events:
+            if time.monotonic() - began_s > 60 * given.minutes:
+                break
+            if not wait_for_save(training, folder / "disturbed/checkpoints/last.ckpt", draws):
+                break
+            row = disturb(training, number, draws.randrange(2))
+            came, fine = came + 1, fine and row.endswith(",ok")
+            print(row, flush=True)
+            training = start(folder, given.pace, f"resume={folder / 'disturbed'}")
+        assert training.wait() == 0, training.stderr
+    finally:
+        if training.poll() is None:
+            os.killpg(training.pid, signal.SIGKILL)
     equal = are_equal(state_of(folder / "whole"), state_of(folder / "disturbed"))
-    print(f"equal bits,{equal}", f"all ended in time with one message,{fine}", sep="\n")
-    return fine and equal
+    print(f"disturbances,{came} of {len(events)} (for more: --steps, --minutes)")
+    print(f"all ended in time with one message,{fine}", f"equal bits,{equal}", sep="\n")
+    print(f"in all,{time.monotonic() - began_s:.0f} s", flush=True)
+    return fine and equal and came == len(events)
+
+
+def wait_for_save(training: subprocess.Popen[str], last: Path, draws: random.Random) -> bool:
+    """Wait for the next save and a random time after it; return whether the training still runs."""
+    before = last.stat().st_mtime_ns if last.exists() else 0
+    while training.poll() is None and (not last.exists() or last.stat().st_mtime_ns == before):
+        time.sleep(0.05)
+    time.sleep(draws.uniform(0, 2 * SAVE_EVERY_S))
+    return training.poll() is None
+
+
+def train(pace_s: float) -> None:
+    """Be a process of a training that saves often and sleeps at each step."""
+    from infinito.run import main as run
+    from infinito.training.callbacks import milestones
+
+    def pause(*_: Any) -> None:
+        time.sleep(pace_s)
+
+    milestones.SAVE_EVERY_S = SAVE_EVERY_S
+    milestones.Milestones.on_train_batch_start = pause  # type: ignore[method-assign, assignment]
+    run()
 
 
 def main() -> None:
     """Soak, or be a process of a training."""
-    if os.environ.get(JOB):
-        from infinito.run import main as run
-        from infinito.training.callbacks import milestones
-
-        milestones.SAVE_EVERY_S = SAVE_EVERY_S
-        run()
+    if JOB in os.environ:
+        train(float(os.environ[JOB]))
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--signals", type=int, default=10)
+    parser.add_argument("--minutes", type=float, default=1e9, help="disturb no longer than this")
     parser.add_argument("--optimizer", default="adamw")
+    parser.add_argument("--pace", type=float, default=0.0, help="seconds to sleep at each step")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from recipe import Model, Recipe
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from infinito.config import AdamWConf
 from infinito.data.datamodule import LanguageDataModule
@@ -24,6 +24,7 @@ from infinito.data.tokenizers.char import CharTokenizer
 from infinito.data.tokenizers.spec import TokenizerSpec
 from infinito.paths import cache_dir
 from infinito.training.optimizer.adamw import build_adamw
+from infinito.training.optimizer.batched_muon import BatchedMuon
 from infinito.training.optimizer.clipping import clip_gradients
 from infinito.training.optimizer.muon import MuonAndAdamW
 from infinito.training.optimizer.rate_schedule import rate_factor
@@ -64,7 +65,7 @@ def build_optimizer(model: Model, recipe: Recipe) -> Optimizer:
         return build_adamw(list(model.parameters()), settings)
     rest = [each for each in model.parameters() if id(each) not in taken]
     adamw: AdamW = build_adamw(rest, settings)
-    return MuonAndAdamW(adamw, Muon(hidden, lr=recipe.matrix_lr, weight_decay=0.0))
+    return MuonAndAdamW(adamw, BatchedMuon(hidden, lr=recipe.matrix_lr, weight_decay=0.0))
 
 
 class Training:

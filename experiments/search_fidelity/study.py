@@ -2,9 +2,8 @@
 
     python study.py random tree random_rungs tree_rungs optuna5_hyperband --seeds 0 10
 
-The curves are made, not recorded: see README.md. What counts is the regret, at the end of the
-training, of the best trial that was trained to its end, against the compute of all trials, counted in
-whole trainings.
+The curves are made, not recorded: see README.md. What counts is the regret of the best trial that
+was trained to its end, against the compute of all trials, counted in whole trainings.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ Spent = Iterator[tuple[float, float | None]]
 def score(task: Task, values: dict, share: float) -> float:
     """Return a loss, in medians of uniform draws, after a share of the training.
 
-    It falls to the task's own by a power law; how slowly depends on the first parameter, so that early ranks
-    mislead, and it wobbles.
+    It falls to the task's own by a power law and wobbles. How slowly it falls is drawn for each
+    value of the first parameter, so that early ranks mislead.
     """
     final = task.regret(task.evaluate(values))
     if share >= 1:
@@ -109,8 +108,9 @@ CONTESTANTS: dict[str, Callable[[Task, int], Spent]] = {
 
 
 def play(run: Spent) -> list[float]:
-    """Return the least final regret within each budget; that of a median draw before there is one."""
-    spent, best, found = 0.0, 1.0, []
+    """Return the least final regret within each budget; 1, a median draw's, before there is one."""
+    spent, best = 0.0, 1.0
+    found: list[float] = []
     for cost, regret in run:
         spent += cost
         while len(found) < len(BUDGETS) and spent > BUDGETS[len(found)] + 1e-9:

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def tree(task: Task, seed: int, measure: Measure, repeats: int | str) -> Recomme
         yield found.params
 
 
-def optuna(task: Task, measure: Measure, sampler: object) -> Recommended:
+def optuna(task: Task, measure: Measure, sampler: Any) -> Recommended:
     """Recommend the best score, as `Study.best_params` does."""
     import optuna
 
@@ -63,7 +64,7 @@ def optuna(task: Task, measure: Measure, sampler: object) -> Recommended:
         yield study.best_params
 
 
-def make_optuna(name: str, seed: int) -> object:
+def make_optuna(name: str, seed: int) -> Any:
     import torch
     from optuna.samplers import GPSampler, TPESampler
 
@@ -81,7 +82,7 @@ def play(name: str, task: Task, seed: int, noise: float) -> list[float | None]:
         return float(task.evaluate(values) + noise * task.scale * rng.standard_normal())
 
     if name.startswith("tree"):
-        run = tree(task, seed, measure, {"tree_auto": "auto", "tree_once": 1}[name])
+        run = tree(task, seed, measure, "auto" if name == "tree_auto" else 1)
     else:
         run = optuna(task, measure, make_optuna(name, seed))
     marks = MARKS[:1] if name == "optuna5_gp" else MARKS

@@ -28,20 +28,20 @@ STEPS = 1500
 VALIDATIONS = 15
 """In a training on Python's documentation; one on Shakespeare has 8, as nanoGPT's own."""
 
-MUON = ("optimizer=muon", "optimizer.lr=1e-2", "optimizer.warmup_steps=10")
+RECIPE = (
+    "optimizer=muon",
+    "optimizer.lr=1e-2",
+    "optimizer.schedule=linear",
+    "optimizer.warmup_steps=10",
+    "model.zero_init_residual=true",
+    "model.value_embeddings=true",
+    "model.bigram_embeddings=8192",
+)
+"""Chosen by recipe_search/shakespeare.py, on a split of its own."""
 SHAKESPEARE = {
-    "infinito, AdamW": ((), 2000),
-    "infinito, Muon": (MUON, 2000),
-    "infinito, Muon, short": (MUON, 240),
-    "infinito, recipe, short": (
-        (
-            *MUON,
-            "model.zero_init_residual=true",
-            "model.value_embeddings=true",
-            "model.bigram_embeddings=4096",
-        ),
-        240,
-    ),
+    "infinito, recipe, 200 steps": (RECIPE, 200),
+    "infinito, recipe, 1,600 steps": (RECIPE, 1600),
+    "infinito, AdamW, 2,000 steps": ((), 2000),
 }
 """Name → overrides of the experiment shakespeare_char, and steps."""
 
@@ -53,20 +53,23 @@ def main() -> None:
     parser.add_argument("--nanogpt", type=Path, help="folder of its public code")
     parser.add_argument("--nanochat", type=Path, help="folder of its public code")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=SHAKESPEARE, default=list(SHAKESPEARE))
     arguments = parser.parse_args()
     if arguments.nanogpt is not None:
         if arguments.text is None:
             parser.error("--nanogpt is compared on --text")
-        compare_shakespeare(arguments.text.resolve(), arguments.nanogpt.resolve(), arguments.seeds)
+        places = arguments.text.resolve(), arguments.nanogpt.resolve()
+        compare_shakespeare(*places, arguments.seeds, arguments.only)
     if arguments.nanochat is not None:
         compare_python_docs(arguments.nanochat.resolve(), arguments.seeds)
 
 
-def compare_shakespeare(text: Path, nanogpt: Path, seeds: int) -> None:
+def compare_shakespeare(text: Path, nanogpt: Path, seeds: int, names: Sequence[str]) -> None:
     """Compare with nanoGPT's CPU recipe, whose seed is fixed."""
     record("shakespeare", "nanoGPT", 0, lambda: run_nanogpt(nanogpt, text))
     for seed in range(seeds):
-        for name, (overrides, steps) in SHAKESPEARE.items():
+        for name in names:
+            overrides, steps = SHAKESPEARE[name]
             command = ["+experiment=shakespeare_char", f"data.path={text}", *overrides]
             run = partial(train, command, steps, seed, 12 * 64, "val/loss", steps // 8)
             record("shakespeare", name, seed, run)

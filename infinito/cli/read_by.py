@@ -56,6 +56,9 @@ CHAT = frozenset(leaves(ChatConf, "data."))
 
 SKILLS = frozenset(leaves(SkillsConf, "data."))
 
+LEARNS = ("data.bucket", "data.text_rows", "data.text_path")
+"""Keys of conversations that only a training reads."""
+
 TEXT = keys("data") - ((PAIRS | CHAT | SKILLS) - BATCHES - keys("data.path", "data.revision"))
 
 MODEL = keys("model", "attention", "tokenizer")
@@ -108,17 +111,20 @@ CHECKS_PAIRS = (RUN | PAIRS | keys("checkpoint")) - keys(
 
 CHECKS_CHAT = (RUN | CHAT | keys("checkpoint", "tokenizer")) - keys(
     *("data.batch_size", "data.eval_batch_size", "data.workers", "data.cache_dir"),
-    *("data.layout", "data.bucket", "data.on_bad_row"),
+    *("data.layout", "data.on_bad_row"),
+    *LEARNS,
 )
 
 READ_BY: dict[str, frozenset[str]] = {
     "train": (
-        (TRAINS | TEXT | DRAWS) | keys("objective", "score", "resume", "dry_run", "trainer.minutes")
+        (TRAINS | TEXT | DRAWS)
+        | keys("objective", "score", "resume", "dry_run", "trainer.minutes", "logger")
     ),
     "train on conversations": (
-        (TRAINS | CHAT | SKILLS | DRAWS | keys("objective.name", "score", "resume", "dry_run"))
-        - keys("trainer.compile", "trainer.chunked_loss", "data.workers", "data.cache_dir")
-    ),
+        (TRAINS | CHAT | SKILLS | DRAWS)
+        | keys("objective.name", "score", "resume", "dry_run", "logger")
+    )
+    - keys("trainer.compile", "trainer.chunked_loss", "data.workers"),
     "trial": (
         (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
         | keys("trainer.pause_at", "trainer.paused_in") - SHOWS - keys("trainer.checkpoint_every")
@@ -134,11 +140,15 @@ READ_BY: dict[str, frozenset[str]] = {
     "evaluate on conversations": (
         RUN
         | COMPUTES
-        | (CHAT | SKILLS) - keys("data.workers", "data.cache_dir", "data.bucket")
+        | (CHAT | SKILLS) - keys("data.workers", "data.cache_dir", *LEARNS)
         | keys("checkpoint", "score", "seed", "trainer.precision", "split")
         | keys("attention.backend", "model.memory.evaluation")
     ),
     "evaluate a schedule": READS_SCHEDULE,
+    "lm_eval": (
+        (RUN | COMPUTES | keys("checkpoint", "lm_eval", "seed", "trainer.precision"))
+        | keys("attention.backend", "model.memory.evaluation")
+    ),
     "analyze": (RUN | COMPUTES | TEXT | keys("checkpoint", "split", "seed", "attention.backend")),
     "calibrate_phi": (
         RUN | COMPUTES | TEXT | keys("checkpoint", "seed", "objective", "attention.backend")
@@ -159,7 +169,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "serve": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "attention.backend", "serve"))
     | keys("chat") - keys("chat.overflow"),
     "dpo": (
-        (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run"))
+        (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run", "logger"))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
         - keys("dpo.reference_checkpoint")
     ),
@@ -170,7 +180,7 @@ READ_BY: dict[str, frozenset[str]] = {
     ),
     "rl_scheduler": (
         (RUN | REPEATS | MODEL | TEXT)
-        | keys("rl", "optimizer.clip_norm", "score", "resume", "dry_run")
+        | keys("rl", "optimizer.clip_norm", "score", "resume", "dry_run", "logger")
         | keys("trainer.accelerator", "trainer.threads", "trainer.progress_bar")
     ),
     "pipeline": (
@@ -206,6 +216,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
     "evaluate on conversations": OF_MODEL,
     "evaluate a schedule": OF_SCHEDULE,
     "analyze": OF_MODEL,
+    "lm_eval": OF_MODEL,
     "calibrate_phi": OF_MODEL,
     "report on a schedule": OF_SCHEDULE,
     "generate": OF_MODEL,
@@ -216,16 +227,8 @@ TAKEN: dict[str, tuple[str, ...]] = {
 """Sections that a task takes from the run that `checkpoint` names, but for the keys it reads."""
 
 CONTINUABLE = keys(
-    "rl.total_timesteps",
-    "rl.learning_rate",
-    "rl.lr_schedule",
-    "rl.clip_range",
-    "rl.ent_coef",
-    "rl.max_grad_norm",
-    "rl.validate_every",
-    "rl.save_freq",
-    "rl.keep",
-    "rl.patience",
+    *("rl.total_timesteps", "rl.learning_rate", "rl.lr_schedule", "rl.clip_range", "rl.ent_coef"),
+    *("rl.max_grad_norm", "rl.validate_every", "rl.save_freq", "rl.keep", "rl.patience"),
 )
 """Keys that a schedule's training may go on with changed."""
 

@@ -128,7 +128,7 @@ def _variant(
     variants = config.VARIANTS.get(prefix[:-1])
     if variants is None:
         return schema
-    name = values.get("name")
+    name = values.get("name", getattr(schema, "name", None))
     if name not in variants:
         hint = suggest(str(name), variants)
         faults.append(f"`{prefix}name`={name}{origin(f'{prefix}name')}: no such kind; {hint}")

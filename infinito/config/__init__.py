@@ -25,6 +25,8 @@ from infinito.config.data import (
 from infinito.config.dpo import LOSSES, SMOOTHED_LOSSES, TRL_NAMES, DpoConf, dpo_faults
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
+from infinito.config.lm_eval import LmEvalConf
+from infinito.config.logger import LoggerConf, MlflowConf, WandbConf
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
@@ -59,9 +61,12 @@ __all__ = [
     "GenerationConf",
     "HubConf",
     "LanguagePhiConf",
+    "LmEvalConf",
+    "LoggerConf",
     "LoraConf",
     "MarkovConf",
     "MemoryConf",
+    "MlflowConf",
     "ModelConf",
     "MuonConf",
     "ObjectiveConf",
@@ -78,6 +83,7 @@ __all__ = [
     "TextConf",
     "TokenizerConf",
     "TrainerConf",
+    "WandbConf",
     "WikiText2Conf",
     "WrittenTextConf",
     "dpo_faults",

@@ -150,6 +150,11 @@ class ConversationsConf(DataConf):
     padding mask. `auto` takes the first that leaves the model's predictions as they are."""
     bucket: bool = False
     """Batch conversations of similar length, which saves padding where rows are not packed."""
+    text_rows: int = limited(0, at_least=0)
+    """Windows of running text, `block_size` tokens each, beside the conversations of a training
+    batch: what keeps a tuned model from losing the text that it was trained on."""
+    text_path: str | None = None
+    """File, folder or glob of that text; null for the training text of the run in `checkpoint`."""
 
 
 @dataclass

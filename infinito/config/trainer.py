@@ -42,6 +42,9 @@ class TrainerConf:
     """Machines that train together; each starts its processes by torchrun, srun or this command."""
     strategy: str = limited("auto", choices=("auto", "ddp", "fsdp"))
     precision: str = limited("32-true", choices=("32-true", "bf16-mixed", "16-mixed", "64-true"))
+    matmul_precision: str = limited("highest", choices=("highest", "high", "medium"))
+    """Matrix products of float32: `medium` multiplies in bfloat16 and adds in float32 where the CPU
+    or GPU can (AMX, AVX512-BF16), `high` in TF32 on a GPU; weights stay float32 in any case."""
     compile: bool = False
     """Compile the model with torch.compile."""
     chunked_loss: bool = False

@@ -20,6 +20,8 @@ from infinito.config.data import (
 from infinito.config.dpo import DpoConf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
+from infinito.config.lm_eval import LmEvalConf
+from infinito.config.logger import LoggerConf, MlflowConf, WandbConf
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 from infinito.config.optimizer import AdamWConf, MuonConf
@@ -34,6 +36,7 @@ TASKS = (
     "search_report",
     "export_sweep",
     "evaluate",
+    "lm_eval",
     "generate",
     "chat",
     "serve",
@@ -63,9 +66,11 @@ class RunConf:
     objective: ObjectiveConf
     optimizer: AdamWConf
     trainer: TrainerConf
+    logger: LoggerConf
     generation: GenerationConf
     chat: ConversationConf
     serve: ServeConf
+    lm_eval: LmEvalConf
     dpo: DpoConf
     rl: RlConf
     task: str = limited("train", choices=TASKS)
@@ -116,6 +121,12 @@ VARIANTS: dict[str, dict[str, type]] = {
     "optimizer": {
         "adamw": AdamWConf,
         "muon": MuonConf,
+    },
+    "logger": {
+        "tensorboard": LoggerConf,
+        "none": LoggerConf,
+        "wandb": WandbConf,
+        "mlflow": MlflowConf,
     },
     "data": {
         "python_docs": PythonDocsConf,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +150,39 @@ def continue_tokens(
             if new.shape[1] < piece or int(ids[0, -1]) in ends:
                 break
     return ids
+
+
+def continue_together(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], ends: Sequence[int], **options: Any
+) -> list[list[int]]:
+    """Return the continuations of prompts of any length, without the token that ends them.
+
+    Args:
+        model: One that obeys padding masks; its window holds prompts and continuations.
+        prompts: Token ids, each at least one.
+        ends: Tokens of which each ends a continuation.
+        options: Of transformers' `generate`, as `sampling_settings` returns them.
+
+    Raises:
+        NonFiniteError: the model's logits are NaN or infinite.
+    """
+    time = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), time, dtype=torch.long)  # (batch, time), padded on the left
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, time - len(prompt) :] = torch.tensor(prompt)
+        mask[row, time - len(prompt) :] = 1
+    with reset_generation_config(model):
+        written = model.generate(  # type: ignore[operator]
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            eos_token_id=list(ends) or None,
+            logits_processor=LogitsProcessorList([FiniteLogits()]),
+            **options,
+        )
+    rows = written[:, time:].tolist()
+    stops = [next((n for n, each in enumerate(row) if each in ends), len(row)) for row in rows]
+    return [row[:stop] for row, stop in zip(rows, stops, strict=True)]
 
 
 @contextmanager

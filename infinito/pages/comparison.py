@@ -13,7 +13,7 @@ from infinito.pages.kinds.run_files import RunFiles, read_run
 from infinito.pages.kinds.sections import build_next, format_number, format_setting
 from infinito.pages.metrics_plots import AXES, find_axes
 from infinito.pages.plots import Curve, Plot, make_curve
-from infinito.run_folder.commands import build_command
+from infinito.run_folder.commands import build_command, list_curves
 from infinito.run_folder.comparison import (
     LESS_IS_BETTER,
     Group,
@@ -58,7 +58,7 @@ def build_comparison(groups: Sequence[Group], folder: Path) -> Page:
     elif metrics:
         verdict = f"One group of {len(groups[0].runs)} runs: only the seed differs."
     runs = [[read_run(each.folder) for each in group.runs] for group in groups]
-    count = sum(map(len, runs))
+    count, first = sum(map(len, runs)), groups[0].runs[0]
     return Page(
         title=f"{count} runs in {len(groups)} group{'s' * (len(groups) > 1)}",
         subtitle="Comparison · a group is one configuration, over its seeds",
@@ -72,9 +72,9 @@ def build_comparison(groups: Sequence[Group], folder: Path) -> Page:
             build_runs(groups, metrics, folder),
             *build_next(
                 [
-                    (build_command({"task": "report", "checkpoint": groups[0].runs[0].folder}),
+                    (build_command({"task": "report", "checkpoint": first.folder}),
                      "the page of a run"),
-                    (f"tensorboard --logdir {groups[0].runs[0].folder.parent}", "curves live"),
+                    *list_curves(first.folder, first.values, "curves live"),
                 ]
             ),
         ],
@@ -270,7 +270,8 @@ def tabulate(groups: Sequence[Group], metrics: Sequence[str]) -> list[dict[str, 
 def describe_mean(values: Sequence[float]) -> str:
     """Return a mean with half the width of its interval, where it has one."""
     found = mean_interval(values)
-    half = f" ± {found.half_width:.2g}" if len(values) > 1 else ""
+    digits = float(f"{found.half_width:.2g}")
+    half = f" ± {format_value(digits)}" if len(values) > 1 else ""
     return format_value(found.mean) + half
 
 

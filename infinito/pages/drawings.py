@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from infinito.pages.plots import Curve, Plot, Values
 from infinito.wording import escape_controls
@@ -22,6 +22,9 @@ INK, GRID = "#010101", "#020202"
 """Stand-ins for the colours of text and of the grid."""
 LONGEST_LABEL = 28
 """Characters of a name in a legend or at a tick."""
+
+INTERVALS = 5
+"""Between ticks of an axis at most; ticks are most of what a drawing costs."""
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -95,6 +98,8 @@ def _draw_curve(axis: Axes, curve: Curve, over: str, place: int, label: str) -> 
 def _set_axes(axis: Axes, plot: Plot) -> None:
     axis.grid(linewidth=0.5)
     axis.set_axisbelow(True)
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_major_locator(MaxNLocator(INTERVALS, steps=(1, 2, 5, 10)))
     axis.set_xlabel(_label(plot.axes[0]))
     axis.set_ylabel(_label(plot.unit))
     if plot.log_y:

@@ -56,6 +56,8 @@ def list_rows(stages: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[s
     shown = ["–" if each is None else f"{each:.2f}" for each in accuracies]
     rows.append(("preference accuracy", shown))
     rows.append(("minutes", [f"{each['minutes']:.1f}" for each in stages.values()]))
+    cpus = [each.get("cpu_minutes") for each in stages.values()]  # absent where an older run began
+    rows.append(("CPU minutes", ["–" if each is None else f"{each:.1f}" for each in cpus]))
     rows.append(("peak memory, MiB", [f"{each['peak_mib']:.0f}" for each in stages.values()]))
     return rows
 

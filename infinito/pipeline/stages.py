@@ -41,6 +41,8 @@ class Cost:
 
     minutes: float = 0.0
     """Wall clock."""
+    cpu_minutes: float = 0.0
+    """Time of all its CPUs, which other programs on the machine do not lengthen."""
     peak_mib: float = 0.0
     """Most resident memory of one process."""
 
@@ -80,13 +82,8 @@ def cost_file(stage: Stage) -> Path:
     return stage.folder.with_name(f"{stage.name}_cost.json")
 
 
-def list_inherited(conf: RunConf, *, caches: bool) -> list[str]:
-    """Return overrides by which a stage computes as the pipeline's command says.
-
-    Args:
-        conf: The configuration of the pipeline.
-        caches: Whether the stage reads `data.cache_dir`.
-    """
+def list_inherited(conf: RunConf) -> list[str]:
+    """Return overrides by which a stage computes as the pipeline's command says."""
     trainer = conf.trainer
     found = [
         f"seed={conf.seed}",
@@ -96,7 +93,7 @@ def list_inherited(conf: RunConf, *, caches: bool) -> list[str]:
     ]
     if trainer.threads is not None:
         found.append(f"trainer.threads={trainer.threads}")
-    if caches and conf.data.cache_dir is not None:
+    if conf.data.cache_dir is not None:
         found.append(f"data.cache_dir={format_text(conf.data.cache_dir)}")
     return found
 
@@ -125,6 +122,10 @@ def _run_child(stage: Stage, arguments: Sequence[str]) -> int:
     process.returncode = os.waitstatus_to_exitcode(status)
     kib = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     before = read_cost(stage)
-    minutes = before.minutes + (time.monotonic() - began_s) / 60
-    write_json(cost_file(stage), asdict(Cost(minutes, max(before.peak_mib, kib / 1024))))
+    cost = Cost(
+        before.minutes + (time.monotonic() - began_s) / 60,
+        before.cpu_minutes + (usage.ru_utime + usage.ru_stime) / 60,
+        max(before.peak_mib, kib / 1024),
+    )
+    write_json(cost_file(stage), asdict(cost))
     return process.returncode

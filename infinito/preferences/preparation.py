@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from torch import Tensor
 
-from infinito.config import RunConf
+from infinito.config import GenerationConf, RunConf
 from infinito.device import choose_device
 from infinito.models.gguf.weights import check_gguf
 from infinito.models.trained import Trained
@@ -20,7 +20,7 @@ from infinito.preferences.assembly import (
 )
 from infinito.preferences.pairs.checking import find_overlap
 from infinito.preferences.pairs.pair_set import PairSet
-from infinito.preferences.report.answers import write_answers
+from infinito.preferences.report.answers import write_answers, write_likeliest_answers
 from infinito.preferences.scoring.layout_probe import Layout, choose_layout
 from infinito.preferences.scoring.log_prob_table import tabulate_log_probs
 from infinito.preferences.scoring.pinned_pairs import hash_pairs
@@ -108,12 +108,14 @@ class Prepared:
         self.policy.model.to(choose_device(self.conf))  # type: ignore[arg-type]
         return tabulate_log_probs(self.policy.model, self.held_out.pairs, self.layout)
 
-    def answer_prompts(self) -> list[str]:
-        """Return the policy's present answers to `prompts`."""
+    def answer_prompts(self, settings: GenerationConf | None = None) -> list[str]:
+        """Return the policy's present answers to `prompts`, drawn as the run says by default."""
         trained = Trained(self.policy.model, self.policy.tokenizer, Path())
-        return write_answers(
-            trained, self.encode, self.prompts, self.conf.generation, self.conf.seed
-        )
+        settings = settings or self.conf.generation
+        plain = settings.temperature == 0 and settings.repetition_penalty == 1
+        if plain and self.layout.name == "shared":  # such a model obeys padding masks
+            return write_likeliest_answers(trained, self.encode, self.prompts, settings)
+        return write_answers(trained, self.encode, self.prompts, settings, self.conf.seed)
 
 
 def _count_pairs(pairs: PairSet) -> str:

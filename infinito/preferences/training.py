@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from lightning import Callback, Trainer
 from rich.console import Console
 from torch import Tensor
@@ -33,12 +34,11 @@ from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.progress_bar import TrainingBar
 from infinito.training.callbacks.run_page import RunPage
+from infinito.training.dashboards.assembly import build_loggers
 from infinito.training.distributed.peers import Peers
 from infinito.training.length.planning import Length, plan_length_from
-from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
-    build_loggers,
     build_trainer,
     count_batches,
 )
@@ -53,6 +53,8 @@ class ReferenceScores:
     held_out: Tensor
     computed: int
     """Pairs that were not in the cache."""
+    of_policy: bool
+    """Whether the reference is the policy before training, so that these are its scores too."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +82,18 @@ def score_reference(
     `adapter_off` it is the base model. Precomputed values are cached for other runs.
     """
     if conf.dpo.reference == "free":
-        table = tabulate_log_probs(policy.model, held_out, layout)
-        return ReferenceScores(None, table.zero_(), 0)
+        nothing = torch.zeros(len(held_out), 2, dtype=torch.float64)
+        return ReferenceScores(None, nothing, 0, of_policy=False)
     if conf.dpo.reference != "precomputed":
         adapters = conf.dpo.reference == "copy"
         table = tabulate_log_probs(policy.model, held_out, layout, adapters=adapters)
-        return ReferenceScores(None, table, len(held_out))
+        of_policy = adapters or conf.checkpoint is None  # new adapters change nothing yet
+        return ReferenceScores(None, table, len(held_out), of_policy)
     cache = ReferenceCache(cache_dir(conf.data.cache_dir))
     adapters = conf.checkpoint is not None  # adapters made here do not change anything yet
     found = [cache.look_up(policy.model, pairs, layout, adapters) for pairs in (training, held_out)]
     computed = sum(each.computed for each in found)
-    return ReferenceScores(found[0].log_probs, found[1].log_probs, computed)
+    return ReferenceScores(found[0].log_probs, found[1].log_probs, computed, of_policy=True)
 
 
 def build_reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
@@ -104,6 +107,59 @@ def build_reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
             return FreeReference()
         case _:
             return PrecomputedReference()
+
+
+def build_batches(
+    conf: RunConf,
+    layout: Layout,
+    training: list[TokenizedPair],
+    held_out: list[TokenizedPair],
+    scores: ReferenceScores,
+) -> tuple[PreferenceDataModule, Length]:
+    """Return the batches of a training, and how many there are."""
+    data = PreferenceDataModule(
+        training,
+        held_out,
+        layout=layout.name,
+        batch_size=conf.data.batch_size,
+        eval_batch_size=conf.data.eval_batch_size,
+        seed=child_seed(conf.seed, "batches"),
+        bucket=conf.dpo.bucket,
+        accumulate=conf.trainer.accumulate,
+        train_reference=scores.training,
+        valid_reference=scores.held_out,
+    )
+    length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.processes))
+    data.total_batches = length.batches
+    return data, length
+
+
+def build_task(
+    conf: RunConf, policy: Policy, layout: Layout, length: Length, folder: Path | None
+) -> DpoPolicyTask:
+    """Return the Lightning module of a training; statistics come with the points of its log.
+
+    Args:
+        conf: The configuration.
+        policy: What is trained.
+        layout: One that suits the policy.
+        length: How long it is trained.
+        folder: Where a batch whose loss is not finite is written; None for nowhere.
+    """
+    return DpoPolicyTask(
+        policy.model,
+        layout,
+        build_preference_objective(conf),
+        conf.optimizer,
+        length.steps,
+        build_reference(conf, policy, layout),
+        dropout=conf.dpo.dropout,
+        seed=conf.seed,
+        # whole optimizer steps
+        statistics_every=conf.trainer.log_every * conf.trainer.accumulate,
+        fault_folder=folder,
+        description=describe_model(policy.model, policy.tokenizer),
+    )
 
 
 def build_preference_training(
@@ -136,35 +192,9 @@ def build_preference_training(
         identity: Values that must be equal in all processes of the training.
         callbacks: Further ones.
     """
-    data = PreferenceDataModule(
-        training,
-        held_out,
-        layout=layout.name,
-        batch_size=conf.data.batch_size,
-        eval_batch_size=conf.data.eval_batch_size,
-        seed=child_seed(conf.seed, "batches"),
-        bucket=conf.dpo.bucket,
-        accumulate=conf.trainer.accumulate,
-        train_reference=scores.training,
-        valid_reference=scores.held_out,
-    )
-    length = plan_length_from(conf, data.batches_per_epoch(conf.trainer.processes))
-    data.total_batches = length.batches
-    batches_per_point = conf.trainer.log_every * conf.trainer.accumulate  # whole optimizer steps
-    task = DpoPolicyTask(
-        policy.model,
-        layout,
-        build_preference_objective(conf),
-        conf.optimizer,
-        length.steps,
-        build_reference(conf, policy, layout),
-        dropout=conf.dpo.dropout,
-        seed=conf.seed,
-        statistics_every=batches_per_point,
-        fault_folder=folder,
-        description=describe_model(policy.model, policy.tokenizer),
-    )
-    log = PreferenceLog(batches_per_point)
+    data, length = build_batches(conf, layout, training, held_out, scores)
+    task = build_task(conf, policy, layout, length, folder)
+    log = PreferenceLog(task.statistics_every)
     settings = conf.trainer
     peers = Peers(folder, identity)
     milestones = Milestones(
@@ -183,6 +213,6 @@ def build_preference_training(
         [peers, log, RunPage(folder), milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        loggers=build_loggers(folder, resumed_step, list_hyperparameters(conf), per_step),
+        loggers=build_loggers(conf, folder, resumed_step, per_step, console),
     )
     return PreferenceTraining(trainer, task, data, log, length, peers)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
+from rich.console import Console
 from stable_baselines3 import PPO
 
 from infinito.config import RunConf, TrainerConf
@@ -26,8 +27,8 @@ from infinito.seeding import child_seed
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
 from infinito.training.callbacks.run_page import RunPage
-from infinito.training.report.hyperparameters import list_hyperparameters
-from infinito.training.trainer import build_loggers, build_trainer
+from infinito.training.dashboards.assembly import build_loggers
+from infinito.training.trainer import build_trainer
 
 
 def build_episodes(
@@ -127,6 +128,7 @@ def build_ppo_trainer(
     interruption: Interruption,
     callbacks: list[Callback],
     resumed_step: int | None = None,
+    console: Console | None = None,
 ) -> Trainer:
     """Return a Lightning trainer, one rollout a step, that writes to `folder`."""
     rl, checkpoints = conf.rl, folder / "checkpoints"
@@ -146,5 +148,5 @@ def build_ppo_trainer(
             *callbacks,
         ],
         deterministic=conf.deterministic,
-        loggers=build_loggers(folder, resumed_step, list_hyperparameters(conf)),
+        loggers=build_loggers(conf, folder, resumed_step, console=console),
     )

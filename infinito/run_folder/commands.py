@@ -58,7 +58,30 @@ def quote_word(text: str) -> str:
     return shlex.quote(text) if re.search(r'[$`"\\!]', text) else f'"{text}"'
 
 
-def show_curves(run: Path, runs_dir: str) -> str:
-    """Return the command that shows a run's curves, beside those of other runs of `runs_dir`."""
-    is_inside = run.absolute().is_relative_to(Path(runs_dir).absolute())
-    return f"tensorboard --logdir {quote_word(runs_dir if is_inside else str(run))}"
+def list_curves(run: Path, values: Mapping[str, Any], purpose: str) -> list[tuple[str, str]]:
+    """Return the command that shows a run's curves in its dashboard, with its purpose.
+
+    Args:
+        run: The run's folder.
+        values: Its configuration; TensorBoard shows the other runs of its `runs_dir` too.
+        purpose: What the curves are good for.
+
+    Returns:
+        One command, or none where the run has no dashboard that a command opens.
+    """
+    logger, runs_dir = values.get("logger", {}), str(values["runs_dir"])
+    if shows_in_tensorboard(values):
+        is_inside = run.absolute().is_relative_to(Path(runs_dir).absolute())
+        folder = quote_word(runs_dir if is_inside else str(run))
+        return [(f"tensorboard --logdir {folder}", purpose)]
+    if logger["name"] == "wandb" and logger["offline"]:
+        return [(f"wandb sync {quote_word(str(run))}/wandb/offline-run-*", "send the run")]
+    if logger["name"] == "mlflow" and not logger["tracking_uri"]:
+        place = quote_word(f"sqlite:///{Path(runs_dir).absolute()}/mlflow.db")
+        return [(f"mlflow ui --backend-store-uri {place}", purpose)]
+    return []
+
+
+def shows_in_tensorboard(values: Mapping[str, Any]) -> bool:
+    """Return whether a run of this configuration writes TensorBoard's files, as all once did."""
+    return bool(values.get("logger", {}).get("name", "tensorboard") == "tensorboard")

@@ -22,8 +22,8 @@ LESS_IS_BETTER = {
 }
 """Whether less is better, by the metrics of a summary; the first that all runs have decides."""
 METRICS = tuple(LESS_IS_BETTER)
-IGNORED = ("seed", "name", "resume", "dry_run", "runs_dir")
-"""Keys that may differ between the runs of one group."""
+IGNORED = ("seed", "name", "resume", "dry_run", "runs_dir", "logger")
+"""Keys and sections that may differ between the runs of one group."""
 TEXT_KEYS = ("name", "path", "parts", "max_bytes", "valid_fraction", "test_fraction")
 """Keys of `data` that choose the text a tokenizer is trained on."""
 LEVEL = 0.05
@@ -74,7 +74,7 @@ def list_differences(groups: Sequence[Group]) -> dict[str, list[Any]]:
         key
         for group in groups
         for key, _, _ in difference(first, group.values)
-        if key not in IGNORED
+        if key.partition(".")[0] not in IGNORED
     }
     return {key: [_select(group.values, key) for group in groups] for key in sorted(keys)}
 

@@ -87,14 +87,18 @@ def folder_beside(task: str, checkpoint: str | None, split: str) -> Path | None:
         split: What it reads.
 
     Returns:
-        `<run>/evaluation_<split>` or `<run>/attention_<split>`, numbered from the second on; None
-        for another task, a model of no run, or a run folder that cannot be written.
+        `<run>/evaluation_<split>`, `<run>/attention_<split>` or `<run>/lm_eval`, numbered from the
+        second on; None for another task, a model of no run, or a run folder that cannot be written.
     """
-    names = {"evaluate": "evaluation", "analyze": "attention"}
+    names = {
+        "evaluate": f"evaluation_{split}",
+        "analyze": f"attention_{split}",
+        "lm_eval": "lm_eval",
+    }
     run = None if checkpoint is None else find_run_folder(Path(checkpoint))
     if task not in names or run is None or not os.access(run, os.W_OK):
         return None
-    name = f"{names[task]}_{split}"
+    name = names[task]
     further = (f"{name}_{number}" for number in itertools.count(2))
     names_in_turn = itertools.chain([name], further)
     return next(run / each for each in names_in_turn if not (run / each).exists())

@@ -23,6 +23,7 @@ KEY = "run"
 PATHS = (
     ("data", "path"),
     ("data", "held_out_path"),
+    ("data", "text_path"),
     ("data", "cache_dir"),
     ("tokenizer", "path"),
     ("model", "path"),
@@ -169,7 +170,8 @@ def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
             section = section.get(name) or {}
         value = section.get(key)
         if isinstance(value, str) and not value.startswith("~") and "://" not in value:
-            is_local = key == "cache_dir" or (sections, section.get("name")) == (["data"], "text")
+            is_text = (sections, section.get("name")) == (["data"], "text")
+            is_local = is_text or key in {"cache_dir", "text_path"}
             if is_local or names_a_folder(value):
                 section[key] = str(Path.cwd() / value)
     return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,42 @@ class Bar(Progress):
     def get_renderable(self) -> RenderableType:
         """Return the bar, narrower than the terminal."""
         return Narrowed(super().get_renderable())
+
+
+PULSE_S = 0.2
+"""Seconds between two drawings of a bar by its pulse."""
+
+
+class Pulse:
+    """Draws a bar again and again while the work behind it does not.
+
+    Args:
+        bar: One that is not drawn by a thread of its own.
+    """
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to draw, unless the bar is hidden or drawn already."""
+        if self._bar.disable or self._thread is not None:
+            return
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._draw, name="pulse", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Draw no more."""
+        if self._thread is not None:
+            self._stopped.set()
+            self._thread.join()
+            self._thread = None
+
+    def _draw(self) -> None:
+        while not self._stopped.wait(PULSE_S):
+            self._bar.refresh()
 
 
 @contextmanager

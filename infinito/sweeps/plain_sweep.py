@@ -19,6 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from infinito import sign_of_life
 from infinito.errors import SIGNALLED, InfinitoError
 
 
@@ -96,6 +97,7 @@ class PlainSweepReport(Callback):
         print_run_table(Path(str(config.hydra.sweep.dir)), [key.lstrip("+") for key in self.swept])
 
     def _print(self, text: str) -> None:
+        sign_of_life.end()
         print(text, flush=True)
 
 

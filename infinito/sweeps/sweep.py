@@ -14,11 +14,13 @@ from infinito.search.trials import Trial
 from infinito.sweeps.fidelity import find_state
 from infinito.sweeps.launching.lanes import Lanes
 from infinito.sweeps.launching.launches import Launch, Launcher, Limits
+from infinito.sweeps.launching.trial_faults import WorkerLost
 from infinito.sweeps.proposing import Proposals
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, read_outcome
 from infinito.sweeps.record.resuming import list_launches
+from infinito.wording import format_count
 
 
 class Sweep:
@@ -66,6 +68,7 @@ class Sweep:
         self._crowded: set[int] = set()  # trials that were in flight beside others
         self._lost: list[Trial] = []  # those of them whose launch left no outcome
         self._must_be_alone = False  # the next trial, or the one in flight
+        self._losses: Counter[int] = Counter()  # of each trial's workers, by number
         self._busy_s = 0.0
 
     @property
@@ -100,6 +103,8 @@ class Sweep:
         """
         self._settle_ended()
         reason = self._run_batches() if self.lanes is None else self._run_lanes(self.lanes)
+        if lost := self._losses.total():
+            reason += f"; {format_count(lost, 'worker')} lost, see its journal"
         if self.workers == 1:
             return reason
         return f"{reason}; the {self.workers} workers were {self.busy_share:.0%} busy"
@@ -124,7 +129,7 @@ class Sweep:
             if not self.launched:
                 self._check_failures()
                 return end
-            self._settle_next(lanes)
+            self._settle_next(lanes, waiting)
 
     def _fill(self, lanes: Lanes, waiting: list[Trial]) -> str:
         """Start trials until no lane is free, or none may be started; return why in that case.
@@ -155,15 +160,20 @@ class Sweep:
             lanes.start(launch)
         return ""
 
-    def _settle_next(self, lanes: Lanes) -> None:
-        """Settle the next trial that ends."""
+    def _settle_next(self, lanes: Lanes, waiting: list[Trial]) -> None:
+        """Settle the next trial that ends; one whose worker was lost waits to run again."""
         launch, fault = lanes.wait()
         if fault is not None and not isinstance(fault, Exception):
             raise fault
         trial, outcome = launch.trial, self._read_outcome(launch)
-        if outcome is None and trial.number in self._crowded:
-            self._lost.append(trial)
-            self._must_be_alone = True
+        queue = None
+        if outcome is None and isinstance(fault, WorkerLost):
+            queue = waiting if self._note_loss(trial, fault) else None
+        elif outcome is None and trial.number in self._crowded:
+            queue = self._lost
+        if queue is not None:
+            queue.append(trial)
+            self._must_be_alone = bool(self._lost)
             self.launched = [each for each in self.launched if each is not trial]
             return
         self._settle(trial, outcome or Outcome(error=_describe_loss(fault)))
@@ -215,14 +225,22 @@ class Sweep:
             fault = error
         lost = []
         for launch in launches:
-            outcome = self._read_outcome(launch)
-            if outcome is None and len(batch) > 1:
+            outcome, is_repeated = self._read_outcome(launch), len(batch) > 1
+            if outcome is None and isinstance(fault, WorkerLost):
+                is_repeated = self._note_loss(launch.trial, fault)
+            if outcome is None and is_repeated:
                 lost.append(launch.trial)
             else:
                 self._settle(launch.trial, outcome or Outcome(error=_describe_loss(fault)))
         for trial in lost:
             self.launched = [each for each in self.launched if each is not trial]
             self._run([trial])
+
+    def _note_loss(self, trial: Trial, fault: WorkerLost) -> bool:
+        """Journal the loss of a trial's worker; return whether to run the trial again."""
+        self.journal.append({"event": "lost", "number": trial.number, "error": str(fault)})
+        self._losses[trial.number] += 1
+        return self._losses[trial.number] <= fault.retries
 
     def _settle(self, trial: Trial, outcome: Outcome) -> None:
         event = {"number": trial.number, "seconds": outcome.seconds}
@@ -272,4 +290,6 @@ class Sweep:
 def _describe_loss(fault: BaseException | None) -> str:
     if fault is None:
         return "the trial ended without an outcome"
+    if isinstance(fault, WorkerLost):
+        return str(fault)
     return f"the launcher failed: {type(fault).__name__}: {fault}"

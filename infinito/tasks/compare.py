@@ -63,11 +63,14 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         )
     metrics = list_metrics(groups)
     if metrics and len(groups) > 1:
-        console.print(f"\n{judge_groups(groups, metrics[0])[0]}", highlight=False)
+        with console.status("testing the difference"):
+            verdict, _ = judge_groups(groups, metrics[0])
+        console.print(f"\n{verdict}", highlight=False)
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / "comparison.csv", groups, metrics)
     page = folder / "comparison.html"
-    write_page(page, build_comparison(groups, folder))
+    with console.status("writing the page"):
+        write_page(page, build_comparison(groups, folder))
     print_page(console, page)
 
 

@@ -21,7 +21,15 @@ from infinito.paths import cache_dir, conf_dir
 from infinito.run_folder.records import PACKAGES, git_commit
 from infinito.run_folder.tables import print_table
 
-OPTIONAL = ("peft", "trl", "stable-baselines3", "datasets", "optuna", "hydra-joblib-launcher")
+OPTIONAL = (
+    "peft",
+    "trl",
+    "stable-baselines3",
+    "datasets",
+    "optuna",
+    "hydra-joblib-launcher",
+    "ray",
+)
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from infinito.config import RunConf
 from infinito.errors import NonFiniteError
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.trained import base_inputs
+from infinito.preferences.dry_run import estimate
 from infinito.preferences.preparation import Prepared
 from infinito.preferences.report.outputs import write_outputs
 from infinito.preferences.report.run_report import Clock, Outcome
@@ -34,8 +35,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     """
     console = Console(quiet=not is_first_process())
     if conf.dry_run:
-        prepared = Prepared(conf, console)
-        print_table(console, f"{conf.name}: dry run, nothing is written", prepared.describe())
+        estimate(conf, console)
         return None
     with recorded(conf, folder, overrides) as log:
         return _tune(conf, folder, console, log)
@@ -65,7 +65,8 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
     pairs = prepared.training.pairs, prepared.held_out.pairs
     with console.status("scoring and answering before training"):
         reference = score_reference(conf, prepared.policy, prepared.layout, *pairs)
-        before = combine_log_probs(pairs[1], prepared.score_held_out(), reference.held_out)
+        own = reference.held_out if reference.of_policy else prepared.score_held_out()
+        before = combine_log_probs(pairs[1], own, reference.held_out)
         answers_before = prepared.answer_prompts()
     clock.reference_pairs_computed = reference.computed
     interruption = Interruption()

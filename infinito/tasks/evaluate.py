@@ -45,7 +45,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
 
         return against_controls.run(conf, folder, overrides)
     console = Console()
-    trained = open_trained_model(conf)
+    with console.status("opening the checkpoint"):
+        trained = open_trained_model(conf)
     if isinstance(trained.model, MemoryLMForCausalLM) and conf.model.memory.name != "none":
         memory = trained.model.memory
         memory.settings = replace(memory.settings, evaluation=conf.model.memory.evaluation)
@@ -129,7 +130,8 @@ def _write(
     MetricsFile(folder).write(report["step"] or 0, figures)
     shown = {name: value for name, value in report.items() if name not in UNLISTED}
     print_table(console, "evaluation", shown)
-    write_page_or_warn(folder)
+    with console.status("writing the page"):
+        write_page_or_warn(folder)
     written = f"\nwritten to {folder}: evaluation.json, metrics.csv, report.html"
     console.print(written, highlight=False, soft_wrap=True)
     return read_score(report, conf.score) if conf.score in report else None

@@ -37,7 +37,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 
         guided.run(conf, texts, encode_prompt, sampling_settings, console)
         return
-    trained = open_trained_model(conf)
+    with Console(stderr=True).status("opening the checkpoint"):
+        trained = open_trained_model(conf)
     if note := describe_unused_settings(trained.model):
         console.print(f"[yellow]note:[/] {escape(note)}")
     for number, prompt in enumerate(texts):

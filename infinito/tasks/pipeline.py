@@ -28,6 +28,9 @@ from infinito.seeding import child_seed
 STAGES = {"pretrain": "chat_pretrain", "sft": "chat_skills", "dpo": "chat_preferences"}
 """The experiment of each stage, by its name, which is the name of its folder too."""
 
+TEXT_ROWS = 1
+"""Windows of the first stage's text in each batch of the second, which would lose it otherwise."""
+
 QUESTIONS = 100
 """Questions of each skill from whose answers pairs are made."""
 
@@ -60,24 +63,23 @@ def _run(conf: RunConf, folder: Path, console: Console) -> None:
     pretrain, sft, dpo = stages.values()
     pairs = folder / "own_pairs.jsonl", folder / "own_pairs_held_out.jsonl"
     steps: list[tuple[Stage, list[str]]] = [
-        (pretrain, list_inherited(conf, caches=True)),
-        (sft, [*list_inherited(conf, caches=False), _start(pretrain)]),
+        (pretrain, []),
+        (sft, [_start(pretrain), f"data.text_rows={TEXT_ROWS}"]),
         (
             dpo,
             [
-                *list_inherited(conf, caches=True),
                 _start(sft),
                 f"data.path={format_text(pairs[0].absolute())}",
                 f"data.held_out_path={format_text(pairs[1].absolute())}",
             ],
         ),
     ]
-    for stage, inherited in steps:
+    for stage, own in steps:
         console.rule(stage.name)
         if stage is dpo and not all(each.is_file() for each in pairs):
             with console.status("asking for answers, right and wrong"):
                 _write_own_pairs(conf, sft, pairs)
-        run_stage(stage, [*inherited, *list_own(conf, stage.name)])
+        run_stage(stage, [*list_inherited(conf), *own, *list_own(conf, stage.name)])
     found: dict[str, dict[str, Any]] = {}
     for name, stage in stages.items():
         with console.status(f"measuring {name}"):

@@ -30,7 +30,9 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
             "For a sweep, use `task=search_report runs=[<sweep folder>]`"
         )
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"written: {write_run_page(source)}", markup=False)
+    with console.status("writing the page"):
+        page = write_run_page(source)
+    console.print(f"written: {page}", markup=False)
     if is_schedule(conf.checkpoint):
         from infinito.rl.evaluation import checkpoint_report  # it needs an extra
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from infinito.config import RunConf
+from infinito.config import LoggerConf, RunConf
 from infinito.errors import InfinitoError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import extract_weights
@@ -83,7 +83,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 
 def _trained(conf: RunConf, folder: Path, seed: int) -> Trace:
     """The trace of a training in a process of its own."""
-    values = asdict(conf) | {"task": "train", "seed": seed}
+    values = asdict(conf) | {"task": "train", "seed": seed, "logger": asdict(LoggerConf())}
     folder.mkdir()
     path = folder / "request.yaml"
     path.write_text(OmegaConf.to_yaml(OmegaConf.create(values)), encoding="utf-8")

@@ -35,6 +35,7 @@ from infinito.run_folder.tables import print_next, print_page, print_table
 from infinito.storage import written_whole
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.milestones import Milestones
+from infinito.training.dashboards.dashboard import list_dashboards
 from infinito.training.recording import RunRecord, recorded
 
 
@@ -74,7 +75,7 @@ def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
         write_json(folder / "provenance.json", {**found, "threads": record.values["threads"]})
     interruption = Interruption()
     callbacks = [record, *([bar] if bar else [])]
-    trainer = build_ppo_trainer(conf, folder, interruption, callbacks, done or None)
+    trainer = build_ppo_trainer(conf, folder, interruption, callbacks, done or None, console)
     total = count_rollouts(conf, conf.rl.total_timesteps)
     with interruption.listening():
         trainer.fit(
@@ -84,6 +85,8 @@ def _learn(conf: RunConf, folder: Path, console: Console, log: Logger) -> float:
             ckpt_path=path if last else None,
             weights_only=True,
         )
+    for dashboard in list_dashboards(trainer):
+        dashboard.close()
     return _finish(conf, folder, console, module)
 
 
@@ -155,8 +158,10 @@ def _finish(conf: RunConf, folder: Path, console: Console, module: PPOModule) ->
     for name in {"best", "last"} - set(conf.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
     print_table(console, "\nresults", describe_results(folder, summary, module.monitor.declined))
-    print_page(console, write_page_or_warn(folder))
-    print_next(console, list_next(folder, conf.runs_dir))
+    with console.status("writing the page"):
+        page = write_page_or_warn(folder)
+    print_page(console, page)
+    print_next(console, list_next(folder, asdict(conf)))
     return read_score(summary, conf.score)
 
 

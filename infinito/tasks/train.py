@@ -35,6 +35,7 @@ from infinito.training.assembly import (
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.conversations.assembly import build_training_data
 from infinito.training.conversations.skill_scores import list_scores, measure_skills
+from infinito.training.dashboards.dashboard import show_end
 from infinito.training.length.dry_run import estimate
 from infinito.training.length.minutes import fix_length
 from infinito.training.length.stable import check_longer, read_stable, take_over
@@ -128,19 +129,18 @@ def _finish(
     conf: RunConf, folder: Path, console: Console, training: LanguageTraining, saving: SavingTrainer
 ) -> float:
     """Write summary, hyper-parameters and the Hugging Face folder; print the results."""
-    summary = summarize(folder, training, saving)
-    best = open_trained(str(folder))
+    with console.status("opening the best checkpoint"):
+        summary = summarize(folder, training, saving)
+        best = open_trained(str(folder))
     skills = measure_learnt(conf, training, best, console)
     summary |= skills
     write_json(folder / "summary.json", summary)
     score = read_score(summary, conf.score)
-    saving.trainer.logger.log_hyperparams(  # type: ignore[union-attr]
-        list_hyperparameters(conf), {name_score(conf): score}, step=saving.trainer.global_step
-    )
-    saving.trainer.logger.finalize("success")  # type: ignore[union-attr]
-    export(best, folder / "model")
-    saving.page.save_heat_maps()
-    page = write_page_or_warn(folder)
+    show_end(saving.trainer, list_hyperparameters(conf), name_score(conf), score)
+    with console.status("writing the model and the page"):
+        export(best, folder / "model")
+        saving.page.save_heat_maps()
+        page = write_page_or_warn(folder)
     shown = {
         name: value
         for name, value in summary.items()

@@ -30,16 +30,15 @@ from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation_report import ValidationReport
 from infinito.training.conversations.assembly import KEY as LAYOUT
 from infinito.training.conversations.assembly import build_start, choose_probe, count_units, lay_out
+from infinito.training.dashboards.assembly import build_loggers
 from infinito.training.distributed.peers import Peers
 from infinito.training.length.planning import Length, plan_length, plan_length_from
 from infinito.training.length.stable import stable_end
 from infinito.training.module.batch_loss import BatchLoss, ConversationLoss, WindowLoss
 from infinito.training.module.language_model import LanguageModelTask
 from infinito.training.phi.assembly import build_phi_term
-from infinito.training.report.hyperparameters import list_hyperparameters
 from infinito.training.trainer import (
     build_early_stopping,
-    build_loggers,
     build_trainer,
     count_batches,
 )
@@ -175,9 +174,7 @@ def build_saving_trainer(
         [peers, log, report, page, milestones, *build_early_stopping(settings), bar, *callbacks],
         steps=length.steps,
         deterministic=conf.deterministic,
-        loggers=build_loggers(
-            folder, resumed_step, list_hyperparameters(conf), per_step=count_per_step(conf, length)
-        ),
+        loggers=build_loggers(conf, folder, resumed_step, count_per_step(conf, length), console),
     )
     return SavingTrainer(trainer, log, report, page, peers)
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
 from infinito.config import TrainerConf
 from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
-from infinito.run_folder.folder import events_folder
-from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.training.distributed.launching import MindedDDP, build_environment
 from infinito.training.distributed.sharding import ShardedTraining
-from infinito.training.report.metrics_logger import MetricsLogger
 
 
 def build_trainer(
@@ -38,7 +35,7 @@ def build_trainer(
         callbacks: All that happens besides the steps.
         deterministic: Same seed, same bits.
         steps: Optimizer steps of the whole training; None for the whole stream.
-        loggers: Where metrics go, TensorBoard's first.
+        loggers: Where metrics go.
     """
     return Trainer(
         accelerator=settings.accelerator,
@@ -84,32 +81,6 @@ def build_early_stopping(settings: TrainerConf) -> list[Callback]:
 def count_batches(validation: Sized, settings: TrainerConf) -> int:
     """Return the batches of a validation, of which `trainer.validation_batches` may be fewer."""
     return min(len(validation), settings.validation_batches or len(validation))
-
-
-def build_loggers(
-    folder: Path,
-    resumed_step: int | None,
-    hparams: Mapping[str, Any],
-    per_step: Mapping[str, float] | None = None,
-) -> list[Logger]:
-    """Return what writes TensorBoard's files and metrics.csv to the run's folder.
-
-    Args:
-        folder: The run's, by whose path TensorBoard shows it.
-        resumed_step: What was logged up to this step stays; what came after it is hidden in
-            TensorBoard and goes from metrics.csv.
-        hparams: What hparams.yaml is to hold.
-        per_step: Columns of metrics.csv that grow with the step; see `MetricsFile`.
-    """
-    board = TensorBoardLogger(
-        events_folder(folder),
-        name=None,
-        version="",
-        default_hp_metric=False,
-        purge_step=None if resumed_step is None else resumed_step + 1,
-    )
-    board.hparams.update(hparams)
-    return [board, MetricsLogger(MetricsFile(folder, per_step, resumed_step))]
 
 
 class SafeCheckpointIO(CheckpointIO):

@@ -13,6 +13,14 @@ from infinito.hub import downloading, patience
 from tests.hub.server import Hub
 
 
+def be_patient(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """Set how long everything waits: long where an answer comes, short where none does."""
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", seconds)
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", str(seconds))
+    monkeypatch.setattr(patience, "ANSWER_S", float(seconds))
+    monkeypatch.setattr(patience, "STALL_S", float(seconds))
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub without repositories, and no token."""
@@ -23,10 +31,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 3)
-    monkeypatch.setattr(patience, "ANSWER_S", 6.0)
-    monkeypatch.setattr(patience, "STALL_S", 6.0)
-    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "3")
+    be_patient(monkeypatch, 120)
     monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "0")
     monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))

@@ -13,6 +13,7 @@ from infinito.data.sources.hub_text import HubText
 from infinito.data.sources.wikitext2 import WikiText2
 from infinito.errors import HubError
 from infinito.preferences.pairs.rows.columns import PAIR_ROWS
+from tests.hub.conftest import be_patient
 from tests.hub.repositories import Fault
 from tests.hub.server import Hub
 
@@ -116,9 +117,13 @@ SLOW = {"drops", "stalls"}  # the libraries pause between their tries
 @pytest.mark.parametrize(
     "case", [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in FAULTS]
 )
-def test_what_goes_wrong_with_a_data_set(data_set: Hub, case: str) -> None:
+def test_what_goes_wrong_with_a_data_set(
+    data_set: Hub, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
     arrange, sentence = FAULTS[case]
     arrange(data_set)
+    if case in SLOW:
+        be_patient(monkeypatch, 3)
     with pytest.raises(HubError, match=sentence):
         read(source())
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.serialization import get_crc32_options, set_crc32_options
 
 from infinito.errors import CheckpointError
 from infinito.models.checkpoint_file import (
@@ -34,10 +35,10 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_round_trip_and_plain_torch_and_zip_read_it(file: Path) -> None:
+def test_round_trip_and_plain_torch_reads_it(file: Path) -> None:
     assert torch.equal(read_checkpoint(file)["w"], CONTENT["w"])
     assert torch.equal(torch.load(file, weights_only=True)["w"], CONTENT["w"])
-    assert zipfile.ZipFile(file).testzip() is None
+    assert zipfile.ZipFile(file).comment.startswith(b"infinito sha256 ")
 
 
 def test_a_mapped_checkpoint_outlives_its_replacement(file: Path) -> None:
@@ -53,12 +54,29 @@ def test_the_bytes_are_those_of_torch_save(tmp_path: Path) -> None:
     """Old versions read what is written now, whatever pieces `torch.save` writes it in."""
     content = {**CONTENT, "large": torch.rand(1 << 19), "none": torch.empty(0), "views": [1.5] * 9}
     write_checkpoint(content, tmp_path / "a.ckpt")
+    assert get_crc32_options()  # the setting is torch's again
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    set_crc32_options(False)
+    try:
+        torch.save(content, buffer)
+    finally:
+        set_crc32_options(True)
     written = (tmp_path / "a.ckpt").read_bytes()
     whole = buffer.getvalue()[:-2]
     comment = b"infinito sha256 " + hashlib.sha256(whole).hexdigest().encode()
     assert written == whole + len(comment).to_bytes(2, "little") + comment
+
+
+def test_a_checkpoint_with_crc32_sums_opens(tmp_path: Path) -> None:
+    """As versions until 0.2 wrote them."""
+    buffer = io.BytesIO()
+    torch.save(CONTENT, buffer)
+    whole = buffer.getvalue()[:-2]
+    comment = b"infinito sha256 " + hashlib.sha256(whole).hexdigest().encode()
+    old = tmp_path / "old.ckpt"
+    old.write_bytes(whole + len(comment).to_bytes(2, "little") + comment)
+    assert zipfile.ZipFile(old).testzip() is None
+    assert torch.equal(read_checkpoint(old)["w"], CONTENT["w"])
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's /proc")

@@ -18,6 +18,7 @@ def stage(add: float, copy: float, bits: float, answer: str = "x") -> dict[str, 
         "samples": {"Hi & <you>": answer},
         "preference_accuracy": 0.5,
         "minutes": 1.0,
+        "cpu_minutes": 0.5,
         "peak_mib": 300.0,
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from infinito.run_folder.commands import build_command, quote_word, show_curves
+from infinito.run_folder.commands import build_command, list_curves, quote_word
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,26 @@ def test_a_word_is_quoted_only_where_a_shell_needs_it(text: str, word: str) -> N
     assert shlex.split(word) == [text]
 
 
-def test_curves_of_a_run_elsewhere_are_found_in_its_own_folder() -> None:
-    assert show_curves(Path("multirun/base/a"), "multirun") == "tensorboard --logdir multirun"
-    assert show_curves(Path("/tmp/my run"), "multirun") == "tensorboard --logdir '/tmp/my run'"
+@pytest.mark.parametrize(
+    ("run", "logger", "command"),
+    [
+        ("multirun/base/a", None, "tensorboard --logdir multirun"),
+        ("/tmp/my run", {"name": "tensorboard"}, "tensorboard --logdir '/tmp/my run'"),
+        ("a b", {"name": "wandb", "offline": True}, "wandb sync 'a b'/wandb/offline-run-*"),
+        ("a", {"name": "wandb", "offline": False}, None),
+        ("a", {"name": "mlflow", "tracking_uri": "http://b"}, None),
+        ("a", {"name": "none"}, None),
+    ],
+)
+def test_curves_are_found_where_the_run_has_its_dashboard(
+    run: str, logger: dict[str, Any] | None, command: str | None
+) -> None:
+    values = {"runs_dir": "multirun"} | ({} if logger is None else {"logger": logger})
+    found = list_curves(Path(run), values, "curves")
+    assert [line for line, _ in found] == ([] if command is None else [command])
+
+
+def test_curves_in_a_database_are_opened_from_it() -> None:
+    values = {"runs_dir": "/tmp/runs", "logger": {"name": "mlflow", "tracking_uri": None}}
+    ((command, _),) = list_curves(Path("/tmp/runs/a"), values, "curves")
+    assert command == "mlflow ui --backend-store-uri sqlite:////tmp/runs/mlflow.db"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.space.space import Categorical, Float, Space
+from infinito.sweeps.launching.lanes import ThreadLanes
 from infinito.sweeps.launching.launches import Launch, Limits
+from infinito.sweeps.launching.trial_faults import WorkerLost
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal, read
 from infinito.sweeps.record.outcomes import Outcome, write_outcome
@@ -235,3 +238,41 @@ def test_a_journal_keeps_what_was_fitted(tmp_path: Path) -> None:
     events = read(tmp_path / "journal.jsonl")
     assert history.read_fits(events) == search.fits
     assert search.fits
+
+
+class LosingMachine(Machine):
+    """Loses the worker of some trials at their first launches, by number."""
+
+    def __init__(self, folder: Path, losses: dict[int, int], retries: int = 2) -> None:
+        super().__init__(folder)
+        self.losses = dict(losses)
+        self.retries = retries
+
+    def __call__(self, launches: Sequence[Launch]) -> None:
+        lost = [launch for launch in launches if self.losses.get(launch.trial.number, 0)]
+        super().__call__([launch for launch in launches if launch not in lost])
+        for launch in lost:
+            self.labels.append(launch.label)
+            self.losses[launch.trial.number] -= 1
+        if lost:
+            raise WorkerLost("its worker was lost", self.retries)
+
+
+@pytest.mark.parametrize("in_lanes", [False, True])
+def test_a_lost_worker_is_journaled_and_its_trial_runs_again(
+    tmp_path: Path, in_lanes: bool
+) -> None:
+    machine = LosingMachine(tmp_path, {1: 1, 2: 2, 3: 9})
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        lanes = ThreadLanes([lambda launch: machine([launch])] * 2) if in_lanes else None
+        sweep = Sweep(Search(SPACE), journal, machine, Limits(6, n_jobs=2), lanes=lanes)
+        reason = sweep.run()
+        events = journal.events
+    assert reason.startswith("6 trials are done; 6 workers lost, see its journal; the 2 workers")
+    assert [trial.state for trial in sweep.search.trials].count("finished") == 5
+    assert sweep.search.trials[3].error == "its worker was lost"
+    assert Counter(event["number"] for event in events if event["event"] == "lost") == {
+        1: 1, 2: 2, 3: 3,
+    }  # fmt: skip
+    assert {"1", "1.2", "2", "2.2", "2.3", "3", "3.2", "3.3"} <= set(machine.labels)
+    assert "3.4" not in machine.labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from infinito import run as program
 from infinito.cli.composition import check
 from infinito.config import RunConf
-from infinito.errors import ConfigError, DataError
+from infinito.errors import ConfigError, DataError, InfinitoError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.models.trained import open_trained
 from infinito.paths import conf_dir
@@ -52,6 +53,21 @@ def chat(tmp_path: Path) -> Callable[..., RunConf]:
 
 def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
     return read_checkpoint(folder / f"checkpoints/{name}.ckpt")["state_dict"]
+
+
+def stop_after(step: int, monkeypatch: pytest.MonkeyPatch, train: Callable[[], object]) -> None:
+    """Train until Ctrl+C comes after a step."""
+    save = Milestones.on_train_batch_end
+
+    def stop(self: Milestones, trainer: Any, *rest: Any) -> None:
+        save(self, trainer, *rest)
+        if trainer.global_step == step:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Milestones, "on_train_batch_end", stop)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train()
 
 
 def test_a_training_learns_reports_and_carries_its_template(
@@ -93,17 +109,7 @@ def test_a_resumed_training_ends_bit_equal(
 ) -> None:
     overrides = ("model.dropout=0.1", "trainer.checkpoint_every=1", *extra)
     program.execute(chat(*overrides), tmp_path / "whole")
-    save = Milestones.on_train_batch_end
-
-    def stop(self: Milestones, trainer: Any, *rest: Any) -> None:
-        save(self, trainer, *rest)
-        if trainer.global_step == 4:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Milestones, "on_train_batch_end", stop)
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            program.execute(chat(*overrides), tmp_path / "stopped")
+    stop_after(4, monkeypatch, lambda: program.execute(chat(*overrides), tmp_path / "stopped"))
     assert not (tmp_path / "stopped/summary.json").exists()
     program.execute(check([f"resume={tmp_path / 'stopped'}"], conf_dir()), tmp_path / "stopped")
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
@@ -123,6 +129,58 @@ def test_a_checkpoint_is_tuned_with_its_own_tokenizer(
     assert before.model.config.max_position_embeddings == 256
     with pytest.raises(ConfigError, match=r"`model.dim` is fixed by `checkpoint`"):
         check([*short, f"checkpoint={base}", "model.dim=8"], conf_dir())
+
+
+def test_text_beside_conversations_keeps_the_text_and_goes_on_bit_equal(
+    trained: Callable[..., Path], text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = trained("model.max_positions=256", "tokenizer=bpe", "tokenizer.vocab_size=300")
+    kept = ("data=", "trainer", "optimizer")
+    short = [each for each in SHORT if each.startswith(kept)]
+    common = (f"checkpoint={base}", f"runs_dir={tmp_path}", "trainer.checkpoint_every=1")
+    place = ("data.block_size=225", f"data.cache_dir={tmp_path / 'cache'}")
+    text = (*short, *common, *place, "data.text_rows=2", "trainer.max_steps=8")
+    program.execute(check(text, conf_dir()), tmp_path / "whole")
+    record = read_checkpoint(tmp_path / "whole/checkpoints/last.ckpt")["run"]["inputs"]
+    assert "token ids of the running text" in record
+    stop_after(4, monkeypatch, lambda: program.execute(check(text, conf_dir()), tmp_path / "half"))
+    program.execute(check([f"resume={tmp_path / 'half'}"], conf_dir()), tmp_path / "half")
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "half")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    read = (f"data.path={text_file}", "task=evaluate", "data=text", place[1])
+    program.execute(check([*text[:-1], "data.text_rows=0"], conf_dir()), tmp_path / "without")
+    losses = [
+        program.execute(
+            check([*read, f"checkpoint={tmp_path / name}"], conf_dir()), tmp_path / f"{name}_loss"
+        )
+        for name in ("whole", "without")
+    ]
+    assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((), "`checkpoint`=None is no run folder. Name the text: `data.text_path="),
+        (("checkpoint=tuned",), "was trained on `data=chat`. Name the text"),
+        (("data.text_path=absent.txt",), "absent.txt"),
+    ],
+)
+def test_text_that_cannot_be_found_is_explained(
+    overrides: tuple[str, ...],
+    message: str,
+    chat: Callable[..., RunConf],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "checkpoint=tuned" in overrides:
+        program.execute(chat("trainer.max_steps=1", "trainer.validate_every=1"), Path("tuned"))
+    kept = ("data=", "trainer", "optimizer")
+    begun = "checkpoint=tuned" in overrides
+    short = [each for each in SHORT if not begun or each.startswith(kept)]
+    with pytest.raises(InfinitoError, match=re.escape(message)):
+        program.execute(check([*short, *overrides, "data.text_rows=1"], conf_dir()), Path("run"))
 
 
 def test_adapters_of_a_pretrained_model_are_tuned(gpt2_folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from infinito.cli.rules.rl import rl_faults
 from infinito.cli.rules.scores import score_faults
 from infinito.cli.rules.tasks import (
     lean_optimizer_faults,
+    logger_faults,
     optimizer_faults,
     pause_faults,
     pipeline_faults,
@@ -46,6 +47,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         pause_faults,
         process_faults,
         optimizer_faults,
+        logger_faults,
         lean_optimizer_faults,
         task_faults,
         pipeline_faults,

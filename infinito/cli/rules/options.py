@@ -25,7 +25,6 @@ EXTRA_OF_OPTION = {
     "hydra/launcher=joblib": "joblib",
     "hydra/launcher=submitit_local": "slurm",
     "hydra/launcher=submitit_slurm": "slurm",
-    "hydra/launcher=ray": "ray",
 }
 """What installs an option that is not part of infinito."""
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 
 from infinito.config import ConversationsConf, MuonConf, RunConf
+from infinito.errors import MissingExtraError
+from infinito.extras import EXTRAS, require_extra
 
 STAGES = ("pretrain", "sft", "dpo")
 """The stages of `task=pipeline`."""
@@ -83,7 +85,7 @@ def lean_optimizer_faults(conf: RunConf) -> Iterable[str]:
     if not asked or conf.task == "rl_scheduler":
         return
     if isinstance(optimizer, MuonConf):
-        yield f"{asked[0]} is AdamW's alone, and the run has `optimizer=muon`. Use `optimizer=adamw`"
+        yield f"{asked[0]} is AdamW's alone, and this is `optimizer=muon`. Use `optimizer=adamw`"
     if trainer.processes > 1 or trainer.strategy != "auto":
         yield (
             f"{asked[0]} updates weights in one process, and `trainer.strategy`={trainer.strategy} "
@@ -126,6 +128,15 @@ def optimizer_faults(conf: RunConf) -> Iterable[str]:
         )
 
 
+def logger_faults(conf: RunConf) -> Iterable[str]:
+    if conf.logger.name not in EXTRAS:
+        return
+    try:
+        require_extra(conf.logger.name)
+    except MissingExtraError as error:
+        yield f"`logger`={conf.logger.name}: {error}, or use `logger=tensorboard`"
+
+
 def pipeline_faults(conf: RunConf) -> Iterable[str]:
     for each in conf.stage_overrides:
         stage, colon, override = each.partition(":")
@@ -138,6 +149,9 @@ def pipeline_faults(conf: RunConf) -> Iterable[str]:
 
 def task_faults(conf: RunConf) -> Iterable[str]:
     needs_model = {"evaluate", "generate", "chat", "serve", "analyze", "calibrate_phi", "report"}
+    needs_model |= {"lm_eval"}
+    if conf.task == "lm_eval" and not conf.lm_eval.tasks:
+        yield "`task=lm_eval` needs `lm_eval.tasks`, e.g. `lm_eval.tasks=[arc_easy,hellaswag]`"
     if conf.task in needs_model and conf.checkpoint is None:
         yield (
             f"`task={conf.task}` needs `checkpoint=<run folder, .ckpt file or Hugging Face folder>`"
@@ -146,11 +160,6 @@ def task_faults(conf: RunConf) -> Iterable[str]:
         yield "`task=score_pairs` needs `checkpoint=<run folder or Hugging Face folder>`"
     if conf.resume is not None and conf.task not in {"train", "dpo", "rl_scheduler", "pipeline"}:
         yield f"`resume`={conf.resume} goes on with training: leave out `task={conf.task}`"
-    if conf.resume is not None and conf.checkpoint is not None:
-        yield (
-            "`resume` goes on with a run and `checkpoint` starts a new one from its weights: "
-            "give one of them"
-        )
     if conf.task == "compare" and not conf.runs:
         yield (
             "`task=compare` needs run folders or the folder of a sweep, e.g. "

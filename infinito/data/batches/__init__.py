@@ -1,1 +1,1 @@
-"""Token blocks, the order in which they are read, and the loader that reads them."""
+"""Token blocks, the order in which they are read, the loader that reads them, and padding."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import islice, repeat
+from typing import Any, Protocol
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
@@ -22,11 +22,27 @@ from infinito.data.conversations.length_buckets import (
     HeldOutBatches,
 )
 from infinito.data.conversations.rendering.tokenizing import ConversationTokenizer
+from infinito.data.conversations.running_text import RunningText
 from infinito.data.encoding import count_ids
 from infinito.run_folder.pins import Input
 
-Collate = Callable[[np.ndarray, float | None], ConversationBatch]
-"""Returns the batch of the conversations with numbers (batch,), with its `share`."""
+
+class Collate(Protocol):
+    """Builds batches."""
+
+    def __call__(
+        self,
+        numbers: np.ndarray,
+        share: float | None,
+        windows: Sequence[TokenizedConversation] = (),
+    ) -> ConversationBatch:
+        """Return the batch of the conversations with numbers (batch,), and of windows of text.
+
+        Args:
+            numbers: Of the conversations.
+            share: See `ConversationBatch`.
+            windows: Windows of running text.
+        """
 
 
 class ConversationStream:
@@ -40,6 +56,7 @@ class ConversationStream:
         start: Batches that are already done.
         accumulate: Batches of an optimizer step. Lightning averages their losses, and those of all
             processes; a batch's share turns that into the mean over the step's learned tokens.
+        text: Windows of text that come with each batch.
     """
 
     def __init__(
@@ -50,10 +67,11 @@ class ConversationStream:
         total: int,
         start: int = 0,
         accumulate: int = 1,
+        text: RunningText | None = None,
     ) -> None:
         self.order, self.learned, self.collate = order, learned, collate
         self.total, self.start = total, start
-        self.accumulate = accumulate
+        self.accumulate, self.text = accumulate, text
 
     def __len__(self) -> int:
         """Return the number of batches of the whole training, wherever this stream begins."""
@@ -61,11 +79,21 @@ class ConversationStream:
 
     def __iter__(self) -> Iterator[ConversationBatch]:
         batches = islice(self._global_batches(), self.total - self.start)
+        world_size, windows = self.order.world_size, self._windows()
         while step := list(islice(batches, self.accumulate)):
-            tokens = sum(int(self.learned[rows].sum()) for rows in step)
-            share = len(step) * self.order.world_size / tokens
+            share = len(step) * world_size / sum(self._count(rows) for rows in step)
             for rows in step:
-                yield self.collate(self.order.part(rows), share)
+                yield self.collate(self.order.part(rows), share, next(windows))
+
+    def _count(self, rows: np.ndarray) -> int:
+        """Return the learned tokens of a global batch."""
+        in_text = 0 if self.text is None else self.text.tokens * self.order.world_size
+        return int(self.learned[rows].sum()) + in_text
+
+    def _windows(self) -> Iterator[Sequence[TokenizedConversation]]:
+        if self.text is None:
+            return repeat(())
+        return self.text.batches(self.start, self.order.rank, self.order.world_size)
 
     def _global_batches(self) -> Iterator[np.ndarray]:
         epoch, batch = divmod(self.start, len(self.order))
@@ -96,6 +124,7 @@ class ConversationDataModule(LightningDataModule):
         seed: Seed of the order of the training conversations.
         bucket: Batch conversations of similar length.
         accumulate: Training batches of an optimizer step.
+        text: Windows of text that come with each training batch.
 
     Attributes:
         layout: How a batch becomes model input; every model takes the one it has at first.
@@ -112,12 +141,13 @@ class ConversationDataModule(LightningDataModule):
         seed: int = 0,
         bucket: bool = False,
         accumulate: int = 1,
+        text: RunningText | None = None,
     ) -> None:
         super().__init__()
         self.train, self.valid, self.encode = train, valid, encode
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
-        self.seed, self.bucket, self.accumulate = seed, bucket, accumulate
+        self.seed, self.bucket, self.accumulate, self.text = seed, bucket, accumulate, text
         self.layout: LayoutName = "masked"
 
     @property
@@ -145,7 +175,7 @@ class ConversationDataModule(LightningDataModule):
         learned = np.array([len(each.learned) for each in self.train.rows])
         collate = self._collate(self.train.rows)
         return ConversationStream(
-            order, learned, collate, total or len(order), start, self.accumulate
+            order, learned, collate, total or len(order), start, self.accumulate, self.text
         )
 
     def val_dataloader(self) -> HeldOutBatches[ConversationBatch]:
@@ -174,8 +204,12 @@ class ConversationDataModule(LightningDataModule):
         on_cpu = self.trainer is None or self.trainer.strategy.root_device.type == "cpu"
         call_tokens = CALL_TOKENS if on_cpu else None
 
-        def collate(numbers: np.ndarray, share: float | None) -> ConversationBatch:
-            chosen = [conversations[number] for number in numbers]
+        def collate(
+            numbers: np.ndarray,
+            share: float | None,
+            windows: Sequence[TokenizedConversation] = (),
+        ) -> ConversationBatch:
+            chosen = [*(conversations[number] for number in numbers), *windows]
             return arrange(chosen, self.layout, share, call_tokens)
 
         return collate
@@ -191,6 +225,8 @@ def conversation_inputs(data: ConversationDataModule) -> Iterator[Input]:
     """Yield the token ids of both sets, which text, template and tokenizer make."""
     for name, found in (("training", data.train), ("held-out", data.valid)):
         yield Input(f"token ids of the {name} conversations", found.source, fingerprint(found))
+    if data.text is not None:
+        yield Input("token ids of the running text", data.text.name, data.text.fingerprint)
 
 
 def fingerprint(found: TokenizedConversations) -> str:

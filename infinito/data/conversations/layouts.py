@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from infinito.data.batches.row_padding import add_mask, group_by_length, pad_rows
 from infinito.data.conversations.conversation import TokenizedConversation
-from infinito.data.conversations.row_padding import add_mask, group_by_length, pad_rows
 
 LayoutName = Literal["packed", "padded", "masked"]
 LAYOUTS: tuple[LayoutName, ...] = ("packed", "padded", "masked")

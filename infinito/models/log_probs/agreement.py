@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor, finfo, nn
 
 TOLERANCE_EPS = 32
@@ -22,6 +26,20 @@ def describe_disagreement(model: nn.Module, found: Tensor, plain: Tensor) -> str
     if difference <= allowed:
         return None
     return f"log-probabilities differ by {difference:.1e} from those of plain logits"
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Compute matrix products in float32 here, whatever `trainer.matmul_precision` says.
+
+    Products in bfloat16 differ between equally right layouts by more than wrong ones would.
+    """
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def attention_window(model: nn.Module) -> int | None:

@@ -88,7 +88,7 @@
       tooltip: { trigger: isDots ? "item" : "axis", confine: true, formatter: tip(plot, axis), axisPointer: { type: "line", label: { show: false } }, backgroundColor: colour("paper"), borderColor: line, textStyle: { color: ink, fontSize: 13 }, extraCssText: "max-width: 22rem; white-space: normal; overflow-wrap: anywhere;" },
       toolbox: { top: 0, right: 0, iconStyle: { borderColor: colour("dim") }, feature: { dataZoom: { title: { zoom: "zoom: draw a box", back: "back" } }, restore: { title: "whole plot" }, saveAsImage: { title: "save as SVG", backgroundColor: colour("paper") } } },
       dataZoom: isTouch ? [{ type: "inside", preventDefaultMouseMove: false, filterMode: "none" }] : [],
-      xAxis: { ...common, type: plot.log_x ? "log" : "value", name: axis, nameLocation: "middle", nameGap: 26, min: "dataMin", max: "dataMax", ...(isDots ? { scale: true, min: undefined, max: undefined } : {}), ...ticks(plot.x_ticks) },
+      xAxis: { ...common, type: plot.log_x ? "log" : "value", name: axis, nameLocation: "middle", nameGap: 26, min: "dataMin", max: "dataMax", ...(isDots || plot.y_ticks.length ? { scale: true, min: undefined, max: undefined } : {}), ...ticks(plot.x_ticks) },
       yAxis: { ...common, type: isLog ? "log" : "value", scale: true,
         ...(isLog || !heights.length ? {} : { min: (range) => bound(range, heights, -1), max: (range) => bound(range, heights, 1) }), ...ticks(plot.y_ticks),
         ...(plot.y_ticks.length ? { min: -0.6, max: plot.y_ticks.length - 0.4 } : {}) },

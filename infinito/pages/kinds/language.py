@@ -21,7 +21,7 @@ from infinito.pages.kinds.sections import (
     name_run,
 )
 from infinito.pages.metrics_plots import ATTENTION, BITS, LANGUAGE, LOSS, PHI, plot_groups
-from infinito.run_folder.commands import build_command, show_curves
+from infinito.run_folder.commands import build_command, list_curves
 from infinito.run_folder.series.metrics_file import Columns
 
 CONVERSATIONS = ("chat", "skills")
@@ -169,11 +169,10 @@ def list_next(
         values: Its configuration.
         has_ended: Whether it has.
     """
-    runs_dir = str(values["runs_dir"])
     if not has_ended:
         return [
             (build_command({"resume": folder}), "go on, if it has stopped"),
-            (show_curves(folder, runs_dir), "the same curves live"),
+            *list_curves(folder, values, "the same curves live"),
         ]
     text = [
         ({"task": "generate", "generation.prompt": "The "}, "write text"),
@@ -185,5 +184,5 @@ def list_next(
     ]
     return [
         *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
-        (show_curves(folder, runs_dir), "curves, samples, heat maps"),
+        *list_curves(folder, values, "curves, samples, heat maps"),
     ]

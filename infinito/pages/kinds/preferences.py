@@ -19,7 +19,7 @@ from infinito.pages.kinds.sections import (
     name_run,
 )
 from infinito.pages.metrics_plots import PREFERENCES, plot_groups
-from infinito.run_folder.commands import build_command, quote_word, show_curves
+from infinito.run_folder.commands import build_command, list_curves, quote_word
 
 MOODS = {"ok": "good", "no_improvement": "open", "failed": "bad"}
 SHOWN_ANSWERS = 12
@@ -113,15 +113,15 @@ def build_answers(report: Mapping[str, Any]) -> list[Section]:
 
 def list_next(run: RunFiles) -> list[tuple[str, str]]:
     """Return the commands that are useful now, each with what it does."""
-    curves = show_curves(run.folder, str(run.values["runs_dir"]))
     if not run.results:
         resume = build_command({"resume": run.folder})
-        return [(resume, "go on, if it has stopped"), (curves, "the same curves live")]
+        curves = list_curves(run.folder, run.values, "the same curves live")
+        return [(resume, "go on, if it has stopped"), *curves]
     scores = {"task": "score_pairs", "data": "pairs", "checkpoint": run.folder / "model"}
     return [
         (f"less {quote_word(str(run.folder / 'training_report.md'))}", "the report as text"),
         (build_command(scores), "score other pairs by data.path=…"),
-        (curves, "curves"),
+        *list_curves(run.folder, run.values, "curves"),
     ]
 
 

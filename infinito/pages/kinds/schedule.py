@@ -21,7 +21,7 @@ from infinito.pages.kinds.sections import (
 )
 from infinito.pages.metrics_plots import PHI, SCHEDULE, plot_groups
 from infinito.pages.plots import Curve, Plot
-from infinito.run_folder.commands import build_command, show_curves
+from infinito.run_folder.commands import build_command, list_curves
 from infinito.run_folder.series.metrics_file import Columns
 
 
@@ -53,7 +53,7 @@ def build_page(run: RunFiles) -> Page:
             *build_measured(run),
             *build_settings(run),
             *build_provenance(run),
-            *build_next(list_next(run.folder, str(run.values["runs_dir"]), bool(summary))),
+            *build_next(list_next(run.folder, run.values, bool(summary))),
         ],
     )
 
@@ -194,12 +194,14 @@ def build_report(run: RunFiles) -> Page:
     )
 
 
-def list_next(folder: Path, runs_dir: str, has_ended: bool = True) -> list[tuple[str, str]]:
+def list_next(
+    folder: Path, values: Mapping[str, Any], has_ended: bool = True
+) -> list[tuple[str, str]]:
     """Return the commands that are useful after a schedule's training, each with what it does."""
     if not has_ended:
         return [
             (build_command({"resume": folder}), "go on, if it has stopped"),
-            (show_curves(folder, runs_dir), "the same curves live"),
+            *list_curves(folder, values, "the same curves live"),
         ]
     commands = [
         ({"task": "evaluate", "checkpoint": folder}, "test episodes against every control"),

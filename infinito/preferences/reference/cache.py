@@ -1,8 +1,8 @@
 """Caches a reference's log-probabilities, so that runs with the same reference compute them once.
 
 A file holds the pairs of one reference. Its name is a hash of the weights, configuration, number
-type, attention and version. Each pair is found by its token ids, so that only pairs that were added
-or cut differently are computed.
+type, precision of products, attention and version. Each pair is found by its token ids, so that
+only pairs that were added or cut differently are computed.
 """
 
 from __future__ import annotations
@@ -110,6 +110,9 @@ def hash_reference(model: nn.Module, adapters: bool = False) -> str:
         "attention": model.config._attn_implementation,  # type: ignore[union-attr]
         "config": {name: value for name, value in config.items() if name not in unrelated},
     }
+    precision = torch.get_float32_matmul_precision()
+    if precision != "highest":
+        about["matmul_precision"] = precision
     digest.update(json.dumps(about, sort_keys=True, default=str).encode())
     weights = model.state_dict() if adapters else _own_weights(model)
     for name, value in sorted(weights.items()):

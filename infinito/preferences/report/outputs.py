@@ -22,6 +22,7 @@ from infinito.preferences.report.screen import print_outcome
 from infinito.preferences.report.sweep_table import compare_sweep
 from infinito.run_folder.records import read_score, write_json
 from infinito.run_folder.tables import print_page
+from infinito.training.dashboards.dashboard import list_dashboards, show_end
 from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def write_outputs(
 ) -> float | None:
     """Write everything, print the verdict, and return the score; None for a failed run."""
     report = build_run_report(conf, outcome, clock)
-    pictures = save_figures(draw_curves(outcome.training.log.history), folder / "plots")
+    with console.status("drawing the curves"):
+        pictures = save_figures(draw_curves(outcome.training.log.history), folder / "plots")
     write_json(folder / "training_report.json", report)
     (folder / "training_report.md").write_text(render_markdown(report), encoding="utf-8")
     if outcome.after is None:
@@ -44,9 +46,11 @@ def write_outputs(
     summary = build_summary(folder, report)
     write_json(folder / "summary.json", summary)
     score = read_score(summary, conf.score)
-    _log_to_tensorboard(conf, outcome, pictures, report, score)
-    export_policy(conf, folder, outcome.prepared, report)
-    print_page(console, write_page_or_warn(folder))
+    _show_in_dashboards(conf, outcome, pictures, report, score)
+    with console.status("writing the policy and the page"):
+        export_policy(conf, folder, outcome.prepared, report)
+        page = write_page_or_warn(folder)
+    print_page(console, page)
     print_outcome(console, folder, report, conf)
     compare_sweep(console, folder)
     return score
@@ -75,17 +79,17 @@ def _write_card(folder: Path, card: str, report: Mapping[str, Any]) -> None:
     write_json(folder / "training_report.json", report)
 
 
-def _log_to_tensorboard(
+def _show_in_dashboards(
     conf: RunConf,
     outcome: Outcome,
     pictures: Mapping[str, Any],
     report: Mapping[str, Any],
     score: float,
 ) -> None:
-    logger: Any = outcome.training.trainer.logger
-    step = outcome.training.trainer.global_step
-    for name, pixels in pictures.items():
-        logger.experiment.add_image(f"report/{name}", pixels, step, dataformats="HWC")
-    logger.experiment.add_text("report", render_markdown({**report, "history": []}), step)
-    logger.log_hyperparams(list_hyperparameters(conf), {name_score(conf): score}, step=step)
-    logger.finalize("success")
+    trainer = outcome.training.trainer
+    for board in list_dashboards(trainer):
+        for name, pixels in pictures.items():
+            board.show_picture(f"report/{name}", pixels, trainer.global_step)
+        text = render_markdown({**report, "history": []})
+        board.show_text("report", text, trainer.global_step)
+    show_end(trainer, list_hyperparameters(conf), name_score(conf), score)

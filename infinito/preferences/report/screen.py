@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.markup import escape
 from infinito.config import PretrainedConf, RunConf
 from infinito.preferences.assembly import require_pairs
 from infinito.preferences.report.document import format_interval
-from infinito.run_folder.commands import build_command, quote_word, show_curves
+from infinito.run_folder.commands import build_command, list_curves, quote_word
 from infinito.run_folder.tables import print_next, print_table
 from infinito.wording import escape_controls, format_value
 
@@ -80,5 +81,5 @@ def _list_commands(folder: Path, conf: RunConf) -> list[tuple[str, str]]:
             "the report: every answer, category and interval",
         ),
         (build_command(values), "score other pairs by data.path=…"),
-        (show_curves(folder, conf.runs_dir), "curves"),
+        *list_curves(folder, asdict(conf), "curves"),
     ]

@@ -16,7 +16,11 @@ import torch
 from torch import nn
 
 from infinito.errors import InfinitoError
-from infinito.models.log_probs.agreement import attention_window, describe_disagreement
+from infinito.models.log_probs.agreement import (
+    attention_window,
+    describe_disagreement,
+    exact_products,
+)
 from infinito.models.log_probs.chosen_tokens import Head, changes_logits, has_plain_head
 from infinito.preferences.scoring.answer_scores import score_answers
 from infinito.preferences.scoring.layouts import LAYOUTS, LayoutName, Pair, arrange
@@ -50,7 +54,8 @@ def choose_layout(model: nn.Module, pairs: Sequence[Pair], fastest: str = "auto"
     training = model.training
     model.eval()
     try:
-        return _first_fitting(model, tried, names)
+        with exact_products():
+            return _first_fitting(model, tried, names)
     finally:
         model.train(training)
 

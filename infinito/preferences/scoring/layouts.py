@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from infinito.data.conversations.row_padding import add_mask, group_by_length, pad_rows
+from infinito.data.batches.row_padding import add_mask, group_by_length, pad_rows
 
 LayoutName = Literal["shared", "concat", "full"]
 LAYOUTS: tuple[LayoutName, ...] = ("shared", "concat", "full")

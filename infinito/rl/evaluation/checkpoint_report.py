@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from infinito.config import RunConf
 from infinito.data.assembly import build_data_module
@@ -35,8 +34,10 @@ from infinito.rl.ppo.policy_files import (
     load_policy,
     read_policy_checkpoint,
 )
-from infinito.run_folder.folder import events_folder, find_run_folder, record_config
+from infinito.run_folder.folder import find_run_folder, record_config
 from infinito.run_folder.records import write_json
+from infinito.run_folder.series.event_files import read_events
+from infinito.run_folder.series.metrics_file import Columns, read_metrics
 from infinito.run_folder.tables import print_table
 
 SHOWN = ("return_mean", "phi", "in_band", "perplexity", "entropy_nats", "kl_nats")
@@ -74,19 +75,30 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
 
 def read_progress(folder: Path, total: int) -> dict[str, Any]:
     """Return the steps, the last rollout and the last validation of a run, finished or running."""
-    events = EventAccumulator(str(events_folder(folder)))
-    tags = set(events.Reload().Tags()["scalars"])
-    if "rl/phi" not in tags:
+    columns = read_metrics(folder) or read_events(folder).columns
+    played, _ = read_last(columns, "rl/phi")
+    if played is None:
         return {"steps": f"0 of {total:,}"}
-    last = {name: events.Scalars(f"rl/{name}")[-1] for name in SHOWN if f"rl/{name}" in tags}
-    progress: dict[str, Any] = {"steps": f"{last['phi'].step:,} of {total:,}"}
-    progress |= {name: event.value for name, event in last.items()}
+    progress: dict[str, Any] = {"steps": f"{played:,} of {total:,}"}
+    for name in SHOWN:
+        step, value = read_last(columns, f"rl/{name}")
+        if step is not None:
+            progress[name] = value
     for name in ("return", "gap", "gap_p", "decline_p"):
-        if f"val/{name}" in tags:
-            event = events.Scalars(f"val/{name}")[-1]
-            progress[f"val/{name}"] = event.value
-            progress["validated at step"] = event.step
+        step, value = read_last(columns, f"val/{name}")
+        if step is not None:
+            progress[f"val/{name}"] = value
+            progress["validated at step"] = step
     return progress
+
+
+def read_last(columns: Columns, name: str) -> tuple[int | None, float | None]:
+    """Return the last figure of a column and its step; None twice where there is none."""
+    found = zip(columns.get("step", []), columns.get(name, []), strict=False)
+    for step, value in reversed(list(found)):
+        if step is not None and value is not None:
+            return int(step), value
+    return None, None
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 Hydra's launchers return only when all jobs that they were given have ended. So each lane gives the
 launcher one job: from a thread of its own, where the launcher only waits for a process elsewhere
-(joblib, submitit); from a process of its own, where the launcher runs the job itself (basic).
+(joblib, submitit, Ray); from a process of its own, where the launcher runs the job itself (basic).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ Jobs = Callable[[Sequence[Launch]], tuple[list[list[str]], int]]
 
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 _JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+_RAY = "hydra_plugins.infinito_ray.ray_launcher.RayLauncher"
 _SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
 
 
@@ -184,12 +185,12 @@ def open_lanes(
         count = min(count, effective_n_jobs(config.hydra.launcher.n_jobs))
         # with one worker joblib runs the trial itself, in the thread that asks for it
         return ThreadLanes([launch] * count) if count > 1 else SerialLane(launch)
-    if target.startswith(_SUBMITIT):
+    if target == _RAY or target.startswith(_SUBMITIT):
         return ThreadLanes([launch] * count)
     if settings.asynchronous:
         raise ConfigError(
             f"`hydra.sweeper.asynchronous`=true, and the launcher is {target}; expected `basic`, "
-            "`joblib`, `submitit_local` or `submitit_slurm`. Batches run on every launcher: "
+            "`joblib`, `ray`, `submitit_local` or `submitit_slurm`. Batches run on every launcher: "
             "`hydra.sweeper.asynchronous=false`"
         )
     return None

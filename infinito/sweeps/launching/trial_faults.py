@@ -16,6 +16,19 @@ class TrialFailed(Exception):
     """A trial that gave no score, in one line."""
 
 
+class WorkerLost(Exception):
+    """A job that ended with its worker process or machine, not by a fault of its own.
+
+    Args:
+        how: What was lost, in one line.
+        retries: How often a search may run such a trial again.
+    """
+
+    def __init__(self, how: str, retries: int = 0) -> None:
+        super().__init__(how)
+        self.retries = retries
+
+
 def describe_fault(fault: BaseException) -> str:
     """Return what went wrong, in one line."""
     if isinstance(fault, TrialTimeout | TrialFailed):

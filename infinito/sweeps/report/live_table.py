@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from infinito import sign_of_life
 from infinito.run_folder.commands import format_text, quote_word
 from infinito.run_folder.tables import print_next
 from infinito.search.trials import Trial
@@ -48,6 +49,7 @@ class SweepTable:
         self._said: set[tuple[int, int]] = set()
 
     def __enter__(self) -> SweepTable:
+        sign_of_life.end()
         if self._live is None:
             count = format_count(self.sweep.limits.n_trials, "trial")
             self.say(f"sweep of {count} → {self.sweep.folder}")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infinito.run_folder.commands import build_command, quote_word
+from infinito.run_folder.commands import build_command, quote_word, shows_in_tensorboard
 from infinito.run_folder.tables import print_next
 from infinito.sweeps.record.run_folders import list_run_folders
 from infinito.sweeps.report.live_table import shorten_names
@@ -52,7 +52,11 @@ def print_run_table(folder: Path, swept: Sequence[str]) -> None:
                     build_command({"task": "compare", "runs": [folder]}),
                     "means, intervals and tests; seeds put together",
                 ),
-                (f"tensorboard --logdir {quote_word(str(folder))}", "curves of all runs"),
+                *(
+                    [(f"tensorboard --logdir {quote_word(str(folder))}", "curves of all runs")]
+                    if all(map(shows_in_tensorboard, values))
+                    else []
+                ),
             ],
         )
 

@@ -10,9 +10,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
 
-from infinito.run_folder.progress import Bar
+from infinito.run_folder.progress import Bar, Pulse
 from infinito.training.callbacks.throughput import Throughput
 from infinito.training.callbacks.validation import count_validations, validation_metrics
 from infinito.training.length.planning import Length
@@ -65,6 +65,7 @@ class TrainingBar(ProgressBar):
     def _draw_on(self, console: Console) -> None:
         self.console = console
         self._bar = Bar(
+            SpinnerColumn(style="cyan"),
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
             TextColumn("step {task.fields[step]}"),
@@ -76,11 +77,12 @@ class TrainingBar(ProgressBar):
             transient=True,
             disable=not (self.draws and console.is_terminal),
         )
+        self._pulse = Pulse(self._bar)
         self._task = self._bar.add_task("", total=1, step="–", loss="–", speed="–", left="–")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but what is tied to this process: a spawned one has a console of its own."""
-        tied = ("console", "_bar", "_task")
+        tied = ("console", "_bar", "_pulse", "_task")
         return {name: value for name, value in vars(self).items() if name not in tied}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -102,6 +104,10 @@ class TrainingBar(ProgressBar):
         if self._live:
             self._bar.start()
 
+    def on_train_batch_start(self, *_: Any, **__: Any) -> None:
+        """Move the bar by the batches alone, which costs less."""
+        self._pulse.stop()
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -114,6 +120,8 @@ class TrainingBar(ProgressBar):
         """Start the clock of a validation."""
         self._validation_begun_s = time.perf_counter()
         self._validated_batches = 0
+        if self._live and trainer.state.fn == TrainerFn.FITTING:
+            self._pulse.start()  # also while samples are drawn, pictures made and files written
 
     def on_validation_batch_end(
         self,
@@ -149,12 +157,14 @@ class TrainingBar(ProgressBar):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the bar away."""
+        self._pulse.stop()
         self._bar.stop()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Take the bar away before an error is printed."""
+        self._pulse.stop()
         self._bar.stop()
 
     def _is_time(self) -> bool:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,6 +20,7 @@ from infinito.models.observation.attention_probe import (
 )
 from infinito.run_folder.series.samples_file import Sample, SamplesFile
 from infinito.seeding import child_seed
+from infinito.training.dashboards.dashboard import list_dashboards
 from infinito.training.distributed.sharding import is_sharded
 from infinito.training.report.heat_maps import attention_figure, draw_pixels
 from infinito.training.report.metrics_logger import log_everywhere
@@ -103,7 +103,7 @@ class ValidationReport(Callback):
 
         With sharded weights all processes compute them, and the first writes.
         """
-        boards = [each for each in trainer.loggers if isinstance(each, TensorBoardLogger)]
+        boards = list_dashboards(trainer)
         computes = trainer.is_global_zero or is_sharded(pl_module)
         if not trainer.loggers or not computes:
             return
@@ -119,9 +119,7 @@ class ValidationReport(Callback):
                 figure = attention_figure([layer[0] for layer in weights], f"step {step}")
                 self.heat_maps = draw_pixels(figure)
                 for board in boards:
-                    board.experiment.add_image(
-                        "val_attention/weights", self.heat_maps, step, dataformats="HWC"
-                    )
+                    board.show_picture("val_attention/weights", self.heat_maps, step)
             if not (layers and weights):
                 self.measure_attention = False
                 _log.info("this model does not show its attention: no figures of it are written")
@@ -131,11 +129,9 @@ class ValidationReport(Callback):
             if self.samples is not None and trainer.is_global_zero:
                 self.samples.write(text)
             for board in boards:
-                board.experiment.add_text(
-                    "sample", f"```\n{text['prompt']}⟶{text['text']}\n```", step
-                )
+                board.show_text("sample", f"```\n{text['prompt']}⟶{text['text']}\n```", step)
         for board in boards:
-            board.experiment.flush()
+            board.flush()
 
     def _draw_sample(self, model: PreTrainedModel, step: int) -> Sample:
         """Let the model continue the beginning of the first validation document."""

@@ -19,6 +19,7 @@ from infinito.objectives.units import TextUnits
 from infinito.run_folder.progress import Show
 from infinito.training.callbacks.validation_report import Probe
 from infinito.training.conversations.layout_probe import ConversationLayout, choose_layout
+from infinito.training.conversations.running_text import build_running_text
 from infinito.training.module.starting import start_from_checkpoint
 
 KEY = "conversations"
@@ -42,6 +43,8 @@ def build_training_data(
         tokenizer = open_trained(conf.checkpoint).tokenizer
     data = build_conversation_data(conf, tokenizer)
     data.accumulate = conf.trainer.accumulate
+    if require_conversations(conf).text_rows:
+        data.text = build_running_text(conf, data.tokenizer, show)
     return data
 
 

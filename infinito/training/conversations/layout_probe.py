@@ -16,7 +16,11 @@ from transformers import PreTrainedModel
 from infinito.data.conversations.conversation import TokenizedConversation
 from infinito.data.conversations.layouts import LAYOUTS, LayoutName, arrange
 from infinito.errors import InfinitoError
-from infinito.models.log_probs.agreement import attention_window, describe_disagreement
+from infinito.models.log_probs.agreement import (
+    attention_window,
+    describe_disagreement,
+    exact_products,
+)
 from infinito.models.log_probs.chosen_tokens import (
     Head,
     changes_logits,
@@ -57,7 +61,8 @@ def choose_layout(
     training = model.training
     model.eval()
     try:
-        return _first_fitting(model, tried, names)
+        with exact_products():
+            return _first_fitting(model, tried, names)
     finally:
         model.train(training)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
+from torch.optim import Optimizer
 
 from infinito.config import RunConf
 from infinito.data.conversations.layouts import ConversationBatch
@@ -19,7 +21,9 @@ from infinito.run_folder.progress import preparation
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_training
 from infinito.training.conversations.assembly import build_training_data
+from infinito.training.length.memory_need import check_memory
 from infinito.training.optimizer.assembly import describe_optimizer
+from infinito.training.optimizer.optimized_task import OptimizedTask
 from infinito.training.report.headline import describe_training
 
 TIMED_STEPS = 3
@@ -34,19 +38,18 @@ def estimate(conf: RunConf, console: Console) -> None:
     task.to(device)
     task.train()
     print_table(console, f"{conf.name}: dry run", describe_training(conf, training))
+    if device.type == "cpu":
+        check_memory(training.model, conf.optimizer)
     optimizer, _ = task.optimizer_and_schedule()
     before_mib = peak_rss_mib()
     batches: Iterable[Any] = data.train_dataloader()
     batch = next(iter(batches)).to(device)
     seconds = []
     for number in range(TIMED_STEPS):
-        console.print(f"step {number + 1} of {TIMED_STEPS} …", highlight=False)
-        started_s = time.perf_counter()
-        loss = task.training_step(batch, 0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        seconds.append(time.perf_counter() - started_s)
+        with console.status(f"step {number + 1} of {TIMED_STEPS}"):
+            started_s = time.perf_counter()
+            loss = take_step(task, optimizer, batch)
+            seconds.append(time.perf_counter() - started_s)
     step_s = statistics.median(seconds)
     on_gpu = device.type == "cuda"
     peak_mib = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_rss_mib()
@@ -68,6 +71,22 @@ def estimate(conf: RunConf, console: Console) -> None:
         },
     )
     print_next(console, [("the same command without dry_run=true", "train")])
+
+
+def take_step(task: OptimizedTask, optimizer: Optimizer, *batches: Any) -> Tensor:
+    """Train a module on batches of one optimizer step without a trainer; return the last loss."""
+    found: list[Tensor] = []
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        for batch in batches:
+            loss: Any = task.training_step(batch, 0)
+            loss.backward()
+            found.append(loss.detach())
+        return found[-1]
+
+    optimizer.step(closure)
+    return found[-1]
 
 
 def describe_shape(batch: torch.Tensor | ConversationBatch) -> str:

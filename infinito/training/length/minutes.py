@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from infinito.cli.rules.tasks import schedule_faults
-from infinito.config import RunConf
+from infinito.config import LoggerConf, RunConf
 from infinito.data.assembly import build_data_module
 from infinito.data.datamodule import LanguageDataModule
 from infinito.device import choose_accelerator
@@ -31,11 +31,12 @@ from infinito.training.callbacks.interruption import Interruption
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.validation import count_validations
 from infinito.training.callbacks.validation_report import ValidationReport
+from infinito.training.dashboards.assembly import build_loggers
 from infinito.training.distributed.peers import Peers
 from infinito.training.distributed.reduction import of_first_process
 from infinito.training.length.planning import plan_length
 from infinito.training.recording import is_first_process
-from infinito.training.trainer import build_loggers, build_trainer, count_batches
+from infinito.training.trainer import build_trainer, count_batches
 
 MEASURED_SHARE = 0.05
 """Of the minutes, that the timed steps may take."""
@@ -119,7 +120,7 @@ def measure_costs(conf: RunConf, data: LanguageDataModule) -> Costs:
             ],
             deterministic=conf.deterministic,
             steps=ENDLESS,
-            loggers=build_loggers(folder, None, {}),
+            loggers=build_loggers(replace(conf, logger=LoggerConf()), folder, None),
         )
         with interruption.listening(), peers.watching():
             fit(training, trainer)

@@ -47,7 +47,7 @@ class LeanAdamW(AdamW):
         """Norms of the gradients that the latest step took, by the parameter's id."""
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient; return what `closure` returns."""
         result = None
         self.norms = {}

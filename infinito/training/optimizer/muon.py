@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from infinito.config import MuonConf
 from infinito.errors import ConfigError
 from infinito.training.optimizer.adamw import build_adamw
+from infinito.training.optimizer.batched_muon import BatchedMuon
 
 
 class MuonAndAdamW(Optimizer):
@@ -66,8 +67,8 @@ def build_muon(model: PreTrainedModel, settings: MuonConf) -> MuonAndAdamW | Muo
     Raises:
         ConfigError: no hidden matrix is trained.
 
-    Source: Jordan et al. 2024, Muon, https://kellerjordan.github.io/posts/muon/; torch's own
-    implementation, with its step length √max(1, rows / columns) · `matrix_lr`.
+    Source: Jordan et al. 2024, Muon, https://kellerjordan.github.io/posts/muon/; torch's
+    implementation, with its step length √max(1, rows / columns) · `matrix_lr`, in fewer calls.
     """
     matrices = hidden_matrices(model)
     if not matrices:
@@ -76,7 +77,7 @@ def build_muon(model: PreTrainedModel, settings: MuonConf) -> MuonAndAdamW | Muo
             "trains none as it is configured (the head and embeddings do not count). "
             "Use `optimizer=adamw`, or train more of it, e.g. `model.trainable=lora`"
         )
-    muon = Muon(
+    muon = BatchedMuon(
         list(matrices.values()),
         lr=settings.matrix_lr,
         weight_decay=settings.matrix_weight_decay,

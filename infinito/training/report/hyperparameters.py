@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from infinito.cli.read_by import READ_BY
+from infinito.cli.read_by import READ_BY, keys
 from infinito.config import RunConf
 from infinito.run_folder.records import flatten
 
-SILENT = {"task", "runs_dir", "score", "resume", "dry_run", "trainer.progress_bar"}
+SILENT = keys("task", "runs_dir", "score", "resume", "dry_run", "trainer.progress_bar", "logger")
 """Keys that no run is compared by."""
 
 

@@ -78,6 +78,15 @@ def test_type_and_attention_are_told_apart() -> None:
     assert hash_reference(make("llama")) in keys
 
 
+def test_precisions_of_products_are_told_apart() -> None:
+    names: dict[str, set[str]] = {}
+    for precision in ("highest", "medium", "highest"):
+        torch.set_float32_matmul_precision(precision)
+        names.setdefault(precision, set()).add(hash_reference(make("llama")))
+    assert [len(each) for each in names.values()] == [1, 1]
+    assert names["highest"] != names["medium"]
+
+
 def test_the_rest_of_a_pair_does_not_matter(cache: ReferenceCache) -> None:
     cache.look_up(make("llama"), PAIRS, SHARED)
     renamed = [replace(pair, row=99, category="x", weight=2.0) for pair in PAIRS]

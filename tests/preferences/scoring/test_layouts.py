@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinito.data.conversations.row_padding import group_by_length
+from infinito.data.batches.row_padding import group_by_length
 from infinito.models.log_probs.chosen_tokens import Head
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.scoring.answer_scores import score_answers

@@ -35,7 +35,7 @@ class Adding:
 
 
 def load_slowly() -> Adding:
-    time.sleep(1.0)
+    time.sleep(4.0)
     return Adding()
 
 
@@ -65,7 +65,7 @@ def is_running(process: int) -> bool:
 
 
 def wait_for_end(process: int) -> None:
-    for _ in range(600):
+    for _ in range(6000):
         if not is_running(process):
             return
         time.sleep(0.05)
@@ -74,7 +74,7 @@ def wait_for_end(process: int) -> None:
 
 
 def read_process(path: Path) -> int:
-    for _ in range(1200):
+    for _ in range(6000):
         if path.is_file() and path.read_text():
             return int(path.read_text())
         time.sleep(0.05)
@@ -94,10 +94,10 @@ def test_a_child_runs_one_trial_after_another() -> None:
 def test_the_limit_is_the_trials_and_not_that_of_its_imports(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(isolation, "GRACE_S", 0.4)
+    monkeypatch.setattr(isolation, "GRACE_S", 1.5)
     child = Child()
     try:
-        assert child.call(SlowToLoad(), OmegaConf.create({"a": 1}), WHOLE, 0.4) == 2  # type: ignore[arg-type]
+        assert child.call(SlowToLoad(), OmegaConf.create({"a": 1}), WHOLE, 1.5) == 2  # type: ignore[arg-type]
     finally:
         child.kill()
 

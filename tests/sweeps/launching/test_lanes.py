@@ -17,6 +17,7 @@ from infinito.sweeps.settings import MctsSweeperConf
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+RAY = "hydra_plugins.infinito_ray.ray_launcher.RayLauncher"
 SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 
 
@@ -43,6 +44,7 @@ def opened(target: str, workers: int = 3, **settings: Any) -> Any:
         (JOBLIB, {}, ThreadLanes, 3),
         (JOBLIB, {"n_jobs": 2}, ThreadLanes, 2),
         (JOBLIB, {"workers": 1}, SerialLane, 1),
+        (RAY, {}, ThreadLanes, 4),
         (SLURM, {}, ThreadLanes, 4),
     ],
 )
@@ -55,13 +57,15 @@ def test_a_launcher_has_the_lanes_that_it_allows(
 
 
 def test_other_launchers_run_batches() -> None:
-    assert opened("ray.Launcher") is None
+    assert opened("other.Launcher") is None
     assert opened(BASIC, asynchronous=False) is None
 
 
 def test_lanes_that_a_launcher_does_not_allow() -> None:
-    with pytest.raises(ConfigError, match=r"asynchronous`=true, and the launcher is ray\.Launcher"):
-        opened("ray.Launcher", asynchronous=True)
+    with pytest.raises(
+        ConfigError, match=r"asynchronous`=true, and the launcher is other\.Launcher"
+    ):
+        opened("other.Launcher", asynchronous=True)
 
 
 def test_a_lane_ends_while_another_runs() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.sweeps.mcts_sweeper import tiny_app
-from tests.sweeps.mcts_sweeper.tiny_sweeps import SPACE, Swept, Tiny, arguments
+from tests.sweeps.mcts_sweeper.tiny_sweeps import ENOUGH_S, SPACE, Swept, Tiny, arguments
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def tiny(tmp_path: Path, environment: dict[str, str]) -> Tiny:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=ENOUGH_S,
         )
 
     return call

@@ -12,14 +12,14 @@ from tests.sweeps.mcts_sweeper.tiny_sweeps import Swept, Tiny, states, trials_of
 
 def test_crash_nan_hang_and_a_killed_process_do_not_end_a_sweep(tiny: Tiny, tmp_path: Path) -> None:
     faults = ("crash=[1]", "nan=[2]", "hang=[3]", "die=[4]", "hydra.sweeper.isolate=true")
-    limits = ("hydra.sweeper.trial_timeout_s=1", "hydra.sweeper.max_failure_rate=0.7")
+    limits = ("hydra.sweeper.trial_timeout_s=4", "hydra.sweeper.max_failure_rate=0.7")
     finished = tiny(*faults, *limits)
     assert finished.returncode == 0, finished.stderr
     assert states(tmp_path / "sweep") == {"finished": [0, 5], "failed": [1, 2, 3, 4], "running": []}
     errors = [trial.error for trial in trials_of(tmp_path / "sweep")]
     assert errors[1] == "RuntimeError: boom"
     assert errors[2] == "ValueError: the score is nan, which is not finite"
-    assert errors[3] == "stopped after 1 s, the limit of `hydra.sweeper.trial_timeout_s`"
+    assert errors[3] == "stopped after 4 s, the limit of `hydra.sweeper.trial_timeout_s`"
     assert errors[4] == "the trial's process ended (SIGKILL)"
     trace = (tmp_path / "sweep/1/error.txt").read_text()
     assert "tiny_app.py" in trace
@@ -28,7 +28,7 @@ def test_crash_nan_hang_and_a_killed_process_do_not_end_a_sweep(tiny: Tiny, tmp_
 
 @pytest.mark.slow
 def test_a_trial_that_nothing_interrupts_is_killed(tiny: Tiny, tmp_path: Path) -> None:
-    isolated = ("hydra.sweeper.isolate=true", "hydra.sweeper.trial_timeout_s=1")
+    isolated = ("hydra.sweeper.isolate=true", "hydra.sweeper.trial_timeout_s=4")
     finished = tiny("deaf=[1]", *isolated, "hydra.sweeper.max_failure_rate=0.5", trials=3)
     assert finished.returncode == 0, finished.stderr
     assert states(tmp_path / "sweep") == {"finished": [0, 2], "failed": [1], "running": []}

@@ -119,7 +119,7 @@ def test_trials_in_flight_end_when_they_end(tiny: Tiny, tmp_path: Path, launcher
     if "joblib" in launcher:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="no joblib launcher")
     finished = tiny(
-        *launcher.split(), "hydra.sweeper.n_jobs=3", "hang=[1]", "hydra.sweeper.trial_timeout_s=8"
+        *launcher.split(), "hydra.sweeper.n_jobs=3", "hang=[1]", "hydra.sweeper.trial_timeout_s=30"
     )
     assert finished.returncode == 0, finished.stderr
     folder = tmp_path / "sweep"

@@ -31,7 +31,7 @@ def test_five_kills_lose_and_repeat_nothing(
 ) -> None:
     """20 trials of which 3 crash, 1 returns NaN and 1 hangs, killed 5 times on the way."""
     faults = ("crash=[2,7,11]", "nan=[5]", "hang=[9]", "seconds=0.15")
-    command = (*faults, "hydra.sweeper.trial_timeout_s=1")
+    command = (*faults, "hydra.sweeper.trial_timeout_s=4")
     assert tiny(*command, trials=20, folder="calm").returncode == 0
     for kill in range(5):
         resume = ["hydra.sweeper.resume=killed"] if kill else []

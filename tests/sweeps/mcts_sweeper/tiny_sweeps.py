@@ -16,6 +16,9 @@ from infinito.sweeps.record.journal import read
 APP = Path(__file__).with_name("tiny_app.py")
 SPACE = ("x=interval(0.0,1.0)", "lr=tag(log,interval(1e-4,1e-1))", "n=range(1,9)", "kind=good,bad")
 
+ENOUGH_S = 300.0
+"""Longest wait for a single thing to happen, on a busy machine."""
+
 Tiny = Callable[..., subprocess.CompletedProcess[str]]
 Swept = Callable[..., Path]
 
@@ -48,8 +51,7 @@ def states(folder: Path) -> dict[str, list[int]]:
 def wait_for_trial(folder: Path, number: int) -> None:
     """Returns once a trial has been started."""
     journal = folder / "journal.jsonl"
-    for _ in range(2000):
-        if journal.is_file() and count_attempts(read(journal))[number]:
-            return
+    until_s = time.monotonic() + ENOUGH_S
+    while not (journal.is_file() and count_attempts(read(journal))[number]):
+        assert time.monotonic() < until_s, f"trial {number} never started"
         time.sleep(0.01)
-    raise AssertionError(f"trial {number} never started")

@@ -113,7 +113,7 @@ def test_a_killed_process_ends_the_other_with_one_message(
     ranks = started(*LONG)
     ranks.wait_for(last_of(tmp_path / "run").exists)
     ranks.processes[rank].kill()
-    codes = ranks.join(within_s=10.0)
+    codes = ranks.join(within_s=120.0)  # of a busy machine; on an idle one it takes 4
     assert codes == ([-9, 1] if rank == 0 else [1, -9])
     assert ranks.printed().count(f"process {rank} of 2 was killed or crashed") == 1
     assert f"resume={tmp_path / 'run'}" in ranks.printed(1 - rank)

@@ -27,7 +27,12 @@ UNCLIPPED = "optimizer.clip_norm=null"
 def small_model(**settings: Any) -> DistanceLMForCausalLM:
     """Embedding and head share a weight, which has two gradients."""
     torch.manual_seed(0)
-    sizes = {"vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "vocab_size": 11,
+        "hidden_size": 8,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     return DistanceLMForCausalLM(DistanceLMConfig(**sizes, **settings))
 
 
@@ -43,7 +48,7 @@ def train(model: nn.Module, settings: AdamWConf, steps: int = 3) -> torch.optim.
             loss.backward()
             return loss
 
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     return optimizer
 
 

@@ -61,7 +61,7 @@ def own_losses(model: PreTrainedModel, objective: PreferenceObjective) -> list[f
 
 
 def trl_losses(model: PreTrainedModel, folder: Path, **settings: Any) -> list[float]:
-    from tests.preferences.trl_training import trl_trainer
+    from tests.preferences.trl.trl_training import trl_trainer
 
     flat: Sequence[TokenizedPair] = [pair for batch in in_order() for pair in batch]
     trainer = trl_trainer(
@@ -107,7 +107,7 @@ def test_weighted_lists_of_losses(tmp_path: Path) -> None:
 
 def test_figures_are_trl_s(tmp_path: Path) -> None:
     """The metrics of a training step, name by name."""
-    from tests.preferences.trl_training import trl_trainer
+    from tests.preferences.trl.trl_training import trl_trainer
 
     batch_pairs = in_order()[0]
     trainer = trl_trainer(

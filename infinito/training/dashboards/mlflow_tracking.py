@@ -1,0 +1,110 @@
+"""MLflow, by the package mlflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import MLFlowLogger
+
+from infinito.config import MlflowConf
+from infinito.errors import LoggerError
+from infinito.extras import require_extra
+
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+"""MLflow's environment variable; its default waits for four minutes where no server answers."""
+
+
+class MlflowTracking(MLFlowLogger):
+    """A run in an experiment of MLflow, begun at once.
+
+    A resumed run logs the steps after its checkpoint again, with the same values.
+
+    Args:
+        settings: The configuration.
+        folder: The run's.
+        runs_dir: Where the database lies if nothing names another.
+        run_id: Of the run that a resumed training goes on with; None for a new one.
+        hparams: The settings that the run is compared by.
+
+    Raises:
+        MissingExtraError: mlflow is not installed.
+        LoggerError: MLflow does not begin the run.
+    """
+
+    def __init__(
+        self,
+        settings: MlflowConf,
+        folder: Path,
+        runs_dir: Path,
+        run_id: str | None,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        require_extra("mlflow")
+        from mlflow.exceptions import MlflowException
+
+        self.place = find_tracking_uri(settings, runs_dir)
+        try:
+            with few_retries():
+                super().__init__(
+                    experiment_name=settings.experiment,
+                    run_name=f"{folder.parent.name}/{folder.name}",
+                    tracking_uri=self.place,
+                    artifact_location=find_artifacts(self.place, runs_dir),
+                    run_id=run_id,
+                )
+                _ = self.run_id
+        except MlflowException as error:
+            raise LoggerError(
+                f"`logger`=mlflow does not begin a run at {self.place}: "
+                f"{str(error).splitlines()[0]} Set `logger.tracking_uri`, e.g. "
+                "`logger.tracking_uri=http://localhost:5000`, or use `logger=tensorboard`"
+            ) from error
+        self.log_hyperparams(dict(hparams))
+
+    def show_picture(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """Add a picture to the artifacts of the run."""
+        self.experiment.log_image(self.run_id, pixels, key=name, step=step)
+
+    def show_text(self, name: str, text: str, step: int) -> None:
+        """Add a file of Markdown to the artifacts of the run."""
+        self.experiment.log_text(self.run_id, text, f"{name}/step_{step}.md")
+
+    def show_score(self, hparams: Mapping[str, Any], name: str, score: float, step: int) -> None:
+        """Log the score as a figure."""
+        self.log_metrics({name: score}, step)
+
+    def flush(self) -> None:
+        """Do nothing: each call writes."""
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self.finalize("success")
+
+
+def find_tracking_uri(settings: MlflowConf, runs_dir: Path) -> str:
+    """Return where a run is logged: a server, or a database in `runs_dir`."""
+    given = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return given or f"sqlite:///{runs_dir.absolute()}/mlflow.db"
+
+
+def find_artifacts(place: str, runs_dir: Path) -> str | None:
+    """Return the folder for pictures and texts; None where a server says it."""
+    return None if place.startswith("http") else (runs_dir.absolute() / "mlruns").as_uri()
+
+
+@contextmanager
+def few_retries() -> Iterator[None]:
+    """Let MLflow's requests in the block fail soon, unless the user has set their number."""
+    if RETRIES in os.environ:
+        yield
+        return
+    os.environ[RETRIES] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[RETRIES]
