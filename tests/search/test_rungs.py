@@ -95,7 +95,7 @@ def test_a_search_with_rungs_finds_the_bowl_at_less_than_half_the_cost() -> None
     assert cost < 40 / 2
     states = [trial.state for trial in search.trials]
     assert states.count("finished") + states.count("paused") == 40
-    assert 1 <= states.count("finished") <= 8
+    assert 1 <= states.count("finished") <= 20
 
 
 def test_what_is_proposed_depends_on_the_trials_alone() -> None:
