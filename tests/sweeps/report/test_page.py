@@ -76,7 +76,7 @@ def test_one_page_with_all_pictures_and_trials(tmp_path: Path) -> None:
     ]
     assert own.count("<td>finished</td>") == 19
     assert own.count('<tr class="marked">') == 1
-    assert own.count("<svg") == 5
+    assert own.count("<svg") == 6
     names = {path.name for path in (folder / "pictures").iterdir()}
     assert {"tree.png", "tree.svg", "best_so_far.png", "importances.svg", "slices.png"} <= names
 
