@@ -107,22 +107,27 @@ def peak_rss_mib() -> float:
 def available_mib() -> float | None:
     """Return the memory in MiB that this process can still take without swapping; None off Linux.
 
-    A container's limit counts where it is lower than what the machine has.
+    A container's limit counts where it is lower than what the machine has. Cached files count as
+    free, as the kernel drops them first.
     """
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":") for line in file)
+        meminfo = dict(line.split(":") for line in _read("/proc/meminfo").splitlines())
     except OSError:
         return None
-    free = int(lines["MemAvailable"].split()[0]) / 2**10
+    free = int(meminfo["MemAvailable"].split()[0]) / 2**10
     try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = int(file.read())
-        with open("/sys/fs/cgroup/memory.current", encoding="ascii") as file:
-            free = min(free, (limit - int(file.read())) / 2**20)
+        group = "/sys/fs/cgroup/memory"
+        stat = dict(line.split() for line in _read(f"{group}.stat").splitlines())
+        held = int(_read(f"{group}.current")) - int(stat["inactive_file"])
+        free = min(free, (int(_read(f"{group}.max")) - held) / 2**20)
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         pass
     return free
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read()
 
 
 def use_matmul_precision(precision: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from infinito import process
 from infinito.process import flush_denormals, keep_freed_memory, skip_filling
 
 FAULTS = """
@@ -55,6 +56,29 @@ def test_tiny_numbers_become_zero() -> None:
         torch.set_flush_denormal(False)
     assert flushed.any() != can
     assert (tiny * 1e-10).all()
+
+
+def test_free_memory_is_that_of_the_container_if_it_has_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """64 GiB on the machine; of the container's 8 GiB 5 are held, 2 of them cached files."""
+    gib = 2**30
+    files = {
+        "/proc/meminfo": f"MemTotal: 1 kB\nMemAvailable: {64 * gib // 1024} kB\n",
+        "/sys/fs/cgroup/memory.stat": f"anon 7\ninactive_file {2 * gib}\n",
+        "/sys/fs/cgroup/memory.current": f"{5 * gib}\n",
+        "/sys/fs/cgroup/memory.max": f"{8 * gib}\n",
+    }
+    monkeypatch.setattr(process, "_read", files.__getitem__)
+    assert process.available_mib() == 5 * 1024
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert process.available_mib() == 64 * 1024
+
+    def absent(_: str) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(process, "_read", absent)
+    assert process.available_mib() is None
 
 
 def test_new_memory_is_left_unfilled_in_deterministic_runs() -> None:

@@ -7,6 +7,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,7 +37,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     for name in ("RANK", "LOCAL_RANK", "COMP_LINE"):
         monkeypatch.delenv(name, raising=False)
     found = Terminal()
-    monkeypatch.setattr(sys, "stderr", found)
+    # not `sys.stderr` itself, which pytest sets anew between the fixture and the test
+    monkeypatch.setattr(sign_of_life, "sys", SimpleNamespace(stderr=found))
     return found
 
 

@@ -41,14 +41,15 @@ def build_talker() -> Trained:
     letters = [chr(code) for code in range(32, 127)]
     tokenizer = CharTokenizer().build(["\n", *letters], separates_documents=True)
     torch.manual_seed(0)
-    sizes = {"hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 1024}
     config = DistanceLMConfig(
         vocab_size=len(tokenizer),
+        hidden_size=256,
+        num_hidden_layers=4,
+        intermediate_size=1024,
         max_position_embeddings=4096,
         num_attention_heads=4,
         metric="dot",
         eos_token_id=tokenizer.eos_token_id,
-        **sizes,
     )
     return Trained(DistanceLMForCausalLM(config).eval(), tokenizer, Path("random"))
 

@@ -2,9 +2,9 @@
 
     python experiments/checkpoint_cost/training.py --dim 896 --layers 12 --folder /tmp
 
-A training of six steps saves after each second one, ends without warning after the second save,
-and is resumed. Peaks are VmHWM, set back before a phase begins; pages of a mapped file count in
-them while they are used.
+A training of six steps validates and saves after each second one, ends without warning after the
+second save, and is resumed. Peaks are VmHWM, set back before a phase begins; pages of a mapped file
+count in them while they are used.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def arguments(given: argparse.Namespace) -> list[str]:
         "data=text", f"data.path={given.text}", "tokenizer=char", "data.block_size=64",
         "data.batch_size=1", f"model.dim={given.dim}", f"model.layers={given.layers}",
         "attention=dot", "attention.heads=8", "trainer.accelerator=cpu", "trainer.threads=1",
-        "trainer.epochs=null", "trainer.max_steps=6", "trainer.validate_every=6",
-        "trainer.validation_batches=1", "trainer.save_every_steps=2",
+        "trainer.epochs=null", "trainer.max_steps=6", "trainer.validate_every=2",
+        "trainer.validation_batches=1",
         "trainer.progress_bar=false", "trainer.sample_tokens=4",
         f"data.cache_dir={given.folder / 'cache'}", f"hydra.run.dir={given.folder / 'run'}",
     ]  # fmt: skip

@@ -20,6 +20,8 @@ CONTESTANTS: dict[str, list[str] | None] = {
     "in backward": LEAN,
     "bf16 moments": SHORT,
     "bf16 moments and products": [*SHORT, "trainer.matmul_precision=medium"],
+    "LoRA": ["model.trainable=lora"],
+    "TRL LoRA": None,
 }
 """Overrides of infinito's runs; the first one leaves the batches that TRL takes."""
 
@@ -30,7 +32,7 @@ def child(model: Path, work: Path, contestant: str) -> None:
     if overrides is None:
         import trl_run
 
-        found = trl_run.run(model, work / "pairs.json")
+        found = trl_run.run(model, work / "pairs.json", lora="LoRA" in contestant)
     else:
         import own
 

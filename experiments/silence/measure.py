@@ -45,7 +45,7 @@ COMMANDS: dict[str, Sequence[str]] = {
         "data=text", f"data.path={TEXT}", "tokenizer=char", "trainer.epochs=null",
         "trainer.max_steps=20",
     ],
-    "minutes": ["data=text", f"data.path={TEXT}", "tokenizer=char", "trainer.minutes=0.2"],
+    "minutes": ["data=text", f"data.path={TEXT}", "tokenizer=char", "trainer.minutes=0.6"],
     "resume": ["resume=runs/base"],
     "generate": ["task=generate", "checkpoint=runs/base", 'generation.prompt="The "',
                  "generation.top_k=40"],
@@ -58,7 +58,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "dpo": ["+experiment=dpo"],
     "schedule": ["+experiment=rl_quick", "rl.total_timesteps=1024"],
     "search": ["-m", "+search=mcts_attention", "hydra.sweeper.n_trials=4",
-               "trainer.max_steps=20"],
+               "trainer.max_steps=20", "optimizer.warmup_steps=0"],
 }  # fmt: skip
 """The README's commands, those that need no network and no key press, each made short."""
 

@@ -39,7 +39,8 @@ RECIPE = (
 )
 """Chosen by recipe_search/shakespeare.py, on a split of its own."""
 SHAKESPEARE = {
-    "infinito, recipe, 200 steps": (RECIPE, 200),
+    "infinito, recipe, 168 steps": (RECIPE, 168),
+    "infinito, recipe, 240 steps": (RECIPE, 240),
     "infinito, recipe, 1,600 steps": (RECIPE, 1600),
     "infinito, AdamW, 2,000 steps": ((), 2000),
 }

@@ -15,7 +15,7 @@ OWN = "own"
 class AttentionConf:
     """The attention mechanism (`infinito.attention`): `weights = softmax(score)`."""
 
-    metric: str = limited("l1", choices=(*METRICS, OWN))
+    metric: str = limited("dot", choices=(*METRICS, OWN))
     """The score: a similarity (dot, cosine) or a negated distance; `own` keeps a model's own."""
     heads: int = limited(4, at_least=1)
     """Query heads; must divide `model.dim`. A pretrained model keeps its own."""

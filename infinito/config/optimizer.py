@@ -38,8 +38,8 @@ class AdamWConf:
     """Update each weight within the backward pass, when its gradient is complete, and free that:
     the memory of all gradients but one is saved. The same bits, without `clip_norm`."""
     moments: str = limited("float32", choices=("float32", "bfloat16"))
-    """Type of the running means that AdamW keeps: bfloat16 takes half their memory, and each mean
-    is off by up to 0.4 %."""
+    """Type of the running means that AdamW keeps: bfloat16 takes half their memory; each step
+    rounds the mean of gradients by up to 0.4 %, that of squares, at random, by up to 0.8 %."""
 
 
 @dataclass

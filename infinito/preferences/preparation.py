@@ -10,6 +10,7 @@ from torch import Tensor
 from infinito.config import GenerationConf, RunConf
 from infinito.device import choose_device
 from infinito.models.gguf.weights import check_gguf
+from infinito.models.pretrained.lora import inside_memory
 from infinito.models.trained import Trained
 from infinito.preferences.assembly import (
     build_pair_sets,
@@ -112,8 +113,10 @@ class Prepared:
         """Return the policy's present answers to `prompts`, drawn as the run says by default."""
         trained = Trained(self.policy.model, self.policy.tokenizer, Path())
         settings = settings or self.conf.generation
+        model = self.policy.model
         plain = settings.temperature == 0 and settings.repetition_penalty == 1
-        if plain and self.layout.name == "shared":  # such a model obeys padding masks
+        obeys_padding = self.layout.name == "shared" and inside_memory(model) is model
+        if plain and obeys_padding:
             return write_likeliest_answers(trained, self.encode, self.prompts, settings)
         return write_answers(trained, self.encode, self.prompts, settings, self.conf.seed)
 

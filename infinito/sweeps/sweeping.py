@@ -124,9 +124,11 @@ def sweep(
             finally:
                 write_results(folder, search, history.read_seconds(journal.events))
     if settings.report:
-        from infinito.sweeps.report.page import write_report
+        with table.console.status("writing the page"):
+            from infinito.sweeps.report.page import write_report
 
-        table.say(f"report: {write_report(folder)}")
+            page = write_report(folder)
+        table.say(f"report: {page}")
     table.say_next()
     return best_scores(search)
 

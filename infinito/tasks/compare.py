@@ -52,7 +52,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     _print_groups(console, groups)
     _print_differences(console, groups)
     comparable = [has_same_tokenizer(groups[0].runs[0], each.runs[0]) for each in groups]
-    _print_metrics(console, groups, comparable)
+    with console.status("testing the differences"):
+        _print_metrics(console, groups, comparable)
     if not all(comparable):
         pairs = zip(groups, comparable, strict=True)
         others = ", ".join(group.label for group, same in pairs if not same)
@@ -63,8 +64,7 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         )
     metrics = list_metrics(groups)
     if metrics and len(groups) > 1:
-        with console.status("testing the difference"):
-            verdict, _ = judge_groups(groups, metrics[0])
+        verdict, _ = judge_groups(groups, metrics[0])
         console.print(f"\n{verdict}", highlight=False)
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / "comparison.csv", groups, metrics)

@@ -151,10 +151,11 @@ def _check_continuation(conf: RunConf, folder: Path, last: dict[str, Any], log: 
 def _finish(conf: RunConf, folder: Path, console: Console, module: PPOModule) -> float:
     """Write the summary and, if configured, the zip; print the results; return the score."""
     checkpoints = folder / "checkpoints"
-    summary = summarize(folder, module)
-    write_json(folder / "summary.json", summary)
-    if conf.rl.export_zip:
-        export_zip(module.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
+    with console.status("reading the last checkpoint"):
+        summary = summarize(folder, module)
+        write_json(folder / "summary.json", summary)
+        if conf.rl.export_zip:
+            export_zip(module.stepped.ppo, checkpoints / "best.ckpt", folder / "agent.zip")
     for name in {"best", "last"} - set(conf.rl.keep):
         (checkpoints / f"{name}.ckpt").unlink(missing_ok=True)
     print_table(console, "\nresults", describe_results(folder, summary, module.monitor.declined))

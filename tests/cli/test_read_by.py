@@ -98,8 +98,8 @@ def records(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Record
         "evaluate on conversations", "task=evaluate", "data=chat", f"checkpoint={talks}", place[2]
     )
     few = ("data=skills", "data.skills=[count]", "data.items=64", "data.held_out_items=4")
-    few = (*few, "data.text_rows=1", f"data.text_path={text_file}", cached)
-    found.run("train on conversations", *chat[1:], *quiet, *few)
+    text = ("data.text_rows=1", f"data.text_path={text_file}", cached)
+    found.run("train on conversations", *chat[1:], *quiet, *few, *text)
     found.run("check_data of conversations", place[0], "task=check_data", "data=chat")
     trial = readable((*train, *phi, "trainer.patience=2", f"checkpoint={run}"), "trial")
     found.run("trial", *trial, "task=trial")

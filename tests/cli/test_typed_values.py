@@ -71,7 +71,7 @@ def test_all_faults_come_together() -> None:
         ("attention.kv_heads=3", "`attention.kv_heads`=3 does not divide `attention.heads`=4"),
         ("model.dim=12", "turns pairs of features, but a head has 3"),
         ("attention=lp attention.p=null", "needs its exponent, e.g. `attention.p=1.5`"),
-        ("attention.p=2", "has no meaning for `attention.metric`=l1"),
+        ("attention.p=2", "has no meaning for `attention.metric`=dot"),
         ("model.max_positions=64", "is longer than `model.max_positions`=64"),
         ("data.valid_fraction=0.6 data.test_fraction=0.4", "leave no text to train on"),
         ("data=text", "name it, e.g. `data.path=notes/*.txt`"),

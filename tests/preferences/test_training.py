@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from infinito import run as program
 from infinito.cli.composition import check
+from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
 from infinito.preferences.dpo_module import DpoPolicyTask
 from infinito.preferences.report.document import TIMING
@@ -47,12 +49,38 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert list(differing(*reports)) == []
 
 
+LEAN = (
+    "optimizer.in_backward=true",
+    "optimizer.clip_norm=null",
+    "optimizer.moments=bfloat16",
+    "trainer.matmul_precision=medium",
+)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("call", [1, 3, 4])
 def test_a_stopped_tuning_ends_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, accumulate: int
 ) -> None:
-    options = (*OPTIONS, f"data.cache_dir={tmp_path}", f"trainer.accumulate={accumulate}")
+    stop_and_resume(tmp_path, monkeypatch, call, f"trainer.accumulate={accumulate}")
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_stopped_tuning_in_little_memory_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_and_resume(tmp_path, monkeypatch, 3, *LEAN)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    last = read_checkpoint(tmp_path / "stopped/checkpoints/last.ckpt")
+    moments = last["optimizer_states"][0]["state"][0]
+    assert moments["exp_avg_sq"].dtype == torch.bfloat16
+
+
+def stop_and_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, *overrides: str
+) -> None:
+    """Train in `whole` undisturbed, and in `stopped` with a signal in a step and a resume."""
+    options = (*OPTIONS, f"data.cache_dir={tmp_path}", *overrides)
     program.execute(check(options, conf_dir()), tmp_path / "whole")
     step, calls = DpoPolicyTask.training_step, []
 
@@ -67,7 +95,6 @@ def test_a_stopped_tuning_ends_with_the_same_bits(
         with pytest.raises(Interrupted, match="resume="):
             program.execute(check(options, conf_dir()), tmp_path / "stopped")
     program.execute(check([f"resume={tmp_path / 'stopped'}"], conf_dir()), tmp_path / "stopped")
-    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 @pytest.mark.slow

@@ -23,7 +23,8 @@ def preference_faults(conf: RunConf) -> Iterable[str]:
         if conf.dpo.reference == "precomputed" and conf.trainer.precision.endswith("-mixed"):
             yield (
                 f"`trainer.precision`={conf.trainer.precision} gives the policy other rounding "
-                "errors than `dpo.reference=precomputed` has. Use `dpo.reference=copy`"
+                "errors than `dpo.reference=precomputed` has. Use `dpo.reference=copy`, or "
+                "`trainer.matmul_precision=medium` in place of it"
             )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from typing import Any
 
 from infinito.errors import ConfigError
 from infinito.extras import require_extra
 from infinito.sweeps.launching.ray_settings import RayLauncherConf
 
+ANSWER_S = 10.0
+"""Longest wait for the head of a cluster to answer."""
 STORE_BYTES = 100 * 2**20
 """Memory that a cluster of the sweep's own shares between processes; jobs and results are small."""
 
@@ -29,8 +32,9 @@ def join_cluster(settings: RayLauncherConf) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
+            _reach(settings.address)
             ray.init(**_init_arguments(settings), logging_level=logging.ERROR)
-        except Exception as error:  # Ray raises this class itself
+        except Exception as error:  # of this class itself, where Ray raises it
             raise ConfigError(_describe_refusal(settings, error)) from error
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     needed = needed_resources(settings)
@@ -41,6 +45,17 @@ def join_cluster(settings: RayLauncherConf) -> None:
 def needed_resources(settings: RayLauncherConf) -> dict[str, float]:
     """Return what a job reserves, by Ray's names."""
     return {"CPU": settings.num_cpus, "GPU": settings.num_gpus, **settings.resources}
+
+
+def _reach(address: str | None) -> None:
+    """Connect to the head of a cluster once; Ray itself would try for minutes.
+
+    Raises:
+        OSError: Nothing answers there.
+    """
+    if address is not None and address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
 
 
 def _init_arguments(settings: RayLauncherConf) -> dict[str, Any]:

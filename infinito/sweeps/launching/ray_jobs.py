@@ -24,6 +24,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.basecontainer import BaseContainer
 
+from infinito.errors import SweepError
 from infinito.extras import require_extra
 from infinito.sweeps.launching.ray_cluster import needed_resources
 from infinito.sweeps.launching.ray_settings import RayLauncherConf
@@ -94,8 +95,8 @@ def run_jobs(jobs: Sequence[Job], settings: RayLauncherConf) -> list[JobReturn]:
 
     Raises:
         MissingExtraError: Ray is not installed.
-        WorkerLost: The worker of a job was lost, more often than `settings.retries` allows; all
-            other jobs have ended.
+        WorkerLost: The worker of a search's trial was lost; all other jobs have ended.
+        SweepError: The worker of another job was lost more often than `settings.retries` allows.
     """
     require_extra("ray")
     import ray
@@ -103,25 +104,31 @@ def run_jobs(jobs: Sequence[Job], settings: RayLauncherConf) -> list[JobReturn]:
     results: list[JobReturn | None] = [None] * len(jobs)
     losses = [0] * len(jobs)
     running = {_start(job, settings): index for index, job in enumerate(jobs)}
-    lost: list[WorkerLost] = []
+    lost: list[tuple[Job, WorkerLost]] = []
     while running:
         (ended,), _ = ray.wait(list(running), num_returns=1)
         index = running.pop(ended)
         try:
             results[index] = _collect(ended)
         except WorkerLost as loss:
+            job = jobs[index]
             losses[index] += 1
-            again = not jobs[index].is_trial and losses[index] <= settings.retries
-            if not again:
-                lost.append(WorkerLost(str(loss), settings.retries))
+            if job.is_trial or losses[index] > settings.retries:
+                lost.append((job, loss))
                 continue
-            job = jobs[index].as_attempt(losses[index] + 1)
+            job = job.as_attempt(losses[index] + 1)
             _log.warning(
-                "job %d: %s; it runs again in %s", job.number, loss, job.config.hydra.sweep.subdir
+                "run %d: %s; it runs again in %s", job.number, loss, job.config.hydra.sweep.subdir
             )
             running[_start(job, settings)] = index
-    if lost:
-        raise lost[0]
+    for job, reason in lost:
+        if job.is_trial:
+            raise WorkerLost(str(reason), settings.retries)
+        raise SweepError(
+            f"run {job.number}: {reason}, {settings.retries + 1} times; the other runs have "
+            "ended. Find out what ends it, and sweep over the values that are left; for workers "
+            "that are lost by chance, `hydra.launcher.retries=5`"
+        )
     return [each for each in results if each is not None]
 
 
@@ -155,6 +162,8 @@ def _collect(reference: Any) -> JobReturn:
         exceptions.TaskCancelledError,
     ) as error:
         raise WorkerLost(f"its Ray worker was lost ({type(error).__name__})") from error
+    except exceptions.RayTaskError as error:  # a fault of the worker's surroundings
+        raise error.cause from None
     if isinstance(answer, str):
         raise WorkerLost(answer)
     result: JobReturn = answer

@@ -41,7 +41,7 @@ class SweepTable:
         live = Live(
             console=self.console,
             get_renderable=self.draw,
-            refresh_per_second=1,
+            refresh_per_second=2,
             redirect_stdout=False,
             redirect_stderr=False,
         )

@@ -46,10 +46,10 @@ def estimate(conf: RunConf, console: Console) -> None:
     batch = next(iter(batches)).to(device)
     seconds = []
     for number in range(TIMED_STEPS):
-        with console.status(f"step {number + 1} of {TIMED_STEPS}"):
-            started_s = time.perf_counter()
-            loss = take_step(task, optimizer, batch)
-            seconds.append(time.perf_counter() - started_s)
+        console.print(f"step {number + 1} of {TIMED_STEPS} …", highlight=False)
+        started_s = time.perf_counter()
+        loss = take_step(task, optimizer, batch)
+        seconds.append(time.perf_counter() - started_s)
     step_s = statistics.median(seconds)
     on_gpu = device.type == "cuda"
     peak_mib = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_rss_mib()
@@ -77,13 +77,13 @@ def take_step(task: OptimizedTask, optimizer: Optimizer, *batches: Any) -> Tenso
     """Train a module on batches of one optimizer step without a trainer; return the last loss."""
     found: list[Tensor] = []
 
-    def closure() -> Any:
+    def closure() -> float:
         optimizer.zero_grad()
         for batch in batches:
             loss: Any = task.training_step(batch, 0)
             loss.backward()
             found.append(loss.detach())
-        return found[-1]
+        return float(found[-1])
 
     optimizer.step(closure)
     return found[-1]

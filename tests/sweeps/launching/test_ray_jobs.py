@@ -33,7 +33,7 @@ def make_sweep(folder: str, **env_set: str) -> DictConfig:
         "job": {"name": "app", "num": 0, "env_set": env_set, "chdir": False},
         "sweep": {"dir": folder, "subdir": "${hydra.job.num}"},
         "output_subdir": None,
-        "job_logging": {"version": 1, "disable_existing_loggers": False},
+        "job_logging": {"root": None},  # else Hydra configures that of the tests
         "verbose": False,
     }
     return OmegaConf.merge(sweep, {"hydra": values})  # type: ignore[return-value]

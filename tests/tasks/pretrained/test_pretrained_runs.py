@@ -206,7 +206,7 @@ def test_a_dry_run_estimates_it(
         (["+experiment=base_gpt2_lora"], "own", "openai-community/gpt2"),
         (["+experiment=base_gpt2_lora", "model.path=x/y"], "own", "x/y"),
         (["model=qwen", "tokenizer=char"], "own", None),
-        (["model=distance_lm"], "l1", None),
+        (["model=distance_lm"], "dot", None),
     ],
 )
 def test_a_pretrained_model_brings_its_own(

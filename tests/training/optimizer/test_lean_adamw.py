@@ -24,16 +24,12 @@ Trained = Callable[..., Path]
 UNCLIPPED = "optimizer.clip_norm=null"
 
 
-def small_model(**settings: Any) -> DistanceLMForCausalLM:
+def small_model() -> DistanceLMForCausalLM:
     """Embedding and head share a weight, which has two gradients."""
     torch.manual_seed(0)
-    sizes: dict[str, Any] = {
-        "vocab_size": 11,
-        "hidden_size": 8,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    }
-    return DistanceLMForCausalLM(DistanceLMConfig(**sizes, **settings))
+    return DistanceLMForCausalLM(
+        DistanceLMConfig(vocab_size=11, hidden_size=8, num_hidden_layers=2, num_attention_heads=2)
+    )
 
 
 def train(model: nn.Module, settings: AdamWConf, steps: int = 3) -> torch.optim.Optimizer:
@@ -42,11 +38,11 @@ def train(model: nn.Module, settings: AdamWConf, steps: int = 3) -> torch.optim.
     for _ in range(steps):
         ids = torch.randint(11, (2, 9), generator=generator)
 
-        def closure(ids: torch.Tensor = ids) -> torch.Tensor:
+        def closure(ids: torch.Tensor = ids) -> float:
             optimizer.zero_grad()
-            loss: torch.Tensor = model(input_ids=ids, labels=ids).loss
+            loss: Any = model(input_ids=ids, labels=ids).loss
             loss.backward()
-            return loss
+            return float(loss.detach())
 
         optimizer.step(closure)
     return optimizer

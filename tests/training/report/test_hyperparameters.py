@@ -10,7 +10,7 @@ from infinito.training.report.hyperparameters import list_hyperparameters, name_
 def test_only_what_the_task_reads_is_listed() -> None:
     found = list_hyperparameters(check(["optimizer.lr=0.5"], conf_dir()))
     assert found["optimizer.lr"] == 0.5
-    assert found["attention.metric"] == "l1"
+    assert found["attention.metric"] == "dot"
     sections = {key.partition(".")[0] for key in found}
     assert not {"dpo", "rl", "agent", "runs_dir", "checkpoint"} & sections
     assert "None" not in found.values()

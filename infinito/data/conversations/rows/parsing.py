@@ -1,7 +1,8 @@
 """Parses the rows of files of conversations.
 
 A row is a list of `messages` (`role`, `content`), a list of `conversations` in ShareGPT's shape
-(`from`, `value`), or a `prompt` and a `completion`, each text or messages. `system` and `tools` may
+(`from`, `value`), a `prompt` and a `completion`, each text or messages, or an `instruction`, an
+`input` that may be absent or empty, and an `output` in Alpaca's shape. `system` and `tools` may
 stand beside any of them.
 """
 
@@ -42,11 +43,15 @@ WHOLE = ("messages", "conversations")
 PARTS = ("prompt", "completion")
 """Columns that hold a conversation in two parts."""
 
+ALPACA = ("instruction", "output")
+"""Columns of a question with its answer, beside which `input` has what the question is about."""
+
 
 def lacks_columns(names: Iterable[Any]) -> RowFault | None:
     """Return the fault of a row that holds no conversation, with the names that it has."""
     known = list(map(str, names))
-    if any(name in known for name in WHOLE) or all(name in known for name in PARTS):
+    whole = any(name in known for name in WHOLE)
+    if whole or any(all(name in known for name in names) for names in (PARTS, ALPACA)):
         return None
     return RowFault(
         "missing field",
@@ -57,9 +62,9 @@ def lacks_columns(names: Iterable[Any]) -> RowFault | None:
 
 CHAT_ROWS = RowKind(
     "conversation",
-    frozenset({*WHOLE, *PARTS, "system", "tools", *UNSUPPORTED}),
+    frozenset({*WHOLE, *PARTS, *ALPACA, "input", "system", "tools", *UNSUPPORTED}),
     lacks_columns,
-    "messages, or conversations, or prompt and completion",
+    "messages, or conversations, or prompt and completion, or instruction and output",
     "trl-lib/Capybara",
 )
 """Rows that are conversations."""
@@ -88,6 +93,8 @@ def _parse(row: Mapping[str, Any], number: int) -> TextConversation:
     if fault := lacks_columns(row):
         raise fault
     name = next((name for name in WHOLE if name in row), None)
+    if name is None and not all(part in row for part in PARTS):
+        row = _translate_alpaca(row)
     is_text = name is None and all(isinstance(row[part], str) for part in PARTS)
     if name is not None:
         messages = _parse_turns(name, row[name])
@@ -101,6 +108,29 @@ def _parse(row: Mapping[str, Any], number: int) -> TextConversation:
     messages = prepend_system(system, messages)
     _check_turns(messages)
     return TextConversation(messages, number, tools, is_text and not (system or tools))
+
+
+def _translate_alpaca(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row in Alpaca's shape as one of two messages: its input follows the instruction."""
+    texts = {name: row.get(name) for name in ("instruction", "input", "output")}
+    for name, value in texts.items():
+        if name == "input" and not value:
+            texts[name] = ""
+            continue
+        if value is None:
+            raise null_field(name)
+        if not isinstance(value, str):
+            raise RowFault("not text", f"has {type(value).__name__} as `{name}`", "Expected text")
+        if not value.strip() and name != "input":
+            raise empty_field(name)
+        require_text(name, value)
+    joined = "\n\n".join(each for each in (texts["instruction"], texts["input"]) if each.strip())
+    others = {name: value for name, value in row.items() if name not in texts}
+    return {
+        **others,
+        "prompt": [{"role": "user", "content": joined}],
+        "completion": [{"role": "assistant", "content": texts["output"]}],
+    }
 
 
 def _parse_part(name: str, value: Any) -> str | Messages:

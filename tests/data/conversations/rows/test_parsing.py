@@ -28,6 +28,8 @@ CALL = {"role": "assistant", "content": None, "tool_calls": [{"name": "add", "ar
         {"prompt": "Hi", "completion": "Hello!"},
         {"prompt": [USER], "completion": [ANSWER]},
         {"prompt": [USER], "completion": ANSWER},
+        {"instruction": "Hi", "input": "", "output": "Hello!"},
+        {"instruction": "Hi", "output": "Hello!", "text": "the whole prompt of Alpaca's files"},
         {
             "messages": [
                 {**USER, "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]},
@@ -41,6 +43,14 @@ def test_every_shape_is_the_same_conversation(row: dict[str, Any]) -> None:
     assert found.messages == (USER, ANSWER)
     assert found.row == 3
     assert found.prompt == (USER,)
+
+
+def test_alpacas_input_follows_the_instruction() -> None:
+    row = {"instruction": "Add.", "input": "1 2", "output": "3", "system": "Be kind."}
+    system, user, answer = parse_conversation(row, 0).messages
+    assert system == SYSTEM
+    assert user["content"] == "Add.\n\n1 2"
+    assert answer["content"] == "3"
 
 
 def test_only_text_is_text() -> None:
@@ -99,6 +109,11 @@ def test_tools_calls_and_reasoning_are_kept() -> None:
         ({"messages": 3}, "has int as `messages`", "Expected a list"),
         ({"messages": []}, "has an empty `messages`", "Give it text"),
         ({"messages": "no JSON"}, "which is not JSON", "Write it as JSON"),
+        ({"instruction": "a", "output": None}, "`output`", ""),
+        ({"instruction": " ", "output": "a"}, "`instruction`", ""),
+        ({"instruction": ["a"], "output": "a"}, "has list as `instruction`", "Expected text"),
+        ({"instruction": "a", "input": 3, "output": "a"}, "has int as `input`", "Expected text"),
+        ({"instruction": "a", "output": "\ud83d"}, "half a character", ""),
         ({"text": "a"}, r"lacks `messages` \(it has text\)", "or prompt and completion"),
         ({"prompt": "a"}, r"lacks `messages` \(it has prompt\)", "prompt and completion"),
         (
