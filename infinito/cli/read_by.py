@@ -100,7 +100,8 @@ TRAINS = (
     RUN
     | REPEATS
     | MODEL
-    | keys("optimizer", "trainer", "checkpoint") - keys("trainer.stop_bad", "trainer.minutes")
+    | keys("optimizer", "trainer", "checkpoint")
+    - keys("trainer.stop_bad", "trainer.minutes", "trainer.pause_at", "trainer.paused_in")
 )
 """What every training of a model reads."""
 
@@ -126,8 +127,7 @@ READ_BY: dict[str, frozenset[str]] = {
     - keys("trainer.compile", "trainer.chunked_loss", "data.workers"),
     "trial": (
         (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
-        - SHOWS
-        - keys("trainer.checkpoint_every")
+        | keys("trainer.pause_at", "trainer.paused_in") - SHOWS - keys("trainer.checkpoint_every")
     ),
     "reproducibility": TRAINS | TEXT | DRAWS | keys("objective"),
     "evaluate": (

@@ -28,6 +28,11 @@ class TrainerConf:
     """Batches of a validation; null for the whole split."""
     stop_bad: str | None = limited(None, choices=("median", "halving"))
     """Stop a trial of a sweep that does worse at a validation than others did (`task=trial`)."""
+    pause_at: float | None = limited(None, above=0, below=1)
+    """Share of the training after which a trial pauses, to go on when it is launched again
+    (`task=trial`; `hydra.sweeper.fidelity` sets it)."""
+    paused_in: str | None = None
+    """Folder in which a trial that pauses leaves its state, and from which it goes on."""
     checkpoint_every: int | None = limited(None, at_least=1)
     """Steps between checkpoints besides the one at each validation; null for none."""
     accelerator: str = limited("auto", choices=("auto", "cpu", "cuda", "mps"))

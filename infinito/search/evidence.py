@@ -69,10 +69,14 @@ class Evidence:
 
     def take_first(self, count: int) -> Evidence:
         """Return the evidence of the first trials, which knows nothing of later ones."""
-        first = slice(count)
-        return Evidence(
-            self.rows[first], self.table[first], self.numbers[first], self.failed[first]
-        )
+        return self._take(slice(count))
+
+    def take_where(self, kept: NDArray[np.bool_]) -> Evidence:
+        """Return the evidence of some trials (trials,) in their order."""
+        return self._take(kept)
+
+    def _take(self, kept: slice | NDArray[np.bool_]) -> Evidence:
+        return Evidence(self.rows[kept], self.table[kept], self.numbers[kept], self.failed[kept])
 
     def count_settled(self) -> int:
         """Return how many trials there are before the first one that is running."""

@@ -11,19 +11,27 @@ import numpy as np
 
 from infinito.search.space.parameters import Array
 
-State = Literal["running", "finished", "failed"]
+State = Literal["running", "paused", "finished", "failed"]
+
+Confirmed = Literal["recommended", "defaults"]
 
 
 @dataclass
 class Trial:
     """A point and its scores.
 
+    A trial that has paused may go on, and is then running again.
+
     Attributes:
         number: 0 for the first proposal of a search, and so on.
         params: Searched values by dotted name.
         values: One score for each objective, once finished.
         error: Why it failed.
-        intermediate: Scores of the first objective before the end, by step.
+        repeat: Trials of the same point before this one: each has a seed of its own.
+        curve: Scores at the rungs of the training so far, the end included; empty in a search
+            without rungs.
+        confirms: What the trial is to confirm once the search has ended, with fresh seeds; None
+            for a trial of the search itself.
     """
 
     number: int
@@ -31,7 +39,21 @@ class Trial:
     values: tuple[float, ...] | None = None
     state: State = "running"
     error: str | None = None
-    intermediate: dict[int, float] = field(default_factory=dict)
+    repeat: int = 0
+    confirms: Confirmed | None = None
+    curve: list[float] = field(default_factory=list)
+
+    def settle(self, scores: Sequence[float], is_whole: bool) -> None:
+        """Take the scores of a launch, after which the trial has finished or paused.
+
+        Args:
+            scores: One for each objective.
+            is_whole: Whether the launch went to the end of the training.
+        """
+        if not is_whole or self.curve:
+            self.curve.append(scores[0])
+        self.state = "finished" if is_whole else "paused"
+        self.values = tuple(scores) if is_whole else None
 
 
 def tabulate_losses(trials: Sequence[Trial], signs: Sequence[float]) -> Array:

@@ -29,6 +29,20 @@ class MctsSweeperConf:
     """No trial is started later than this; null for no limit."""
     trial_timeout_s: float | None = None
     """A trial that takes longer has failed; null for no limit."""
+    repeats: Any = 1
+    """Trials of each setting, each with a `seed` of its own: a number, or `auto` to try a setting
+    again where that tells more than a new one. Other than 1, scores count as noisy: the setting
+    with the best posterior mean is recommended, not the luckiest draw."""
+    confirm: int | None = None
+    """Fresh seeds with which the recommended setting and the defaults are compared at the end; null
+    for 5 where scores are noisy, else for none."""
+    fidelity: str | None = None
+    """The length of a training that the search spends by promise: `trainer.max_steps` or
+    `trainer.epochs`. Trials pause on the way, and the best third goes on (`task=trial`)."""
+    fidelity_smallest: float | None = None
+    """Length at which a trial pauses first; null for a ninth of the largest."""
+    fidelity_largest: float | None = None
+    """Length of a whole training; null for the configuration's own."""
     isolate: bool = False
     """Run trials in a child process, so that a crash or hang in compiled code ends one trial."""
     quiet: bool = True
@@ -66,7 +80,8 @@ def check(settings: MctsSweeperConf) -> None:
         ConfigError: Lists all that are out of their limits.
     """
     from infinito.errors import ConfigError
-    from infinito.search.search import direction_faults, strategy_faults
+    from infinito.search.search import direction_faults
+    from infinito.search.strategies.assembly import repeats_faults, strategy_faults
 
     directions = list_directions(settings)
     limits = {
@@ -75,6 +90,7 @@ def check(settings: MctsSweeperConf) -> None:
         "max_failure_rate": (0 <= settings.max_failure_rate <= 1, "a share from 0 to 1"),
         "timeout_s": (_is_limit(settings.timeout_s), "above 0, or null"),
         "trial_timeout_s": (_is_limit(settings.trial_timeout_s), "above 0, or null"),
+        "confirm": (settings.confirm is None or settings.confirm >= 0, "0 or more, or null"),
     }
     faults = [
         f"`hydra.sweeper.{name}`={getattr(settings, name)}: expected {expected}"
@@ -87,6 +103,14 @@ def check(settings: MctsSweeperConf) -> None:
         faults.append(
             f"`hydra.sweeper.direction`={settings.direction}: expected `minimize` or `maximize`, "
             "or a list of them"
+        )
+    faults += repeats_faults(
+        settings.repeats, settings.strategy, directions, prefix="hydra.sweeper."
+    )
+    if settings.confirm and len(directions) > 1:
+        faults.append(
+            f"`hydra.sweeper.confirm`={settings.confirm} compares one score, and there are "
+            f"{len(directions)} directions; expected 0"
         )
     faults += strategy_faults(
         settings.strategy,

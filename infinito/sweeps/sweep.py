@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.trials import Trial
+from infinito.sweeps.fidelity import find_state
 from infinito.sweeps.launching.lanes import Lanes
 from infinito.sweeps.launching.launches import Launch, Launcher, Limits
 from infinito.sweeps.launching.trial_faults import WorkerLost
+from infinito.sweeps.proposing import Proposals
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, read_outcome
@@ -59,6 +62,8 @@ class Sweep:
         for number, attempt in list_launches(self.folder):  # more where a journal was rolled back
             self.attempts[number] = max(self.attempts[number], attempt)
         self.seconds = history.read_seconds(journal.events)
+        self._settled = history.count_settled_attempts(journal.events)
+        self._proposals = Proposals(search, journal, limits)
         self.launched: list[Trial] = []
         self._crowded: set[int] = set()  # trials that were in flight beside others
         self._lost: list[Trial] = []  # those of them whose launch left no outcome
@@ -108,11 +113,11 @@ class Sweep:
         while True:
             self._check_failures()
             running = self._list_running()
-            if not running and (reason := self._find_end()):
-                return reason
-            batch = running or self._ask(self.limits.n_jobs)
+            if not running and self._is_late:
+                return self._describe_lateness()
+            batch = running or self._proposals.take(self.limits.n_jobs, is_idle=True)
             if not batch:
-                return self._describe_used_up()
+                return self._proposals.describe_end()
             size = self.limits.n_jobs
             for start in range(0, len(batch), size):
                 self._run(batch[start : start + size])
@@ -144,12 +149,13 @@ class Sweep:
                 trial = self._lost.pop(0)
             elif waiting:
                 trial = waiting.pop(0)
-            elif end := self._find_end():
-                return end
-            elif batch := self._ask(1):
-                (trial,) = batch
+            elif self._is_late:
+                return self._describe_lateness()
+            elif batch := self._proposals.take(1, is_idle=not self.launched):
+                trial, *more = batch
+                waiting += more
             else:
-                return self._describe_used_up()
+                return self._proposals.describe_end()
             (launch,) = self._start([trial])
             lanes.start(launch)
         return ""
@@ -175,33 +181,20 @@ class Sweep:
     def _list_running(self) -> list[Trial]:
         return [trial for trial in self.search.trials if trial.state == "running"]
 
-    def _describe_used_up(self) -> str:
-        return f"every point of the space has been tried, in {len(self.search.trials)} trials"
+    @property
+    def _is_late(self) -> bool:
+        limit_s = self.limits.timeout_s
+        return limit_s is not None and self.elapsed_s >= limit_s
 
-    def _find_end(self) -> str | None:
-        limits = self.limits
-        if len(self.search.trials) >= limits.n_trials:
-            count = len(self.search.trials)
-            return f"{format_count(count, 'trial')} {'is' if count == 1 else 'are'} done"
-        if limits.timeout_s is not None and self.elapsed_s >= limits.timeout_s:
-            return f"the {limits.timeout_s:g} s of `hydra.sweeper.timeout_s` are over"
-        return None
-
-    def _ask(self, count: int) -> list[Trial]:
-        left = self.limits.n_trials - len(self.search.trials)
-        known = set(self.search.fits)
-        batch = self.search.ask(min(count, left))
-        if batch:
-            fits = {key: fit for key, fit in self.search.fits.items() if key not in known}
-            self.journal.append(history.make_ask_event(batch, fits))
-        return batch
+    def _describe_lateness(self) -> str:
+        return f"the {self.limits.timeout_s:g} s of `hydra.sweeper.timeout_s` are over"
 
     def _settle_ended(self) -> None:
         """Settle trials that ended after an earlier process of this sweep was killed."""
         for trial in self.search.trials:
             if trial.state != "running":
                 continue
-            for attempt in range(self.attempts[trial.number], 0, -1):
+            for attempt in range(self.attempts[trial.number], self._settled[trial.number], -1):
                 outcome = self._read_outcome(Launch(trial, attempt))
                 if outcome is not None:
                     self._settle(trial, outcome)
@@ -252,15 +245,24 @@ class Sweep:
     def _settle(self, trial: Trial, outcome: Outcome) -> None:
         event = {"number": trial.number, "seconds": outcome.seconds}
         if outcome.values is not None:
-            self.journal.append({"event": "finish", **event, "values": outcome.values})
+            kind = "finish" if self.search.is_whole(trial) else "pause"
+            self.journal.append({"event": kind, **event, "values": outcome.values})
         else:
             self.journal.append({"event": "fail", **event, "error": outcome.error})
         if outcome.seconds is not None:
-            self.seconds[trial.number] = outcome.seconds
+            self.seconds[trial.number] = self.seconds.get(trial.number, 0.0) + outcome.seconds
             self._busy_s += outcome.seconds
         self.search.tell(trial.number, outcome.values, outcome.error)
+        self._settled[trial.number] = self.attempts[trial.number]
+        if trial.curve:
+            self._drop_states([] if trial.state == "paused" else [trial])
         self.launched = [each for each in self.launched if each is not trial]
         self.watch()
+
+    def _drop_states(self, ended: Sequence[Trial]) -> None:
+        """Delete the states of trials that have ended, and of paused ones that cannot go on."""
+        for trial in [*ended, *self._proposals.list_hopeless()]:
+            shutil.rmtree(find_state(self.folder, trial.number), ignore_errors=True)
 
     @property
     def _fails_too_often(self) -> bool:

@@ -13,12 +13,14 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from infinito.errors import ConfigError
 from infinito.run_folder.commands import format_text
 from infinito.search.search import Search
 from infinito.search.space.space import Space
 from infinito.search.trials import Trial
 from infinito.search.versions import VERSION, describe_changes
 from infinito.sweeps.composing import compose_fixed
+from infinito.sweeps.fidelity import Fidelity, pause_overrides, read_fidelity, whole_overrides
 from infinito.sweeps.grammar import Grammar
 from infinito.sweeps.launching.lanes import open_lanes
 from infinito.sweeps.launching.launches import Launch, Limits
@@ -34,6 +36,12 @@ from infinito.sweeps.report.live_table import SweepTable
 from infinito.sweeps.settings import MctsSweeperConf, list_directions
 from infinito.sweeps.sweep import Sweep
 from infinito.wording import format_count
+
+SEED = "seed"
+"""The key by which trials of one setting differ."""
+
+FRESH = 5
+"""Fresh seeds with which the recommended setting of a noisy search is confirmed."""
 
 
 def sweep(
@@ -63,7 +71,8 @@ def sweep(
     grammar = Grammar.read(settings.params, arguments, loader)
     fixed = compose_fixed(loader, config, grammar.fixed)
     space = grammar.space(settings.conditions, fixed)
-    plan = make_plan(settings, grammar, space, fixed)
+    fidelity = read_fidelity(settings, grammar, fixed)
+    plan = make_plan(settings, grammar, space, fixed, fidelity)
     folder = Path(str(config.hydra.sweep.dir))
     prior: list[Trial] = []
     unused = 0
@@ -72,7 +81,7 @@ def sweep(
         prior, unused = read_warm_start(settings.warm_start, space, directions, fixed)
     for trial in make_search(plan, prior).ask():
         loader.load_sweep_config(config, grammar.overrides(trial.params))  # raises where it fails
-    jobs = partial(write_jobs, grammar)
+    jobs = partial(write_jobs, grammar, folder, fidelity, read_seed(settings, grammar, fixed))
     lanes = open_lanes(settings, config, launcher, jobs)
 
     def launch(launches: Sequence[Launch]) -> object:
@@ -125,7 +134,11 @@ def sweep(
 
 
 def make_plan(
-    settings: MctsSweeperConf, grammar: Grammar, space: Space, config: DictConfig
+    settings: MctsSweeperConf,
+    grammar: Grammar,
+    space: Space,
+    config: DictConfig,
+    fidelity: Fidelity | None,
 ) -> dict[str, Any]:
     """Return all that decides what a sweep proposes and what a score means, as plain values."""
     plan = {
@@ -133,6 +146,7 @@ def make_plan(
         "directions": list_directions(settings),
         **{key: getattr(settings, key) for key in SEARCH_KEYS},
         "defaults": grammar.defaults(config, space, settings.seed),
+        "fidelity": None if fidelity is None else dataclasses.asdict(fidelity),
         "overrides": grammar.fixed,
         "warm_start": settings.warm_start,
     }
@@ -143,18 +157,67 @@ def make_plan(
 def read_limits(settings: MctsSweeperConf) -> Limits:
     """Return the settings that say when to end."""
     names = [each.name for each in dataclasses.fields(Limits)]
-    return Limits(**{name: getattr(settings, name) for name in names})
+    given = {name: getattr(settings, name) for name in names}
+    return Limits(**{**given, "confirm": count_fresh_seeds(settings)})
 
 
-def write_jobs(grammar: Grammar, launches: Sequence[Launch]) -> tuple[list[list[str]], int]:
+def count_fresh_seeds(settings: MctsSweeperConf) -> int:
+    """Return with how many fresh seeds the recommended setting is confirmed."""
+    if settings.confirm is None:
+        return 0 if settings.repeats == 1 else FRESH
+    return settings.confirm
+
+
+def read_seed(settings: MctsSweeperConf, grammar: Grammar, config: DictConfig) -> int:
+    """Return the `seed` of the first trial of each setting; later ones count up from it.
+
+    Raises:
+        ConfigError: Trials need seeds of their own, and the configuration has none or searches it.
+    """
+    seed = OmegaConf.select(config, SEED)
+    if settings.repeats == 1 and not count_fresh_seeds(settings):
+        return 0
+    keys = f"`hydra.sweeper.repeats`={settings.repeats} and `confirm`={settings.confirm}"
+    if SEED in grammar.parameters:
+        raise ConfigError(f"{keys} give trials seeds of their own, and `{SEED}` is searched")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ConfigError(
+            f"{keys} give trials seeds of their own by the key `{SEED}`, and the configuration's "
+            f"is {seed}; expected a whole number"
+        )
+    return seed
+
+
+def write_jobs(
+    grammar: Grammar,
+    folder: Path,
+    fidelity: Fidelity | None,
+    seed: int,
+    launches: Sequence[Launch],
+) -> tuple[list[list[str]], int]:
     """Return the overrides of launches as Hydra's jobs, and the number of the first.
 
     Each has a folder with the trial's number, and the attempt where it is not the first.
+
+    Args:
+        grammar: Writes settings as overrides.
+        folder: The sweep's.
+        fidelity: Where trials pause; None where they do not.
+        seed: Of the first trial of each setting.
+        launches: Of trials with numbers that follow each other, or one alone.
     """
     start = launches[0].trial.number
     jobs = []
     for index, each in enumerate(launches, start=start):
         job = grammar.overrides(each.trial.params)
+        if each.trial.repeat:
+            job = [word for word in job if word.lstrip("+").partition("=")[0] != SEED]
+            job.append(f"{SEED}={seed + each.trial.repeat}")
+        if fidelity is not None and each.trial.confirms is None:
+            rung = len(each.trial.curve)
+            job += pause_overrides(fidelity, folder, each.trial.number, rung)
+        elif fidelity is not None:
+            job += whole_overrides(fidelity)
         job.append(f"++hydra.job.env_set.{LABEL}='{each.label}'")
         if each.label != str(index):  # Hydra would take a folder that is in use
             job.append(f"hydra.sweep.subdir={format_text(each.label)}")

@@ -1,7 +1,7 @@
 """`task=trial`: a training that leaves nothing but numbers, for searches that run many.
 
-No checkpoint, no TensorBoard, no sample text, no model folder; text and tokenizer are read once in
-a process. Train the best configuration in earnest with `task=train`.
+No checkpoint but that of a trial that pauses, no TensorBoard, no sample text, no model folder; text
+and tokenizer are read once in a process. Train the best configuration in earnest with `task=train`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.reuse import reused_data
 from infinito.device import choose_accelerator
+from infinito.models.checkpoint_file import batches_done
 from infinito.models.observation.attention_probe import PROBE_WINDOWS, probe_statistics
 from infinito.objectives.units import loss_report
 from infinito.run_folder.console import logged_to
@@ -32,6 +33,7 @@ from infinito.training.callbacks.step_clock import StepClock
 from infinito.training.callbacks.training_log import TrainingLog
 from infinito.training.callbacks.trial_stopping import TrialStopping
 from infinito.training.callbacks.validation import Validations
+from infinito.training.length.pausing import PausedTrial, Pausing
 from infinito.training.module.language_model import LanguageModelTask
 from infinito.training.report.composite import composite
 from infinito.training.report.metrics_logger import MetricsLogger
@@ -61,14 +63,21 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | list[f
 
 
 def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
-    """Return the figures of a training.
+    """Return the figures of a training, or of its part up to `trainer.pause_at`.
 
     The validation is that after the last step; with `trainer.patience` it is the best one, the
     one that `task=train` would keep.
     """
     started_s = time.perf_counter()
     data = reused_data(conf)
-    training = build_language_training(conf, data)
+    paused = PausedTrial(conf)
+    last = paused.read()
+    training = build_language_training(conf, data, last)
+    start, checkpoint, resumed_step = 0, None, None
+    if last is not None:
+        start, checkpoint, resumed_step = batches_done(last), paused.file, last["global_step"]
+        paused.fetch_metrics(folder)
+    del last
     clock = StepClock()
     validations = Validations(training.length, on_the_way=is_judged_on_the_way(conf))
     log = TrainingLog(max(1, training.length.steps // LOGGED_POINTS))
@@ -76,16 +85,23 @@ def train_and_measure(conf: RunConf, folder: Path) -> dict[str, Any]:
     if conf.trainer.stop_bad is not None:
         every = training.length.validate_every
         callbacks.append(TrialStopping(folder, conf.trainer.stop_bad, every))
+    pausing = Pausing(paused, training.length.steps)
+    if conf.trainer.pause_at is not None:
+        callbacks.append(pausing)
+    per_step = count_per_step(conf, training.length)
     trainer = build_trainer(
         conf.trainer,
         callbacks,
         steps=training.length.steps,
         deterministic=conf.deterministic,
-        loggers=[MetricsLogger(MetricsFile(folder, count_per_step(conf, training.length)))],
+        loggers=[MetricsLogger(MetricsFile(folder, per_step, resumed_step))],
     )
-    fit(training, trainer)
-    steps, stopped = trainer.global_step, trainer.should_stop
+    fit(training, trainer, start=start, checkpoint=checkpoint)
+    steps, stopped = trainer.global_step, trainer.should_stop and not pausing.has_paused
     trainer.validate(training.module, datamodule=training.data, verbose=False)
+    if pausing.has_paused:
+        trainer.loggers[0].save()
+        paused.keep_metrics(folder)
     found = validations.reports
     report = (
         found[-1]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infinito.search.threads import use_one_thread
+from infinito.search.surrogate.threads import use_one_thread
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from infinito.errors import ConfigError
-from infinito.search.search import STRATEGIES, Search
+from infinito.search.search import Search
 from infinito.search.space.space import Float, Int, Space
+from infinito.search.strategies.assembly import STRATEGIES
 from infinito.search.strategies.tree_search import SELECTIONS
 from infinito.search.trials import Trial
 from tests.search.strategies.strategy_contract import MIXED, loss, play

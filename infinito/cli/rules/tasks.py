@@ -38,6 +38,31 @@ def schedule_faults(conf: RunConf) -> Iterable[str]:
         )
 
 
+def pause_faults(conf: RunConf) -> Iterable[str]:
+    trainer = conf.trainer
+    if trainer.pause_at is not None and trainer.paused_in is None:
+        yield (
+            f"`trainer.pause_at`={trainer.pause_at:g} needs a folder for the trial's state, e.g. "
+            "`trainer.paused_in=paused/0`"
+        )
+    if trainer.paused_in is None:
+        return
+    judges = [
+        f"`{key}={value}`"
+        for key, value, judged in (
+            ("trainer.patience", trainer.patience, trainer.patience is not None),
+            ("trainer.stop_bad", trainer.stop_bad, trainer.stop_bad is not None),
+            ("optimizer.schedule", "plateau", conf.optimizer.schedule == "plateau"),
+        )
+        if judged
+    ]
+    if judges:
+        yield (
+            f"a trial that pauses (`trainer.paused_in`) is validated there, which "
+            f"{' and '.join(judges)} would judge. Leave it out, or train without a pause"
+        )
+
+
 def process_faults(conf: RunConf) -> Iterable[str]:
     trainer = conf.trainer
     if trainer.strategy == "fsdp" and getattr(conf.model, "trainable", "all") == "lora":

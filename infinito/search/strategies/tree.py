@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infinito.search.evidence import EARLIER_SEARCH
-from infinito.search.regions import Region, find_indices
 from infinito.search.space.parameters import Array
+from infinito.search.space.regions import Region, find_indices
 from infinito.search.space.space import Space
 
 SMALLEST = 4

@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from infinito.search.evidence import Evidence, compute_rewards
-from infinito.search.regions import Region
 from infinito.search.scores import is_plateau
 from infinito.search.space.parameters import Array
+from infinito.search.space.regions import Region
 from infinito.search.space.sampling import Sampler
 from infinito.search.space.space import Space
 from infinito.search.strategies.tree import Node, find_split
 from infinito.search.surrogate.fitting import Fits, SurrogateFitter
+from infinito.search.surrogate.hyperparameters import EXACT, NOISY
 from infinito.search.surrogate.playout import Candidates, Playout
 
 SELECTIONS = ("ucb1_tuned", "ucb1", "puct")
@@ -42,6 +43,9 @@ class TreeSearch:
         exploration: The factor c of the confidence bound; see `select`.
         max_depth: Nodes at this depth are not split.
         fits: Hyper-parameters of the surrogate that were fitted before; new ones are added.
+        is_noisy: Whether another seed would change the scores.
+        replicates: Whether to propose a point with a trial again where that is worth more.
+        is_settled: Whether the loss of a trial that has ended stays what it is.
     """
 
     initial_points = 8
@@ -53,24 +57,35 @@ class TreeSearch:
         exploration: float,
         max_depth: int,
         fits: Fits | None = None,
+        is_noisy: bool = False,
+        replicates: bool = False,
+        is_settled: bool = True,
     ) -> None:
         self.sampler = sampler
         self.selection = selection
         self.exploration = exploration
         self.max_depth = max_depth
-        self._fitter = SurrogateFitter(sampler.space, fits)
+        self.is_noisy = is_noisy
+        self.replicates = replicates
+        prior = NOISY if is_noisy else EXACT
+        self._fitter = SurrogateFitter(sampler.space, fits, prior, is_settled)
 
     def propose(self, evidence: Evidence, rng: np.random.Generator) -> Array | None:
         """Return the next point, or None where no candidate is left; see `Strategy.propose`."""
         losses = evidence.scalarise(rng)
         if is_plateau(losses[evidence.is_known]):
             return self.sampler.spread(evidence.rows)
-        playout = Playout(self._fitter.fit(evidence, losses, rng), self.sampler, evidence.rows)
+        surrogate = self._fitter.fit(evidence, losses, rng)
+        playout = Playout(surrogate, self.sampler, evidence.rows, self.is_noisy)
         tree = Tree(self.sampler.space, evidence.rows, compute_rewards(losses), self.max_depth)
         everywhere = playout.draw_candidates(tree.root.region, rng)
         promises = _compare_promises(everywhere)
         leaf = select(tree.root, self.selection, self.exploration, promises, tree.open)
-        return simulate(playout, leaf, everywhere, rng)
+        fresh = simulate(playout, leaf, everywhere, rng)
+        again = None
+        if self.replicates:
+            again = playout.find_repeat(fresh, evidence.rows[evidence.is_known])
+        return fresh if again is None else again
 
 
 class Tree:

@@ -12,7 +12,12 @@ from infinito.search.evidence import Evidence
 from infinito.search.scores import has_plateau, normalise
 from infinito.search.space.parameters import Array
 from infinito.search.space.space import Space
-from infinito.search.surrogate.hyperparameters import fit_theta, make_default_theta
+from infinito.search.surrogate.hyperparameters import (
+    EXACT,
+    NoisePrior,
+    fit_theta,
+    make_default_theta,
+)
 from infinito.search.surrogate.surrogate import Surrogate
 
 FANTASIES = 16
@@ -38,9 +43,20 @@ class SurrogateFitter:
     Args:
         space: Says which parameters have an order.
         fits: Hyper-parameters fitted before; new ones are added.
+        prior: Of the noise in the scores.
+        is_settled: Whether the losses of a mark stay what they are. Otherwise each fit starts from
+            the last one, and not from that of the mark before, which would have to be made anew.
     """
 
-    def __init__(self, space: Space, fits: Fits | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        fits: Fits | None = None,
+        prior: NoisePrior = EXACT,
+        is_settled: bool = True,
+    ) -> None:
+        self.prior = prior
+        self.is_settled = is_settled
         self.ordered = np.array([parameter.is_ordered for parameter in space.parameters])
         self.fits: Fits = {} if fits is None else fits
 
@@ -71,13 +87,21 @@ class SurrogateFitter:
             known = first.is_known
             losses = first.scalarise()[known]
             if len(losses) < FEWEST or has_plateau(losses):
-                return make_default_theta(first.rows.shape[1])
-            start = self._fit_theta(evidence, _round_to_mark(mark - 1))
+                return make_default_theta(first.rows.shape[1], self.prior)
+            start = self._find_start(evidence, mark)
             scores = normalise(losses)
             chosen = choose_informative(scores)
             rows = first.rows[known][chosen]
-            self.fits[key] = fit_theta(rows, scores[chosen], self.ordered, start).tolist()
+            fitted = fit_theta(rows, scores[chosen], self.ordered, start, self.prior)
+            self.fits[key] = fitted.tolist()
         return np.array(self.fits[key])
+
+    def _find_start(self, evidence: Evidence, mark: int) -> Array:
+        if self.is_settled:
+            return self._fit_theta(evidence, _round_to_mark(mark - 1))
+        if self.fits:
+            return np.array(list(self.fits.values())[-1])
+        return make_default_theta(evidence.rows.shape[1], self.prior)
 
 
 def choose_informative(scores: Array) -> NDArray[np.int64]:

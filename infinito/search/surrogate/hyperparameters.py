@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,26 +23,51 @@ from infinito.search.surrogate.kernel import (
 LENGTH_MEDIAN, LENGTH_SPREAD = 0.6, 1.0
 """Prior of a length scale: the logarithm's mean (as a length) and standard deviation."""
 
-NOISE_MEDIAN, NOISE_SPREAD = 1e-4, 2.0
-"""Prior of the noise's variance as a share of the amplitude."""
+
+@dataclass(frozen=True)
+class NoisePrior:
+    """Prior of the noise's variance as a share of the amplitude.
+
+    Attributes:
+        median: Of the share.
+        spread: Standard deviation of its logarithm.
+        most: The share is at most this.
+    """
+
+    median: float
+    spread: float
+    most: float
+
+
+EXACT = NoisePrior(1e-4, 2.0, 0.5)
+"""For scores that say what a setting is worth."""
+
+NOISY = NoisePrior(0.1, 1.0, 4.0)
+"""For scores that another seed would change."""
 
 JOINT_MEDIAN, JOINT_SPREAD = 0.0, 1.5
 """Prior of the logit of the joint kernel's share."""
 
 _BOUNDS_LENGTH = (math.log(0.02), math.log(20.0))
 _BOUNDS_JOINT = (-4.0, 4.0)
-_BOUNDS_NOISE = (math.log(1e-6), math.log(0.5))
+_LEAST_NOISE = 1e-6
 
 
 def fit_theta(
-    rows: Array, scores: Array, ordered: NDArray[np.bool_], start: Array, steps: int = 20
+    rows: Array,
+    scores: Array,
+    ordered: NDArray[np.bool_],
+    start: Array,
+    prior: NoisePrior = EXACT,
+    steps: int = 20,
 ) -> Array:
     """Find the most probable hyper-parameters near a start (see `Surrogate` for their order)."""
     from scipy.optimize import minimize
 
-    bounds = [_BOUNDS_LENGTH] * (len(start) - 2) + [_BOUNDS_JOINT, _BOUNDS_NOISE]
+    noise = (math.log(_LEAST_NOISE), math.log(prior.most))
+    bounds = [_BOUNDS_LENGTH] * (len(start) - 2) + [_BOUNDS_JOINT, noise]
     found = minimize(
-        _Posterior(rows, scores, ordered),
+        _Posterior(rows, scores, ordered, prior),
         start,
         jac=True,
         method="L-BFGS-B",
@@ -51,20 +77,21 @@ def fit_theta(
     return found.x if math.isfinite(found.fun) else start
 
 
-def make_default_theta(size: int) -> Array:
+def make_default_theta(size: int, prior: NoisePrior = EXACT) -> Array:
     """Return the prior's median for this number of parameters."""
-    return np.array([math.log(LENGTH_MEDIAN)] * size + [JOINT_MEDIAN, math.log(NOISE_MEDIAN)])
-
-
-def _spread(size: int) -> Array:
-    return np.array([LENGTH_SPREAD] * size + [JOINT_SPREAD, NOISE_SPREAD])
+    return np.array([math.log(LENGTH_MEDIAN)] * size + [JOINT_MEDIAN, math.log(prior.median)])
 
 
 class _Posterior:
     """The negative logarithm of the hyper-parameters' posterior density, and its gradient."""
 
-    def __init__(self, rows: Array, scores: Array, ordered: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, rows: Array, scores: Array, ordered: NDArray[np.bool_], prior: NoisePrior = EXACT
+    ) -> None:
+        size = rows.shape[1]
         self.scores = scores
+        self.middle = make_default_theta(size, prior)
+        self.spread = np.array([LENGTH_SPREAD] * size + [JOINT_SPREAD, prior.spread])
         self.pairs = np.tril_indices(len(rows), -1)
         self.apart = np.empty((rows.shape[1], len(self.pairs[0])))
         for i, column in enumerate(rows.T * math.sqrt(5.0)):
@@ -98,8 +125,8 @@ class _Posterior:
         pulls = self.squares @ (joint * pull * (1 + whole) * np.exp(-whole))
         pulls += (1 - joint) / size * np.einsum("pk,pk,k->p", self.steep, self.squares, pull)
         slope[:-2] = np.square(inverses) / 3 * pulls
-        away = (theta - make_default_theta(size)) / _spread(size)
-        return value + 0.5 * away @ away, slope + away / _spread(size)
+        away = (theta - self.middle) / self.spread
+        return value + 0.5 * away @ away, slope + away / self.spread
 
     def _alone(self, inverses: Array) -> Array:
         """(pairs,): the mean of the single kernels; keep (1 + reach)·exp(−reach) of each."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from infinito.search.regions import Region
 from infinito.search.space.parameters import Array
+from infinito.search.space.regions import Region
 from infinito.search.space.sampling import Sampler, exclude
 from infinito.search.surrogate.acquisition import log_expected_improvement
 from infinito.search.surrogate.surrogate import Surrogate
@@ -60,15 +60,19 @@ class Playout:
     """Play the surrogate out in regions of a space.
 
     Args:
-        surrogate: The posterior. The best score of its trials, less a margin, is what is to be
-            improved on.
+        surrogate: The posterior.
         sampler: Draws points of the space.
         tried: (points, parameters): all trials; none is proposed again.
+        is_noisy: Whether the best score may be luck. What is to be improved on, by a margin, is
+            the best score, or else the best posterior mean of a trial.
     """
 
-    def __init__(self, surrogate: Surrogate, sampler: Sampler, tried: Array) -> None:
+    def __init__(
+        self, surrogate: Surrogate, sampler: Sampler, tried: Array, is_noisy: bool = False
+    ) -> None:
         self.surrogate = surrogate
-        self.target = np.atleast_1d(surrogate.scores.min(axis=0))[:, None] - MARGIN
+        known = surrogate.predict(surrogate.rows)[0].T if is_noisy else surrogate.scores
+        self.target = np.atleast_1d(known.min(axis=0))[:, None] - MARGIN
         self.space = sampler.space
         self.tried = tried
         self.smooth = np.array(
@@ -90,6 +94,30 @@ class Playout:
             candidates = self._step(candidates)
         best: Array = candidates.rows[int(np.argmax(candidates.gains))]
         return best
+
+    def find_repeat(self, fresh: Array | None, rows: Array) -> Array | None:
+        """Return the point that is worth a second look more than a fresh one is worth a first.
+
+        Each is judged by its expected improvement less what the noise of one trial leaves unknown.
+
+        Args:
+            fresh: (parameters,): a new point, or None where there is none.
+            rows: (points, parameters): trials that have ended, one or more.
+
+        Returns:
+            One of `rows`, or None where the fresh point is worth more.
+
+        Source: Huang, Allen, Notz and Zeng, Global Optimization of Stochastic Black-Box Systems
+            (2006), equation 13: the augmented expected improvement.
+        """
+        points = rows if fresh is None else np.concatenate([rows, fresh[None]])
+        deviation = self.surrogate.predict(points)[1]
+        noise = math.sqrt(self.surrogate.amplitude * self.surrogate.noise)
+        learnt = 1 - noise / np.hypot(noise, deviation)
+        worth = self.compute_gains(points) + np.log(np.maximum(learnt, 1e-12))
+        best = int(np.argmax(worth))
+        chosen: Array | None = rows[best] if best < len(rows) else None
+        return chosen
 
     def compute_gains(self, rows: Array) -> Array:
         """(points,): logarithm of the improvement expected, on average over the fantasies."""

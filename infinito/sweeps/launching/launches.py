@@ -19,11 +19,16 @@ class Limits:
     """No trial is started later than this."""
     max_failure_rate: float = 0.3
     """The sweep stops once more than this share of `n_trials` has failed."""
+    confirm: int = 0
+    """Fresh seeds with which the recommended setting and the defaults are compared at the end."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch of one trial; a trial that was in flight when a sweep was killed has several."""
+    """One launch of one trial.
+
+    A trial that has paused has several, and one that was in flight when a sweep was killed.
+    """
 
     trial: Trial
     attempt: int

@@ -2,7 +2,8 @@
 
 Events: `begin` (plan), `prior` (trials of earlier sweeps), `ask` (numbers and parameters of a
 batch; one line, so that a kill leaves a batch whole or leaves none; and what the strategy fitted
-for it), `start`, `finish`, `fail`, `version` (of the proposals from here on).
+for it), `start`, `pause` (the score at a rung), `go_on`, `finish`, `fail`, `version` (of the
+proposals from here on).
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any
 
 from infinito.search.trials import Trial
 from infinito.sweeps.record.journal import Event
+
+ENDS = ("pause", "finish", "fail")
+"""Events that end a launch."""
 
 
 def read_plan(events: Iterable[Event]) -> dict[str, Any] | None:
@@ -36,10 +40,21 @@ def read_trials(events: Iterable[Event]) -> list[Trial]:
     for event in events:
         match event["event"]:
             case "ask":
-                trials += [Trial(each["number"], each["params"]) for each in event["trials"]]
-            case "finish":
-                trial = trials[event["number"]]
-                trial.values, trial.state = tuple(event["values"]), "finished"
+                trials += [
+                    Trial(
+                        each["number"],
+                        each["params"],
+                        repeat=each.get("repeat", 0),
+                        confirms=each.get("confirms"),
+                    )
+                    for each in event["trials"]
+                ]
+            case "go_on":
+                for number in event["numbers"]:
+                    trials[number].state = "running"
+            case "finish" | "pause":
+                is_whole = event["event"] == "finish"
+                trials[event["number"]].settle(event["values"], is_whole)
             case "fail":
                 trial = trials[event["number"]]
                 trial.error, trial.state = event["error"], "failed"
@@ -53,20 +68,41 @@ def read_version(events: Iterable[Event]) -> int:
 
 
 def count_attempts(events: Iterable[Event]) -> Counter[int]:
-    """Return how often each trial was launched; more than once only where a sweep was killed."""
+    """Return how often each trial was launched."""
     starts = (event["numbers"] for event in events if event["event"] == "start")
     return Counter(number for numbers in starts for number in numbers)
 
 
+def count_settled_attempts(events: Iterable[Event]) -> Counter[int]:
+    """Return how many launches of each trial came before its last score or failure."""
+    started: Counter[int] = Counter()
+    settled: Counter[int] = Counter()
+    for event in events:
+        if event["event"] == "start":
+            started.update(event["numbers"])
+        elif event["event"] in ENDS:
+            settled[event["number"]] = started[event["number"]]
+    return settled
+
+
 def read_seconds(events: Iterable[Event]) -> dict[int, float]:
-    """Return how long each ended trial took, where that is known."""
-    ended = (event for event in events if event["event"] in ("finish", "fail"))
-    return {event["number"]: event["seconds"] for event in ended if event["seconds"] is not None}
+    """Return how long the launches of each trial took, where that is known."""
+    found: dict[int, float] = {}
+    for event in events:
+        if event["event"] in ENDS and event["seconds"] is not None:
+            found[event["number"]] = found.get(event["number"], 0.0) + event["seconds"]
+    return found
 
 
 def make_ask_event(trials: Sequence[Trial], fits: Mapping[str, list[float]] | None = None) -> Event:
     """Return the event of a proposed batch, with what the strategy has fitted to propose it."""
-    listed = [{"number": trial.number, "params": trial.params} for trial in trials]
+    listed: list[Event] = []
+    for trial in trials:
+        listed.append({"number": trial.number, "params": trial.params})
+        if trial.repeat:
+            listed[-1]["repeat"] = trial.repeat
+        if trial.confirms:
+            listed[-1]["confirms"] = trial.confirms
     return {"event": "ask", "trials": listed, **({"fits": dict(fits)} if fits else {})}
 
 

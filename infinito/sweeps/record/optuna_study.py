@@ -63,13 +63,19 @@ def make_study(search: Search, **settings: Any) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=list(search.directions), **settings)  # type: ignore[arg-type]
     distributions = {each.name: _make_distribution(each) for each in search.space.parameters}
+    states = {
+        "finished": TrialState.COMPLETE,
+        "paused": TrialState.PRUNED,
+        "failed": TrialState.FAIL,
+    }
     for trial in search.trials:
         if trial.state == "running":
             continue
         finished = trial.state == "finished"
         study.add_trial(
             create_trial(
-                state=TrialState.COMPLETE if finished else TrialState.FAIL,
+                state=states[trial.state],
+                intermediate_values=dict(enumerate(trial.curve)),
                 params=trial.params,
                 distributions=distributions,
                 values=list(trial.values) if finished and trial.values else None,

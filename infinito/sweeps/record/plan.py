@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from infinito.errors import ResumeError
+from infinito.search.rungs import ONE_RUNG
 from infinito.search.search import Search
 from infinito.search.space.space import Space
 from infinito.search.trials import Trial
+from infinito.sweeps.fidelity import Fidelity
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import read
 
 JOURNAL = "journal.jsonl"
 """Name of the journal in a sweep's folder."""
 
-SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth")
+SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth", "repeats")
 """Settings that decide what is proposed; a resumed sweep must have the same."""
+
+SINCE = {"repeats": 1, "fidelity": None}
+"""What plans without these keys meant, which were written before there were such keys."""
 
 
 def make_search(
@@ -29,11 +34,13 @@ def make_search(
     """Make the search that a plan describes.
 
     Args:
-        plan: Plain values: space, directions, defaults and the `SEARCH_KEYS`.
+        plan: Plain values: space, directions, defaults, fidelity and the `SEARCH_KEYS`.
         prior: Trials of earlier sweeps.
         trials: Its own so far.
         fits: What it has fitted so far.
     """
+    plan = {**SINCE, **plan}
+    fidelity = plan["fidelity"]
     return Search(
         Space.from_dict(plan["space"]),
         directions=plan["directions"],
@@ -41,6 +48,7 @@ def make_search(
         prior_trials=prior,
         trials=trials,
         fits=fits,
+        rungs=ONE_RUNG if fidelity is None else Fidelity.from_dict(fidelity).rungs,
         **{key: plan[key] for key in SEARCH_KEYS},
     )
 

@@ -17,7 +17,7 @@ from infinito.search.trials import Trial
 from infinito.search.versions import VERSION
 from infinito.sweeps.record import history, outcomes
 from infinito.sweeps.record.journal import Journal, read
-from infinito.sweeps.record.plan import JOURNAL, make_search
+from infinito.sweeps.record.plan import JOURNAL, SINCE, make_search
 
 
 def is_begun(folder: Path) -> bool:
@@ -88,7 +88,9 @@ def begin_or_resume(
         )
     lines = [
         f"  {key}: the sweep has {before}, the command asks for {after}"
-        for key, before, after in difference(_name_parameters(old), _name_parameters(plan))
+        for key, before, after in difference(
+            _name_parameters({**SINCE, **old}), _name_parameters(plan)
+        )
     ]
     if lines:
         raise ResumeError(

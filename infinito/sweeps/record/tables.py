@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from infinito.search.search import Search
+from infinito.sweeps.record.confirmation import summarise_confirmation
 
 
 def write_results(folder: Path, search: Search, seconds: Mapping[int, float]) -> None:
@@ -28,12 +29,14 @@ def write_results(folder: Path, search: Search, seconds: Mapping[int, float]) ->
 def summarise_results(search: Search) -> dict[str, Any]:
     """Return what optimization_results.yaml says, in the shape of Hydra's Optuna sweeper."""
     states = [trial.state for trial in search.trials]
-    named = {
+    named: dict[str, Any] = {
         "name": "infinito_mcts",
         "trials": len(states),
         "finished": states.count("finished"),
         "failed": states.count("failed"),
     }
+    if "paused" in states:
+        named["paused"] = states.count("paused")
     if len(search.directions) > 1:
         front = search.pareto_front()
         listed = [{"params": trial.params, "values": list(trial.values or ())} for trial in front]
@@ -41,7 +44,12 @@ def summarise_results(search: Search) -> dict[str, Any]:
     best = search.best()
     if best is None or best.values is None:
         return {**named, "best_params": None, "best_value": None}
-    return {**named, "best_params": best.params, "best_value": best.values[0]}
+    named |= {"best_params": best.params, "best_value": best.values[0]}
+    recommended = search.recommend()
+    if search.repeats != 1 and recommended is not None:
+        named["recommended_params"] = recommended.params
+    confirmed = summarise_confirmation(search)
+    return named if confirmed is None else {**named, "confirmed": confirmed.to_dict()}
 
 
 def write_csv(path: Path, search: Search, seconds: Mapping[int, float]) -> None:

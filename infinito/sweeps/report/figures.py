@@ -162,7 +162,7 @@ def plot_all(search: Any) -> dict[str, Figure]:
     Args:
         search: A `Search`.
     """
-    finished = [trial for trial in search.trials if trial.state == "finished"]
+    finished = [trial for trial in search.own_trials if trial.state == "finished"]
     found = {"tree": plot_tree(search.tree())}
     if not finished:
         return found
@@ -170,7 +170,7 @@ def plot_all(search: Any) -> dict[str, Figure]:
     rows = np.array([space.encode(trial.params) for trial in finished])
     values = tabulate_losses(finished, search.signs)[:, 0]
     return {
-        "best_so_far": plot_best_so_far(search.trials, sign),
+        "best_so_far": plot_best_so_far(search.own_trials, sign),
         **found,
         "importances": plot_importances(space, rows, values),
         "slices": plot_slices(space, rows, sign * values),

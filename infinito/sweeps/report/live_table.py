@@ -17,13 +17,14 @@ from infinito import sign_of_life
 from infinito.run_folder.commands import format_text, quote_word
 from infinito.run_folder.tables import print_next
 from infinito.search.trials import Trial
+from infinito.sweeps.record.confirmation import summarise_confirmation
 from infinito.sweeps.sweep import Sweep
 from infinito.wording import format_count, format_override_value, format_value
 
 RECENT = 8
 """Ended trials in the table, besides the best."""
 
-_STYLES = {"finished": "", "failed": "red", "running": "dim"}
+_STYLES = {"finished": "", "paused": "cyan", "failed": "red", "running": "dim"}
 
 
 class SweepTable:
@@ -45,7 +46,7 @@ class SweepTable:
             redirect_stderr=False,
         )
         self._live = live if self.console.is_terminal else None
-        self._said: set[int] = set()
+        self._said: set[tuple[int, int]] = set()
 
     def __enter__(self) -> SweepTable:
         sign_of_life.end()
@@ -76,8 +77,9 @@ class SweepTable:
             self._live.refresh()
             return
         for trial in self.sweep.search.trials:
-            if trial.state != "running" and trial.number not in self._said:
-                self._said.add(trial.number)
+            result_of = (trial.number, len(trial.curve))
+            if trial.state != "running" and result_of not in self._said:
+                self._said.add(result_of)
                 result, params = format_result(trial), format_params(trial.params)
                 self.say(
                     f"trial {trial.number}: {result}  {params}  ({format_progress(self.sweep)})"
@@ -94,12 +96,28 @@ class SweepTable:
         if best is not None and len(self.sweep.search.directions) == 1:
             self.say(f"best: trial {best.number} with {format_result(best)}")
             self.say(f"  {format_command(best.params)}")
+            self._say_recommendation()
         goes_on = (
             f"<the same command> {quote_word(f'hydra.sweeper.resume={format_text(folder)}')} "
             f"hydra.sweeper.n_trials={2 * limits.n_trials}"
         )
         board = f"tensorboard --logdir {quote_word(str(folder))}"
         print_next(self.console, [(goes_on, "more trials"), (board, "all trials, in HPARAMS")])
+
+    def _say_recommendation(self) -> None:
+        """Print what is recommended where that is not the best score, and what confirms it."""
+        search = self.sweep.search
+        confirmed = summarise_confirmation(search)
+        recommended = search.recommend()
+        if confirmed is not None:
+            for line in confirmed.describe():
+                self.say(line)
+        elif search.repeats != 1 and recommended is not None:
+            self.say(f"recommended, by the mean that the search believes in: {recommended.number}")
+        else:
+            return
+        assert recommended is not None
+        self.say(f"  {format_command(recommended.params)}")
 
     def draw(self) -> RenderableType:
         """Return heading and table."""
@@ -172,6 +190,8 @@ def format_result(trial: Trial) -> str:
     """Return a trial's scores or its error, in a few words."""
     if trial.values is not None:
         return ", ".join(f"{value:.5g}" for value in trial.values)
+    if trial.state == "paused":
+        return f"{trial.curve[-1]:.5g}, paused"
     return f"failed: {trial.error}"[:120] if trial.state == "failed" else "…"
 
 

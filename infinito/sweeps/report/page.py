@@ -12,16 +12,19 @@ from infinito.pages.rendering import write_page
 from infinito.run_folder.commands import PROGRAM, build_command, format_text, quote_word
 from infinito.search.search import Search
 from infinito.search.trials import Trial
+from infinito.sweeps.record.confirmation import format_interval, summarise_confirmation
 from infinito.sweeps.record.plan import reopen
 from infinito.sweeps.record.run_folders import list_run_folders
 from infinito.sweeps.report.figures import plot_all
 from infinito.sweeps.report.live_table import format_result
 from infinito.sweeps.report.plots import (
     list_finished,
+    plot_cost,
     plot_front,
     plot_importances,
     plot_learning,
     plot_progress,
+    plot_rungs,
     plot_slices,
 )
 from infinito.wording import format_override_value, format_value
@@ -63,9 +66,11 @@ def build_page(folder: Path, search: Search, seconds: Mapping[int, float]) -> Pa
         figures=list_figures(search, scores, seconds),
         sections=[
             *([build_best(best, runs)] if best is not None else []),
-            *build_progress(search, scores, runs),
+            *build_confirmation(search),
+            *build_progress(search, scores, runs, seconds),
             *build_slices(search, scores),
             build_tree(search, scores[0]),
+            *build_compute(search, seconds),
             build_trials(search, scores, seconds, runs),
             build_next(folder),
         ],
@@ -79,6 +84,8 @@ def summarise(search: Search, scores: Sequence[str] = ("score",)) -> str:
     counts = f"{states.count('finished')} of {len(states)} trials finished"
     failed = states.count("failed")
     text = f"{counts}, {failed} failed" if failed else counts
+    if paused := states.count("paused"):
+        text += f", {paused} paused on their way"
     best = search.best()
     if len(search.directions) > 1:
         return f"{text}; {len(search.pareto_front())} are on the Pareto front."
@@ -131,6 +138,43 @@ def build_best(best: Trial, runs: Mapping[int, Path]) -> Section:
     return Section("The best", parts, note)
 
 
+def build_confirmation(search: Search) -> list[Section]:
+    """Return what fresh seeds say of the recommended setting, where it was trained with some."""
+    found = summarise_confirmation(search)
+    if found is None:
+        return []
+    rows = [("recommended", format_interval(found.score))]
+    if found.defaults is not None and found.difference is not None:
+        rows.append(("defaults, same seeds", format_interval(found.defaults)))
+        rows.append(("difference, paired", format_interval(found.difference, sign="+")))
+    rows.append(("the best score that was seen flatters by", f"{found.optimism:.3g}"))
+    settings = [(name, format_value(value)) for name, value in found.trial.params.items()]
+    note = (
+        f"Means of {found.seeds} trainings with seeds that the search did not choose by, with 95 % "
+        "intervals of Student's t."
+    )
+    head = ["setting", f"trial {found.trial.number}"]
+    return [Section("Recommended", [Table(["", "score"], rows), Table(head, settings)], note)]
+
+
+def build_compute(search: Search, seconds: Mapping[int, float]) -> list[Section]:
+    """Return where the trials' seconds went, by how the trials stand."""
+    spent: dict[str, list[float]] = {}
+    for trial in search.trials:
+        kind = f"confirming ({trial.confirms})" if trial.confirms else trial.state
+        if trial.number in seconds:
+            spent.setdefault(kind, []).append(seconds[trial.number])
+    total = sum(map(sum, spent.values()))
+    if not total:
+        return []
+    rows = [
+        (kind, str(len(each)), format_value(sum(each)), f"{sum(each) / total:.0%}")
+        for kind, each in spent.items()
+    ]
+    head = ["trials", "count", "seconds", "share"]
+    return [Section("Where the compute went", [Table(head, rows)])]
+
+
 def format_best(best: Trial, run: Path) -> str:
     """Return the command of a trial as a training of its own."""
     typed = [str(each) for each in load_yaml(run / "overrides.yaml")]
@@ -148,12 +192,16 @@ def format_best(best: Trial, run: Path) -> str:
 
 
 def build_progress(
-    search: Search, scores: Sequence[str], runs: Mapping[int, Path]
+    search: Search,
+    scores: Sequence[str],
+    runs: Mapping[int, Path],
+    seconds: Mapping[int, float],
 ) -> list[Section]:
-    """Return how the search went: scores over trials, learning curves."""
+    """Return how the search went: scores over trials and compute, learning curves."""
     if not list_finished(search):
         return []
-    plots = [plot_progress(search, scores[0])]
+    more = (plot_cost(search, seconds, scores[0]), plot_rungs(search, scores[0]))
+    plots = [plot_progress(search, scores[0]), *(plot for plot in more if plot is not None)]
     if len(scores) > 1:
         plots.append(plot_front(search, scores))
     learning = plot_learning(search, runs)

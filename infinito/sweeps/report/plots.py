@@ -20,7 +20,7 @@ LEARNING = ("val/loss", "val/bits_per_byte", "val/return", "train/loss", "rl/ret
 """Columns of trials' metrics.csv that learning curves are drawn of: the first that most have."""
 MOST_CURVES = 40
 """Trials whose learning curves are drawn: the best ones."""
-GREY, RED = 7, 1
+GREY, RED, RUNNING, FAILED = 7, 1, 0, 4
 """Places in the palette."""
 
 
@@ -36,6 +36,40 @@ def plot_progress(search: Search, score: str) -> Plot:
         Curve("best so far", {"trial": numbers}, best, "step", colour=RED),
     ]
     return Plot("Best so far", score, curves, is_wide=True)
+
+
+def plot_rungs(search: Search, score: str) -> Plot | None:
+    """Return the scores of trials at the rungs they came to, coloured by how they stand."""
+    shares = search.rungs.shares
+    if len(shares) == 1:
+        return None
+    kinds = (("paused", GREY), ("failed", FAILED), ("running", RUNNING), ("finished", RED))
+    curves = [
+        Curve(
+            f"trial {trial.number} ({trial.state})",
+            {"share of the training": list(shares[: len(trial.curve)])},
+            trial.curve,
+            "line" if len(trial.curve) > 1 else "dots",
+            colour=colour,
+        )
+        for kind, colour in kinds
+        for trial in search.own_trials
+        if trial.state == kind and trial.curve
+    ]
+    return Plot("Scores where trials paused", score, curves, is_wide=True)
+
+
+def plot_cost(search: Search, seconds: Mapping[int, float], score: str) -> Plot | None:
+    """Return the best score against the minutes of all trials until then."""
+    ended = [trial for trial in list_finished(search) if trial.confirms is None]
+    if not ended or not seconds:
+        return None
+    spent = np.cumsum([seconds.get(trial.number, 0.0) for trial in search.trials]) / 60
+    minutes = [float(spent[trial.number]) for trial in ended]
+    sign = search.signs[0]
+    best = sign * np.minimum.accumulate([sign * first_score(trial) for trial in ended])
+    curve = Curve("best so far", {"minutes of trials": minutes}, best.tolist(), "step", colour=RED)
+    return Plot("Best so far by compute", score, [curve], is_wide=True)
 
 
 def plot_learning(search: Search, runs: Mapping[int, Path]) -> Plot | None:
@@ -140,7 +174,7 @@ def plot_front(search: Search, scores: Sequence[str]) -> Plot:
 
 def list_finished(search: Search) -> list[Trial]:
     """Return the trials that have a score."""
-    return [trial for trial in search.trials if trial.state == "finished" and trial.values]
+    return [trial for trial in search.own_trials if trial.state == "finished" and trial.values]
 
 
 def first_score(trial: Trial) -> float:

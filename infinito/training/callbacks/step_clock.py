@@ -22,6 +22,14 @@ class StepClock(Callback):
         """Of a step."""
         return statistics.median(self.seconds)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the times, so that a trial that goes on reports those of all its steps."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the times of the steps before a pause."""
+        self.seconds = list(state_dict["seconds"])
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""
         self._since_s = time.perf_counter()

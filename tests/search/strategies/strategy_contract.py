@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from infinito.search.search import Search, make_strategy
+from infinito.search.search import Search
 from infinito.search.space.sampling import Sampler, exclude
 from infinito.search.space.space import Categorical, Float, Int, Space
+from infinito.search.strategies.assembly import make_strategy
 from infinito.search.strategies.strategy import Strategy
 
 MIXED = Space(

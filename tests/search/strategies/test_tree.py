@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from infinito.search.evidence import EARLIER_SEARCH
-from infinito.search.regions import Region
 from infinito.search.scores import rank
+from infinito.search.space.regions import Region
 from infinito.search.space.space import Categorical, Float, Int, Space
 from infinito.search.strategies.tree import describe, find_split
 from infinito.search.strategies.tree_search import grow

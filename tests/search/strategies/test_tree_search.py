@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from infinito.search.evidence import Evidence
-from infinito.search.regions import Region
 from infinito.search.scores import rank
 from infinito.search.search import Search
+from infinito.search.space.regions import Region
 from infinito.search.space.sampling import Sampler
 from infinito.search.space.space import Categorical, Float, Int, Space
 from infinito.search.strategies.tree import SMALLEST, Node

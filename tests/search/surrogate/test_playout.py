@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from infinito.search.regions import Region
+from infinito.search.space.regions import Region
 from infinito.search.surrogate.playout import Candidates
 from tests.search.surrogate.evidence import SPACE, make_evidence, make_playout, with_running
 

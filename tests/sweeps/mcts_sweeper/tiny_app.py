@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -39,6 +40,18 @@ CONFIG = {
     "interrupted": [],
     "returns": "score",
     "claim": False,
+    "task": "trial",
+    "seed": 7,
+    "noise": 0.0,
+    "trainer": {
+        "max_steps": 90,
+        "epochs": None,
+        "pause_at": None,
+        "paused_in": None,
+        "stop_bad": None,
+        "patience": None,
+    },
+    "optimizer": {"schedule": "cosine"},
     "hydra": {"output_subdir": None},
 }
 ConfigStore.instance().store(name="tiny", node=CONFIG)
@@ -74,6 +87,8 @@ def main(config: DictConfig) -> Any:
     time.sleep(config.seconds)
     score: Any = (config.x - 0.7) ** 2 + abs(config.lr - 0.003) + 0.1 * abs(config.n - 6)
     score += 1.0 * (config.kind == "bad")
+    score += config.noise * np.random.default_rng([config.seed, number]).standard_normal()
+    score += 0.1 / take_steps(config, number)
     if number in config.nan:
         score = float("nan")
     done = Path(HydraConfig.get().sweep.dir) / "done"
@@ -87,6 +102,23 @@ def main(config: DictConfig) -> Any:
         "two": [score, config.n],
     }
     return returned[config.returns]
+
+
+def take_steps(config: DictConfig, number: int) -> float:
+    """Train from where the trial paused to where it pauses; return the share that is done."""
+    whole = config.trainer.max_steps
+    end = round((config.trainer.pause_at or 1.0) * whole)
+    if config.trainer.paused_in is None:
+        return 1.0
+    state = Path(config.trainer.paused_in) / "steps"
+    start = int(state.read_text()) if state.exists() else 0
+    with (Path(HydraConfig.get().sweep.dir) / "steps").open("a") as file:
+        file.write(f"{number} {start} {end}\n")
+    if end < whole:
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.with_name("partial").write_text(f"{end}")
+        state.with_name("partial").replace(state)
+    return float(end / whole)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,15 @@ def proposals(folder: Path) -> list[dict[str, Any]]:
     return [trial.params for trial in trials_of(folder)]
 
 
+def scores_of(folder: Path) -> list[float]:
+    """The first scores of the trials that finished, in their order."""
+    return [trial.values[0] for trial in trials_of(folder) if trial.values is not None]
+
+
 def states(folder: Path) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {"finished": [], "failed": [], "running": []}
     for trial in trials_of(folder):
-        found[trial.state].append(trial.number)
+        found.setdefault(trial.state, []).append(trial.number)
     return found
 
 

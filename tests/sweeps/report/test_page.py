@@ -66,10 +66,17 @@ def test_one_page_with_all_pictures_and_trials(tmp_path: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:|#)', own)
     assert "19 of 20 trials finished, 1 failed; the best is trial" in own
     titles = [plot["title"] for plot in plots_of(page)]
-    assert titles == ["Best so far", "lr", "n", "kind", "Importances"]
+    assert titles == [
+        "Best so far",
+        "Best so far by compute",
+        "lr",
+        "n",
+        "kind",
+        "Importances",
+    ]
     assert own.count("<td>finished</td>") == 19
     assert own.count('<tr class="marked">') == 1
-    assert own.count("<svg") == 5
+    assert own.count("<svg") == 6
     names = {path.name for path in (folder / "pictures").iterdir()}
     assert {"tree.png", "tree.svg", "best_so_far.png", "importances.svg", "slices.png"} <= names
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from infinito.search.regions import Region
+from infinito.search.space.regions import Region
 from infinito.search.space.space import Categorical, Float, Int, Space
 
 SPACE = Space([Float("x", 0, 1), Categorical("c", ["a", "b", "d"]), Int("n", 1, 4)])

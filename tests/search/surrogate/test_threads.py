@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threadpoolctl import threadpool_info
 
-from infinito.search.threads import use_one_thread
+from infinito.search.surrogate.threads import use_one_thread
 
 
 def blas_threads() -> list[int]:
