@@ -81,30 +81,35 @@ def measure(run: Path, tasks: Path | None, names: str, *overrides: str, folder: 
 def test_perplexity_of_a_local_text_equals_that_of_evaluate(
     text_file: Path, tmp_path: Path
 ) -> None:
-    """The harness predicts a text from an end token on; an empty document before it does so here.
+    """The harness predicts a text from an end token on; so does `task=evaluate` behind a document.
 
-    The text fills whole windows, as `task=evaluate` leaves out a remainder.
+    That document fills the first window with its end, which is measured alone and taken away; the
+    text fills whole windows, as a remainder is left out.
     """
-    text = text_file.read_text()[: WINDOWS * BLOCK]
-    data = tmp_path / "data"
-    data.mkdir()
-    for name, rows in (("train", [text_file.read_text()]), ("validation", ["", text])):
-        lines = [json.dumps({"text": row}) for row in rows]
-        (data / f"{name}.jsonl").write_text("\n".join(lines))
-    hub = ("data=hub", f"data.path={data}", f"data.block_size={BLOCK}")
-    run = tmp_path / "of_hub"
+    whole = text_file.read_text()
+    before, text = whole[:BLOCK], whole[BLOCK : (WINDOWS + 1) * BLOCK]
     tiny = [each for each in TINY if each != "data=text"]
     cache = f"data.cache_dir={tmp_path / 'cache'}"
-    program.execute(check([*tiny, *hub, cache, "data.test_fraction=0"], conf_dir()), run)
-    given = ("task=evaluate", f"checkpoint={run}", "trainer.accelerator=cpu", cache)
-    program.execute(check(given, conf_dir()), tmp_path / "evaluated")
-    expected = json.loads((tmp_path / "evaluated/evaluation.json").read_text())
-    assert expected["tokens"] == WINDOWS * BLOCK
+    run, nats_of = tmp_path / "of_hub", {}
+    for name, held_out in (("both", [before, text]), ("first", [before])):
+        data = tmp_path / name
+        data.mkdir()
+        for split, rows in (("train", [whole]), ("validation", held_out)):
+            lines = [json.dumps({"text": row}) for row in rows]
+            (data / f"{split}.jsonl").write_text("\n".join(lines))
+        hub = ("data=hub", f"data.path={data}", f"data.block_size={BLOCK}")
+        if name == "both":
+            program.execute(check([*tiny, *hub, cache, "data.test_fraction=0"], conf_dir()), run)
+        given = ("task=evaluate", f"checkpoint={run}", "trainer.accelerator=cpu", cache)
+        program.execute(check([*given, *hub[1:2]], conf_dir()), tmp_path / f"of_{name}")
+        found = json.loads((tmp_path / f"of_{name}/evaluation.json").read_text())
+        nats_of[name] = found["val/loss"] * found["tokens"]
+    expected = math.exp((nats_of["both"] - nats_of["first"]) / (WINDOWS * BLOCK))
 
     tasks = write_task(tmp_path, PERPLEXITY, "own_text", [{"text": text}])
     found = measure(run, tasks, "own_text", folder=tmp_path / "found")
     nats = found["lm_eval/own_text/bits_per_byte"] * math.log(2) * len(text.encode())
-    assert math.exp(nats / (WINDOWS * BLOCK)) == pytest.approx(expected["val/perplexity"], abs=1e-4)
+    assert math.exp(nats / (WINDOWS * BLOCK)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_figures_reach_summary_metrics_and_tensorboard(
