@@ -126,9 +126,10 @@ READ_BY: dict[str, frozenset[str]] = {
     )
     - keys("trainer.compile", "trainer.chunked_loss", "data.workers"),
     "trial": (
-        (TRAINS | TEXT | keys("objective", "score", "entropy_weight", "trainer.stop_bad"))
-        | keys("trainer.pause_at", "trainer.paused_in") - SHOWS - keys("trainer.checkpoint_every")
-    ),
+        (TRAINS | TEXT | keys("objective", "score", "entropy_weight"))
+        | keys("trainer.stop_bad", "trainer.pause_at", "trainer.paused_in")
+    )
+    - (SHOWS | keys("trainer.checkpoint_every")),
     "reproducibility": TRAINS | TEXT | DRAWS | keys("objective"),
     "evaluate": (
         RUN
