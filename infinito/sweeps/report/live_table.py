@@ -146,18 +146,26 @@ class SweepTable:
 def format_heading(sweep: Sweep) -> str:
     """Return counts and the time left."""
     failed = sum(trial.state == "failed" for trial in sweep.search.trials)
+    noun = "" if count_ended(sweep)[2] else "trial "
     return (
-        f"trial {format_progress(sweep)}; {len(sweep.launched)} running, {failed} failed, "
+        f"{noun}{format_progress(sweep)}; {len(sweep.launched)} running, {failed} failed, "
         f"{format_clock(sweep.elapsed_s)} gone"
     )
 
 
 def format_progress(sweep: Sweep) -> str:
     """Return how many trials have ended, and the time left."""
-    done = sum(trial.state != "running" for trial in sweep.search.trials)
+    done, total, is_confirming = count_ended(sweep)
     left_s = estimate_time_left_s(sweep)
     left = "" if left_s is None else f", about {format_clock(left_s)} left"
-    return f"{done} of {sweep.limits.n_trials}{left}"
+    return f"{'confirmation ' * is_confirming}{done} of {total}{left}"
+
+
+def count_ended(sweep: Sweep) -> tuple[int, int, bool]:
+    """Return how many trials have ended and will have, and whether they confirm the search's."""
+    confirming = [trial for trial in sweep.search.trials if trial.confirms is not None]
+    done = sum(trial.state != "running" for trial in confirming or sweep.search.trials)
+    return done, len(confirming) or sweep.limits.n_trials, bool(confirming)
 
 
 def estimate_time_left_s(sweep: Sweep) -> float | None:
@@ -165,8 +173,8 @@ def estimate_time_left_s(sweep: Sweep) -> float | None:
     if not sweep.seconds:
         return None
     mean_s = sum(sweep.seconds.values()) / len(sweep.seconds)
-    done = sum(trial.state != "running" for trial in sweep.search.trials)
-    left_s = mean_s * -(-(sweep.limits.n_trials - done) // sweep.workers)
+    done, total, _ = count_ended(sweep)
+    left_s = mean_s * -(-(total - done) // sweep.workers)
     if sweep.limits.timeout_s is not None:
         left_s = min(left_s, sweep.limits.timeout_s - sweep.elapsed_s)
     return max(left_s, 0.0)

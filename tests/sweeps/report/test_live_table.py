@@ -50,6 +50,16 @@ def test_time_left_by_hand(sweep: Sweep) -> None:
     assert estimate_time_left_s(sweep) is None
 
 
+def test_confirmations_are_counted_apart(sweep: Sweep) -> None:
+    """The best with four fresh seeds: three trainings are left, in two rounds."""
+    sweep.search.tell(3, 2.5)
+    for trial in sweep.search.confirm(4):
+        sweep.launched = [trial]
+    sweep.search.tell(4, 0.5)
+    assert estimate_time_left_s(sweep) == pytest.approx(4.0)
+    assert format_heading(sweep).startswith("confirmation 1 of 4, about 0:04 left; 1 running")
+
+
 def test_table_shows_the_best_the_failed_and_the_running(sweep: Sweep) -> None:
     with SweepTable(sweep) as table:
         output = io.StringIO()
