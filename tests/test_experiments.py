@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from infinito import run as program
 from infinito.cli.composition import check
 from infinito.config import RENAMED_KEYS, RunConf, is_renamed
+from infinito.errors import ConfigError
+from infinito.extras import EXTRAS
 from infinito.paths import conf_dir
 from infinito.tasks.list import first_comment
 
@@ -53,7 +56,12 @@ SHORT = (
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes(group: str, option: str) -> None:
-    check([f"{group}={option}", *NEEDED.get(f"{group}/{option}", [])], conf_dir())
+    overrides = [f"{group}={option}", *NEEDED.get(f"{group}/{option}", [])]
+    if group == "logger" and option in EXTRAS and find_spec(option) is None:
+        with pytest.raises(ConfigError, match=rf"pip install 'infinito\[{option}\]'"):
+            check(overrides, conf_dir())
+        return
+    check(overrides, conf_dir())
 
 
 @pytest.mark.parametrize("path", sorted(conf_dir().glob("*/*.yaml")), ids=lambda path: path.stem)

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Iterator
 from typing import Any
 
+import cloudpickle
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
@@ -39,7 +40,7 @@ def test_equal_to_hydras_own(hydra: Any, again: bool) -> None:
     folder = str(master.hydra.sweep.dir)  # its time and suffix are drawn here, once
     quick = QuickLoader(hydra.config_loader)
     if again:
-        quick = pickle.loads(pickle.dumps(quick))
+        quick = pickle.loads(cloudpickle.dumps(quick))
     for job in JOBS:
         expected = hydra.config_loader.load_sweep_config(master, job)
         found = quick.load_sweep_config(master, job)
