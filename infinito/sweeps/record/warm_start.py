@@ -20,6 +20,7 @@ from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import read
 from infinito.sweeps.record.plan import JOURNAL
 from infinito.sweeps.record.tables import name_value_columns
+from infinito.wording import format_count
 from infinito.yaml_limits import load_yaml
 
 
@@ -100,7 +101,7 @@ def read_earlier_trials(
             first = f"; the first with a score has {', '.join(settings)}"
         raise ConfigError(
             f"{key}: none of its {len(listed)} trials is a finished point of this space, which has "
-            f"{', '.join(space.names)} and {objectives} objective{'s' * (objectives > 1)}{first}"
+            f"{', '.join(space.names)} and {format_count(objectives, 'objective')}{first}"
         )
     return usable, len(scored) - len(usable)
 
