@@ -145,6 +145,14 @@ def _find_faults(settings: MctsSweeperConf, grammar: Grammar, config: DictConfig
             f"`hydra.sweeper.fidelity_smallest`={settings.fidelity_smallest:g} exceeds the largest "
             f"length, {largest:g}. Make it smaller, or `hydra.sweeper.fidelity_largest` larger"
         )
+    elif (smallest := settings.fidelity_smallest or 0) > 0 and len(
+        space_levels(smallest, largest)
+    ) == 1:
+        yield (
+            f"`hydra.sweeper.fidelity_smallest`={smallest:g} is more than a "
+            f"third of the largest length, {largest:g}, so no trial would pause. Use "
+            f"`hydra.sweeper.fidelity_smallest={largest / PARTS:.3g}`, or leave {name} out"
+        )
     elif settings.fidelity_largest is not None and largest != int(largest):
         yield f"`hydra.sweeper.fidelity_largest`={largest:g}: expected a whole number for `{key}`"
     if len(list_directions(settings)) > 1:

@@ -100,6 +100,7 @@ def test_batches_pause_too(swept: Swept) -> None:
         (["fidelity=lr"], "fidelity`=lr: expected trainer.max_steps or trainer.epochs"),
         (["fidelity=trainer.epochs"], "`trainer.epochs` is None; expected a number"),
         (["fidelity=trainer.max_steps", "fidelity_smallest=100"], "`=100 exceeds the largest"),
+        (["fidelity=trainer.max_steps", "fidelity_smallest=31"], "so no trial would pause"),
         (["fidelity=trainer.max_steps", "fidelity_smallest=-1"], "`=-1: expected above 0"),
         (["fidelity=trainer.max_steps", "fidelity_largest=4.5"], "expected a whole number"),
         (["fidelity_largest=90"], "`=90 needs `hydra.sweeper.fidelity`"),
