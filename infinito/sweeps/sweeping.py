@@ -20,6 +20,7 @@ from infinito.search.space.space import Space
 from infinito.search.trials import Trial
 from infinito.search.versions import VERSION, describe_changes
 from infinito.sweeps.composing import compose_fixed
+from infinito.sweeps.driving.sweep import Sweep
 from infinito.sweeps.fidelity import Fidelity, pause_overrides, read_fidelity, whole_overrides
 from infinito.sweeps.grammar import Grammar
 from infinito.sweeps.launching.lanes import open_lanes
@@ -34,7 +35,6 @@ from infinito.sweeps.record.warm_start import read_warm_start
 from infinito.sweeps.report.board import TrialBoard
 from infinito.sweeps.report.live_table import SweepTable
 from infinito.sweeps.settings import MctsSweeperConf, list_directions
-from infinito.sweeps.sweep import Sweep
 from infinito.wording import format_count
 
 SEED = "seed"

@@ -11,11 +11,11 @@ from pathlib import Path
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.trials import Trial
+from infinito.sweeps.driving.proposing import Proposals
 from infinito.sweeps.fidelity import find_state
 from infinito.sweeps.launching.lanes import Lanes
 from infinito.sweeps.launching.launches import Launch, Launcher, Limits
 from infinito.sweeps.launching.trial_faults import WorkerLost
-from infinito.sweeps.proposing import Proposals
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, read_outcome
