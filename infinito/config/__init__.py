@@ -5,10 +5,10 @@ group with several kinds of member (data) names the kind in its `name` key.
 """
 
 from infinito.config.attention import METRICS, OWN, AttentionConf
-from infinito.config.chat import ConversationConf
+from infinito.config.chat import ChatConf
 from infinito.config.data import (
     SKILLS,
-    ChatConf,
+    ChatDataConf,
     ConversationsConf,
     DataConf,
     HubConf,
@@ -54,7 +54,7 @@ __all__ = [
     "AdamWConf",
     "AttentionConf",
     "ChatConf",
-    "ConversationConf",
+    "ChatDataConf",
     "ConversationsConf",
     "DataConf",
     "DistanceLMConf",

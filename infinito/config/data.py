@@ -171,7 +171,7 @@ class ConversationsConf(DataConf):
 
 
 @dataclass
-class ChatConf(RowsConf, ConversationsConf):
+class ChatDataConf(RowsConf, ConversationsConf):
     """Conversations whose answers are learned (`data=chat`), for `task=train` and `check_data`."""
 
 

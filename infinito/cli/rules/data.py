@@ -92,7 +92,7 @@ def held_out_faults(data: config.RowsConf) -> Iterable[str]:
 
 
 def pair_faults(conf: RunConf) -> Iterable[str]:
-    checks_chat = conf.task == "check_data" and isinstance(conf.data, config.ChatConf)
+    checks_chat = conf.task == "check_data" and isinstance(conf.data, config.ChatDataConf)
     reads_pairs = conf.task in {"dpo", "check_data", "score_pairs"} and not checks_chat
     if reads_pairs and not isinstance(conf.data, config.PairsConf):
         yield (
