@@ -37,7 +37,7 @@ class MlflowConf(LoggerConf):
     """The experiment that the run belongs to; made where there is none."""
     tracking_uri: str | None = None
     """Server or database, such as `http://localhost:5000`; null for the environment variable
-    MLFLOW_TRACKING_URI, or without it the folder `mlruns` in `runs_dir`."""
+    MLFLOW_TRACKING_URI, or without it the database `mlflow.db` in `runs_dir`."""
 
 
 @dataclass

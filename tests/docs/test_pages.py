@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,34 @@ def test_every_page_says_where_to_go_on(page: Path) -> None:
     assert re.search(
         r"^(Next: |Where to go on: )|LICENSE|licence", page.read_text("utf-8"), re.MULTILINE
     )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_words_of_infinito_mean_the_same_in_every_shell(page: Path) -> None:
+    """zsh ends a command that has an unquoted `*` or `[` which matches no file."""
+    commands = [each.partition(" #")[0] for each in list_commands(page) if "infinito " in each]
+    bare = [re.sub(r"'[^']*'|\"[^\"]*\"", "", each) for each in commands]
+    assert not [each for each in bare if set(each) & set("*[?")]
+
+
+def test_what_is_installed_is_an_extra_or_belongs_to_one() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    packages = {re.split("[<>=[]", each)[0] for group in extras.values() for each in group}
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    named = set(re.findall(r"pip install (?:-\S+ \S+ )*(?:-e )?([^\s`]+)", text))
+    assert {"hydra-submitit-launcher", "'infinito[serve]'"} <= named
+    for each in named:
+        extra = re.fullmatch(r"'(?:infinito|\.)\[(\w+)\]'", each)
+        assert (extra is not None and extra[1] in extras) or each in packages
+
+
+def test_targets_of_make_are_there() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    assert {"run", "test", "setup"} <= set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.M))
+    assert set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="needs infinito[docs]")
