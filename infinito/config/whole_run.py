@@ -22,7 +22,7 @@ from infinito.config.dpo import DpoConf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.lm_eval import LmEvalConf
-from infinito.config.logger import LoggerConf, MlflowConf, WandbConf
+from infinito.config.logger import LoggerConf, MlflowConf, TrackioConf, WandbConf
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 from infinito.config.optimizer import AdamWConf, MuonConf
@@ -128,6 +128,7 @@ VARIANTS: dict[str, dict[str, type]] = {
         "none": LoggerConf,
         "wandb": WandbConf,
         "mlflow": MlflowConf,
+        "trackio": TrackioConf,
     },
     "data": {
         "python_docs": PythonDocsConf,
