@@ -25,6 +25,7 @@ from infinito.preferences.training import build_preference_training, score_refer
 from infinito.run_folder.tables import print_table
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.recording import RunRecord, is_first_process, recorded
+from infinito.training.trainer import release_optimizers
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -99,6 +100,7 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
             write_outputs(conf, folder, outcome, clock, console)
         raise
     clock.training_s = time.perf_counter() - began_s
+    release_optimizers(training.trainer)
     if not is_first_process():
         return None
     with console.status("scoring and answering after training"):

@@ -50,6 +50,7 @@ from infinito.training.report.baselines import compare_with_baselines
 from infinito.training.report.headline import attention_choice, describe_training, takes_model
 from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
+from infinito.training.trainer import release_optimizers
 
 UNLISTED = ("run", "baselines", "prompt", "sample")
 """Entries of summary.json that the table of results leaves out."""
@@ -129,6 +130,7 @@ def _finish(
     conf: RunConf, folder: Path, console: Console, training: LanguageTraining, saving: SavingTrainer
 ) -> float:
     """Write summary, hyper-parameters and the Hugging Face folder; print the results."""
+    release_optimizers(saving.trainer)  # makes room for the best model beside the last
     with console.status("opening the best checkpoint"):
         summary = summarize(folder, training, saving)
         best = open_trained(str(folder))
