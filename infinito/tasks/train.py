@@ -17,6 +17,7 @@ from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.record import data_record, training_inputs
 from infinito.device import choose_device
+from infinito.hub import claim_repository, push_model
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import Trained, base_inputs, open_trained
@@ -73,6 +74,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if conf.dry_run:
         estimate(conf, console)
         return None
+    if is_first_process():
+        claim_repository(conf)
     with recorded(conf, folder, overrides) as log:
         wait_for_first_process()
         if length is not None:
@@ -155,6 +158,7 @@ def _finish(
         console.print(Text(str(summary["prompt"]), "dim") + Text(summary["sample"]))
     print_page(console, page)
     print_next(console, list_next(folder, asdict(conf)))
+    push_model(conf, folder, console)
     return score
 
 
