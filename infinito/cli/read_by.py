@@ -69,6 +69,9 @@ REPEATS = keys("seed", "deterministic")
 SHOWS = keys("trainer.progress_bar", "trainer.log_every", "trainer.sample_tokens")
 """Keys that change what a training shows, not what it computes."""
 
+PUSHES = keys("push", "push_private")
+"""Where on the hub a finished model goes."""
+
 SAMPLES = keys("generation") - keys(
     "generation.agent_every", "generation.json", "generation.prompt", "generation.prompts_file"
 )
@@ -117,11 +120,11 @@ CHECKS_CHAT = (RUN | CHAT | keys("checkpoint", "tokenizer")) - keys(
 
 READ_BY: dict[str, frozenset[str]] = {
     "train": (
-        (TRAINS | TEXT | DRAWS)
+        (TRAINS | TEXT | DRAWS | PUSHES)
         | keys("objective", "score", "resume", "dry_run", "trainer.minutes", "logger")
     ),
     "train on conversations": (
-        (TRAINS | CHAT | SKILLS | DRAWS)
+        (TRAINS | CHAT | SKILLS | DRAWS | PUSHES)
         | keys("objective.name", "score", "resume", "dry_run", "logger")
     )
     - keys("trainer.compile", "trainer.chunked_loss", "data.workers"),
@@ -170,7 +173,8 @@ READ_BY: dict[str, frozenset[str]] = {
     "serve": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "attention.backend", "serve"))
     | keys("chat") - keys("chat.overflow"),
     "dpo": (
-        (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run", "logger"))
+        (TRAINS | PAIRS | SAMPLES | PUSHES)
+        | keys("dpo", "score", "resume", "dry_run", "logger")
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
         - keys("dpo.reference_checkpoint")
     ),
