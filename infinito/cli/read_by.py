@@ -14,6 +14,8 @@ from typing import Any
 from infinito.cli.defaults import default_values
 from infinito.config import TASKS, VARIANTS, ChatDataConf, DataConf, PairsConf, RunConf, SkillsConf
 
+PUSHES = frozenset({"push", "push_private"})
+
 SELECTORS = {"attention": "attention.metric"}
 """The key that a group's option sets, where it is not `<section>.name`."""
 
@@ -69,9 +71,6 @@ REPEATS = keys("seed", "deterministic")
 SHOWS = keys("trainer.progress_bar", "trainer.log_every", "trainer.sample_tokens")
 """Keys that change what a training shows, not what it computes."""
 
-PUSHES = keys("push", "push_private")
-"""Where on the hub a finished model goes."""
-
 SAMPLES = keys("generation") - keys(
     "generation.agent_every", "generation.json", "generation.prompt", "generation.prompts_file"
 )
@@ -120,12 +119,12 @@ CHECKS_CHAT = (RUN | CHAT | keys("checkpoint", "tokenizer")) - keys(
 
 READ_BY: dict[str, frozenset[str]] = {
     "train": (
-        (TRAINS | TEXT | DRAWS | PUSHES)
-        | keys("objective", "score", "resume", "dry_run", "trainer.minutes", "logger")
+        (TRAINS | TEXT | DRAWS)
+        | keys("objective", "score", "resume", "dry_run", "trainer.minutes", "logger", *PUSHES)
     ),
     "train on conversations": (
-        (TRAINS | CHAT | SKILLS | DRAWS | PUSHES)
-        | keys("objective.name", "score", "resume", "dry_run", "logger")
+        (TRAINS | CHAT | SKILLS | DRAWS)
+        | keys("objective.name", "score", "resume", "dry_run", "logger", *PUSHES)
     )
     - keys("trainer.compile", "trainer.chunked_loss", "data.workers"),
     "trial": (
@@ -135,9 +134,7 @@ READ_BY: dict[str, frozenset[str]] = {
     - (SHOWS | keys("trainer.checkpoint_every")),
     "reproducibility": TRAINS | TEXT | DRAWS | keys("objective"),
     "evaluate": (
-        RUN
-        | COMPUTES
-        | TEXT
+        (RUN | COMPUTES | TEXT)
         | keys("checkpoint", "split", "score", "seed", "trainer.precision")
         | keys("attention.backend", "model.memory.evaluation")
     ),
@@ -173,8 +170,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "serve": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "attention.backend", "serve"))
     | keys("chat") - keys("chat.overflow"),
     "dpo": (
-        (TRAINS | PAIRS | SAMPLES | PUSHES)
-        | keys("dpo", "score", "resume", "dry_run", "logger")
+        (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run", "logger", *PUSHES))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
         - keys("dpo.reference_checkpoint")
     ),
