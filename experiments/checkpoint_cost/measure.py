@@ -77,7 +77,7 @@ def save_without_sums(state: dict[str, Any], path: Path) -> None:
 
 def save_with_sha256(state: dict[str, Any], path: Path) -> None:
     """Write as infinito 0.2 did: with a running SHA-256 in place of XXH3."""
-    checkpoint_file.xxh3_128 = hashlib.sha256  # type: ignore[attr-defined]
+    checkpoint_file.xxh3_128 = hashlib.sha256  # type: ignore[assignment, attr-defined]
     write_checkpoint(state, path)
 
 
