@@ -15,7 +15,7 @@ class DataConf:
     block_size: int = limited(128, at_least=1)
     """Tokens a training window predicts."""
     batch_size: int = limited(16, at_least=1)
-    """Windows in a training batch."""
+    """Windows in a training batch of each process."""
     eval_batch_size: int | None = limited(None, at_least=1)
     """Windows in an evaluation batch, null for `batch_size`."""
     workers: int = limited(0, at_least=0, at_most=64)

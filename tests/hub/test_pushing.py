@@ -97,6 +97,7 @@ def test_a_failed_push_leaves_a_finished_run(
     [
         (["push=model"], r"`push`=model is no name for a model on the hub \(it has no owner\): use "
          r"`push=<owner>/<name>`"),
+        (["push_private=false"], r"`push_private`=false says who .*: give `push=<owner>/<name>`"),
         (["push=a/b--c"], r"`push`=a/b--c is no name for a model on the hub \(.*--.*\): use"),
         (["task=dpo", "push=a/b", "dpo.export=[adapter]", "model=gpt2", "model.lora.rank=2"],
          r"`dpo\.export`=\['adapter'\] writes none: use `dpo\.export=\[model\]`"),
