@@ -15,6 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "eval": ("lm_eval",),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
+    "trackio": ("trackio",),
     "ray": ("ray",),
     "serve": ("fastapi", "pydantic", "uvicorn"),
 }

@@ -29,6 +29,13 @@ def escape_controls(text: str) -> str:
     return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
+def describe_error(error: BaseException) -> str:
+    """Return the first line of an error's message as a sentence; its type where it has none."""
+    text = str(error).strip() or type(error).__name__
+    line = escape_controls(text.splitlines()[0])
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
 def format_override_value(value: Any) -> str:
     """Return a value as one types it in an override."""
     if value is None or isinstance(value, bool):

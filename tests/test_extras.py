@@ -42,8 +42,8 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
-LARGE = {"wandb", "mlflow"}
-"""Extras that `all` leaves out: dashboards of 60 MB and more, which only their users need."""
+DASHBOARDS = {"wandb", "mlflow", "trackio"}
+"""Extras that `all` leaves out: only their users need them, and two take 60 MB and more."""
 
 
 def distribution(requirement: str) -> str:
@@ -95,14 +95,14 @@ def test_an_extra_installs_what_it_is_said_to(extra: str) -> None:
 def test_all_and_the_set_up_hold_every_extra() -> None:
     (everything,) = PROJECT["optional-dependencies"]["all"]
     nested = set(re.findall(r"\w+", everything)) - {"infinito"} | {"datasets", "lora"}
-    left_out = {"all", "dev", "docs"} | LARGE
+    left_out = {"all", "dev", "docs"} | DASHBOARDS
     assert nested == set(PROJECT["optional-dependencies"]) - left_out
     assert "infinito[all,docs]" in PROJECT["optional-dependencies"]["dev"]
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_an_absent_extra_is_named(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if extra not in LARGE:
+    if extra not in DASHBOARDS:
         require_extra(extra)
     monkeypatch.setitem(sys.modules, EXTRAS[extra][0], None)
     with pytest.raises(MissingExtraError, match=rf"`pip install 'infinito\[{extra}\]'`"):

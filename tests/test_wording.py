@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from infinito.wording import (
+    describe_error,
     escape_controls,
     format_count,
     format_override_value,
@@ -26,6 +27,21 @@ def test_near_words_are_suggested_and_otherwise_all_are_listed() -> None:
 def test_what_a_terminal_would_obey_is_written_out() -> None:
     """Escape sequences, reversed writing and half characters; line ends and tabs stay."""
     assert escape_controls("a\x1b[2Jb\u202ec\ud83d\n\té") == "a\\x1b[2Jb\\u202ec\\ud83d\n\té"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError("no server\nat all"), "no server."),
+        (ValueError("  Log in!  "), "Log in!"),
+        (RuntimeError(""), "RuntimeError."),
+        (RuntimeError("\n"), "RuntimeError."),
+    ],
+)
+def test_an_error_is_described_by_its_first_line_or_its_type(
+    error: Exception, sentence: str
+) -> None:
+    assert describe_error(error) == sentence
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,18 @@ SHORT = ("trainer.epochs=null", "trainer.max_steps=40", "trainer.validate_every=
 
 TEXT = "text.txt"
 
+HARNESS_TASK = """
+task: mine
+dataset_path: json
+dataset_kwargs: {data_files: {test: rows.jsonl}}
+test_split: test
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{text}}"
+metric_list:
+  - metric: bits_per_byte
+"""
+
 COMMANDS: dict[str, Sequence[str]] = {
     "help": ["--help", "data=text"],
     "list": ["task=list"],
@@ -58,9 +70,33 @@ COMMANDS: dict[str, Sequence[str]] = {
     "dpo": ["+experiment=dpo"],
     "schedule": ["+experiment=rl_quick", "rl.total_timesteps=1024"],
     "search": ["-m", "+search=mcts_attention", "hydra.sweeper.n_trials=4",
-               "trainer.max_steps=20", "optimizer.warmup_steps=0"],
+               "trainer.max_steps=20", "optimizer.warmup_steps=0",
+               "hydra.sweep.dir=runs/search"],
+    "export a sweep": ["task=export_sweep", "runs=[runs/search]"],
+    "chat": ["task=chat", "checkpoint=runs/base", "chat.template=plain",
+             "generation.max_new_tokens=40"],
+    "serve": ["task=serve", "checkpoint=runs/base", "chat.template=plain", "serve.port=0"],
+    "harness": ["task=lm_eval", "checkpoint=runs/base", "lm_eval.tasks_path=.",
+                "lm_eval.tasks=[mine]"],
+    "stages": [
+        "+experiment=chat_from_scratch",
+        "stage_overrides=[pretrain:trainer.max_steps=20, pretrain:trainer.validate_every=10, "
+        "pretrain:data.max_bytes=100000, pretrain:optimizer.warmup_steps=0, "
+        "sft:data.skills=[count], sft:data.items=100, sft:data.held_out_items=20, "
+        "sft:trainer.max_steps=80, sft:trainer.validate_every=40, sft:optimizer.warmup_steps=0, "
+        "dpo:trainer.max_steps=3]",
+    ],
 }  # fmt: skip
-"""The README's commands, those that need no network and no key press, each made short."""
+"""The README's commands and their neighbours, each made short; none needs a network.
+
+`chat`, `serve` and the like use the runs of commands before them.
+"""
+
+KEYS: dict[str, Sequence[tuple[str, str]]] = {
+    "chat": [("> ", "What is a list?\n"), ("> ", "And a tuple?\n"), ("> ", "/quit\n")],
+    "serve": [("Ctrl+C stops", "\x03")],
+}
+"""What is typed, each once the text before it stands at the end of the screen."""
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()].|[\r\x00-\x08\x0b-\x1f]")
 
@@ -110,6 +146,7 @@ def record(name: str, arguments: Sequence[str], folder: Path, kept: int = 3) -> 
     )  # fmt: skip
     os.close(theirs)
     last_s, tail, silences = began_s, "", []
+    keys = list(KEYS.get(name, ()))
     while True:
         now_s, output = read_output(ours)
         silences.append(Silence(round(now_s - last_s, 3), round(last_s - began_s, 3), tail[-60:]))
@@ -118,6 +155,9 @@ def record(name: str, arguments: Sequence[str], folder: Path, kept: int = 3) -> 
             break
         shown = CONTROL.sub("", output.decode("utf-8", "replace"))
         tail = (tail + shown).rstrip("\n").rpartition("\n")[2] or tail
+        if keys and keys[0][0] in tail[-60:]:
+            os.write(ours, keys.pop(0)[1].encode())
+            tail = ""
     os.close(ours)
     code = process.wait()
     longest = sorted(silences, key=lambda each: -each.seconds)[:kept]
@@ -158,6 +198,9 @@ def main() -> None:
         sentence = "The cat sat on the mat, and {} dogs looked at it.\n"
         text = "".join(sentence.format(number) for number in range(5000))
         (folder / TEXT).write_text(text, encoding="utf-8")
+        (folder / "mine.yaml").write_text(HARNESS_TASK, encoding="utf-8")
+        rows = "".join(json.dumps({"text": sentence.format(n) * 20}) + "\n" for n in range(40))
+        (folder / "rows.jsonl").write_text(rows, encoding="utf-8")
         for name in settings.names or COMMANDS:
             found = record(name, COMMANDS[name], folder)
             recordings.append(asdict(found))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from itertools import chain
 
 from rich.console import Console
 from rich.markup import escape
@@ -63,7 +64,9 @@ class Session:
 
     def _write(self, turn: Turn) -> None:
         with stopping(self.is_live) as is_stopped, closing(self.conversation.write(turn)) as pieces:
-            for piece in pieces:
+            with self.console.status("reading") if self.is_live else nullcontext():
+                first = next(pieces, "")  # all of the message is read before it
+            for piece in chain([first], pieces):
                 write_piece(piece)
                 if is_stopped():
                     break

@@ -13,6 +13,7 @@ from infinito.config.data import (
     DataConf,
     HubConf,
     MarkovConf,
+    MixtureConf,
     PairsConf,
     PythonDocsConf,
     RowsConf,
@@ -26,7 +27,7 @@ from infinito.config.dpo import LOSSES, SMOOTHED_LOSSES, TRL_NAMES, DpoConf, dpo
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.lm_eval import LmEvalConf
-from infinito.config.logger import LoggerConf, MlflowConf, WandbConf
+from infinito.config.logger import LoggerConf, MlflowConf, TrackioConf, WandbConf
 from infinito.config.memory import MemoryConf, memory_faults
 from infinito.config.model import DistanceLMConf, LoraConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf, objective_faults
@@ -66,6 +67,7 @@ __all__ = [
     "LoraConf",
     "MarkovConf",
     "MemoryConf",
+    "MixtureConf",
     "MlflowConf",
     "ModelConf",
     "MuonConf",
@@ -82,6 +84,7 @@ __all__ = [
     "SplitTextConf",
     "TextConf",
     "TokenizerConf",
+    "TrackioConf",
     "TrainerConf",
     "WandbConf",
     "WikiText2Conf",

@@ -37,4 +37,16 @@ class MlflowConf(LoggerConf):
     """The experiment that the run belongs to; made where there is none."""
     tracking_uri: str | None = None
     """Server or database, such as `http://localhost:5000`; null for the environment variable
-    MLFLOW_TRACKING_URI, or without it the folder `mlruns` in `runs_dir`."""
+    MLFLOW_TRACKING_URI, or without it the database `mlflow.db` in `runs_dir`."""
+
+
+@dataclass
+class TrackioConf(LoggerConf):
+    """Trackio: a run of a project, in a folder of this machine or on a server."""
+
+    name: str = "trackio"
+    project: str = limited("infinito", pattern=(r"(?s).*\S.*", "a name"))
+    """The project that the run belongs to; made where there is none."""
+    server_url: str | None = None
+    """Server with its write token, as `trackio show` prints it; null for the folder that the
+    environment variable TRACKIO_DIR names, or without it Trackio's own."""

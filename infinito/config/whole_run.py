@@ -11,6 +11,7 @@ from infinito.config.data import (
     DataConf,
     HubConf,
     MarkovConf,
+    MixtureConf,
     PairsConf,
     PythonDocsConf,
     SkillsConf,
@@ -21,7 +22,7 @@ from infinito.config.dpo import DpoConf
 from infinito.config.generation import GenerationConf
 from infinito.config.limits import limited
 from infinito.config.lm_eval import LmEvalConf
-from infinito.config.logger import LoggerConf, MlflowConf, WandbConf
+from infinito.config.logger import LoggerConf, MlflowConf, TrackioConf, WandbConf
 from infinito.config.model import DistanceLMConf, ModelConf, PretrainedConf
 from infinito.config.objective import LanguagePhiConf, ObjectiveConf
 from infinito.config.optimizer import AdamWConf, MuonConf
@@ -127,11 +128,13 @@ VARIANTS: dict[str, dict[str, type]] = {
         "none": LoggerConf,
         "wandb": WandbConf,
         "mlflow": MlflowConf,
+        "trackio": TrackioConf,
     },
     "data": {
         "python_docs": PythonDocsConf,
         "text": TextConf,
         "hub": HubConf,
+        "mixture": MixtureConf,
         "wikitext2": WikiText2Conf,
         "markov": MarkovConf,
         "pairs": PairsConf,

@@ -79,6 +79,8 @@ def list_curves(run: Path, values: Mapping[str, Any], purpose: str) -> list[tupl
     if logger["name"] == "mlflow" and not logger["tracking_uri"]:
         place = quote_word(f"sqlite:///{Path(runs_dir).absolute()}/mlflow.db")
         return [(f"mlflow ui --backend-store-uri {place}", purpose)]
+    if logger["name"] == "trackio" and not logger["server_url"]:
+        return [(f"trackio show --project {quote_word(logger['project'])}", purpose)]
     return []
 
 

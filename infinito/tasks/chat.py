@@ -19,7 +19,8 @@ from infinito.wording import escape_controls
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Answer lines until they end: answers to standard output, notes to standard error."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    conversation = build_conversation(conf)
+    with console.status("opening the model"):
+        conversation = build_conversation(conf)
     if note := describe_unused_settings(conversation.trained.model):
         console.print(f"[yellow]note:[/] {escape(note)}")
     is_live = is_terminal()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from infinito.config import RunConf
 from infinito.run_folder.commands import quote_word
@@ -24,7 +25,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     commands = []
     for sweep in map(Path, conf.runs):
-        target = export_study(sweep)
+        with console.status(f"exporting {escape(str(sweep))}"):
+            target = export_study(sweep)
         console.print(str(target), markup=False)
         commands.append((f"optuna-dashboard {quote_word(f'sqlite:///{target}')}", "plots"))
     print_next(console, commands)

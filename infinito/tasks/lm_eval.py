@@ -28,14 +28,17 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
         MissingExtraError: the harness is not installed.
     """
     require_extra("eval")
-    from infinito.training.report.harness import list_figures, run_tasks
+    progress = Console(stderr=True)
+    with progress.status("loading the harness and the model"):
+        from infinito.training.report.harness import list_figures, run_tasks
 
+        trained = open_trained_model(conf)
     console = Console()
-    trained = open_trained_model(conf)
     if isinstance(trained.model, MemoryLMForCausalLM) and conf.model.memory.name != "none":
         memory = trained.model.memory
         memory.settings = replace(memory.settings, evaluation=conf.model.memory.evaluation)
-    found = run_tasks(conf.lm_eval, trained, conf.seed, choose_autocast_dtype(conf))
+    with progress.status("asking the model"):
+        found = run_tasks(conf.lm_eval, trained, conf.seed, choose_autocast_dtype(conf))
     figures = list_figures(found["results"])
     record_config(folder, asdict(conf), overrides)
     report = {

@@ -19,4 +19,6 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """
     console = Console(soft_wrap=True, highlight=False)
     for sweep in conf.runs:
-        console.print(str(write_report(Path(sweep))), markup=False)
+        with console.status("writing the page"):
+            page = write_report(Path(sweep))
+        console.print(str(page), markup=False)

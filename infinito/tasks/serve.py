@@ -18,7 +18,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Serve the model at `checkpoint`, and that at `serve.compare`, until Ctrl+C."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with listen(conf.serve.host, conf.serve.port) as listening:  # before the models take time
-        models = build_models(conf)
+        with console.status("opening the models"):
+            models = build_models(conf)
         for model in models:
             if note := describe_unused_settings(model.trained.model):
                 console.print(f"[yellow]note:[/] {escape(note)}")

@@ -64,6 +64,12 @@ def test_a_word_is_quoted_only_where_a_shell_needs_it(text: str, word: str) -> N
         ("a b", {"name": "wandb", "offline": True}, "wandb sync 'a b'/wandb/offline-run-*"),
         ("a", {"name": "wandb", "offline": False}, None),
         ("a", {"name": "mlflow", "tracking_uri": "http://b"}, None),
+        ("a", {"name": "trackio", "server_url": "http://b"}, None),
+        (
+            "a",
+            {"name": "trackio", "server_url": None, "project": "my b"},
+            "trackio show --project 'my b'",
+        ),
         ("a", {"name": "none"}, None),
     ],
 )

@@ -11,11 +11,12 @@ from lightning.pytorch.loggers import Logger
 from rich.console import Console
 from rich.markup import escape
 
-from infinito.config import MlflowConf, RunConf, WandbConf
+from infinito.config import MlflowConf, RunConf, TrackioConf, WandbConf
 from infinito.run_folder.records import write_json
 from infinito.run_folder.series.metrics_file import MetricsFile
 from infinito.training.dashboards.mlflow_tracking import MlflowTracking
 from infinito.training.dashboards.tensorboard import TensorBoard
+from infinito.training.dashboards.trackio_tracking import TrackioTracking
 from infinito.training.dashboards.weights_and_biases import WeightsAndBiases
 from infinito.training.recording import is_first_process
 from infinito.training.report.hyperparameters import list_hyperparameters
@@ -67,7 +68,7 @@ def build_loggers(
 
 def open_remote(
     conf: RunConf, folder: Path, run_id: str | None, hparams: Mapping[str, Any]
-) -> WeightsAndBiases | MlflowTracking:
+) -> WeightsAndBiases | MlflowTracking | TrackioTracking:
     """Return a dashboard that keeps runs in a place of its own, with a run begun or gone on with.
 
     Args:
@@ -79,6 +80,8 @@ def open_remote(
     settings = conf.logger
     if isinstance(settings, WandbConf):
         return WeightsAndBiases(settings, folder, run_id, hparams)
+    if isinstance(settings, TrackioConf):
+        return TrackioTracking(settings, folder, run_id, hparams)
     assert isinstance(settings, MlflowConf)
     return MlflowTracking(settings, folder, Path(conf.runs_dir), run_id, hparams)
 

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 from infinito.config import MlflowConf
 from infinito.errors import LoggerError
 from infinito.extras import require_extra
+from infinito.wording import describe_error
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 """MLflow's environment variable; its default waits for four minutes where no server answers."""
@@ -61,7 +62,7 @@ class MlflowTracking(MLFlowLogger):
         except MlflowException as error:
             raise LoggerError(
                 f"`logger`=mlflow does not begin a run at {self.place}: "
-                f"{str(error).splitlines()[0]} Set `logger.tracking_uri`, e.g. "
+                f"{describe_error(error)} Set `logger.tracking_uri`, e.g. "
                 "`logger.tracking_uri=http://localhost:5000`, or use `logger=tensorboard`"
             ) from error
         self.log_hyperparams(dict(hparams))

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from infinito.config import WandbConf
 from infinito.errors import LoggerError
 from infinito.extras import require_extra
+from infinito.wording import describe_error
 
 
 class WeightsAndBiases(WandbLogger):
@@ -52,7 +53,7 @@ class WeightsAndBiases(WandbLogger):
             _ = self.experiment
         except wandb.Error as error:
             raise LoggerError(
-                f"`logger`=wandb does not begin a run: {str(error).splitlines()[0]} Use "
+                f"`logger`=wandb does not begin a run: {describe_error(error)} Use "
                 "`wandb login`, or `logger.offline=true` to send the run later, or "
                 "`logger=tensorboard`"
             ) from error

@@ -12,7 +12,7 @@ import torch
 from lightning import Trainer
 
 from infinito.cli.composition import check
-from infinito.config import MlflowConf, WandbConf
+from infinito.config import MlflowConf, TrackioConf, WandbConf
 from infinito.errors import ConfigError, MissingExtraError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
@@ -24,7 +24,7 @@ from infinito.training.report.metrics_logger import MetricsLogger
 
 Train = Callable[..., Path]
 
-PACKAGES = ("wandb", "mlflow")
+PACKAGES = ("wandb", "mlflow", "trackio")
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ def test_a_dashboard_that_is_not_installed_is_refused_by_its_extra(package: str)
 @pytest.mark.usefixtures("without_packages")
 def test_the_library_names_the_extra_too(tmp_path: Path, package: str) -> None:
     conf = check([], conf_dir())
-    conf.logger = {"wandb": WandbConf(), "mlflow": MlflowConf()}[package]
+    choices = {"wandb": WandbConf(), "mlflow": MlflowConf(), "trackio": TrackioConf()}
+    conf.logger = choices[package]
     with pytest.raises(MissingExtraError, match=rf"infinito\[{package}\]"):
         build_loggers(conf, tmp_path, None)
 

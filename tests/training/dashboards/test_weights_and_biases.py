@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,34 +14,12 @@ from infinito.errors import LoggerError
 from infinito.models.checkpoint_file import read_checkpoint
 from infinito.run_folder.series.metrics_file import read_metrics
 from infinito.training.dashboards.weights_and_biases import WeightsAndBiases
+from tests.training.dashboards.records import read_records
 
 pytest.importorskip("wandb")
 pytestmark = pytest.mark.filterwarnings("default")  # wandb's own are many
 
 Train = Callable[..., Path]
-
-
-BLOCK, HEADER = 32768, 7
-"""Bytes of a block of wandb's log, which is LevelDB's, and of what stands before each piece."""
-
-
-def read_records(folder: Path) -> list[Any]:
-    """Return what wandb wrote for later sending."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    content, at, whole, records = path.read_bytes(), HEADER, b"", []
-    while at + HEADER <= len(content):
-        if BLOCK - at % BLOCK < HEADER:  # the end of a block is filled up
-            at += BLOCK - at % BLOCK
-            continue
-        _, length, kind = struct.unpack_from("<IHB", content, at)
-        whole += content[at + HEADER : at + HEADER + length]
-        at += HEADER + length
-        if kind in {1, 4}:  # a whole record, or the last piece of one
-            records.append(Record.FromString(whole))
-            whole = b""
-    return records
 
 
 def test_a_training_writes_what_tensorboard_would_show(trained: Train) -> None:
@@ -53,7 +29,7 @@ def test_a_training_writes_what_tensorboard_would_show(trained: Train) -> None:
         read_checkpoint(each / "checkpoints/last.ckpt")["state_dict"] for each in (plain, folder)
     ]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
-    records = read_records(folder)
+    records = read_records(*folder.glob("wandb/offline-run-*/run-*.wandb"))
     (run,) = {(each.run.run_id, each.run.project) for each in records if each.HasField("run")}
     found = json.loads((folder / "logger.json").read_text())
     assert found["name"] == "wandb"

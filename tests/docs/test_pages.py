@@ -6,56 +6,44 @@ import argparse
 import importlib.util
 import json
 import re
-import shlex
-from collections.abc import Iterator
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import infinito
 from infinito.cli import composition
 from infinito.cli.command_line import split_flags, tidy_override
 from infinito.errors import InfinitoError
 from infinito.paths import conf_dir
+from tests.docs.reading import (
+    NOTEBOOKS,
+    PAGES,
+    PLACEHOLDER,
+    ROOT,
+    SHELL,
+    find_arguments,
+    list_blocks,
+    list_commands,
+    name_page,
+)
 
-ROOT = Path(infinito.__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
-STARTS = ("infinito ", "python -m infinito.run ", "torchrun ")
-PLACEHOLDER = re.compile(r"<[^<>]+>|\blast\b")
 ABSENT = "to-be-filled-in"
-LEAST_COMMANDS = 60
-
-
-def read(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def name_page(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-def list_commands(page: Path) -> Iterator[list[str]]:
-    """Yield the arguments of each command of a page, with a name in place of each placeholder."""
-    for line in read(page).splitlines():
-        if not line.startswith(("    ", "\t")) or not line.strip().startswith(STARTS):
-            continue
-        words = shlex.split(PLACEHOLDER.sub(ABSENT, line), comments=True)
-        start = 1 + next(n for n, word in enumerate(words) if word in {"infinito", "infinito.run"})
-        yield words[start:]
-
+LEAST_COMMANDS = 100
 
 COMMANDS = {
     f"{name_page(page)}: {' '.join(words)}": words
     for page in PAGES
-    for words in list_commands(page)
+    for command in list_commands(page)
+    if (words := find_arguments(re.sub(rf"{PLACEHOLDER.pattern}|\blast\b", ABSENT, command)))
 }
 
+NEEDS = re.compile("openai|<run>")
+"""Snippets that need a server or a run: `test_commands.py` has both."""
 
-def list_snippets(page: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", read(page), re.DOTALL)
+LANGUAGES = {SHELL, "python", "json", "yaml"}
+"""Those for which a test does what a reader would do."""
 
 
 def test_pages_have_commands() -> None:
@@ -78,17 +66,30 @@ def test_commands_compose(words: list[str]) -> None:
     assert fault is None or ABSENT in fault or "not installed: `pip install" in fault
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_every_block_is_of_a_kind_that_a_test_reads(page: Path) -> None:
+    assert {block.language for block in list_blocks(page)} <= LANGUAGES
+
+
+SNIPPETS = [
+    (page, number, block.text)
+    for page in PAGES
+    for number, block in enumerate(list_blocks(page))
+    if block.language == "python" and not NEEDS.search(block.text)
+]
+
+
 @pytest.mark.parametrize(
-    ("page", "number"),
-    [(page, n) for page in PAGES for n in range(len(list_snippets(page)))],
-    ids=lambda value: name_page(value) if isinstance(value, Path) else str(value),
+    ("page", "snippet"),
+    [(page, text) for page, _, text in SNIPPETS],
+    ids=[f"{name_page(page)}-{number}" for page, number, _ in SNIPPETS],
 )
 def test_snippets_run(
-    page: Path, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    exec(compile(list_snippets(page)[number], name_page(page), "exec"), {})
+    exec(compile(snippet, name_page(page), "exec"), {})
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
@@ -96,7 +97,7 @@ def test_snippets_run(
 def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
-    cells = json.loads(read(path))["cells"]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     assert code
     namespace: dict[str, Any] = {}
@@ -106,7 +107,37 @@ def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
 def test_every_page_says_where_to_go_on(page: Path) -> None:
-    assert re.search(r"^(Next: |Where to go on: )|LICENSE|licence", read(page), re.MULTILINE)
+    assert re.search(
+        r"^(Next: |Where to go on: )|LICENSE|licence", page.read_text("utf-8"), re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_words_of_infinito_mean_the_same_in_every_shell(page: Path) -> None:
+    """zsh ends a command that has an unquoted `*` or `[` which matches no file."""
+    commands = [each.partition(" #")[0] for each in list_commands(page) if "infinito " in each]
+    bare = [re.sub(r"'[^']*'|\"[^\"]*\"", "", each) for each in commands]
+    assert not [each for each in bare if set(each) & set("*[?")]
+
+
+def test_what_is_installed_is_an_extra_or_belongs_to_one() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    packages = {re.split("[<>=[]", each)[0] for group in extras.values() for each in group}
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    named = set(re.findall(r"pip install (?:-\S+ \S+ )*(?:-e )?([^\s`]+)", text))
+    assert {"hydra-submitit-launcher", "'infinito[serve]'"} <= named
+    for each in named:
+        extra = re.fullmatch(r"'(?:infinito|\.)\[(\w+)\]'", each)
+        assert (extra is not None and extra[1] in extras) or each in packages
+
+
+def test_targets_of_make_are_there() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    assert {"run", "test", "setup"} <= set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.M))
+    assert set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="needs infinito[docs]")

@@ -1,0 +1,1 @@
+"""The documentation: what its pages ask a reader to type, and where they lead."""
