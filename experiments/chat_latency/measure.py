@@ -22,7 +22,7 @@ from infinito.chat.answer_text import AnswerText
 from infinito.chat.conversation import Conversation
 from infinito.chat.prompts import Prompts
 from infinito.chat.sampling import Sampler
-from infinito.config import ConversationConf, GenerationConf
+from infinito.config import ChatConf, GenerationConf
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
@@ -62,7 +62,7 @@ def time_first_tokens(trained: Trained, *, forgets: bool) -> list[float]:
         forgets: Drop the key/value cache between turns: the control.
     """
     prompts = Prompts(trained, "plain")
-    talk = Conversation(trained, prompts, GREEDY, ConversationConf(template="plain"), 0)
+    talk = Conversation(trained, prompts, GREEDY, ChatConf(template="plain"), 0)
     seconds = []
     for _ in range(TURNS):
         if forgets:

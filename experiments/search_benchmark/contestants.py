@@ -49,16 +49,7 @@ def _optuna(task: Task, sampler) -> Run:
     while True:
         start = time.thread_time()
         trial = study.ask()
-        values = {}
-        for kind, name, *rest in task.parameters:
-            if kind == "choice":
-                values[name] = trial.suggest_categorical(name, rest[0])
-            elif kind == "int":
-                values[name] = trial.suggest_int(name, *rest)
-            elif kind == "int_log":
-                values[name] = trial.suggest_int(name, *rest, log=True)
-            else:
-                values[name] = trial.suggest_float(name, *rest[:2], log=rest[2])
+        values = suggest(trial, task)
         spent = time.thread_time() - start
         value = task.evaluate(values)
         start = time.thread_time()
@@ -66,7 +57,22 @@ def _optuna(task: Task, sampler) -> Run:
         yield value, spent + time.thread_time() - start
 
 
-def _space(task: Task):
+def suggest(trial, task: Task) -> dict:
+    """Return the values that one of Optuna's trials proposes."""
+    values = {}
+    for kind, name, *rest in task.parameters:
+        if kind == "choice":
+            values[name] = trial.suggest_categorical(name, rest[0])
+        elif kind == "int":
+            values[name] = trial.suggest_int(name, *rest)
+        elif kind == "int_log":
+            values[name] = trial.suggest_int(name, *rest, log=True)
+        else:
+            values[name] = trial.suggest_float(name, *rest[:2], log=rest[2])
+    return values
+
+
+def make_space(task: Task):
     from infinito.search.space.space import Categorical, Float, Int, Parameter, Space
 
     kinds: dict[str, Callable[..., Parameter]] = {
@@ -82,7 +88,7 @@ def infinito(task: Task, seed: int, in_flight: int = 1, **options) -> Run:
     """Yield trials in batches of `in_flight`: none of a batch knows the others' scores."""
     from infinito.search.search import Search
 
-    search = Search(_space(task), seed=seed, **options)
+    search = Search(make_space(task), seed=seed, **options)
     while True:
         start = time.thread_time()
         trials = search.ask(in_flight)

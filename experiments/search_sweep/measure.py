@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from infinito.run import main as infinito
+from infinito.sweeps.driving.sweep import Sweep
 from infinito.sweeps.record.history import read_seconds
 from infinito.sweeps.record.journal import read
-from infinito.sweeps.sweep import Sweep
 
 SIZE = ("model.dim=256", "attention.heads=8", "data.batch_size=8")
 """5.7 million parameters, batches of 8 windows of 16 tokens."""

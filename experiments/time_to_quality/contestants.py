@@ -95,6 +95,14 @@ def run_nanochat(code: Path, steps: int, seed: int, rate: float) -> list[Point]:
     return [Point(*each) for each in json.loads(output.splitlines()[-1])]
 
 
+def run_transformers(text: Path, steps: int, seed: int) -> list[Point]:
+    """Train transformers' GPT-2 by its Trainer, at nanoGPT's shape, batches and rates."""
+    script = Path(__file__).with_name("transformers_training.py")
+    options = (f"--text={text}", f"--steps={steps}", f"--seed={seed}")
+    output = call([sys.executable, str(script), *options], script.parent)
+    return [Point(*each) for each in json.loads(output.splitlines()[-1])]
+
+
 def run_infinito(
     overrides: Sequence[str], tokens_per_step: int, every: int, unit: str = "val/loss"
 ) -> list[Point]:

@@ -17,7 +17,7 @@ from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
-from contestants import Point, run_infinito, run_nanochat, run_nanogpt
+from contestants import Point, run_infinito, run_nanochat, run_nanogpt, run_transformers
 
 POINTS = Path(__file__).parent / "points.csv"
 FIELDS = ("text", "contestant", "seed", "step", "cpu_s", "loss")
@@ -38,9 +38,13 @@ RECIPE = (
     "model.bigram_embeddings=8192",
 )
 """Chosen by recipe_search/shakespeare.py, on a split of its own."""
+MEDIUM = "trainer.matmul_precision=medium"
+"""Products in bfloat16, which the processor of the study has units for; nanoGPT's are float32."""
+TRAINER = "transformers' GPT-2 and Trainer"
 SHAKESPEARE = {
     "infinito, recipe, 168 steps": (RECIPE, 168),
     "infinito, recipe, 240 steps": (RECIPE, 240),
+    "infinito, recipe, bfloat16 products, 240 steps": ((*RECIPE, MEDIUM), 240),
     "infinito, recipe, 1,600 steps": (RECIPE, 1600),
     "infinito, AdamW, 2,000 steps": ((), 2000),
 }
@@ -66,15 +70,16 @@ def main() -> None:
 
 
 def compare_shakespeare(text: Path, nanogpt: Path, seeds: int, names: Sequence[str]) -> None:
-    """Compare with nanoGPT's CPU recipe, whose seed is fixed."""
+    """Compare with nanoGPT's CPU recipe, whose seed is fixed, and with transformers' Trainer."""
     record("shakespeare", "nanoGPT", 0, lambda: run_nanogpt(nanogpt, text))
+    record("shakespeare", TRAINER, 0, lambda: run_transformers(text, 2000, 0))
     for seed in range(seeds):
         for name in names:
             overrides, steps = SHAKESPEARE[name]
             command = ["+experiment=shakespeare_char", f"data.path={text}", *overrides]
             run = partial(train, command, steps, seed, 12 * 64, "val/loss", steps // 8)
             record("shakespeare", name, seed, run)
-    print(table("shakespeare", "nanoGPT", SHAKESPEARE, "nats/char"))
+    print(table("shakespeare", "nanoGPT", (TRAINER, *SHAKESPEARE), "nats/char"))
 
 
 def compare_python_docs(nanochat: Path, seeds: int) -> None:

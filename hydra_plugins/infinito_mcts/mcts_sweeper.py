@@ -49,12 +49,12 @@ class MctsSweeper(Sweeper):
 
         from infinito.sweeps.composing import QuickLoader
         from infinito.sweeps.launching.trial import TrialTask
-        from infinito.sweeps.record.resuming import resume_in_folder
+        from infinito.sweeps.record.resuming import settle_in_folder
         from infinito.sweeps.settings import check
 
         check(self.settings)
         self.hydra_context = hydra_context
-        self.config = resume_in_folder(config, self.settings.resume)
+        self.config = settle_in_folder(config, self.settings)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(
                 config_loader=QuickLoader(hydra_context.config_loader),  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from infinito.chat.answer_text import AnswerText
 from infinito.chat.prompts import Prompts
 from infinito.chat.reading import Reader
 from infinito.chat.sampling import Sampler
-from infinito.config import ConversationConf, GenerationConf
+from infinito.config import ChatConf, GenerationConf
 from infinito.data.conversations.rendering.messages import Message
 from infinito.errors import DataError
 from infinito.models.generation import find_window
@@ -51,7 +51,7 @@ class Conversation:
         trained: Trained,
         prompts: Prompts,
         settings: GenerationConf,
-        chat: ConversationConf,
+        chat: ChatConf,
         seed: int,
     ) -> None:
         self.trained, self.prompts, self.settings, self.seed = trained, prompts, settings, seed

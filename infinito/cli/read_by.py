@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infinito.cli.defaults import default_values
-from infinito.config import TASKS, VARIANTS, ChatConf, DataConf, PairsConf, RunConf, SkillsConf
+from infinito.config import TASKS, VARIANTS, ChatDataConf, DataConf, PairsConf, RunConf, SkillsConf
 
 SELECTORS = {"attention": "attention.metric"}
 """The key that a group's option sets, where it is not `<section>.name`."""
@@ -52,7 +52,7 @@ BATCHES = frozenset(leaves(DataConf, "data."))
 
 PAIRS = frozenset(leaves(PairsConf, "data."))
 
-CHAT = frozenset(leaves(ChatConf, "data."))
+CHAT = frozenset(leaves(ChatDataConf, "data."))
 
 SKILLS = frozenset(leaves(SkillsConf, "data."))
 

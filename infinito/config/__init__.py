@@ -5,14 +5,15 @@ group with several kinds of member (data) names the kind in its `name` key.
 """
 
 from infinito.config.attention import METRICS, OWN, AttentionConf
-from infinito.config.chat import ConversationConf
+from infinito.config.chat import ChatConf
 from infinito.config.data import (
     SKILLS,
-    ChatConf,
+    ChatDataConf,
     ConversationsConf,
     DataConf,
     HubConf,
     MarkovConf,
+    MixtureConf,
     PairsConf,
     PythonDocsConf,
     RowsConf,
@@ -53,7 +54,7 @@ __all__ = [
     "AdamWConf",
     "AttentionConf",
     "ChatConf",
-    "ConversationConf",
+    "ChatDataConf",
     "ConversationsConf",
     "DataConf",
     "DistanceLMConf",
@@ -66,6 +67,7 @@ __all__ = [
     "LoraConf",
     "MarkovConf",
     "MemoryConf",
+    "MixtureConf",
     "MlflowConf",
     "ModelConf",
     "MuonConf",

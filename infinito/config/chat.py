@@ -8,7 +8,7 @@ from infinito.config.limits import limited
 
 
 @dataclass
-class ConversationConf:
+class ChatConf:
     """How messages become the text that a model continues (`task=chat`, `task=serve`)."""
 
     template: str | None = None

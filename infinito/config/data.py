@@ -77,6 +77,19 @@ class HubConf(SplitTextConf):
     """Branch, tag or commit of a hub data set; null for its main branch. Runs record the commit."""
 
 
+@dataclass
+class MixtureConf(SplitTextConf):
+    """Several texts of the user's own, each with its share (`data=mixture data.paths=[…]`)."""
+
+    paths: list[str] | None = None
+    """Texts as `data=text` reads them, and .jsonl, .csv, .parquet and .arrow files and folders of
+    them as `data=hub` does."""
+    weights: list[float] | None = limited(None, above=0)
+    """The share of each in the training text, in any unit; null for as much as each holds."""
+    column: str = "text"
+    """The column of text in files that have columns."""
+
+
 WIKITEXT2_ID = "Salesforce/wikitext"
 
 
@@ -158,7 +171,7 @@ class ConversationsConf(DataConf):
 
 
 @dataclass
-class ChatConf(RowsConf, ConversationsConf):
+class ChatDataConf(RowsConf, ConversationsConf):
     """Conversations whose answers are learned (`data=chat`), for `task=train` and `check_data`."""
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infinito.config.attention import AttentionConf
-from infinito.config.chat import ConversationConf
+from infinito.config.chat import ChatConf
 from infinito.config.data import (
-    ChatConf,
+    ChatDataConf,
     DataConf,
     HubConf,
     MarkovConf,
+    MixtureConf,
     PairsConf,
     PythonDocsConf,
     SkillsConf,
@@ -68,7 +69,7 @@ class RunConf:
     trainer: TrainerConf
     logger: LoggerConf
     generation: GenerationConf
-    chat: ConversationConf
+    chat: ChatConf
     serve: ServeConf
     lm_eval: LmEvalConf
     dpo: DpoConf
@@ -133,10 +134,11 @@ VARIANTS: dict[str, dict[str, type]] = {
         "python_docs": PythonDocsConf,
         "text": TextConf,
         "hub": HubConf,
+        "mixture": MixtureConf,
         "wikitext2": WikiText2Conf,
         "markov": MarkovConf,
         "pairs": PairsConf,
-        "chat": ChatConf,
+        "chat": ChatDataConf,
         "skills": SkillsConf,
     },
 }

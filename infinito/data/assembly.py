@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from transformers import PreTrainedTokenizerFast
 
 from infinito import config
 from infinito.config import RunConf
 from infinito.data.datamodule import LanguageDataModule
+from infinito.data.sources.data_files import holds_rows
 from infinito.data.sources.hub_text import HubText
 from infinito.data.sources.markov import MarkovSource
+from infinito.data.sources.mixed_text import MixedText
 from infinito.data.sources.python_docs import PythonDocs
 from infinito.data.sources.source import TextSource
 from infinito.data.sources.text_files import TextFiles
@@ -57,6 +61,9 @@ def build_source(conf: RunConf) -> TextSource | MarkovSource:
                 test_fraction=data.test_fraction,
                 max_bytes=data.max_bytes,
             )
+        case config.MixtureConf():
+            texts = [build_mixed_text(path, data) for path in data.paths or ()]
+            return MixedText(texts, data.weights)
         case config.WikiText2Conf():
             return WikiText2(data.path, revision=data.revision, max_bytes=data.max_bytes)
         case config.MarkovConf():
@@ -70,6 +77,24 @@ def build_source(conf: RunConf) -> TextSource | MarkovSource:
                 seed=data.source_seed,
             )
     raise ConfigError(f"`data.name`={data.name} has no source")
+
+
+def build_mixed_text(path: str, data: config.MixtureConf) -> TextSource:
+    """Return a text of a mixture: rows of files that have columns, else plain text."""
+    if holds_rows(Path(path).expanduser()):
+        return HubText(
+            path,
+            column=data.column,
+            valid_fraction=data.valid_fraction,
+            test_fraction=data.test_fraction,
+            max_bytes=data.max_bytes,
+        )
+    return TextFiles(
+        path,
+        valid_fraction=data.valid_fraction,
+        test_fraction=data.test_fraction,
+        max_bytes=data.max_bytes,
+    )
 
 
 def build_tokenizer_spec(conf: RunConf) -> TokenizerSpec:

@@ -25,6 +25,7 @@ KINDS: Mapping[str, str] = {
     "rl_scheduler": "schedule",
     "report": "schedule",
     "evaluate": "measurements",
+    "lm_eval": "measurements",
     "analyze": "measurements",
     "score_pairs": "measurements",
     "calibrate_phi": "measurements",

@@ -87,6 +87,11 @@ def judge(stages: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return verdicts
 
 
+def find_best(stages: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the name of the stage with the highest mean of the skills, the first of equal ones."""
+    return max(stages, key=lambda name: _mean(stages[name]))
+
+
 def _mean(stage: Mapping[str, Any], names: Sequence[str] | None = None) -> float:
     chosen = [stage["skills"][name]["accuracy"] for name in names or stage["skills"]]
     return float(sum(chosen) / len(chosen))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from infinito.chat.answer_text import AnswerText
 from infinito.chat.prompts import Prompts
 from infinito.chat.sampling import Sampler
-from infinito.config import ConversationConf, GenerationConf, ServeConf
+from infinito.config import ChatConf, GenerationConf, ServeConf
 from infinito.errors import DataError
 from infinito.models.generation import find_window
 from infinito.models.trained import Trained
@@ -37,7 +37,7 @@ class ServedModel:
         self,
         name: str,
         trained: Trained,
-        chat: ConversationConf,
+        chat: ChatConf,
         settings: GenerationConf,
         serve: ServeConf,
         seed: int,

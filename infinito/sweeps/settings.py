@@ -6,6 +6,10 @@ Hydra reads this schema whenever it starts, so nothing but dataclasses is import
 from dataclasses import dataclass, field
 from typing import Any
 
+HEARTBEAT_S = 60.0
+SHORTEST_HEARTBEAT_S = 5.0
+"""Compiled code, or a disk that is slow to save, can keep a living driver silent for seconds."""
+
 
 @dataclass
 class MctsSweeperConf:
@@ -63,6 +67,11 @@ class MctsSweeperConf:
     """Folders of earlier sweeps, or CSV tables like their trials.csv, to learn from."""
     resume: str | None = None
     """The folder of a sweep to go on with."""
+    shared: str | None = None
+    """The folder of a search that several drivers share: the first begins it, and the same command
+    on another machine joins. A driver that dies leaves its trials to the others."""
+    heartbeat_s: float | None = None
+    """A driver of a shared search that is silent for longer counts as dead; null for 60."""
     report: bool = True
     """Write each trial to TensorBoard, and report.html with its pictures at the end."""
 
@@ -90,6 +99,11 @@ def check(settings: MctsSweeperConf) -> None:
         "max_failure_rate": (0 <= settings.max_failure_rate <= 1, "a share from 0 to 1"),
         "timeout_s": (_is_limit(settings.timeout_s), "above 0, or null"),
         "trial_timeout_s": (_is_limit(settings.trial_timeout_s), "above 0, or null"),
+        "heartbeat_s": (
+            settings.heartbeat_s is None or settings.heartbeat_s >= SHORTEST_HEARTBEAT_S,
+            f"at least {SHORTEST_HEARTBEAT_S:g}, since a driver that saves or computes can be "
+            f"silent that long, or null for {HEARTBEAT_S:g}",
+        ),
         "confirm": (settings.confirm is None or settings.confirm >= 0, "0 or more, or null"),
     }
     faults = [
@@ -112,6 +126,7 @@ def check(settings: MctsSweeperConf) -> None:
             f"`hydra.sweeper.confirm`={settings.confirm} compares one score, and there are "
             f"{len(directions)} directions; expected 0"
         )
+    faults += _find_sharing_faults(settings)
     faults += strategy_faults(
         settings.strategy,
         settings.selection,
@@ -121,6 +136,20 @@ def check(settings: MctsSweeperConf) -> None:
     )
     if faults:
         raise ConfigError(faults)
+
+
+def _find_sharing_faults(settings: MctsSweeperConf) -> list[str]:
+    if settings.shared is None and settings.resume is None and settings.heartbeat_s is not None:
+        return [
+            f"`hydra.sweeper.heartbeat_s`={settings.heartbeat_s:g} is of a search that drivers "
+            "share: name its folder, `hydra.sweeper.shared=<folder>`, or leave it out"
+        ]
+    if settings.shared is not None and settings.resume is not None:
+        return [
+            f"`hydra.sweeper.shared`={settings.shared} and `resume`={settings.resume}: give one. "
+            "The same command with `shared` goes on with a search that is there"
+        ]
+    return []
 
 
 def _is_limit(seconds: float | None) -> bool:

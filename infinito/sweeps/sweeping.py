@@ -20,21 +20,22 @@ from infinito.search.space.space import Space
 from infinito.search.trials import Trial
 from infinito.search.versions import VERSION, describe_changes
 from infinito.sweeps.composing import compose_fixed
+from infinito.sweeps.driving.drivers import Drivers
+from infinito.sweeps.driving.shared_sweep import SharedSweep
+from infinito.sweeps.driving.sweep import Sweep
 from infinito.sweeps.fidelity import Fidelity, pause_overrides, read_fidelity, whole_overrides
 from infinito.sweeps.grammar import Grammar
 from infinito.sweeps.launching.lanes import open_lanes
 from infinito.sweeps.launching.launches import Launch, Limits
 from infinito.sweeps.launching.trial_faults import LABEL
-from infinito.sweeps.record import history
-from infinito.sweeps.record.journal import Journal
+from infinito.sweeps.record import history, resuming
+from infinito.sweeps.record.journal import Journal, SharedJournal
 from infinito.sweeps.record.plan import JOURNAL, SEARCH_KEYS, make_search
-from infinito.sweeps.record.resuming import begin_or_resume, is_begun
 from infinito.sweeps.record.tables import write_results
 from infinito.sweeps.record.warm_start import read_warm_start
 from infinito.sweeps.report.board import TrialBoard
 from infinito.sweeps.report.live_table import SweepTable
-from infinito.sweeps.settings import MctsSweeperConf, list_directions
-from infinito.sweeps.sweep import Sweep
+from infinito.sweeps.settings import HEARTBEAT_S, MctsSweeperConf, list_directions
 from infinito.wording import format_count
 
 SEED = "seed"
@@ -74,33 +75,49 @@ def sweep(
     fidelity = read_fidelity(settings, grammar, fixed)
     plan = make_plan(settings, grammar, space, fixed, fidelity)
     folder = Path(str(config.hydra.sweep.dir))
+    is_shared = resuming.is_shared(folder, settings)
+    plan = make_plan(settings, grammar, space, fixed, fidelity)
+    if is_shared:
+        plan["shared"] = True
     prior: list[Trial] = []
     unused = 0
-    if settings.resume is None or not is_begun(folder):
+    if not _goes_on(folder, settings):
         directions = list_directions(settings)
         prior, unused = read_warm_start(settings.warm_start, space, directions, fixed)
     for trial in make_search(plan, prior).ask():
         loader.load_sweep_config(config, grammar.overrides(trial.params))  # raises where it fails
     jobs = partial(write_jobs, grammar, folder, fidelity, read_seed(settings, grammar, fixed))
     lanes = open_lanes(settings, config, launcher, jobs)
+    if is_shared and lanes is None:
+        raise ConfigError(
+            f"`hydra.sweeper.shared`={folder} proposes one trial at a time, and "
+            f"`hydra.sweeper.asynchronous`={settings.asynchronous} with this launcher runs "
+            "batches. Use the launcher `basic`, `joblib`, `ray`, `submitit_local` or "
+            "`submitit_slurm`, and `hydra.sweeper.asynchronous=null`"
+        )
 
     def launch(launches: Sequence[Launch]) -> object:
         overrides, start = jobs(launches)
         return launcher.launch(overrides, initial_job_idx=start)
 
-    with Journal(folder / JOURNAL) as journal:
-        is_old = history.read_plan(journal.events) is not None
-        version = history.read_version(journal.events)
-        search = begin_or_resume(journal, plan, prior, settings.resume)
-        OmegaConf.save(config, folder / "multirun.yaml")
-        run = Sweep(
-            search,
-            journal,
-            launch,
-            read_limits(settings),
-            hints=grammar.whole_number_hints(fixed),
-            lanes=lanes,
-        )
+    open_journal = SharedJournal if is_shared else Journal
+    with open_journal(folder / JOURNAL) as journal:
+        with journal.turn():
+            is_old = history.read_plan(journal.events) is not None
+            version = history.read_version(journal.events)
+            resume = settings.resume or settings.shared
+            search = resuming.begin_or_resume(journal, plan, prior, resume)
+            OmegaConf.save(config, folder / "multirun.yaml")
+            begin: dict[str, Any] = {
+                "search": search,
+                "journal": journal,
+                "launcher": launch,
+                "limits": read_limits(settings),
+                "hints": grammar.whole_number_hints(fixed),
+                "lanes": lanes,
+            }
+            drivers = Drivers(folder, settings.heartbeat_s or HEARTBEAT_S)
+            run = SharedSweep(drivers, **begin) if is_shared else Sweep(**begin)
         with SweepTable(run) as table:
             if prior:
                 left = f"; {unused} with scores are no points of this space" if unused else ""
@@ -122,15 +139,23 @@ def sweep(
             try:
                 table.say(run.run())
             finally:
-                write_results(folder, search, history.read_seconds(journal.events))
+                with run.turn():
+                    write_results(folder, search, history.read_seconds(journal.events))
     if settings.report:
-        with table.console.status("writing the page"):
+        with table.console.status("writing the page"), run.turn():
             from infinito.sweeps.report.page import write_report
 
             page = write_report(folder)
         table.say(f"report: {page}")
     table.say_next()
     return best_scores(search)
+
+
+def _goes_on(folder: Path, settings: MctsSweeperConf) -> bool:
+    """Tell whether there is a sweep that the command goes on with."""
+    if settings.shared is not None and not (folder / JOURNAL).exists():
+        return False
+    return (settings.resume or settings.shared) is not None and resuming.is_begun(folder)
 
 
 def make_plan(

@@ -14,6 +14,7 @@ from infinito.device import choose_autocast_dtype
 from infinito.extras import require_extra
 from infinito.models.assembly import open_trained_model
 from infinito.models.memory.model import MemoryLMForCausalLM
+from infinito.pages.run_page import write_page_or_warn
 from infinito.run_folder.folder import find_run_folder, record_config
 from infinito.run_folder.records import provenance, write_json
 from infinito.run_folder.series.metrics_file import MetricsFile
@@ -21,7 +22,7 @@ from infinito.run_folder.tables import print_table
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
-    """Write lm_eval.json, metrics.csv and TensorBoard's file; add the figures to the run's summary.
+    """Write lm_eval.json and the page, and add the figures to the run's summary and series.
 
     Raises:
         MissingExtraError: the harness is not installed.
@@ -54,9 +55,12 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     MetricsFile(folder).write(step, figures)
     write_events(folder, step, figures)
     print_table(console, "lm-evaluation-harness", figures)
-    written = f"\nwritten to {folder}: lm_eval.json, metrics.csv, TensorBoard's events"
-    console.print(written, highlight=False, soft_wrap=True)
-    if (summary := add_to_summary(str(conf.checkpoint), figures)) is not None:
+    summary = add_to_summary(str(conf.checkpoint), figures)
+    with console.status("writing the page"):
+        write_page_or_warn(folder)
+    names = "lm_eval.json, metrics.csv, report.html, TensorBoard's events"
+    console.print(f"\nwritten to {folder}: {names}", highlight=False, soft_wrap=True)
+    if summary is not None:
         console.print(f"and to {summary}", highlight=False, soft_wrap=True)
 
 

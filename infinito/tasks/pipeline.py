@@ -15,14 +15,14 @@ from infinito.data.conversations.skills.generator import draw_items
 from infinito.errors import DataError
 from infinito.pipeline.measuring import measure_preferences, measure_stage, open_answering
 from infinito.pipeline.own_pairs import make_pairs, write_pairs
-from infinito.pipeline.report import list_rows, write_report
+from infinito.pipeline.report import find_best, list_rows, write_report
 from infinito.pipeline.stages import Stage, list_inherited, list_own, read_cost, run_stage
-from infinito.run_folder.commands import format_text
+from infinito.run_folder.commands import build_command, format_text
 from infinito.run_folder.console import logged_to
 from infinito.run_folder.folder import in_use, record_config
 from infinito.run_folder.pins import with_absolute_paths
 from infinito.run_folder.records import write_json
-from infinito.run_folder.tables import print_table
+from infinito.run_folder.tables import print_next, print_table
 from infinito.seeding import child_seed
 
 STAGES = {"pretrain": "chat_pretrain", "sft": "chat_skills", "dpo": "chat_preferences"}
@@ -92,6 +92,8 @@ def _run(conf: RunConf, folder: Path, console: Console) -> None:
     for each in verdicts:
         console.print(each, highlight=False)
     console.print(f"\nwritten to {folder / 'report.html'}", markup=False, highlight=False)
+    best = stages[find_best(found)].folder
+    print_next(console, [(build_command({"task": "chat", "checkpoint": best}), "talk to the best")])
 
 
 def _start(stage: Stage) -> str:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from infinito.chat.conversation import Conversation
 from infinito.chat.prompts import Prompts
-from infinito.config import ConversationConf, GenerationConf, MemoryConf
+from infinito.config import ChatConf, GenerationConf, MemoryConf
 from infinito.data.tokenizers.char import CharTokenizer
 from infinito.models.memory.model import with_memory
 from infinito.models.trained import Trained
@@ -46,7 +46,7 @@ def begin(talker: Callable[..., Trained]) -> Callable[..., Conversation]:
 
     def talk(
         name: str = "distance_l1",
-        chat: ConversationConf | None = None,
+        chat: ChatConf | None = None,
         settings: GenerationConf | None = None,
         template: str = "plain",
         **changes: Any,
@@ -54,6 +54,6 @@ def begin(talker: Callable[..., Trained]) -> Callable[..., Conversation]:
         trained = talker(name, **changes)
         settings = settings or GenerationConf(temperature=0, max_new_tokens=8)
         prompts = Prompts(trained, template)
-        return Conversation(trained, prompts, settings, chat or ConversationConf(), seed=0)
+        return Conversation(trained, prompts, settings, chat or ChatConf(), seed=0)
 
     return talk

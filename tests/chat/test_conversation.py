@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from infinito.chat.conversation import Conversation
-from infinito.config import ConversationConf, GenerationConf
+from infinito.config import ChatConf, GenerationConf
 from infinito.errors import DataError, NonFiniteError
 from infinito.models.generation import continue_tokens, sampling_settings
 
@@ -85,7 +85,7 @@ def test_an_answer_ends_at_an_end_token_and_a_stop_text(begin: Begin) -> None:
     assert (turn.end, turn.answer) == ("end", [first, *rest][:cut])
 
     text = str(talk.trained.tokenizer.decode([first, *rest])).strip()
-    stopping = begin(chat=ConversationConf(stop=[text[2:4]]))
+    stopping = begin(chat=ChatConf(stop=[text[2:4]]))
     turn = stopping.begin("a")
     told = "".join(stopping.write(turn))
     assert (turn.end, told) == ("end", text[: text.index(text[2:4])])
@@ -114,7 +114,7 @@ def test_a_turn_whose_numbers_are_not_finite_is_not_kept(begin: Begin) -> None:
 
 def test_the_oldest_turns_are_left_out_whole_where_the_window_is_full(begin: Begin) -> None:
     """Window 96, answers of 8 tokens: from 88 tokens on, turns go until 48 or fewer are left."""
-    talk = begin(max_position_embeddings=96, chat=ConversationConf(system="SHE"))
+    talk = begin(max_position_embeddings=96, chat=ChatConf(system="SHE"))
     while not (turn := talk.begin("has he")).dropped:
         assert len(turn.ids) <= 88
         list(talk.write(turn))
@@ -132,7 +132,7 @@ def test_the_oldest_turns_are_left_out_whole_where_the_window_is_full(begin: Beg
 
 
 def test_a_full_window_can_be_refused_instead(begin: Begin) -> None:
-    talk = begin(max_position_embeddings=64, chat=ConversationConf(overflow="refuse"))
+    talk = begin(max_position_embeddings=64, chat=ChatConf(overflow="refuse"))
     say(talk, "has he")
     with pytest.raises(DataError, match=r"the window of 64 has to hold an answer of up to 8"):
         say(talk, "has he has a sheep")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from infinito.chat.conversation import Conversation, Turn
 from infinito.chat.session import Session, stopping, write_piece
-from infinito.config import ConversationConf
+from infinito.config import ChatConf
 from infinito.errors import DataError
 
 Begin = Callable[..., Conversation]
@@ -65,7 +65,7 @@ def test_a_cache_that_is_read_anew_is_said_once(begin: Begin) -> None:
 def test_ctrl_c_stops_an_answer_and_not_the_program(
     begin: Begin, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    talk = begin(chat=ConversationConf())
+    talk = begin(chat=ChatConf())
     pieces = talk.write
 
     def pressing(turn: Turn) -> Generator[str, None, None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from infinito.pipeline.report import judge, list_rows, write_report
+from infinito.pipeline.report import find_best, judge, list_rows, write_report
 
 
 def stage(add: float, copy: float, bits: float, answer: str = "x") -> dict[str, Any]:
@@ -44,6 +44,11 @@ def test_verdicts_come_from_the_figures() -> None:
 def test_it_says_when_preference_tuning_does_not_help() -> None:
     worse = {**STAGES, "dpo": stage(0.1, 0.9, 2.0)}
     assert "does not raise the mean" in judge(worse)[2]
+
+
+def test_the_best_stage_is_that_of_the_highest_mean() -> None:
+    assert find_best(STAGES) == "dpo"
+    assert find_best({**STAGES, "dpo": stage(0.2, 0.95, 2.0)}) == "sft"
 
 
 def test_both_files_show_every_stage_and_escape_what_models_write(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import uvicorn
 
-from infinito.config import ConversationConf, GenerationConf, ServeConf
+from infinito.config import ChatConf, GenerationConf, ServeConf
 from infinito.models.trained import Trained
 from infinito.serving.app import build_app
 from infinito.serving.guard import Guard
@@ -25,7 +25,7 @@ __all__ = ["characters", "talker"]
 def build_served(trained: Trained, conf: ServeConf | None = None) -> ServedModel:
     """A model of the name `tiny`, greedy, with answers of 12 tokens."""
     generation = GenerationConf(temperature=0, max_new_tokens=12)
-    chat = ConversationConf(template="plain")
+    chat = ChatConf(template="plain")
     return ServedModel("tiny", trained, chat, generation, conf or ServeConf(), 0)
 
 

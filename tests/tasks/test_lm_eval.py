@@ -9,14 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from infinito import run as program
 from infinito.cli.composition import check
 from infinito.errors import ConfigError, InfinitoError, MissingExtraError
 from infinito.extras import EXTRAS
+from infinito.models.trained import Trained, open_trained
+from infinito.pages.kinds.sections import format_number
 from infinito.paths import conf_dir
 from tests.conftest import TINY
+from tests.pages.test_run_page import text_of
 
 pytest.importorskip("lm_eval", reason="needs the extra eval")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -131,12 +135,86 @@ def test_figures_reach_summary_metrics_and_tensorboard(
     assert events.Scalars(name)[0].value == pytest.approx(found[name])
 
 
-@pytest.mark.parametrize("overrides", [(), ("memory=integration", "model.memory.segment=8")])
-def test_padding_does_not_change_figures(
-    overrides: tuple[str, ...], trained: Callable[..., Path], tmp_path: Path
+def test_the_figures_have_a_page_and_the_run_links_to_it(
+    finished: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Sequences of unlike lengths, together and alone; a memory reads one at a time anyway."""
-    run = trained(*PIECES, *overrides)
+    run = finished(*PIECES)
+    rows = [{"question": f"line {n} has {n * n} "} for n in range(6)]
+    tasks = write_task(tmp_path, CHOICE, "which_line", rows)
+    found = measure(run, tasks, "which_line", folder=run / "lm_eval")
+    text = text_of(run / "lm_eval/report.html")
+    assert "1 task of the evaluation harness: which_line." in text
+    accuracy, error = (
+        format_number(found[f"lm_eval/which_line/{each}"]) for each in ("acc", "acc_stderr")
+    )
+    assert f"which_line acc {accuracy} ± {error} 6 0" in text
+    assert 'href="lm_eval/report.html"' in (run / "report.html").read_text(encoding="utf-8")
+
+
+def perplexed(trained: Trained, text: str) -> float:
+    """Return the bits per byte of a text that a model predicts from its end token on."""
+    ids = torch.tensor([[trained.tokenizer.eos_token_id, *trained.tokenizer(text)["input_ids"]]])
+    with torch.no_grad():
+        logits = trained.model(input_ids=ids[:, :-1]).logits
+    nats = torch.nn.functional.cross_entropy(logits[0], ids[0, 1:], reduction="sum")
+    return float(nats) / math.log(2) / len(text.encode())
+
+
+def test_adapters_are_measured_on_their_base(
+    text_file: Path, gpt2_folder: Path, tmp_path: Path
+) -> None:
+    """A run that trains adapters has other figures than its base, and those of its own logits."""
+    tiny = [each for each in TINY if not each.startswith(("model", "tokenizer", "attention"))]
+    lora = ("model=pretrained", f"model.path={gpt2_folder}", "optimizer.lr=0.05")
+    data = (f"data.path={text_file}", f"data.cache_dir={tmp_path / 'cache'}")
+    program.execute(check([*tiny, *lora, *data], conf_dir()), tmp_path / "run")
+    text = "line 1 has 1 sheep"
+    tasks = write_task(tmp_path, PERPLEXITY, "texts", [{"text": text}])
+    name, found = "lm_eval/texts/bits_per_byte", {}
+    for each in (tmp_path / "run", gpt2_folder):
+        figures = measure(each, tasks, "texts", folder=tmp_path / f"of_{each.name}")
+        found[each] = figures[name]
+        expected = perplexed(open_trained(str(each)), text)
+        assert found[each] == pytest.approx(expected, abs=1e-5)
+    adapted, base = found.values()
+    assert adapted < base - 0.1
+
+
+def test_figures_of_a_model_with_a_memory_are_those_of_its_logits(
+    trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = trained(*PIECES, "memory=integration", "model.memory.segment=8")
+    texts = ["line 1 has 1 sheep"[:length] for length in (5, 9, 18)]
+    tasks = write_task(tmp_path, PERPLEXITY, "texts", [{"text": each} for each in texts])
+    found = measure(run, tasks, "texts", folder=tmp_path / "found")
+    model = open_trained(str(run))
+    bits = sum(perplexed(model, each) * len(each) for each in texts) / sum(map(len, texts))
+    assert found["lm_eval/texts/bits_per_byte"] == pytest.approx(bits, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "typed", "message"),
+    [
+        (
+            ("memory=integration", "model.memory.segment=8"),
+            "lm_eval.batch_size=4",
+            r"`lm_eval.batch_size` is not read by `task=lm_eval`: the model has a memory, which "
+            "reads one sequence at a time. Leave it out",
+        ),
+        ((), "model.memory.evaluation=frozen", "`model.memory.evaluation` is fixed by"),
+    ],
+)
+def test_what_a_memory_decides_is_refused(
+    overrides: tuple[str, ...], typed: str, message: str, finished: Callable[..., Path]
+) -> None:
+    run = finished(*PIECES, *overrides)
+    with pytest.raises(ConfigError, match=message):
+        check(["task=lm_eval", "lm_eval.tasks=[a]", f"checkpoint={run}", typed], conf_dir())
+
+
+def test_padding_does_not_change_figures(trained: Callable[..., Path], tmp_path: Path) -> None:
+    """Sequences of unlike lengths, together and alone."""
+    run = trained(*PIECES)
     rows = [{"text": "line 1 has 1 sheep"[:length]} for length in (5, 9, 18)]
     tasks = write_task(tmp_path, PERPLEXITY, "texts", rows)
     one, many = (

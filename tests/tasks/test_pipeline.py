@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -48,8 +49,11 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_stages_are_measured_and_a_stopped_pipeline_goes_on_bit_equal(tmp_path: Path) -> None:
+def test_stages_are_measured_and_a_stopped_pipeline_goes_on_bit_equal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(tmp_path / "whole")
+    assert re.search(r"task=chat checkpoint=\S*/whole/\w+  # talk to", capsys.readouterr().out)
     report = json.loads((tmp_path / "whole/report.json").read_text())
     assert list(report["stages"]) == ["pretrain", "sft", "dpo"]
     for stage in report["stages"].values():

@@ -20,6 +20,8 @@ def data_faults(conf: RunConf) -> Iterable[str]:
         yield "`data=text` reads your own text: name it, e.g. `data.path=notes/*.txt`"
     if isinstance(conf.data, config.HubConf) and conf.data.path is None:
         yield "`data=hub` reads a data set: name it, e.g. `data.path=roneneldan/TinyStories`"
+    if isinstance(conf.data, config.MixtureConf):
+        yield from mixture_faults(conf.data)
     if isinstance(conf.data, config.PythonDocsConf) and conf.data.packages is not None:
         if conf.data.parts not in {"packages", "all"}:
             yield (
@@ -38,6 +40,21 @@ def data_faults(conf: RunConf) -> Iterable[str]:
     is_own = isinstance(conf.model, config.PretrainedConf) and conf.model.path is None
     if conf.tokenizer.name == "pretrained" and conf.tokenizer.path is None and not is_own:
         yield "`tokenizer=pretrained` needs `tokenizer.path=<Hugging Face folder or id>`"
+
+
+def mixture_faults(data: config.MixtureConf) -> Iterable[str]:
+    paths, weights = data.paths or [], data.weights
+    if len(paths) < 2:
+        yield (
+            "`data=mixture` mixes two texts or more: name them, e.g. "
+            "`data.paths=[notes.txt,stories.parquet] data.weights=[1,3]`"
+        )
+    elif weights is not None and len(weights) != len(paths):
+        example = ",".join("1" * len(paths))
+        yield (
+            f"`data.weights` has {len(weights)} numbers for {len(paths)} texts in `data.paths`: "
+            f"give one for each, e.g. `data.weights=[{example}]`"
+        )
 
 
 def chat_faults(conf: RunConf) -> Iterable[str]:
@@ -75,7 +92,7 @@ def held_out_faults(data: config.RowsConf) -> Iterable[str]:
 
 
 def pair_faults(conf: RunConf) -> Iterable[str]:
-    checks_chat = conf.task == "check_data" and isinstance(conf.data, config.ChatConf)
+    checks_chat = conf.task == "check_data" and isinstance(conf.data, config.ChatDataConf)
     reads_pairs = conf.task in {"dpo", "check_data", "score_pairs"} and not checks_chat
     if reads_pairs and not isinstance(conf.data, config.PairsConf):
         yield (

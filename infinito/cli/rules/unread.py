@@ -12,6 +12,9 @@ INSTEAD = {
     ("rl_scheduler", "checkpoint"): (
         "name a language model to start from by `rl.base_checkpoint=<run>`"
     ),
+    ("lm_eval", "lm_eval.batch_size"): (
+        "the model has a memory, which reads one sequence at a time. Leave it out"
+    ),
 }
 """What does what a person may have meant, by command and key."""
 
@@ -33,7 +36,7 @@ def unread_faults(
     faults = []
     for key in sorted(set(typed) - set(ADDED_GROUPS)):
         ignored = unread(reading, key, values)
-        if not ignored and not _evaluates_no_memory(key, reading, saved):
+        if not ignored and not _depends_on_memory(key, reading, saved):
             continue
         if _is_fixed(key, reading, values):
             faults.append(f"`{key}` is fixed by `checkpoint`={values['checkpoint']}: leave it out")
@@ -52,11 +55,12 @@ def _is_fixed(key: str, reading: str, values: Mapping[str, Any]) -> bool:
     return section.partition(".")[0] in sections or (of_model and reading.startswith(TUNES))
 
 
-def _evaluates_no_memory(key: str, reading: str, saved: Mapping[str, Any] | None) -> bool:
-    """Return whether a command says how to evaluate the memory of a model that has none."""
-    if key != "model.memory.evaluation" or reading != "evaluate" or saved is None:
+def _depends_on_memory(key: str, reading: str, saved: Mapping[str, Any] | None) -> bool:
+    """Return whether a memory, or the lack of one, keeps a command from reading a key."""
+    if reading not in ("evaluate", "lm_eval") or saved is None:
         return False
-    return bool(saved["model"].get("memory", {}).get("name", "none") == "none")
+    has_memory = saved["model"].get("memory", {}).get("name", "none") != "none"
+    return key == ("lm_eval.batch_size" if has_memory else "model.memory.evaluation")
 
 
 def _named(reading: str) -> str:

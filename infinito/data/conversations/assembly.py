@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from transformers import PreTrainedTokenizerFast
 
-from infinito.config import ChatConf, RunConf, SkillsConf
+from infinito.config import ChatDataConf, RunConf, SkillsConf
 from infinito.data.assembly import build_tokenizer_spec
 from infinito.data.conversations.bundled import HELD_OUT, TRAINING
 from infinito.data.conversations.conversation_set import (
@@ -77,7 +77,7 @@ def read_texts(conf: RunConf) -> tuple[TextConversations, TextConversations]:
     data = require_conversations(conf)
     if isinstance(data, SkillsConf):
         return generate_texts(data)
-    assert isinstance(data, ChatConf)
+    assert isinstance(data, ChatDataConf)
     if data.path is None:
         return read_bundled()
     whole = read_conversations(data.path, data.subset, data.max_rows, data.revision)
@@ -151,7 +151,7 @@ def build_chat_tokenizer(conf: RunConf, texts: TextConversations) -> PreTrainedT
     return spec.build(pieces, separates_documents=True)
 
 
-def require_conversations(conf: RunConf) -> ChatConf | SkillsConf:
+def require_conversations(conf: RunConf) -> ChatDataConf | SkillsConf:
     """Return the configuration of the conversations."""
-    assert isinstance(conf.data, ChatConf | SkillsConf), "tasks read other data elsewhere"
+    assert isinstance(conf.data, ChatDataConf | SkillsConf), "tasks read other data elsewhere"
     return conf.data

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Generic, TypeVar
 
 from infinito.data.conversations.conversation import TextConversation, TokenizedConversation
@@ -17,9 +15,13 @@ from infinito.data.conversations.rows.faults import (
     refuse_bad_rows,
     unify_block_size,
 )
+from infinito.data.conversations.rows.gathering import (
+    find_longest,
+    gather_made,
+    gather_rows,
+    hold_out_prompts,
+)
 from infinito.data.conversations.rows.parsing import CHAT_ROWS, parse_conversation
-from infinito.data.conversations.rows.reading import read_rows
-from infinito.errors import DataError
 
 Kind = TypeVar("Kind", TextConversation, TokenizedConversation)
 
@@ -59,15 +61,7 @@ def read_conversations(
         revision: See `read_rows`.
         key: See `read_rows`.
     """
-    rows: list[TextConversation] = []
-    bad: list[BadRow] = []
-    for number, row in enumerate(islice(read_rows(path, CHAT_ROWS, subset, revision, key), limit)):
-        try:
-            if isinstance(row, RowFault):
-                raise row
-            rows.append(parse_conversation(row, number))
-        except RowFault as fault:
-            bad.append(BadRow.from_fault(number, fault))
+    rows, bad = gather_rows(path, CHAT_ROWS, parse_conversation, subset, limit, revision, key)
     return ConversationSet(path, rows, bad)
 
 
@@ -75,14 +69,8 @@ def tokenize_conversations(
     texts: TextConversations, tokenizer: ConversationTokenizer
 ) -> TokenizedConversations:
     """Return the conversations as token ids, with those that have none apart."""
-    rows: list[TokenizedConversation] = []
-    bad = list(texts.bad)
-    for text in texts.rows:
-        try:
-            rows.append(tokenizer(text))
-        except RowFault as fault:
-            bad.append(BadRow.from_fault(text.row, fault))
-    return ConversationSet(texts.source, rows, sorted(bad, key=lambda each: each.row))
+    rows, bad = gather_made(texts.rows, tokenizer, texts.bad)
+    return ConversationSet(texts.source, rows, bad)
 
 
 def render_conversations(
@@ -98,7 +86,7 @@ def render_conversations(
 
 def find_block_size(*sets: TokenizedConversations) -> int | None:
     """Return the `data.block_size` that holds every row of all sets; None if each fits already."""
-    return max((row.tokens for each in sets for row in each.bad if row.tokens), default=None)
+    return find_longest(*(each.bad for each in sets))
 
 
 def require_usable(
@@ -134,16 +122,10 @@ def split_by_prompt(
     Raises:
         DataError: too few prompts for both sides.
     """
-    prompts = {to_text(each.prompt) for each in texts.rows}
-    ordered = sorted(prompts, key=lambda each: hashlib.blake2b(each.encode()).digest())
-    count = round(len(ordered) * held_out_fraction)
-    if not 0 < count < len(ordered):
-        raise DataError(
-            f"{texts.source} has {len(ordered)} different prompts, of which "
-            f"`data.held_out_fraction`={held_out_fraction:g} is {count}: give held-out "
-            "conversations by `data.held_out_path=…`, or another fraction"
-        )
-    held = set(ordered[:count])
+    prompts = [to_text(each.prompt) for each in texts.rows]
+    held = hold_out_prompts(
+        prompts, held_out_fraction, texts.source, CHAT_ROWS.name, digest_size=64
+    )
     training = [each for each in texts.rows if to_text(each.prompt) not in held]
     held_out = [each for each in texts.rows if to_text(each.prompt) in held]
     return (

@@ -150,6 +150,12 @@ def open_files(place: Path) -> dict[str, Part]:
     return {name: Rows(part) for name, part in opened.items()}
 
 
+def holds_rows(place: Path) -> bool:
+    """Return whether a path is a file that has columns, or a folder of such files."""
+    files = place.rglob("*") if place.is_dir() else [place]
+    return any(_find_builder(file) for file in files)
+
+
 def _find_builder(file: Path) -> str | None:
     suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
     return BUILDERS.get(suffixes[-1].lower()) if suffixes else None

@@ -179,7 +179,7 @@ def list_next(
         ({"task": "evaluate", "split": "test"}, "an unseen split"),
     ]
     commands = [
-        *([] if values["data"]["name"] in CONVERSATIONS else text),
+        *([({"task": "chat"}, "talk to it")] if values["data"]["name"] in CONVERSATIONS else text),
         ({"task": "analyze"}, "attention: entropy and heat maps"),
     ]
     return [

@@ -1,4 +1,4 @@
-"""Pages of tasks that measure a trained model: evaluation, attention, preferences, Φ, bits."""
+"""Pages of tasks that measure a model: loss, benchmarks, attention, preferences, Φ, bits."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from infinito.wording import format_value
 
 SHOWN_PAIRS = 30
 
+MOST_FIGURES = 6
+"""Figures at the top of a page of benchmarks; the table has all."""
+
 Built = tuple[str, str, Sequence[Figure], Sequence[Section]]
 """Verdict, its mood, figures and sections."""
 
@@ -41,6 +44,7 @@ def build_page(run: RunFiles) -> Page:
             "Run it again"
         )
     builders: dict[str, Callable[[Mapping[str, Any]], Built]] = {
+        "lm_eval": build_benchmarks,
         "analyze": lambda found: build_attention(found, run.heat_maps),
         "score_pairs": build_scores,
         "calibrate_phi": build_calibration,
@@ -82,6 +86,30 @@ def build_evaluation(found: Mapping[str, Any]) -> Built:
     chosen = " This split chose the checkpoint; `split=test` chose nothing." * (split == "valid")
     verdict = f"{format_number(loss)} nats per token on the {split} split.{chosen}"
     return verdict, "open", figures, [Section("All figures", [Table(["", ""], rows)])]
+
+
+def build_benchmarks(found: Mapping[str, Any]) -> Built:
+    """Return the harness's figures of each task, with the standard errors it states."""
+    prefix, error = "lm_eval/", "_stderr"
+    values = {key.removeprefix(prefix): found[key] for key in found if key.startswith(prefix)}
+    rows, figures = [], []
+    for key, value in values.items():
+        task, _, metric = key.rpartition("/")
+        name, at, filtered = metric.partition("@")
+        if name.endswith(error):
+            continue
+        spread = values.get(f"{task}/{name}{error}{at}{filtered}")
+        shown = "" if spread is None else f"± {format_number(spread)}"
+        counts = found["documents"].get(task, {})
+        read = counts.get("effective", ""), found["shots"].get(task, "")
+        rows.append((task, metric, format_number(value), shown, *map(str, read)))
+        figures.append(Figure(f"{task} {metric}", format_number(value), shown))
+    names = sorted({row[0] for row in rows})
+    verdict = (
+        f"{len(names)} task{'s' * (len(names) != 1)} of the evaluation harness: {', '.join(names)}."
+    )
+    head = ["task", "metric", "value", "standard error", "documents", "shots"]
+    return verdict, "open", figures[:MOST_FIGURES], [Section("Benchmarks", [Table(head, rows)])]
 
 
 def build_policy_test(found: Mapping[str, Any]) -> Built:

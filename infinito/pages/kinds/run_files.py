@@ -18,6 +18,7 @@ from infinito.yaml_limits import load_yaml
 RESULTS = {
     "dpo": "training_report.json",
     "evaluate": "evaluation.json",
+    "lm_eval": "lm_eval.json",
     "analyze": "attention.json",
     "score_pairs": "pair_scores.json",
     "calibrate_phi": "calibration.json",

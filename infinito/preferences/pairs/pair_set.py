@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from itertools import islice
 
 from infinito.data.conversations.rendering.messages import to_text
 from infinito.data.conversations.rows.faults import (
     BadRow,
-    RowFault,
     refuse_bad_rows,
     unify_block_size,
 )
-from infinito.data.conversations.rows.reading import read_rows
-from infinito.errors import DataError
+from infinito.data.conversations.rows.gathering import (
+    find_longest,
+    gather_made,
+    gather_rows,
+    hold_out_prompts,
+)
 from infinito.preferences.pairs.pair import TokenizedPair
 from infinito.preferences.pairs.rows.columns import PAIR_ROWS
 from infinito.preferences.pairs.rows.parsing import parse_row
@@ -63,35 +64,20 @@ def read_pairs(
         revision: See `read_rows`.
         key: See `read_rows`.
     """
-    pairs: list[TextPair] = []
-    bad: list[BadRow] = []
-    for number, row in enumerate(islice(read_rows(path, PAIR_ROWS, subset, revision, key), limit)):
-        try:
-            if isinstance(row, RowFault):
-                raise row
-            pairs.append(parse_row(row, number))
-        except RowFault as fault:
-            bad.append(BadRow.from_fault(number, fault))
+    pairs, bad = gather_rows(path, PAIR_ROWS, parse_row, subset, limit, revision, key)
     return TextPairs(path, pairs, bad)
 
 
 def tokenize_pairs(texts: TextPairs, tokenizer: PairTokenizer) -> PairSet:
     """Return the pairs as token ids, with those that have none apart."""
-    pairs: list[TokenizedPair] = []
-    kept: list[TextPair] = []
-    bad = list(texts.bad)
-    for text in texts.pairs:
-        try:
-            pairs.append(tokenizer(text))
-            kept.append(text)
-        except RowFault as fault:
-            bad.append(BadRow.from_fault(text.row, fault))
-    return PairSet(texts.source, pairs, kept, sorted(bad, key=lambda each: each.row))
+    found, bad = gather_made(texts.pairs, lambda text: (tokenizer(text), text), texts.bad)
+    pairs, kept = [pair for pair, _ in found], [text for _, text in found]
+    return PairSet(texts.source, pairs, kept, bad)
 
 
 def find_block_size(*sets: PairSet) -> int | None:
     """Return the `data.block_size` that holds every row of all sets; None if each fits already."""
-    return max((row.tokens for each in sets for row in each.bad if row.tokens), default=None)
+    return find_longest(*(each.bad for each in sets))
 
 
 def require_usable(pairs: PairSet, on_bad_row: str, block_size: int | None = None) -> PairSet:
@@ -120,22 +106,11 @@ def split_by_prompt(texts: TextPairs, held_out_fraction: float) -> tuple[TextPai
     Raises:
         DataError: too few prompts for both sides.
     """
-    prompts = sorted({to_text(pair.prompt) for pair in texts.pairs}, key=_hash_prompt)
-    count = round(len(prompts) * held_out_fraction)
-    if not 0 < count < len(prompts):
-        raise DataError(
-            f"{texts.source} has {len(prompts)} different prompts, of which "
-            f"`data.held_out_fraction`={held_out_fraction:g} is {count}: give held-out pairs by "
-            "`data.held_out_path=…`, or another fraction"
-        )
-    held = set(prompts[:count])
+    prompts = [to_text(pair.prompt) for pair in texts.pairs]
+    held = hold_out_prompts(prompts, held_out_fraction, texts.source, PAIR_ROWS.name, digest_size=8)
     training = [pair for pair in texts.pairs if to_text(pair.prompt) not in held]
     held_out = [pair for pair in texts.pairs if to_text(pair.prompt) in held]
     return (
         TextPairs(f"{texts.source}, training part", training, texts.bad),
         TextPairs(f"{texts.source}, held-out part", held_out, []),
     )
-
-
-def _hash_prompt(prompt: str) -> bytes:
-    return hashlib.blake2b(prompt.encode(), digest_size=8).digest()

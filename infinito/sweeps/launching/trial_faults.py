@@ -29,6 +29,15 @@ class WorkerLost(Exception):
         self.retries = retries
 
 
+def describe_loss(fault: BaseException | None) -> str:
+    """Return why a launch left no outcome, in one line."""
+    if fault is None:
+        return "the trial ended without an outcome"
+    if isinstance(fault, WorkerLost):
+        return str(fault)
+    return f"the launcher failed: {type(fault).__name__}: {fault}"
+
+
 def describe_fault(fault: BaseException) -> str:
     """Return what went wrong, in one line."""
     if isinstance(fault, TrialTimeout | TrialFailed):

@@ -2,8 +2,8 @@
 
 Events: `begin` (plan), `prior` (trials of earlier sweeps), `ask` (numbers and parameters of a
 batch; one line, so that a kill leaves a batch whole or leaves none; and what the strategy fitted
-for it), `start`, `pause` (the score at a rung), `go_on`, `finish`, `fail`, `version` (of the
-proposals from here on).
+for it), `start` (with the driver, where several share the search), `pause` (the score at a rung),
+`go_on`, `finish`, `fail`, `version` (of the proposals from here on).
 """
 
 from __future__ import annotations
@@ -38,27 +38,31 @@ def read_trials(events: Iterable[Event]) -> list[Trial]:
     """Return all proposed trials; those without an end are "running"."""
     trials: list[Trial] = []
     for event in events:
-        match event["event"]:
-            case "ask":
-                trials += [
-                    Trial(
-                        each["number"],
-                        each["params"],
-                        repeat=each.get("repeat", 0),
-                        confirms=each.get("confirms"),
-                    )
-                    for each in event["trials"]
-                ]
-            case "go_on":
-                for number in event["numbers"]:
-                    trials[number].state = "running"
-            case "finish" | "pause":
-                is_whole = event["event"] == "finish"
-                trials[event["number"]].settle(event["values"], is_whole)
-            case "fail":
-                trial = trials[event["number"]]
-                trial.error, trial.state = event["error"], "failed"
+        apply(event, trials)
     return trials
+
+
+def apply(event: Event, trials: list[Trial]) -> None:
+    """Do to the trials what an event says."""
+    match event["event"]:
+        case "ask":
+            trials += [
+                Trial(
+                    each["number"],
+                    each["params"],
+                    repeat=each.get("repeat", 0),
+                    confirms=each.get("confirms"),
+                )
+                for each in event["trials"]
+            ]
+        case "go_on":
+            for number in event["numbers"]:
+                trials[number].state = "running"
+        case "finish" | "pause":
+            trials[event["number"]].settle(event["values"], event["event"] == "finish")
+        case "fail":
+            trial = trials[event["number"]]
+            trial.error, trial.state = event["error"], "failed"
 
 
 def read_version(events: Iterable[Event]) -> int:

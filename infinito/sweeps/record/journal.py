@@ -2,6 +2,9 @@
 
 A line is `<checksum> <JSON>`; the checksum covers the JSON and the line before it, so an altered,
 missing or reordered line is noticed. A line is on the disk before `append` returns.
+
+Several processes, on several machines, may write one journal in turns. Their lock is `flock`, which
+local disks have and NFS where it is not mounted with `nolock`.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -20,6 +24,9 @@ from infinito.errors import ResumeError, SaveError
 
 VERSION = 1
 """Version of the format, in the first event of every journal."""
+
+PATIENCE_S = 60.0
+"""How long a driver waits for its turn; the longest turns propose, or write the report."""
 
 Event = dict[str, Any]
 
@@ -42,6 +49,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._checksum = 0
+        self._size = 0
         self._lock = FileLock(f"{path}.lock", timeout=0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,8 +63,9 @@ class Journal:
         except OSError as error:
             self._lock.release()
             raise _save_error(path, error) from error
+        self.events: list[Event] = []
         try:
-            self.events = self._repair()
+            self._read_new()
         except BaseException:
             self.close()
             raise
@@ -79,7 +88,13 @@ class Journal:
         except OSError as error:
             raise _save_error(self.path, error) from error
         self._checksum = checksum
+        self._size += len(lines)
         self.events.extend(map(dict, events))
+
+    @contextmanager
+    def turn(self) -> Iterator[list[Event]]:
+        """Give the events that others wrote since the last turn; here there are no others."""
+        yield []
 
     def close(self) -> None:
         """Let another process write."""
@@ -98,13 +113,71 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _repair(self) -> list[Event]:
-        content = self.path.read_bytes()
-        events, sound, self._checksum = _parse(content, self.path)
+    def _read_new(self) -> list[Event]:
+        """Return the events after those that are known; cut off an unfinished last line."""
+        with self.path.open("rb") as file:
+            file.seek(self._size)
+            content = file.read()
+        new, sound, self._checksum = _parse(content, self.path, self._checksum, len(self.events))
+        self._size += sound
+        self.events += new
         if sound < len(content):
-            self._file.truncate(sound)
+            self._file.truncate(self._size)
             _sync(self._file)
-        return events
+        return new
+
+
+class SharedJournal(Journal):
+    """The events of one search that several processes write in turns.
+
+    Args:
+        path: The file; it and its folder are made where they do not exist.
+
+    Raises:
+        SaveError: The folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._checksum = 0
+        self._size = 0
+        self._lock = FileLock(f"{path}.lock", timeout=PATIENCE_S)
+        self.events: list[Event] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _save_error(path, error) from error
+
+    @contextmanager
+    def turn(self) -> Iterator[list[Event]]:
+        """Lock the journal, and give the events that others wrote since the last turn.
+
+        Raises:
+            ResumeError: No turn came within `PATIENCE_S`; or the journal is damaged or of a newer
+                version.
+            SaveError: The folder cannot be written.
+        """
+        try:
+            self._lock.acquire()
+            # opened anew: a file system over a network then shows what other machines wrote
+            self._file = self.path.open("ab")
+        except Timeout:
+            raise ResumeError(
+                f"{self.path.parent} has been locked for {PATIENCE_S:g} s by a sweep that does "
+                "not share it, or whose machine hangs. Wait for it or stop it, or choose another "
+                "folder: `hydra.sweeper.shared=<folder>`"
+            ) from None
+        except OSError as error:
+            self._lock.release()
+            raise _save_error(self.path, error) from error
+        try:
+            with self._file:
+                yield self._read_new()
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Leave the journal to the other drivers."""
 
 
 def read(path: Path) -> list[Event]:
@@ -120,10 +193,19 @@ def read(path: Path) -> list[Event]:
     return _parse(content, path)[0]
 
 
-def _parse(content: bytes, path: Path) -> tuple[list[Event], int, int]:
-    """Return the events, their size in bytes, and the checksum of the last one."""
+def _parse(
+    content: bytes, path: Path, checksum: int = 0, known: int = 0
+) -> tuple[list[Event], int, int]:
+    """Return the events, their size in bytes, and the checksum of the last one.
+
+    Args:
+        content: What follows the events that are known.
+        path: The file.
+        checksum: Of the last event that is known.
+        known: How many events are known.
+    """
     events: list[Event] = []
-    sound = checksum = 0
+    sound = 0
     lines = content.splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
         event, found = _event(line, checksum)
@@ -131,13 +213,14 @@ def _parse(content: bytes, path: Path) -> tuple[list[Event], int, int]:
             if number == len(lines):
                 break  # torn by a kill
             raise ResumeError(
-                f"{path}, line {number} of {len(lines)}: its checksum is wrong, so the file was "
-                "altered or damaged after it was written. Restore it from a copy, or start a new "
-                "sweep that learns from a table of its trials: `hydra.sweeper.warm_start=[<csv>]`"
+                f"{path}, line {known + number} of {known + len(lines)}: its checksum is wrong, so "
+                "the file was altered or damaged after it was written. Restore it from a copy, or "
+                "start a new sweep that learns from a table of its trials: "
+                "`hydra.sweeper.warm_start=[<csv>]`"
             )
         events.append(event)
         sound, checksum = sound + len(line), found
-        if number == 1:
+        if known + number == 1:
             _check_version(event, path)
     return events, sound, checksum
 

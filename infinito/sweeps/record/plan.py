@@ -21,7 +21,7 @@ JOURNAL = "journal.jsonl"
 SEARCH_KEYS = ("seed", "strategy", "selection", "exploration", "max_depth", "repeats")
 """Settings that decide what is proposed; a resumed sweep must have the same."""
 
-SINCE = {"repeats": 1, "fidelity": None}
+SINCE = {"repeats": 1, "fidelity": None, "shared": False}
 """What plans without these keys meant, which were written before there were such keys."""
 
 

@@ -18,6 +18,7 @@ from infinito.search.versions import VERSION
 from infinito.sweeps.record import history, outcomes
 from infinito.sweeps.record.journal import Journal, read
 from infinito.sweeps.record.plan import JOURNAL, SINCE, make_search
+from infinito.sweeps.settings import MctsSweeperConf
 
 
 def is_begun(folder: Path) -> bool:
@@ -89,7 +90,7 @@ def begin_or_resume(
     lines = [
         f"  {key}: the sweep has {before}, the command asks for {after}"
         for key, before, after in difference(
-            _name_parameters({**SINCE, **old}), _name_parameters(plan)
+            _name_parameters({**SINCE, **old}), _name_parameters({**SINCE, **plan})
         )
     ]
     if lines:
@@ -106,19 +107,28 @@ def begin_or_resume(
     )
 
 
-def resume_in_folder(config: DictConfig, folder: str | None) -> DictConfig:
-    """Make the folder of a resumed sweep the one that the sweep and its trials write to.
+def settle_in_folder(config: DictConfig, settings: MctsSweeperConf) -> DictConfig:
+    """Make the folder of a resumed or shared sweep the one that it and its trials write to.
 
     Raises:
-        ResumeError: There is no sweep in that folder.
+        ResumeError: There is no sweep to resume in that folder.
     """
+    folder = settings.resume or settings.shared
     if folder is None:
         return config
-    is_begun(Path(folder))
+    if settings.resume is not None:
+        is_begun(Path(folder))
     with open_dict(config):
         config.hydra.sweep.dir = folder
         config.hydra.overrides.hydra.append(f"hydra.sweep.dir={format_text(folder)}")
     return config
+
+
+def is_shared(folder: Path, settings: MctsSweeperConf) -> bool:
+    """Tell whether drivers share the sweep of a folder, or will."""
+    if settings.resume is None:
+        return settings.shared is not None
+    return bool((history.read_plan(read(folder / JOURNAL)) or {}).get("shared"))
 
 
 def _name_parameters(plan: dict[str, Any]) -> dict[str, Any]:

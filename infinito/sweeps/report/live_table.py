@@ -17,8 +17,8 @@ from infinito import sign_of_life
 from infinito.run_folder.commands import format_text, quote_word
 from infinito.run_folder.tables import print_next
 from infinito.search.trials import Trial
+from infinito.sweeps.driving.sweep import Sweep
 from infinito.sweeps.record.confirmation import summarise_confirmation
-from infinito.sweeps.sweep import Sweep
 from infinito.wording import format_count, format_override_value, format_value
 
 RECENT = 8

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from infinito.search.search import Search
 from infinito.search.space.space import Float, Space
+from infinito.sweeps.driving.sweep import Sweep
 from infinito.sweeps.launching.launches import Limits
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.report.live_table import (
@@ -20,7 +21,6 @@ from infinito.sweeps.report.live_table import (
     format_heading,
     shorten_names,
 )
-from infinito.sweeps.sweep import Sweep
 
 SPACE = Space([Float("x", 0.0, 1.0)])
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from jinja2 import Environment, TemplateError, nodes
+from jinja2 import Environment, TemplateError, TemplateSyntaxError, nodes
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -199,10 +199,14 @@ def _limited(row: int | None) -> Iterator[None]:
             "others take kilobytes. Use another `data.chat_template`, e.g. plain"
         ) from None
     except Exception as error:  # the template is a program of its own: anything may go wrong
+        where, what = "", "roles"
+        if isinstance(error, TemplateSyntaxError):
+            where, what = f" in line {error.lineno}", "template"
+        cause = str(error).rstrip(".") or type(error).__name__
         raise RowFault(
             "chat template",
-            f"is refused by the chat template: {error or type(error).__name__}",
-            "Mend the roles, or use `data.chat_template=plain`",
+            f"is refused by the chat template{where}: {cause}",
+            f"Mend the {what}, or use `data.chat_template=plain`",
         ) from None
 
 

@@ -43,7 +43,7 @@ def parse_messages(name: str, values: Any) -> Messages:
         RowFault: there is none, one is no message, or one that must speak is empty.
     """
     listed = [values] if isinstance(values, Mapping) else list(values)
-    messages = tuple(_parse_message(name, each) for each in listed)
+    messages = tuple(_parse_message(name, turn, each) for turn, each in enumerate(listed, start=1))
     if not any(each["content"].strip() or _has_calls(each) for each in messages):
         raise empty_field(name)
     return messages
@@ -81,7 +81,7 @@ def empty_field(name: str) -> RowFault:
     return RowFault("empty field", f"has an empty `{name}`", "Give it text or leave the row out")
 
 
-def _parse_message(name: str, value: Any) -> Message:
+def _parse_message(name: str, turn: int, value: Any) -> Message:
     if isinstance(value, Mapping) and "role" not in value and "from" in value:
         value = _from_sharegpt(name, value)
     if not isinstance(value, Mapping):
@@ -95,7 +95,11 @@ def _parse_message(name: str, value: Any) -> Message:
     if not (isinstance(role, str) and isinstance(content, str)):
         raise _not_a_message(name, value)
     if not (content.strip() or _has_calls(extras) or role in MAY_BE_EMPTY):
-        raise empty_field(name)
+        raise RowFault(
+            "empty field",
+            f"has nothing in turn {turn} of `{name}`, the {role}'s",
+            "Give it text or leave the row out",
+        )
     for text in (role, content, json.dumps(extras, ensure_ascii=False, default=str)):
         require_text(name, text)
     return {"role": role, "content": content, **extras}

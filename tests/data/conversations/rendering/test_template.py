@@ -79,7 +79,6 @@ def test_what_a_template_leaves_out_is_refused_by_name(
     [
         "{{ 1 / 0 }}",
         "{{ messages.foo.bar }}",
-        "{% if %}",
         "{{ range(1000000000) | list }}",
         "{{ 'a'.x() }}",
     ],
@@ -87,8 +86,19 @@ def test_what_a_template_leaves_out_is_refused_by_name(
 def test_a_template_that_fails_is_a_fault_of_the_row(
     template: str, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    with pytest.raises(RowFault, match="is refused by the chat template: "):
+    with pytest.raises(RowFault, match="is refused by the chat template: ") as caught:
         render_pair(ChatTemplate(tokenizer, template), parse_row(row(), 0))
+    assert not caught.value.fault.endswith(".")
+    assert caught.value.mend.startswith("Mend the roles")
+
+
+def test_a_template_that_is_not_jinja_names_its_line(tokenizer: PreTrainedTokenizerFast) -> None:
+    broken = ChatTemplate(tokenizer, "{{ messages }}\n{% if %}")
+    with pytest.raises(
+        RowFault, match=r"chat template in line 2: Expected an expression"
+    ) as caught:
+        render_pair(broken, parse_row(row(), 0))
+    assert caught.value.mend.startswith("Mend the template")
 
 
 def test_a_template_without_end_ends_the_run(

@@ -59,9 +59,12 @@ def test_who_may_say_nothing() -> None:
     user = {"role": "user", "content": "Hi"}
     system, tool = ({"role": role, "content": ""} for role in ("system", "tool"))
     assert parse(system, user, tool) == (system, user, tool)
-    for empty in ([system], [{**user, "content": " "}], [{"role": "assistant", "content": ""}]):
-        with pytest.raises(RowFault, match="has an empty `chosen`"):
-            parse(*empty)
+    with pytest.raises(RowFault, match="has an empty `chosen`"):
+        parse(system)
+    for silent in ({**user, "content": " "}, {"role": "assistant", "content": ""}):
+        of_role = f"has nothing in turn 2 of `chosen`, the {silent['role']}'s"
+        with pytest.raises(RowFault, match=of_role):
+            parse(user, silent)
 
 
 @pytest.mark.parametrize(

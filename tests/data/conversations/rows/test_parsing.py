@@ -83,7 +83,11 @@ def test_tools_calls_and_reasoning_are_kept() -> None:
         ({"messages": [USER, ANSWER, USER]}, "ends with the user's turn", "leave that turn out"),
         ({"messages": [ANSWER]}, "begins with the assistant's turn", "Begin with the user's"),
         ({"messages": [SYSTEM, ANSWER, USER, ANSWER]}, "begins with the assistant's", "Begin"),
-        ({"messages": [USER, {**ANSWER, "content": " "}]}, "has an empty `messages`", "Give it"),
+        (
+            {"messages": [USER, {**ANSWER, "content": " "}]},
+            "has nothing in turn 2 of `messages`, the assistant's",
+            "Give it text",
+        ),
         ({"prompt": "Hi", "completion": ""}, "has an empty `completion`", "Give it text"),
         ({"prompt": None, "completion": "a"}, "has null as `prompt`", "Give it text"),
         (

@@ -12,13 +12,13 @@ import pytest
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.space.space import Categorical, Float, Space
+from infinito.sweeps.driving.sweep import Sweep
 from infinito.sweeps.launching.lanes import ThreadLanes
 from infinito.sweeps.launching.launches import Launch, Limits
 from infinito.sweeps.launching.trial_faults import WorkerLost
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal, read
 from infinito.sweeps.record.outcomes import Outcome, write_outcome
-from infinito.sweeps.sweep import Sweep
 
 SPACE = Space([Float("x", 0.0, 1.0), Categorical("kind", ["a", "b"])])
 

@@ -6,16 +6,17 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from infinito.errors import SweepError
 from infinito.search.search import Search
 from infinito.search.trials import Trial
+from infinito.sweeps.driving.proposing import Proposals
 from infinito.sweeps.fidelity import find_state
 from infinito.sweeps.launching.lanes import Lanes
-from infinito.sweeps.launching.launches import Launch, Launcher, Limits
-from infinito.sweeps.launching.trial_faults import WorkerLost
-from infinito.sweeps.proposing import Proposals
+from infinito.sweeps.launching.launches import Launch, Launcher, Limits, describe_failures
+from infinito.sweeps.launching.trial_faults import WorkerLost, describe_loss
 from infinito.sweeps.record import history
 from infinito.sweeps.record.journal import Journal
 from infinito.sweeps.record.outcomes import Outcome, read_outcome
@@ -37,8 +38,10 @@ class Sweep:
     Attributes:
         watch: Called after every event.
         attempts: How often each trial was launched, by number.
+        settled: How many of these came before its last score or failure.
         seconds: How long each trial took, by number.
-        launched: Trials that are running now.
+        launched: Trials that this process runs now.
+        signature: What the journal tells of this process where it starts a trial.
     """
 
     def __init__(
@@ -57,12 +60,13 @@ class Sweep:
         self.hints = hints
         self.lanes = lanes
         self.watch: Callable[[], object] = lambda: None
+        self.signature: dict[str, str] = {}
         self.started_s = time.monotonic()
         self.attempts = history.count_attempts(journal.events)
         for number, attempt in list_launches(self.folder):  # more where a journal was rolled back
             self.attempts[number] = max(self.attempts[number], attempt)
         self.seconds = history.read_seconds(journal.events)
-        self._settled = history.count_settled_attempts(journal.events)
+        self.settled = history.count_settled_attempts(journal.events)
         self._proposals = Proposals(search, journal, limits)
         self.launched: list[Trial] = []
         self._crowded: set[int] = set()  # trials that were in flight beside others
@@ -102,7 +106,16 @@ class Sweep:
             SaveError: The journal could not be written.
         """
         self._settle_ended()
-        reason = self._run_batches() if self.lanes is None else self._run_lanes(self.lanes)
+        return self._describe(
+            self._run_batches() if self.lanes is None else self._run_lanes(self.lanes)
+        )
+
+    def turn(self) -> AbstractContextManager[object]:
+        """Take a turn at the journal; its only driver always has it."""
+        return self.journal.turn()
+
+    def _describe(self, reason: str) -> str:
+        """Return why the sweep ended, and what became of its workers."""
         if lost := self._losses.total():
             reason += f"; {format_count(lost, 'worker')} lost, see its journal"
         if self.workers == 1:
@@ -123,13 +136,13 @@ class Sweep:
                 self._run(batch[start : start + size])
 
     def _run_lanes(self, lanes: Lanes) -> str:
-        waiting = self._list_running()
+        waiting = self._list_waiting()
         while True:
             end = self._fill(lanes, waiting)
             if not self.launched:
                 self._check_failures()
                 return end
-            self._settle_next(lanes, waiting)
+            self._take_result(*lanes.wait(), waiting)
 
     def _fill(self, lanes: Lanes, waiting: list[Trial]) -> str:
         """Start trials until no lane is free, or none may be started; return why in that case.
@@ -151,7 +164,7 @@ class Sweep:
                 trial = waiting.pop(0)
             elif self._is_late:
                 return self._describe_lateness()
-            elif batch := self._proposals.take(1, is_idle=not self.launched):
+            elif batch := self._proposals.take(1, is_idle=not self._list_running()):
                 trial, *more = batch
                 waiting += more
             else:
@@ -160,9 +173,10 @@ class Sweep:
             lanes.start(launch)
         return ""
 
-    def _settle_next(self, lanes: Lanes, waiting: list[Trial]) -> None:
-        """Settle the next trial that ends; one whose worker was lost waits to run again."""
-        launch, fault = lanes.wait()
+    def _take_result(
+        self, launch: Launch, fault: BaseException | None, waiting: list[Trial]
+    ) -> None:
+        """Settle a trial that has ended; one whose worker was lost waits to run again."""
         if fault is not None and not isinstance(fault, Exception):
             raise fault
         trial, outcome = launch.trial, self._read_outcome(launch)
@@ -174,9 +188,13 @@ class Sweep:
         if queue is not None:
             queue.append(trial)
             self._must_be_alone = bool(self._lost)
-            self.launched = [each for each in self.launched if each is not trial]
+            self._leave(trial)
             return
-        self._settle(trial, outcome or Outcome(error=_describe_loss(fault)))
+        self._settle(trial, outcome or Outcome(error=describe_loss(fault)))
+
+    def _list_waiting(self) -> list[Trial]:
+        """Return the running trials that no process has: it was killed."""
+        return self._list_running()
 
     def _list_running(self) -> list[Trial]:
         return [trial for trial in self.search.trials if trial.state == "running"]
@@ -190,11 +208,9 @@ class Sweep:
         return f"the {self.limits.timeout_s:g} s of `hydra.sweeper.timeout_s` are over"
 
     def _settle_ended(self) -> None:
-        """Settle trials that ended after an earlier process of this sweep was killed."""
-        for trial in self.search.trials:
-            if trial.state != "running":
-                continue
-            for attempt in range(self.attempts[trial.number], self._settled[trial.number], -1):
+        """Settle trials that ended although the process that had them was killed."""
+        for trial in self._list_waiting():
+            for attempt in range(self.attempts[trial.number], self.settled[trial.number], -1):
                 outcome = self._read_outcome(Launch(trial, attempt))
                 if outcome is not None:
                     self._settle(trial, outcome)
@@ -206,7 +222,7 @@ class Sweep:
     def _start(self, batch: Sequence[Trial]) -> list[Launch]:
         """Journal that these trials start beside those in flight; return their launches."""
         numbers = [trial.number for trial in batch]
-        self.journal.append({"event": "start", "numbers": numbers})
+        self.journal.append({"event": "start", "numbers": numbers, **self.signature})
         self.attempts.update(numbers)
         self.launched = [*self.launched, *batch]
         together = {trial.number for trial in self.launched}
@@ -231,9 +247,9 @@ class Sweep:
             if outcome is None and is_repeated:
                 lost.append(launch.trial)
             else:
-                self._settle(launch.trial, outcome or Outcome(error=_describe_loss(fault)))
+                self._settle(launch.trial, outcome or Outcome(error=describe_loss(fault)))
         for trial in lost:
-            self.launched = [each for each in self.launched if each is not trial]
+            self._leave(trial)
             self._run([trial])
 
     def _note_loss(self, trial: Trial, fault: WorkerLost) -> bool:
@@ -253,11 +269,14 @@ class Sweep:
             self.seconds[trial.number] = self.seconds.get(trial.number, 0.0) + outcome.seconds
             self._busy_s += outcome.seconds
         self.search.tell(trial.number, outcome.values, outcome.error)
-        self._settled[trial.number] = self.attempts[trial.number]
+        self.settled[trial.number] = self.attempts[trial.number]
         if trial.curve:
             self._drop_states([] if trial.state == "paused" else [trial])
-        self.launched = [each for each in self.launched if each is not trial]
+        self._leave(trial)
         self.watch()
+
+    def _leave(self, trial: Trial) -> None:
+        self.launched = [each for each in self.launched if each is not trial]
 
     def _drop_states(self, ended: Sequence[Trial]) -> None:
         """Delete the states of trials that have ended, and of paused ones that cannot go on."""
@@ -273,23 +292,6 @@ class Sweep:
     def _check_failures(self) -> None:
         if not self._fails_too_often:
             return
-        failed = [trial for trial in self.search.trials if trial.state == "failed"]
-        limits = self.limits
-        errors = Counter(str(trial.error) for trial in failed).most_common(3)
-        listed = "\n".join(f"  {count} × {error}" for error, count in errors)
-        hints = "".join(f"\n{hint}" for hint in self.hints)
         raise SweepError(
-            f"{len(failed)} of {len(self.search.trials)} trials failed, more than "
-            f"`hydra.sweeper.max_failure_rate`={limits.max_failure_rate:g} of "
-            f"{limits.n_trials} allows:\n{listed}{hints}\n"
-            "Mend the cause, or raise the rate, and go on with the same command and "
-            f"`hydra.sweeper.resume={self.folder}`"
+            describe_failures(self.search.trials, self.limits, self.folder, self.hints)
         )
-
-
-def _describe_loss(fault: BaseException | None) -> str:
-    if fault is None:
-        return "the trial ended without an outcome"
-    if isinstance(fault, WorkerLost):
-        return str(fault)
-    return f"the launcher failed: {type(fault).__name__}: {fault}"

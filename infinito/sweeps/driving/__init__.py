@@ -1,0 +1,1 @@
+"""The process that drives a sweep: what is launched next, and what came of it."""
