@@ -53,6 +53,7 @@ EXTRAS = {
     "+experiment=rl": "stable_baselines3",
     "serve": "fastapi",
     "export_sweep": "optuna",
+    "parquet": "pyarrow",
 }
 """Packages that commands need, by a part of the command."""
 
@@ -231,12 +232,13 @@ def watch(command: str, reader: Reader) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    line = f"exec {command.partition('#')[0]} --port {port}"
+    given = "" if command.startswith("trackio ") else f" --port {port}"
+    line = f"exec {command.partition('#')[0]}{given}"
     with subprocess.Popen(
         line,
         shell=True,
         cwd=reader.folder,
-        env={**os.environ, **reader.environment},
+        env={**os.environ, **reader.environment, "GRADIO_SERVER_PORT": str(port)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
