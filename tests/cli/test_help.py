@@ -8,7 +8,7 @@ import pytest
 
 from infinito.cli.completion import complete_value
 from infinito.cli.composition import searching
-from infinito.cli.help import help_text
+from infinito.cli.help import help_text, summarise_task
 from infinito.cli.meanings import list_choices, list_sections
 from infinito.cli.origins import leaves
 from infinito.config import TASKS
@@ -28,6 +28,13 @@ def test_every_key_of_the_configuration_stands_in_the_help() -> None:
         composed = hydra.compose("config")
     for key in leaves(composed):
         assert f"  {key}=" in text
+
+
+def test_every_task_stands_in_the_help_with_what_it_does() -> None:
+    lines = help_of().splitlines()
+    for task in TASKS:
+        assert summarise_task(task)
+        assert any(line.startswith(f"{task}: ") for line in lines)
 
 
 def test_keys_of_another_choice_and_their_choices(monkeypatch: pytest.MonkeyPatch) -> None:
