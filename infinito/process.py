@@ -34,6 +34,16 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(MMAP_THRESHOLD, LARGEST_BYTES) and mallopt(TRIM_THRESHOLD, 2**31 - 1))
 
 
+def give_back_freed_memory() -> None:
+    """Let glibc return what is free to the kernel, after something large that does not come again.
+
+    Elsewhere nothing happens.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
+
+
 def flush_denormals() -> bool:
     """Let the CPU take numbers below 1.2e-38 as 0, in this thread and those it starts later.
 

@@ -63,13 +63,20 @@ def written_whole(target: Path) -> Iterator[BinaryIO]:
 def sha256_of_file(path: Path, start: int = 0, stop: int | None = None) -> str:
     """Return the hex SHA-256 of the bytes `start:stop`, read in pieces."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    for piece in read_pieces(path, start, stop):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_pieces(path: Path, start: int = 0, stop: int | None = None) -> Iterator[memoryview]:
+    """Yield the bytes `start:stop` of a file in pieces; each is overwritten by the next."""
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
         file.seek(start)
         left = (path.stat().st_size if stop is None else stop) - start
-        while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
-            digest.update(chunk)
-            left -= len(chunk)
-    return digest.hexdigest()
+        while left > 0 and (count := file.readinto(buffer[:left])):
+            yield buffer[:count]
+            left -= count
 
 
 def sync_folder(folder: Path) -> None:

@@ -65,3 +65,6 @@ def test_checksum_of_a_range(tmp_path):
     path.write_bytes(b"0123456789")
     assert sha256_of_file(path, 2, 5) == hashlib.sha256(b"234").hexdigest()
     assert sha256_of_file(path) == hashlib.sha256(b"0123456789").hexdigest()
+    path.write_bytes(content := bytes(range(256)) * 8200)  # two pieces of a mebibyte, and some
+    assert sha256_of_file(path) == hashlib.sha256(content).hexdigest()
+    assert sha256_of_file(path, 5) == hashlib.sha256(content[5:]).hexdigest()

@@ -21,11 +21,13 @@ from typing import Any
 
 import torch
 
+from infinito.models import checkpoint_file
 from infinito.models.checkpoint_file import read_checkpoint, write_checkpoint
 
 LAYERS = 24
 WAYS = (
-    "bytes alone", "torch.save", "torch.save without CRC-32", "in memory first", "streamed",
+    "bytes alone", "torch.save", "torch.save without CRC-32", "in memory first",
+    "streamed with SHA-256", "streamed",
     "read twice", "read", "mapped",
 )  # fmt: skip
 
@@ -73,6 +75,12 @@ def save_without_sums(state: dict[str, Any], path: Path) -> None:
     save_plainly(state, path)
 
 
+def save_with_sha256(state: dict[str, Any], path: Path) -> None:
+    """Write as infinito 0.2 did: with a running SHA-256 in place of XXH3."""
+    checkpoint_file.xxh3_128 = hashlib.sha256  # type: ignore[assignment, attr-defined]
+    write_checkpoint(state, path)
+
+
 def write_bytes(state: dict[str, Any], path: Path) -> None:
     """Write the tensors' bytes and sync, with no archive, no checksum."""
     with path.open("wb") as file:
@@ -97,6 +105,7 @@ def measure(way: str, millions: float, folder: Path) -> None:
         "torch.save": save_plainly,
         "torch.save without CRC-32": save_without_sums,
         "in memory first": save_in_memory_first,
+        "streamed with SHA-256": save_with_sha256,
         "streamed": write_checkpoint,
     }
     state = make_state(millions) if way in saves else None

@@ -25,10 +25,15 @@ JOB = "COST_JOB"
 
 def arguments(given: argparse.Namespace) -> list[str]:
     """Return the command of the training."""
+    model = [
+        "tokenizer=char", f"model.dim={given.dim}", f"model.layers={given.layers}",
+        "attention=dot", "attention.heads=8",
+    ] if given.model is None else [
+        "model=pretrained", f"model.path={given.model}", "model.trainable=all",
+    ]  # fmt: skip
     return [
-        "data=text", f"data.path={given.text}", "tokenizer=char", "data.block_size=64",
-        "data.batch_size=1", f"model.dim={given.dim}", f"model.layers={given.layers}",
-        "attention=dot", "attention.heads=8", "trainer.accelerator=cpu", "trainer.threads=1",
+        *model, "data=text", f"data.path={given.text}", "data.block_size=64",
+        "data.batch_size=1", "trainer.accelerator=cpu", "trainer.threads=1",
         "trainer.epochs=null", "trainer.max_steps=6", "trainer.validate_every=2",
         "trainer.validation_batches=1",
         "trainer.progress_bar=false", "trainer.sample_tokens=4",
@@ -43,7 +48,10 @@ def reset_peak() -> None:
 
 def train(figures: Path) -> None:
     """Train as a run of infinito does, and write what each phase held at its peak."""
+    from infinito.models import assembly, checkpoint_file
+    from infinito.models.pretrained import base_weights, opening
     from infinito.run import main as run
+    from infinito.tasks import train as task
     from infinito.training.callbacks.milestones import Milestones
 
     save = Milestones._save
@@ -70,6 +78,25 @@ def train(figures: Path) -> None:
             os._exit(0)
         reset_peak()
 
+    def time_calls(owner: Any, name: str) -> None:
+        """Note the CPU seconds of each call of a function, and the peak while it runs."""
+        inner = getattr(owner, name)
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            began_s, cpu_s = time.perf_counter(), time.process_time()
+            found = inner(*arguments, **named)
+            note(f"  {name}", time.perf_counter() - began_s, time.process_time() - cpu_s)
+            return found
+
+        setattr(owner, name, timed)
+
+    for owner, name in (
+        (assembly, "build_language_model"), (opening, "open_weights"), (opening, "check_finite"),
+        (base_weights, "hash_of_weights"), (checkpoint_file, "_verify"),
+        (task, "build_language_training"), (task, "open_trained"), (task, "export"),
+        (task, "summarize"),
+    ):  # fmt: skip
+        time_calls(owner, name)
     Milestones.on_train_batch_start = on_start  # type: ignore[method-assign, assignment]
     Milestones._save = saving  # type: ignore[method-assign]
     run()
@@ -83,6 +110,9 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument(
+        "--model", type=Path, help="a Hugging Face folder in place of dim and layers"
+    )
     parser.add_argument("--dim", type=int, default=896)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--folder", type=Path, required=True)

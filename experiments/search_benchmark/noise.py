@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,12 @@ def search_by_optuna(task: Task, noise: float, trials: int, seed: int, name: str
 
 
 SAMPLERS: dict[str, Callable[[Task, float, int, int], float]] = {
-    OURS: lambda *run: search_by_tree(*run, repeats="auto"),
-    "tree": lambda *run: search_by_tree(*run, repeats=1),
-    "tree, 2 each": lambda *run: search_by_tree(*run, repeats=2),
-    "Optuna TPE": lambda *run: search_by_optuna(*run, name="TPESampler"),
-    "random": lambda *run: search_by_optuna(*run, name="RandomSampler"),
-    "Optuna GP": lambda *run: search_by_optuna(*run, name="GPSampler"),
+    OURS: partial(search_by_tree, repeats="auto"),
+    "tree": partial(search_by_tree, repeats=1),
+    "tree, 2 each": partial(search_by_tree, repeats=2),
+    "Optuna TPE": partial(search_by_optuna, name="TPESampler"),
+    "random": partial(search_by_optuna, name="RandomSampler"),
+    "Optuna GP": partial(search_by_optuna, name="GPSampler"),
 }
 
 

@@ -51,11 +51,11 @@ class Validations(TrainerCallback):
         self.points: list[tuple[int, float, float]] = []
         self.cpu_s, self.started_s = 0.0, 0.0
 
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Start the clock."""
         self.started_s = time.process_time()
 
-    def on_step_end(self, _: Any, state: Any, __: Any, **given: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Stop the clock for a validation."""
         if state.global_step % self.every == 0:
             self.cpu_s += time.process_time() - self.started_s

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from infinito.cli.command_line import ADDED_GROUPS
 from infinito.cli.read_by import (
     CONTINUABLE,
+    PUSHES,
     SHOWS,
     TAKEN,
     find_reading,
@@ -94,7 +95,7 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         requested = _with_keys(begun, values, {"task", *CONTINUABLE, *named})
     else:
         requested = _with_keys(begun, values, set(values))
-    changeable = SHOWS | {"resume", "dry_run"}
+    changeable = SHOWS | PUSHES | {"resume", "dry_run"}
     if task == "rl_scheduler":
         changeable |= CONTINUABLE
     if stable is not None:
@@ -106,9 +107,8 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     ]
     if differences:
         raise ResumeError(_difference_message(folder, task, differences))
-    kept = _with_keys(
-        saved, requested, (SHOWS & typed) | (CONTINUABLE if task == "rl_scheduler" else frozenset())
-    )
+    continued = CONTINUABLE if task == "rl_scheduler" else frozenset()
+    kept = _with_keys(saved, requested, ((SHOWS | PUSHES) & typed) | continued)
     if stable is not None:
         kept["trainer"] |= _choose_length(stable, requested["trainer"], typed)
     return {**kept, "resume": str(stable or folder), "dry_run": values.get("dry_run", False)}

@@ -14,6 +14,8 @@ from typing import Any
 from infinito.cli.defaults import default_values
 from infinito.config import TASKS, VARIANTS, ChatDataConf, DataConf, PairsConf, RunConf, SkillsConf
 
+PUSHES = frozenset({"push", "push_private"})
+
 SELECTORS = {"attention": "attention.metric"}
 """The key that a group's option sets, where it is not `<section>.name`."""
 
@@ -118,11 +120,11 @@ CHECKS_CHAT = (RUN | CHAT | keys("checkpoint", "tokenizer")) - keys(
 READ_BY: dict[str, frozenset[str]] = {
     "train": (
         (TRAINS | TEXT | DRAWS)
-        | keys("objective", "score", "resume", "dry_run", "trainer.minutes", "logger")
+        | keys("objective", "score", "resume", "dry_run", "trainer.minutes", "logger", *PUSHES)
     ),
     "train on conversations": (
         (TRAINS | CHAT | SKILLS | DRAWS)
-        | keys("objective.name", "score", "resume", "dry_run", "logger")
+        | keys("objective.name", "score", "resume", "dry_run", "logger", *PUSHES)
     )
     - keys("trainer.compile", "trainer.chunked_loss", "data.workers"),
     "trial": (
@@ -132,9 +134,7 @@ READ_BY: dict[str, frozenset[str]] = {
     - (SHOWS | keys("trainer.checkpoint_every")),
     "reproducibility": TRAINS | TEXT | DRAWS | keys("objective"),
     "evaluate": (
-        RUN
-        | COMPUTES
-        | TEXT
+        (RUN | COMPUTES | TEXT)
         | keys("checkpoint", "split", "score", "seed", "trainer.precision")
         | keys("attention.backend", "model.memory.evaluation")
     ),
@@ -170,7 +170,7 @@ READ_BY: dict[str, frozenset[str]] = {
     "serve": (RUN | COMPUTES | SAMPLES | keys("checkpoint", "seed", "attention.backend", "serve"))
     | keys("chat") - keys("chat.overflow"),
     "dpo": (
-        (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run", "logger"))
+        (TRAINS | PAIRS | SAMPLES | keys("dpo", "score", "resume", "dry_run", "logger", *PUSHES))
         - keys("trainer.compile", "trainer.chunked_loss", "trainer.sample_tokens", "data.workers")
         - keys("dpo.reference_checkpoint")
     ),

@@ -107,6 +107,11 @@ class RunConf:
     stage_overrides: list[str] = field(default_factory=list)
     """Overrides of single stages of `task=pipeline`, as `sft:trainer.max_steps=5000`; the stages
     are pretrain, sft and dpo."""
+    push: str | None = None
+    """Name on the Hugging Face hub, `<owner>/<name>`, that the finished model is sent to, with its
+    card and its report; checked before the training."""
+    push_private: bool = True
+    """Whether only you see a model that `push` makes; one that is there stays as it is."""
     dry_run: bool = False
     """Build everything, run one batch, estimate memory and time, write nothing."""
 

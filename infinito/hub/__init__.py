@@ -11,11 +11,13 @@ from infinito.hub.downloading import (
 from infinito.hub.faults import explain
 from infinito.hub.names import Wanted, is_commit, is_hub_id, names_a_folder
 from infinito.hub.patience import limit_patience
+from infinito.hub.pushing import claim_repository, push_model
 
 __all__ = [
     "MODEL_FILES",
     "TOKENIZER_FILES",
     "Wanted",
+    "claim_repository",
     "download",
     "explain",
     "explained",
@@ -25,5 +27,6 @@ __all__ = [
     "model_folder",
     "names_a_folder",
     "open_data_set",
+    "push_model",
     "resolve_commit",
 ]

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 
+from infinito.hub.children import leave_the_keyboard
 from infinito.hub.faults import explain
 from infinito.hub.names import Wanted
 from infinito.hub.patience import limit_patience
@@ -19,6 +20,7 @@ def main(text: str) -> None:
     from huggingface_hub import snapshot_download
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # each retry would be a line
+    leave_the_keyboard()
     limit_patience()
     order, wanted = json.loads(text)
     try:

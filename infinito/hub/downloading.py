@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import Any
 
 from infinito.errors import DataError, HubError
 from infinito.hub import patience
+from infinito.hub.children import begin, read_answer
 from infinito.hub.faults import damaged, explain, stalled
 from infinito.hub.names import Wanted, is_commit, names_a_folder
 from infinito.paths import cache_dir
@@ -188,8 +188,6 @@ def _mark(wanted: Wanted, commit: str, files: Sequence[str]) -> Path:
 
 def _fetch(wanted: Wanted, commit: str, files: Sequence[str]) -> Path:
     """Download in a process of its own, ended when no byte comes any more."""
-    from huggingface_hub import constants
-
     order = {
         "repo_id": wanted.name,
         "revision": commit,
@@ -198,20 +196,7 @@ def _fetch(wanted: Wanted, commit: str, files: Sequence[str]) -> Path:
         "ignore_patterns": list(LEFT_OUT),
         "etag_timeout": patience.ANSWER_S,
     }
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": constants.ENDPOINT,
-        "HF_HUB_CACHE": str(constants.HF_HUB_CACHE),
-    }
-    if not sys.stderr.isatty():
-        environment["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "infinito.hub.child", json.dumps([order, vars(wanted)])],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        env=environment,
-        text=True,
-    )
+    process = begin("infinito.hub.child", [order, vars(wanted)])
     try:
         answer = _await(process, wanted)
     finally:
@@ -236,12 +221,9 @@ def _await(process: subprocess.Popen[str], wanted: Wanted) -> Mapping[str, str]:
             elif time.monotonic() - since > patience.STALL_S:
                 raise stalled(wanted, patience.STALL_S, f"{(done - begun) / 1e6:.1f} MB") from None
             continue
-        lines = output.splitlines()
-        if process.returncode == 0 and lines:
-            answer: Mapping[str, str] = json.loads(lines[-1])
-            return answer
         ended = f"the process that downloads it ended with code {process.returncode}"
-        return {"fault": str(explain(RuntimeError(ended), wanted))}
+        answer = read_answer(process, output)
+        return answer or {"fault": str(explain(RuntimeError(ended), wanted))}
 
 
 def _bytes_there(wanted: Wanted) -> int:

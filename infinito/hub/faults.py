@@ -54,14 +54,14 @@ def damaged(wanted: Wanted, file: str, expected: str, received: str) -> HubError
 def _judge(error: BaseException, wanted: Wanted) -> tuple[str, str]:
     """Return what happened and how to mend it, by the error of the chain that tells most."""
     for tells in (_refused, _unreachable, _unreadable, _lost):
-        for each in _chain(error):
+        for each in chain(error):
             classes = {kind.__name__ for kind in type(each).__mro__}
             if (judged := tells(each, classes, wanted)) is not None:
                 return judged
-    return _first_line(error), "Check the name and its files on the hub"
+    return first_line(error), "Check the name and its files on the hub"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what caused it, the outermost first."""
     seen: BaseException | None = error
     while seen is not None:
@@ -171,9 +171,9 @@ def _unreadable(error: BaseException, classes: set[str], wanted: Wanted) -> tupl
 def _lost(error: BaseException, classes: set[str], _: Wanted) -> tuple[str, str] | None:
     """Judge what often comes with an error that tells more."""
     if classes & {"TransportError", "ConnectionError", "IncompleteRead", "ProtocolError"}:
-        return f"the connection was lost ({_first_line(error)})", AGAIN + _offline()
+        return f"the connection was lost ({first_line(error)})", AGAIN + _offline()
     if "EntryNotFoundError" in classes and "LocalEntryNotFoundError" not in classes:
-        return f"a file of it is missing: {_first_line(error)}", "Choose another revision"
+        return f"a file of it is missing: {first_line(error)}", "Choose another revision"
     return None
 
 
@@ -191,6 +191,6 @@ def _has_token() -> bool:
     return get_token() is not None
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

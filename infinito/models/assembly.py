@@ -20,7 +20,12 @@ from infinito.models.pretrained.lora import (
     inside_memory,
     train_own_parameters,
 )
-from infinito.models.pretrained.opening import check_length, check_vocabulary, open_base
+from infinito.models.pretrained.opening import (
+    check_length,
+    check_vocabulary,
+    open_base,
+    open_to_train,
+)
 from infinito.models.pretrained.replaced_attention import (
     AttentionSettings,
     use_backend,
@@ -110,9 +115,13 @@ def build_pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int)
         ConfigError: tokenizer, windows, attention or adapters do not fit the model.
     """
     path = str(model_conf.path)
-    name = None if names_a_folder(path) else path
     revision = model_conf.revision
-    built = open_base(model_folder(path, revision), model_conf.dtype, name, revision)
+    folder = model_folder(path, revision)
+    if model_conf.trainable == "all":  # checkpoints hold every weight, not additions to a base
+        built = open_to_train(folder, model_conf.dtype)
+    else:
+        name = None if names_a_folder(path) else path
+        built = open_base(folder, model_conf.dtype, name, revision)
     check_vocabulary(built, vocab_size)
     check_length(built, conf.data.block_size)
     attention = asdict(conf.attention)
@@ -121,7 +130,6 @@ def build_pretrained(conf: RunConf, model_conf: PretrainedConf, vocab_size: int)
         settings = {key: value for key, value in attention.items() if key in fields}
         use_distance_attention(built, AttentionSettings(**settings))
     if model_conf.trainable == "all":
-        del built.config.base_model  # so that checkpoints hold every weight, not additions alone
         return built
     built.requires_grad_(False)
     if model_conf.trainable == "lora":

@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.initialization import no_init_weights
 from transformers.utils.logging import disable_progress_bar
 
 from infinito.errors import CheckpointError
@@ -249,14 +250,18 @@ def _on_its_base(values: dict[str, Any]) -> PreTrainedModel:
 
 
 def _whole(values: dict[str, Any]) -> PreTrainedModel:
-    """Return the model that a checkpoint of all weights describes, before they are loaded."""
+    """Return the model that a checkpoint of all weights describes; they are yet to be loaded."""
     try:
         config = AutoConfig.for_model(values.pop("model_type", ""), **values)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        with no_init_weights():
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False
+            )
     except (KeyError, TypeError, ValueError) as error:  # each class has its own ways to refuse
         raise CheckpointError(
             f"its config describes no causal LM: {first_line(error)[:200]}"
         ) from None
+    model.tie_weights()
     use_saved_attention(model)
     return model
 

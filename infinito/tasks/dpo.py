@@ -12,6 +12,7 @@ from rich.console import Console
 
 from infinito.config import RunConf
 from infinito.errors import NonFiniteError
+from infinito.hub import claim_repository, push_model
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.trained import base_inputs
 from infinito.preferences.dry_run import estimate
@@ -25,6 +26,7 @@ from infinito.preferences.training import build_preference_training, score_refer
 from infinito.run_folder.tables import print_table
 from infinito.training.callbacks.interruption import Interruption
 from infinito.training.recording import RunRecord, is_first_process, recorded
+from infinito.training.trainer import release_optimizers
 
 
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
@@ -37,6 +39,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if conf.dry_run:
         estimate(conf, console)
         return None
+    if is_first_process():
+        claim_repository(conf)
     with recorded(conf, folder, overrides) as log:
         return _tune(conf, folder, console, log)
 
@@ -99,6 +103,7 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
             write_outputs(conf, folder, outcome, clock, console)
         raise
     clock.training_s = time.perf_counter() - began_s
+    release_optimizers(training.trainer)
     if not is_first_process():
         return None
     with console.status("scoring and answering after training"):
@@ -108,4 +113,6 @@ def _tune(conf: RunConf, folder: Path, console: Console, log: Logger) -> float |
     found = judge(before, outcome.after, conf.dpo.beta)
     notes = (*found.notes, *prepared.list_notes(), *note_empty_answers(answers))
     outcome.verdict = replace(found, notes=notes)
-    return write_outputs(conf, folder, outcome, clock, console)
+    score = write_outputs(conf, folder, outcome, clock, console)
+    push_model(conf, folder, console)
+    return score

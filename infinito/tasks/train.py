@@ -17,6 +17,7 @@ from infinito.data.conversations.datamodule import ConversationDataModule
 from infinito.data.datamodule import LanguageDataModule
 from infinito.data.record import data_record, training_inputs
 from infinito.device import choose_device
+from infinito.hub import claim_repository, push_model
 from infinito.models.checkpoint_file import batches_done, read_checkpoint
 from infinito.models.model_folder import export
 from infinito.models.trained import Trained, base_inputs, open_trained
@@ -50,6 +51,7 @@ from infinito.training.report.baselines import compare_with_baselines
 from infinito.training.report.headline import attention_choice, describe_training, takes_model
 from infinito.training.report.hyperparameters import list_hyperparameters, name_score
 from infinito.training.report.results import summarize
+from infinito.training.trainer import release_optimizers
 
 UNLISTED = ("run", "baselines", "prompt", "sample")
 """Entries of summary.json that the table of results leaves out."""
@@ -72,6 +74,8 @@ def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> float | None:
     if conf.dry_run:
         estimate(conf, console)
         return None
+    if is_first_process():
+        claim_repository(conf)
     with recorded(conf, folder, overrides) as log:
         wait_for_first_process()
         if length is not None:
@@ -129,6 +133,7 @@ def _finish(
     conf: RunConf, folder: Path, console: Console, training: LanguageTraining, saving: SavingTrainer
 ) -> float:
     """Write summary, hyper-parameters and the Hugging Face folder; print the results."""
+    release_optimizers(saving.trainer)  # makes room for the best model beside the last
     with console.status("opening the best checkpoint"):
         summary = summarize(folder, training, saving)
         best = open_trained(str(folder))
@@ -153,6 +158,7 @@ def _finish(
         console.print(Text(str(summary["prompt"]), "dim") + Text(summary["sample"]))
     print_page(console, page)
     print_next(console, list_next(folder, asdict(conf)))
+    push_model(conf, folder, console)
     return score
 
 

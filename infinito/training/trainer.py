@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import Strategy
 
 from infinito.config import TrainerConf
 from infinito.models.checkpoint_file import read_checked_content, write_checkpoint
+from infinito.process import give_back_freed_memory
 from infinito.training.distributed.launching import MindedDDP, build_environment
 from infinito.training.distributed.sharding import ShardedTraining
 
@@ -81,6 +82,14 @@ def build_early_stopping(settings: TrainerConf) -> list[Callback]:
 def count_batches(validation: Sized, settings: TrainerConf) -> int:
     """Return the batches of a validation, of which `trainer.validation_batches` may be fewer."""
     return min(len(validation), settings.validation_batches or len(validation))
+
+
+def release_optimizers(trainer: Trainer) -> None:
+    """Free what only steps need, gradients and optimizer state, at the end of a training."""
+    for optimizer in trainer.optimizers:
+        optimizer.state.clear()
+        optimizer.zero_grad()
+    give_back_freed_memory()
 
 
 class SafeCheckpointIO(CheckpointIO):

@@ -12,9 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.hub.repositories import Fault, Repository
-
-LARGE = (".safetensors", ".parquet", ".bin")
-"""Files that the hub keeps apart and names by their SHA-256."""
+from tests.hub.uploads import LARGE, Uploads
 
 
 class Hub:
@@ -24,6 +22,8 @@ class Hub:
         repositories: Keys are ("model", "a/b") and ("dataset", "a/b").
         renamed: New names by old ones.
         token: The only token that private repositories open to.
+        writable: Owners whose models it may change.
+        large: Large files that were sent, by their SHA-256.
         requests: Method and path of each, in their order.
     """
 
@@ -33,6 +33,8 @@ class Hub:
         self.private: set[str] = set()
         self.gated: set[str] = set()
         self.token = "hf_right"
+        self.writable = {"a"}
+        self.large: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.stopped = threading.Event()
@@ -65,8 +67,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _Handler(BaseHTTPRequestHandler):
-    hub: Hub
+class _Handler(Uploads, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -79,9 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length", 0))
-        self.body = self.rfile.read(length)
+        self.body = self.read_body()
         self._answer()
+
+    def do_PUT(self) -> None:
+        self.do_POST()
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -89,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.fault = self._fault(path)
         if self.fault is not None and (self.fault.status or self.fault.body is not None):
             self._send(self.fault.status or 200, self.fault.body or b"", self.fault.headers)
+            return
+        if self.take(path):
             return
         parts = [each for each in path.split("/") if each]
         if parts[:1] == ["api"] and parts[1:2] and parts[1] in {"models", "datasets"}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 import random
 import resource
 import subprocess
@@ -16,8 +17,10 @@ from typing import Any
 import pytest
 import torch
 from torch.serialization import get_crc32_options, set_crc32_options
+from xxhash import xxh3_128
 
 from infinito.errors import CheckpointError
+from infinito.models import checkpoint_file
 from infinito.models.checkpoint_file import (
     FORMAT,
     link_checkpoint,
@@ -38,7 +41,7 @@ def file(tmp_path: Path) -> Path:
 def test_round_trip_and_plain_torch_reads_it(file: Path) -> None:
     assert torch.equal(read_checkpoint(file)["w"], CONTENT["w"])
     assert torch.equal(torch.load(file, weights_only=True)["w"], CONTENT["w"])
-    assert zipfile.ZipFile(file).comment.startswith(b"infinito sha256 ")
+    assert zipfile.ZipFile(file).comment.startswith(b"infinito xxh3_128 ")
 
 
 def test_a_mapped_checkpoint_outlives_its_replacement(file: Path) -> None:
@@ -51,7 +54,7 @@ def test_a_mapped_checkpoint_outlives_its_replacement(file: Path) -> None:
 
 
 def test_the_bytes_are_those_of_torch_save(tmp_path: Path) -> None:
-    """Old versions read what is written now, whatever pieces `torch.save` writes it in."""
+    """Torch reads what is written now, whatever pieces `torch.save` writes it in."""
     content = {**CONTENT, "large": torch.rand(1 << 19), "none": torch.empty(0), "views": [1.5] * 9}
     write_checkpoint(content, tmp_path / "a.ckpt")
     assert get_crc32_options()  # the setting is torch's again
@@ -63,12 +66,12 @@ def test_the_bytes_are_those_of_torch_save(tmp_path: Path) -> None:
         set_crc32_options(True)
     written = (tmp_path / "a.ckpt").read_bytes()
     whole = buffer.getvalue()[:-2]
-    comment = b"infinito sha256 " + hashlib.sha256(whole).hexdigest().encode()
+    comment = b"infinito xxh3_128 " + xxh3_128(whole).hexdigest().encode()
     assert written == whole + len(comment).to_bytes(2, "little") + comment
 
 
-def test_a_checkpoint_with_crc32_sums_opens(tmp_path: Path) -> None:
-    """As versions until 0.2 wrote them."""
+def test_a_checkpoint_with_crc32_sums_and_sha256_opens(tmp_path: Path) -> None:
+    """As versions until 0.2 wrote them; damage is found there, too."""
     buffer = io.BytesIO()
     torch.save(CONTENT, buffer)
     whole = buffer.getvalue()[:-2]
@@ -77,6 +80,9 @@ def test_a_checkpoint_with_crc32_sums_opens(tmp_path: Path) -> None:
     old.write_bytes(whole + len(comment).to_bytes(2, "little") + comment)
     assert zipfile.ZipFile(old).testzip() is None
     assert torch.equal(read_checkpoint(old)["w"], CONTENT["w"])
+    old.write_bytes(old.read_bytes().replace(b"archive", b"archivf", 1))
+    with pytest.raises(CheckpointError, match=r"old\.ckpt is damaged: its content does not match"):
+        read_checkpoint(old)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's /proc")
@@ -134,6 +140,33 @@ def test_every_flipped_byte_is_noticed(file: Path) -> None:
         file.write_bytes(bytes(damaged))
         with pytest.raises(CheckpointError, match=r"a\.ckpt"):
             read_checkpoint(file)
+
+
+def test_a_file_is_hashed_once_until_it_changes(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    verify = checkpoint_file._verify
+
+    def count(path: Path) -> None:
+        hashed.append(path)
+        verify(path)
+
+    monkeypatch.setattr(checkpoint_file, "_verify", count)
+    read_checkpoint(file)
+    read_checkpoint(file)
+    assert hashed == [file, file]  # just written: its next change may have the same time
+    long_ago = file.stat().st_mtime - 60
+    os.utime(file, (long_ago, long_ago))
+    link_checkpoint(file, file.with_name("b.ckpt"))
+    for path in (file, file, file.with_name("b.ckpt")):
+        read_checkpoint(path)
+    assert hashed[2:] == [file]
+    whole = bytearray(file.read_bytes())
+    whole[100] ^= 1
+    file.write_bytes(whole)
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_checkpoint(file)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])

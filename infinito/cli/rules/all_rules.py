@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infinito.cli.rules.data import chat_faults, data_faults, pair_faults
-from infinito.cli.rules.hub import revision_faults
+from infinito.cli.rules.hub import push_faults, revision_faults
 from infinito.cli.rules.models import (
     chunked_loss_faults,
     head_faults,
@@ -41,6 +41,7 @@ def combination_faults(conf: RunConf) -> list[str]:
         chat_faults,
         pair_faults,
         revision_faults,
+        push_faults,
         preference_faults,
         rl_faults,
         schedule_faults,

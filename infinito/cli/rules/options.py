@@ -91,6 +91,11 @@ def sweep_faults(composed: DictConfig, overrides: Sequence[str]) -> Iterator[str
             "`trainer.minutes` measures each run of a sweep by itself, so that their lengths "
             "differ: use `trainer.max_steps`"
         )
+    if composed.push is not None or any(each.key_or_group == "push" for each, _ in swept):
+        yield (
+            "`push` in a sweep would send every run to the hub: leave it out, and send the best "
+            "one with `hf upload <owner/name> <its folder>/model .`"
+        )
     direction = OmegaConf.select(composed, "hydra.sweeper.direction")
     directions = [direction] if isinstance(direction, str) else list(direction or ())
     for score, aim in zip(str(composed.score).split(","), directions, strict=False):

@@ -6,6 +6,7 @@ A base's config records what was added to it (attention, adapters) under `base_m
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from infinito.models.pretrained.replaced_attention import AttentionSettings, use
 def open_base(
     folder: Path, dtype: str = "float32", name: str | None = None, revision: str | None = None
 ) -> PreTrainedModel:
-    """Open a causal LM in training mode; its config records path and weights in `base_model`.
+    """Open a causal LM to add something to; its config records path and weights in `base_model`.
 
     Args:
         folder: with config.json and safetensors.
@@ -42,14 +43,25 @@ def open_base(
     Raises:
         CheckpointError: as `open_weights`, or weights are NaN or infinite.
     """
-    model = open_weights(folder, dtype)
-    check_finite(model, folder)
+    model = open_to_train(folder, dtype)
     model.config.base_model = {
         "path": name or str(folder.absolute()),
         "weights_sha256": hash_of_weights(folder),
         "dtype": dtype,
         **({"revision": revision} if name is not None and revision is not None else {}),
     }
+    return model
+
+
+def open_to_train(folder: Path, dtype: str) -> PreTrainedModel:
+    """Open a causal LM in training mode.
+
+    Raises:
+        CheckpointError: as `open_weights`, or weights are NaN or infinite.
+    """
+    model = open_weights(folder, dtype)
+    check_finite(model, folder)
+    vars(model.config).pop("base_model", None)  # another run's, in which this was a base
     model.train()
     return model
 
@@ -100,7 +112,7 @@ def check_finite(model: PreTrainedModel, source: Path) -> None:
         CheckpointError: naming the tensors that are not.
     """
     faults = []
-    for name, tensor in model.state_dict().items():
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
         if not tensor.is_floating_point() or not tensor.numel():
             continue
         low, high = tensor.aminmax()  # one pass, no copy; NaN passes through

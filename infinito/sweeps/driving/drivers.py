@@ -15,8 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-import psutil
-
 from infinito.sweeps.settings import HEARTBEAT_S
 
 FOLDER = "drivers"
@@ -89,8 +87,7 @@ class Drivers:
     def _was_killed_here(self, beat: str) -> bool:
         """Tell whether a driver was a process of this machine that is gone."""
         words = beat.split()  # fewer while the file is being written
-        is_here = len(words) == 3 and words[2] == self.place
-        return is_here and not psutil.pid_exists(int(words[1]))
+        return len(words) == 3 and words[2] == self.place and not _is_running(int(words[1]))
 
     def _beat(self) -> None:
         count = 0
@@ -104,6 +101,16 @@ class Drivers:
     def _write(self, count: int) -> None:
         text = f"{count} {os.getpid()} {self.place}\n"
         (self.folder / self.name).write_text(text)
+
+
+def _is_running(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's process
+        return True
+    return True
 
 
 def find_place() -> str:

@@ -20,7 +20,7 @@ def predict_step_mib(model: PreTrainedModel, optimizer: AdamWConf) -> float:
     trained = [each for each in model.parameters() if each.requires_grad]
     sizes = [each.numel() * each.element_size() for each in trained]
     if optimizer.in_backward:
-        gradients = 2 * max(sizes)
+        gradients = 2 * max(sizes, default=0)
     else:
         ends = (model.get_input_embeddings(), model.get_output_embeddings())
         shared = {id(each.weight) for each in ends if each is not None}

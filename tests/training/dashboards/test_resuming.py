@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_resumed_training_goes_on_in_the_same_run(
     pytest.importorskip(package)
     original, calls = LanguageModelTask.training_step, []
 
-    def stop_in_the_fifth(self: LanguageModelTask, *args: object) -> object:
+    def stop_in_the_fifth(self: LanguageModelTask, *args: Any) -> Any:
         calls.append(1)
         if len(calls) == 5:
             os.kill(os.getpid(), signal.SIGTERM)

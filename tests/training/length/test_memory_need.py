@@ -33,6 +33,12 @@ def test_numbers_of_four_bytes(settings: AdamWConf, numbers: int) -> None:
     assert predict_step_mib(MODEL, settings) == pytest.approx(4 * numbers / MIB)
 
 
+@pytest.mark.parametrize("settings", [AdamWConf(), AdamWConf(in_backward=True), MuonConf()])
+def test_a_model_of_which_nothing_trains_holds_nothing_more(settings: AdamWConf) -> None:
+    frozen = DistanceLMForCausalLM(MODEL.config).requires_grad_(False)
+    assert predict_step_mib(frozen, settings) == 0
+
+
 def test_what_does_not_fit_is_refused_with_what_takes_less(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
