@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,6 +87,21 @@ def test_torch_is_not_loaded_before_that() -> None:
     """OpenMP reads the variable when torch is loaded."""
     code = "import sys, infinito.run; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("words", ["--help", "task=list"])
+def test_a_reader_that_has_enough_ends_the_program_quietly(words: str, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "infinito.run", words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 128 + signal.SIGPIPE
 
 
 def test_users_own_config_dir(inside: Command, tmp_path: Path) -> None:
