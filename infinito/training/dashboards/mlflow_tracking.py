@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 from infinito.config import MlflowConf
 from infinito.errors import LoggerError
 from infinito.extras import require_extra
+from infinito.training.dashboards.dashboard import name_run
 from infinito.wording import describe_error
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
@@ -53,7 +54,7 @@ class MlflowTracking(MLFlowLogger):
             with few_retries():
                 super().__init__(
                     experiment_name=settings.experiment,
-                    run_name=f"{folder.parent.name}/{folder.name}",
+                    run_name=name_run(folder),
                     tracking_uri=self.place,
                     artifact_location=find_artifacts(self.place, runs_dir),
                     run_id=run_id,
