@@ -233,7 +233,7 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
         return error.exit_code
     if isinstance(error, BrokenPipeError) and has_no_reader():
         drop_output()
-        return 128 + signal.SIGPIPE
+        return 1
     heading = "error"
     if isinstance(error, InfinitoError):
         message, code, heading = str(error), error.exit_code, error.heading

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -101,7 +100,7 @@ def test_a_reader_that_has_enough_ends_the_program_quietly(words: str, tmp_path:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 128 + signal.SIGPIPE
+        assert process.wait() == 1
 
 
 def test_users_own_config_dir(inside: Command, tmp_path: Path) -> None:
