@@ -134,7 +134,16 @@ def test_a_sweep(tmp_path: Path) -> None:
 @pytest.mark.skipif(find_spec("mkdocs") is None, reason="needs infinito[docs]")
 def test_the_documentation(tmp_path: Path) -> None:
     site = tmp_path / "site"
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site]
+    build = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(site),
+    ]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     subprocess.run(build, cwd=ROOT, env=environment, check=True)
     names = ("index", "tutorials/preferences", "how-to/clusters", "reference/configuration",
