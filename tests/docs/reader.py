@@ -157,24 +157,30 @@ def list_shortenings(conf: RunConf, typed: Sequence[str], is_sweep: bool) -> lis
     row = find_reading(values, None)
     searched = is_sweep and any("search=" in each or "interval" in each for each in typed)
     sizes = () if searched else SIZES
-    taken_over = {"model.dim", "model.layers", "attention.heads", "tokenizer.vocab_size"}
+    left_out = {*given, *list_unfit(conf)}
+    if "trainer.minutes" in given:
+        left_out |= {"trainer.max_steps", "trainer.epochs"}
     found = []
     for each in (*STEPS, *sizes, *SCHEDULE):
         key = each.partition("=")[0]
         if key.startswith("hydra."):
             if searched and "mcts" in " ".join(typed) and key not in given:
                 found.append(each)
-        elif (
-            key in given
-            or unread(row, key, {})
-            or not has(conf, key)
-            or (conf.checkpoint is not None and key in taken_over)
-            or (key == "data.block_size" and conf.task == "rl_scheduler")
-        ):
-            continue
-        else:
+        elif key not in left_out and not unread(row, key, {}) and has(conf, key):
             found.append(each)
     return found
+
+
+def list_unfit(conf: RunConf) -> set[str]:
+    """Return the sizes that a command cannot change."""
+    unfit = set[str]()
+    if conf.checkpoint is not None:
+        unfit |= {"model.dim", "model.layers", "attention.heads", "tokenizer.vocab_size"}
+    if conf.model.name == "pretrained":
+        unfit |= {"attention.heads"}
+    if conf.task == "rl_scheduler" or conf.data.name in {"pairs", "chat", "skills"}:
+        unfit |= {"data.block_size"}
+    return unfit
 
 
 def has(conf: RunConf, key: str) -> bool:

@@ -60,11 +60,12 @@ EXTRAS = {
 RUN, SWEEP, SEARCH, SCHEDULE = (f"multirun/earlier/{name}" for name in ("run", "a", "b", "c"))
 
 EARLIER = (
-    f"infinito +experiment=debug optimizer.schedule=wsd hydra.run.dir={RUN}",
     f"infinito -m +experiment=debug attention=dot,l1 seed=0,1 hydra.sweep.dir={SWEEP}",
     f"infinito -m +search=mcts_attention trainer.max_steps=6 hydra.sweep.dir={SEARCH}",
     f"infinito +experiment=rl_quick hydra.run.dir={SCHEDULE}",
+    f"infinito +experiment=debug optimizer.schedule=wsd hydra.run.dir={RUN}",
 )
+"""Runs that the reader has; the last is the newest, which `checkpoint=last` means."""
 
 FILLED = {
     "<run>": RUN,
