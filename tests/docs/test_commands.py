@@ -53,17 +53,19 @@ EXTRAS = {
     "+experiment=rl": "stable_baselines3",
     "serve": "fastapi",
     "export_sweep": "optuna",
+    "parquet": "pyarrow",
 }
 """Packages that commands need, by a part of the command."""
 
 RUN, SWEEP, SEARCH, SCHEDULE = (f"multirun/earlier/{name}" for name in ("run", "a", "b", "c"))
 
 EARLIER = (
-    f"infinito +experiment=debug optimizer.schedule=wsd hydra.run.dir={RUN}",
     f"infinito -m +experiment=debug attention=dot,l1 seed=0,1 hydra.sweep.dir={SWEEP}",
     f"infinito -m +search=mcts_attention trainer.max_steps=6 hydra.sweep.dir={SEARCH}",
     f"infinito +experiment=rl_quick hydra.run.dir={SCHEDULE}",
+    f"infinito +experiment=debug optimizer.schedule=wsd hydra.run.dir={RUN}",
 )
+"""Runs that the reader has; the last is the newest, which `checkpoint=last` means."""
 
 FILLED = {
     "<run>": RUN,
@@ -231,12 +233,13 @@ def watch(command: str, reader: Reader) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    line = f"exec {command.partition('#')[0]} --port {port}"
+    given = "" if command.startswith("trackio ") else f" --port {port}"
+    line = f"exec {command.partition('#')[0]}{given}"
     with subprocess.Popen(
         line,
         shell=True,
         cwd=reader.folder,
-        env={**os.environ, **reader.environment},
+        env={**os.environ, **reader.environment, "GRADIO_SERVER_PORT": str(port)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
