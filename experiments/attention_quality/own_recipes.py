@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 FOUND, RESULTS = HERE / "own_searches.csv", HERE / "own_recipes.csv"
 METRICS = ("dot", "l1", "l2")
 SEEDS = range(1, 6)
-TRIALS = 20
+TRIALS = 12
 SEARCHED = {
     "optimizer.lr": "tag(log, interval(1e-3, 3e-2))",
     "optimizer.matrix_lr": "tag(log, interval(5e-3, 1e-1))",
