@@ -166,6 +166,9 @@ def type_command(command: str, page: Path, reader: Reader) -> None:
     """Type a command as its kind wants it."""
     if "llama" in command:
         command = command.replace("<folder>", "models/llama")
+    if "<folder>/sft" in command:
+        (stage,) = reader.folder.glob("multirun/chat_from_scratch/*/sft")
+        command = command.replace("<folder>/sft", str(stage))
     if "tasks_path" in command:
         command = command.replace("<folder>", "tasks")
     if "task=serve" in command:
