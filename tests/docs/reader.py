@@ -80,7 +80,8 @@ class Reader:
 
     def fill(self, command: str) -> str:
         """Return a command with files of the folder in place of its placeholders."""
-        return PLACEHOLDER.sub(lambda found: self.filled[found[0]], command)
+        here = command.replace("/shared/", f"{self.folder}/shared/")  # what all machines see
+        return PLACEHOLDER.sub(lambda found: self.filled[found[0]], here)
 
     def shorten(self, arguments: Sequence[str]) -> list[str]:
         """Return the arguments of infinito with those that make it short; raise what is wrong."""

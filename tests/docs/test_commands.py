@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -166,6 +166,9 @@ def type_command(command: str, page: Path, reader: Reader) -> None:
     """Type a command as its kind wants it."""
     if "llama" in command:
         command = command.replace("<folder>", "models/llama")
+    if "<folder>/sft" in command:
+        (stage,) = reader.folder.glob("multirun/chat_from_scratch/*/sft")
+        command = command.replace("<folder>/sft", str(stage))
     if "tasks_path" in command:
         command = command.replace("<folder>", "tasks")
     if "task=serve" in command:
@@ -234,7 +237,9 @@ def watch(command: str, reader: Reader) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     given = "" if command.startswith("trackio ") else f" --port {port}"
-    line = f"exec {command.partition('#')[0]}{given}"
+    name, _, rest = command.partition("#")[0].partition(" ")
+    module = {"tensorboard": "tensorboard.main", "trackio": "trackio.cli"}.get(name, name)
+    line = f"exec {sys.executable} -m {module} {rest}{given}"
     with subprocess.Popen(
         line,
         shell=True,
@@ -244,10 +249,16 @@ def watch(command: str, reader: Reader) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as dashboard:
+
+        def look() -> str:
+            assert dashboard.poll() is None, line
+            return fetch(f"http://127.0.0.1:{port}/")
+
         try:
-            assert "<title" in wait_for(lambda: fetch(f"http://127.0.0.1:{port}/")).lower()
+            assert "<title" in wait_for(look).lower()
         finally:
-            os.killpg(dashboard.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(dashboard.pid, signal.SIGKILL)
 
 
 def fetch(address: str) -> str:
