@@ -107,5 +107,5 @@ def multiply(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Te
     """Return `features` (batch, dim) times a weight (out, dim), plus the bias, (batch, out)."""
     few = len(features) in FEW_ROWS and features.dtype == weight.dtype == torch.float32
     if few and features.is_cpu and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(features, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+        return torch.ops.mkldnn._linear_pointwise(features, weight, bias, "none", [], "")
     return linear(features, weight, bias)

@@ -14,7 +14,7 @@ from infinito.models.distance_lm.block import LearnedScale
 from infinito.models.distance_lm.rotary_positions import RotaryPositions, rotate
 
 
-class DistanceDecoder(Decoder):
+class DistanceDecoder(Decoder):  # type: ignore[misc]
     """A step of `DistanceLMForCausalLM` without bigram embeddings."""
 
     def __init__(self, model: PreTrainedModel, cache: Cache, length: int, real: Tensor) -> None:

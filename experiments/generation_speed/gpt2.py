@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel
 
 
-class GPT2Decoder(Decoder):
+class GPT2Decoder(Decoder):  # type: ignore[misc]
     """A step of `GPT2LMHeadModel`."""
 
     def __init__(self, model: PreTrainedModel, cache: Cache, length: int, real: Tensor) -> None:
@@ -23,7 +23,7 @@ class GPT2Decoder(Decoder):
 
     def embed(self, tokens: Tensor, step: int) -> Tensor:
         """Return the embeddings of tokens and positions."""
-        return self.embedding[tokens] + self.places[step]  # type: ignore[no-any-return]
+        return self.embedding[tokens] + self.places[step]
 
     def block(
         self, number: int, hidden: Tensor, new: Tensor, keys: Tensor, values: Tensor

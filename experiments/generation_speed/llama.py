@@ -11,7 +11,7 @@ from torch.nn.functional import rms_norm
 from transformers import Cache, PreTrainedModel
 
 
-class LlamaDecoder(Decoder):
+class LlamaDecoder(Decoder):  # type: ignore[misc]
     """A step of `LlamaForCausalLM` and of models that are built as it is."""
 
     def __init__(self, model: PreTrainedModel, cache: Cache, length: int, real: Tensor) -> None:
@@ -33,7 +33,7 @@ class LlamaDecoder(Decoder):
     def embed(self, tokens: Tensor, step: int) -> Tensor:
         """Return the embeddings; positions turn queries and keys instead."""
         self.turn = self.cosines[step], self.sines[step]
-        return self.embedding[tokens]  # type: ignore[no-any-return]
+        return self.embedding[tokens]
 
     def block(
         self, number: int, hidden: Tensor, new: Tensor, keys: Tensor, values: Tensor
@@ -77,5 +77,5 @@ def _parts(module: Any) -> tuple[Tensor, Tensor | None]:
 
 def _normalize(hidden: Tensor, norm: Any) -> Tensor:
     if hidden.dtype != torch.float32:
-        return norm(hidden)  # type: ignore[no-any-return]
+        return norm(hidden)
     return rms_norm(hidden, hidden.shape[-1:], norm.weight, norm.variance_epsilon)
