@@ -13,10 +13,11 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from infinito.cli.help import summarise_task
 from infinito.cli.meanings import list_sections
 from infinito.cli.read_by import ALL, READ_BY, keys
 from infinito.config import TASKS
-from infinito.tasks.list import first_comment, task_summary
+from infinito.tasks.list import first_comment
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ROOT / "experiments"
@@ -81,7 +82,7 @@ def describe_tasks() -> str:
         "",
         "| task | what it does |",
         "|---|---|",
-        *(f"| `task={name}` | {_cell(task_summary(name))} |" for name in TASKS),
+        *(f"| `task={name}` | {_cell(summarise_task(name))} |" for name in TASKS),
     ]
     for group, heading in (("experiment", "Experiments"), ("search", "Searches")):
         flag = "-m " if group == "search" else ""

@@ -1,4 +1,4 @@
-"""infinito: small-language-model research in which every claim is held against its control.
+"""infinito trains small language models and tells whether what you changed made a difference.
 
 The names below are loaded when they are first used, so that `import infinito` costs nothing and
 `from infinito import distance_attention` imports torch alone. They are the interface for scripts

@@ -6,6 +6,7 @@ import atexit
 import ctypes
 import gc
 import os
+import select
 import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -88,6 +89,18 @@ def leave_at_once() -> None:
     400,000, and the search takes more than a second in which the terminal stands still.
     """
     atexit.register(gc.freeze)
+
+
+def has_no_reader() -> bool:
+    """Return whether standard output is a pipe that nobody reads any more, as after `| head`."""
+    found = select.poll()
+    found.register(1, 0)
+    return any(event & select.POLLERR for _, event in found.poll(0))
+
+
+def drop_output() -> None:
+    """Let what is still to be printed go nowhere, so that Python's last flush does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def use_threads(count: int) -> None:

@@ -46,7 +46,9 @@ from infinito.config import RunConf
 from infinito.errors import ConfigError, InfinitoError, ReportedElsewhere, SaveError
 from infinito.paths import conf_dir, describe_folder_fault
 from infinito.process import (
+    drop_output,
     flush_denormals,
+    has_no_reader,
     keep_freed_memory,
     leave_at_once,
     share_cores,
@@ -91,13 +93,14 @@ def main() -> None:
         if args.help:
             text = help_text(args.overrides, _folders(args), args.config_name or "config")
             sign_of_life.end()
-            print(text)
+            print(text, flush=True)
             return
         if not (args.hydra_help or args.shell_completion or args.info):
             sys.argv[1:] = _in_one_folder(sys.argv[1:], args)
         if not args.multirun:  # a sweep goes on until its first line or job
             sign_of_life.end()
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(job)()
+        sys.stdout.flush()
     except Exception as error:
         raise SystemExit(_reported(error)) from None
     except KeyboardInterrupt:
@@ -228,6 +231,9 @@ def _reported(error: Exception, folder: Path | None = None) -> int:
     sign_of_life.end()
     if isinstance(error, ReportedElsewhere):
         return error.exit_code
+    if isinstance(error, BrokenPipeError) and has_no_reader():
+        drop_output()
+        return 1
     heading = "error"
     if isinstance(error, InfinitoError):
         message, code, heading = str(error), error.exit_code, error.heading

@@ -88,6 +88,21 @@ def test_torch_is_not_loaded_before_that() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.parametrize("words", ["--help", "task=list"])
+def test_a_reader_that_has_enough_ends_the_program_quietly(words: str, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "infinito.run", words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
+
+
 def test_users_own_config_dir(inside: Command, tmp_path: Path) -> None:
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/wide.yaml").write_text("# @package _global_\nmodel:\n  dim: 256\n")

@@ -11,10 +11,10 @@ import warnings
 from pathlib import Path
 
 import torch
-from tests.preferences.test_trl_parity import SMOOTHED, TRL_LOSSES, own_losses, trl_losses
 
 from infinito.preferences.objective.weighted_losses import PreferenceObjective
 from tests.preferences.pair_models import make
+from tests.preferences.test_trl_parity import SMOOTHED, TRL_LOSSES, own_losses, trl_losses
 
 HERE = Path(__file__).parent
 MODELS = ("llama", "gpt2")

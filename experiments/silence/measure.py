@@ -142,7 +142,7 @@ def record(name: str, arguments: Sequence[str], folder: Path, kept: int = 3) -> 
     process = subprocess.Popen(
         [PYTHON, "-m", "infinito.run", *arguments],
         cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=take_terminal,
     )  # fmt: skip
     os.close(theirs)
     last_s, tail, silences = began_s, "", []
@@ -165,6 +165,12 @@ def record(name: str, arguments: Sequence[str], folder: Path, kept: int = 3) -> 
     return Recording(
         name, code, round(wall_s, 2), round(cpu_s, 2), round(os.getloadavg()[0], 1), longest
     )
+
+
+def take_terminal() -> None:
+    """Make standard input the terminal whose Ctrl+C this process gets, and let it end by that."""
+    ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_output(terminal: int) -> tuple[float, bytes]:

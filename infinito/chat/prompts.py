@@ -85,9 +85,10 @@ class Prompts:
                 )
             )
         except Exception as error:  # the template is a program of its own: anything may go wrong
+            cause = str(error).rstrip(".") or type(error).__name__
             raise DataError(
-                f"the chat template refuses the messages: {error or type(error).__name__}. "
-                "Use `chat.template=plain`, which takes any"
+                f"the chat template refuses the messages: {cause}. Use `chat.template=plain`, "
+                "which takes any"
             ) from None
         if messages[0]["role"] == "system" and str(messages[0]["content"]).strip() not in text:
             raise DataError(

@@ -10,8 +10,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import infinito
 from infinito.cli.composition import compose_values, plain, searching
 from infinito.cli.meanings import WIDEST, describe_values
+from infinito.config import TASKS
 
 
 def help_text(overrides: Sequence[str], folders: Sequence[Path], config_name: str) -> str:
@@ -32,13 +34,27 @@ def help_text(overrides: Sequence[str], folders: Sequence[Path], config_name: st
     return "\n".join(
         [
             texts.header,
-            "== Groups: choose with group=option ==",
+            "== Tasks: choose with task=name ==",
+            *(line for task in _tasks() for line in _wrapped(task, width)),
+            "\n== Groups: choose with group=option ==",
             *(line for group in _groups(folders) for line in _wrapped(group, width)),
             "\n== Values: override with key=value ==",
             describe_values(plain(composed)),
             f"\n{texts.footer}",
         ]
     )
+
+
+def summarise_task(name: str) -> str:
+    """Return the first sentence of the docstring of a task's module, without the task's name."""
+    path = Path(infinito.__file__).parent / f"tasks/{name}.py"  # read: an import loads torch
+    head = path.read_text(encoding="utf-8").partition('"""')[2].partition('"""')[0]
+    return " ".join(head.split("\n\n")[0].split()).partition("`: ")[2]
+
+
+def _tasks() -> Iterator[str]:
+    for name in TASKS:
+        yield f"{name}: {summarise_task(name)}"
 
 
 def _groups(folders: Sequence[Path]) -> Iterator[str]:

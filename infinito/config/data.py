@@ -12,10 +12,11 @@ class DataConf:
     """What every data source has."""
 
     name: str = ""
+    """The source of the text, set by `data=…`."""
     block_size: int = limited(128, at_least=1)
     """Tokens a training window predicts."""
     batch_size: int = limited(16, at_least=1)
-    """Windows in a training batch."""
+    """Windows in a training batch of each process."""
     eval_batch_size: int | None = limited(None, at_least=1)
     """Windows in an evaluation batch, null for `batch_size`."""
     workers: int = limited(0, at_least=0, at_most=64)
@@ -207,7 +208,10 @@ class MarkovConf(DataConf):
     concentration: float = limited(0.2, above=0)
     """Of the Dirichlet distribution of each row; smaller is more predictable."""
     train_tokens: int = limited(1_000_000, at_least=2)
+    """Symbols to train on."""
     valid_tokens: int = limited(100_000, at_least=2)
+    """Symbols to validate on."""
     test_tokens: int = limited(100_000, at_least=2)
+    """Symbols of the test split."""
     source_seed: int = limited(0, at_least=0)
     """Draws the chain and its paths; independent of `seed`."""

@@ -16,6 +16,7 @@ class GenerationConf:
     prompts_file: str | None = None
     """A file with one prompt a line."""
     max_new_tokens: int = limited(200, at_least=1)
+    """Longest continuation or answer."""
     temperature: float = limited(0.8, at_least=0)
     """0 is greedy."""
     top_k: int | None = limited(None, at_least=1)

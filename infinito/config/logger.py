@@ -12,6 +12,7 @@ class LoggerConf:
     """Where curves, samples and pictures go besides metrics.csv and report.html."""
 
     name: str = "tensorboard"
+    """The dashboard, set by `logger=…`."""
 
 
 @dataclass
@@ -20,6 +21,7 @@ class WandbConf(LoggerConf):
 
     name: str = "wandb"
     project: str = limited("infinito", pattern=(r"[^/\\#?%:]+", "a name without any of `/\\#?%:`"))
+    """The project that the run belongs to; made where there is none."""
     entity: str | None = None
     """User or team that the project belongs to; null for your own."""
     tags: list[str] = limited([])

@@ -13,6 +13,7 @@ class ModelConf:
     """Settings of every language model."""
 
     name: str = ""
+    """The kind of model, set by `model=…`."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     memory: MemoryConf = field(default_factory=MemoryConf)

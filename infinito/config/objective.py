@@ -13,6 +13,7 @@ class ObjectiveConf:
     """The language-modelling loss alone."""
 
     name: str = "language"
+    """What is minimized, set by `objective=…`."""
 
 
 @dataclass

@@ -19,6 +19,7 @@ class AdamWConf:
     betas: list[float] = limited([0.9, 0.95], at_least=0, below=1)
     """Decay of the running mean of the gradient and of its square."""
     eps: float = limited(1e-8, above=0)
+    """Added to the root of the mean square, so that nothing is divided by 0."""
     weight_decay: float = limited(0.1, at_least=0)
     """Decoupled decay of matrices; vectors are not decayed."""
     clip_norm: float | None = limited(1.0, above=0)

@@ -54,6 +54,7 @@ class TrainerConf:
     log_every: int = limited(10, at_least=1)
     """Steps between logged training values."""
     progress_bar: bool = True
+    """Show the step, the loss and the time left on a terminal."""
     sample_tokens: int = limited(64, at_least=0)
     """Tokens of sample text written at each validation; 0 for none."""
 

@@ -84,6 +84,7 @@ class RunConf:
     )
     """Names the run's folder."""
     seed: int = limited(0, at_least=0, at_most=2**32 - 1)
+    """Seeds initial weights, the order of batches, dropout and what a task draws."""
     deterministic: bool = True
     """Same seed, same bits."""
     score: str = "${own_score:${task}}"

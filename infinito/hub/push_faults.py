@@ -68,13 +68,13 @@ def _refused(error: BaseException, name: str) -> tuple[str, str] | None:
             "Check the spelling; the owner is you or an organization of yours",
         )
     if status == 409:
-        return "something else changes it at this moment", "Repeat the command"
+        return "something else changes it at this moment", "Try again"
     if status == 429:
         wait = response.headers.get("Retry-After", "")
         pause = f"{wait} seconds" if wait.isdigit() else "some minutes"
-        return "the hub has had too many requests from here", f"Wait {pause} and repeat the command"
+        return "the hub has had too many requests from here", f"Wait {pause}"
     if status >= 500:
-        return f"the hub has a fault of its own (HTTP {status})", "Repeat the command later"
+        return f"the hub has a fault of its own (HTTP {status})", "Try again later"
     return f"the hub refuses it: {said}", "Check the name and your rights"
 
 
@@ -84,7 +84,7 @@ def _unreachable(error: BaseException, _: str) -> tuple[str, str] | None:
 
     classes = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, Stalled):
-        return f"no byte went or came for {error.waited_s:g} seconds", "Repeat the command later"
+        return f"no byte went or came for {error.waited_s:g} seconds", "Try again later"
     if "OfflineModeIsEnabled" in classes:
         return "HF_HUB_OFFLINE=1 keeps this machine from the hub", "Unset it"
     if classes & {"ConnectError", "ConnectTimeout", "ProxyError"}:
@@ -92,7 +92,7 @@ def _unreachable(error: BaseException, _: str) -> tuple[str, str] | None:
             "Check the network (and HTTPS_PROXY, HF_ENDPOINT)"
         )
     if classes & {"TransportError", "ConnectionError"}:
-        return f"the connection was lost ({first_line(error)})", "Repeat the command"
+        return f"the connection was lost ({first_line(error)})", "Try again"
     if "JSONDecodeError" in classes:
         return f"what answers at {constants.ENDPOINT} is no hub", (
             "Check HF_ENDPOINT, or a log-in page or proxy of your network"

@@ -55,12 +55,15 @@ def push_model(conf: RunConf, run: Path, console: Console) -> None:
     if (run / "report.html").is_file():
         shutil.copyfile(run / "report.html", folder / "report.html")
     console.print(f"\nsending the model to {conf.push} …", highlight=False, soft_wrap=True)
-    answer = _ask(conf, folder)
+    try:
+        answer = _ask(conf, folder)
+    except KeyboardInterrupt:
+        answer = {"fault": "Ctrl+C stopped it"}
     if "fault" in answer:
         privacy = " --private" * conf.push_private
         raise HubError(
             f"The run is complete in {run}, but its model was not pushed to {conf.push}: "
-            f"{answer['fault']}. Then push the same folder:\n"
+            f"{answer['fault']}. This sends the same folder again:\n"
             f"  hf upload {conf.push} {shlex.quote(str(folder))} .{privacy}"
         )
     console.print(f"[bold]pushed[/]  {answer['address']}", highlight=False, soft_wrap=True)
@@ -85,5 +88,5 @@ def _run(order: Mapping[str, Any]) -> Mapping[str, str]:
             output, _ = process.communicate()
         finally:
             process.kill()
-    ended = f"the process that sends it ended with code {process.returncode}. Repeat the command"
+    ended = f"the process that sends it ended with code {process.returncode}. Try again"
     return read_answer(process, output) or {"fault": ended}

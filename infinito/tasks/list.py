@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
@@ -11,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from infinito.cli.help import summarise_task
 from infinito.config import TASKS, RunConf
 from infinito.paths import conf_dir
 
@@ -20,7 +20,7 @@ _REQUIREMENT = re.compile(r"([\w.-]+).*extra == ['\"](\w+)['\"]")
 def run(conf: RunConf, folder: Path, overrides: Sequence[str]) -> None:
     """Print every task and every option with what it is for, cut to the width of the screen."""
     console = Console()
-    print_lines(console, "task=…", {name: task_summary(name) for name in sorted(TASKS)})
+    print_lines(console, "task=…", {name: summarise_task(name) for name in sorted(TASKS)})
     groups: dict[str, dict[str, str]] = {}
     for path in sorted(conf_dir().glob("*/**/*.yaml")):
         group = path.parent.relative_to(conf_dir()).as_posix()
@@ -39,13 +39,6 @@ def print_lines(console: Console, title: str, lines: Mapping[str, str]) -> None:
         line = Text.assemble("  ", (name.ljust(longest), "cyan"), "  ", text)
         console.print(line, no_wrap=True, overflow="ellipsis")
     console.print()
-
-
-def task_summary(name: str) -> str:
-    """Return the first sentence of the docstring of a task's module, without the task's name."""
-    path = Path(__file__).with_name(f"{name}.py")
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return " ".join(docstring.split("\n\n")[0].split()).partition("`: ")[2]
 
 
 def first_comment(path: Path) -> str:

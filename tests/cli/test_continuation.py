@@ -20,14 +20,17 @@ def run_folder(configured: Callable[..., RunConf], tmp_path: Path) -> Callable[.
     """Make the folder of a run that was stopped, as far as a command looks into it."""
 
     def make(*overrides: str) -> Path:
-        folder = tmp_path / "older"
-        record_config(folder, asdict(configured(*overrides)), overrides)
-        (folder / "checkpoints").mkdir()
-        for name in ("best", "last"):
-            (folder / f"checkpoints/{name}.ckpt").touch()
-        return folder
+        return record_run(tmp_path / "older", configured(*overrides), *overrides)
 
     return make
+
+
+def record_run(folder: Path, conf: RunConf, *overrides: str) -> Path:
+    record_config(folder, asdict(conf), overrides)
+    (folder / "checkpoints").mkdir()
+    for name in ("best", "last"):
+        (folder / f"checkpoints/{name}.ckpt").touch()
+    return folder
 
 
 def parsed(*overrides: str) -> RunConf:
@@ -116,6 +119,31 @@ def test_what_a_reading_task_does_not_read_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=fault):
         parsed(f"task={task}", f"checkpoint={run_folder()}", override)
+
+
+@pytest.mark.parametrize("data", ["chat", "skills"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("task=chat",),
+        ("task=serve",),
+        ("task=generate", "generation.prompt=a"),
+        ("task=lm_eval", "lm_eval.tasks=[a]"),
+        ("task=report",),
+        ("task=analyze", "data=python_docs"),
+    ],
+)
+def test_a_run_on_conversations_is_opened_by_every_task(
+    data: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = record_run(tmp_path / "older", parsed(f"data={data}"))
+    assert parsed(*words, f"checkpoint={folder}").checkpoint == str(folder)
+
+
+def test_a_run_on_conversations_has_no_text_to_analyze(tmp_path: Path) -> None:
+    folder = record_run(tmp_path / "older", parsed("data=chat"))
+    with pytest.raises(ConfigError, match=r"not `task=analyze`: e\.g\. `data=python_docs`"):
+        parsed("task=analyze", f"checkpoint={folder}")
 
 
 def test_a_memory_of_the_run_may_be_evaluated_otherwise(run_folder: Callable[..., Path]) -> None:

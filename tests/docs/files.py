@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.docs.reading import PAGES, list_blocks
@@ -23,8 +25,11 @@ def write_files(folder: Path) -> None:
     for name in "abcdef":
         (folder / f"notes/{name}.txt").write_text(text.replace("cat", f"cat {name}"))
     (folder / "book.txt").write_text(text * 2)
+    (folder / "notes.txt").write_text(text)
     rows = [{"text": SENTENCE.format(number, 2 * number) * 20} for number in range(30)]
     (folder / "records.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    if find_spec("pyarrow"):
+        save_parquet([row["text"] for row in rows], folder / "stories.parquet")
     rows_shown = {line for text in read_language("json") for line in text.splitlines()}
     for row in sorted(rows_shown):
         file = folder / ("pairs.jsonl" if "chosen" in row else "chats.jsonl")
@@ -37,6 +42,14 @@ def write_files(folder: Path) -> None:
         here = task.replace("/data/my_text.jsonl", str(folder / "records.jsonl"))
         (folder / "tasks/my_text.yaml").write_text(here)
         (folder / "tasks/mine.yaml").write_text(here.replace("my_text", "mine"))
+
+
+def save_parquet(texts: Sequence[str], path: Path) -> None:
+    """Save a Parquet file of one column, `text`."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"text": texts}), path)
 
 
 def save_llama(tokenizer: Path, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """A reader who types what the pages say, in a folder with texts, pairs, models and earlier runs.
 
 Each command runs in a process of its own that has torch loaded already, with fewer steps and a
-smaller model than the page's where the page does not set these itself.
+smaller model than the page's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ENOUGH_S = 600.0
 
 STEPS = (
     "trainer.epochs=null", "trainer.max_steps=6", "trainer.validate_every=3",
-    "trainer.minutes=0.01", "trainer.sample_tokens=8", "optimizer.warmup_steps=0",
+    "trainer.sample_tokens=8", "optimizer.warmup_steps=0",
     "optimizer.schedule=cosine", "trainer.accelerator=cpu", "trainer.threads=1",
     "dpo.warmup_steps=3", "generation.max_new_tokens=8", "data.items=60", "data.held_out_items=20",
     "data.max_bytes=300000", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm=2", "serve.port=0",
@@ -54,6 +54,14 @@ STAGES = (
 )  # fmt: skip
 
 
+LENGTHS = {
+    "trainer.minutes": "trainer.minutes=0.05",
+    "trainer.max_steps": "trainer.max_steps=12",
+    "hydra.sweeper.n_trials": "hydra.sweeper.n_trials=3",
+}
+"""What stands for lengths that a page types."""
+
+
 @dataclass
 class Reader:
     """A folder in which commands are typed.
@@ -72,7 +80,8 @@ class Reader:
 
     def fill(self, command: str) -> str:
         """Return a command with files of the folder in place of its placeholders."""
-        return PLACEHOLDER.sub(lambda found: self.filled[found[0]], command)
+        here = command.replace("/shared/", f"{self.folder}/shared/")  # what all machines see
+        return PLACEHOLDER.sub(lambda found: self.filled[found[0]], here)
 
     def shorten(self, arguments: Sequence[str]) -> list[str]:
         """Return the arguments of infinito with those that make it short; raise what is wrong."""
@@ -85,7 +94,8 @@ class Reader:
             conf = composition.check(tidied, conf_dir(), sweep=is_sweep)
         finally:
             os.chdir(before)
-        return [*flags, *overrides, *list_shortenings(conf, overrides, is_sweep)]
+        kept = [LENGTHS.get(each.partition("=")[0], each) for each in overrides]
+        return [*flags, *kept, *list_shortenings(conf, overrides, is_sweep)]
 
     def type(self, command: str, given: str = "") -> str:
         """Run a command of infinito, with lines for its standard input; return what it printed."""
@@ -148,24 +158,30 @@ def list_shortenings(conf: RunConf, typed: Sequence[str], is_sweep: bool) -> lis
     row = find_reading(values, None)
     searched = is_sweep and any("search=" in each or "interval" in each for each in typed)
     sizes = () if searched else SIZES
-    taken_over = {"model.dim", "model.layers", "attention.heads", "tokenizer.vocab_size"}
+    left_out = {*given, *list_unfit(conf)}
+    if "trainer.minutes" in given:
+        left_out |= {"trainer.max_steps", "trainer.epochs"}
     found = []
     for each in (*STEPS, *sizes, *SCHEDULE):
         key = each.partition("=")[0]
         if key.startswith("hydra."):
             if searched and "mcts" in " ".join(typed) and key not in given:
                 found.append(each)
-        elif (
-            key in given
-            or unread(row, key, {})
-            or not has(conf, key)
-            or (conf.checkpoint is not None and key in taken_over)
-            or (key == "trainer.minutes" and "trainer.minutes" not in given)
-        ):
-            continue
-        else:
+        elif key not in left_out and not unread(row, key, {}) and has(conf, key):
             found.append(each)
     return found
+
+
+def list_unfit(conf: RunConf) -> set[str]:
+    """Return the sizes that a command cannot change."""
+    unfit = set[str]()
+    if conf.checkpoint is not None:
+        unfit |= {"model.dim", "model.layers", "attention.heads", "tokenizer.vocab_size"}
+    if conf.model.name == "pretrained":
+        unfit |= {"attention.heads"}
+    if conf.task == "rl_scheduler" or conf.data.name in {"pairs", "chat", "skills"}:
+        unfit |= {"data.block_size"}
+    return unfit
 
 
 def has(conf: RunConf, key: str) -> bool:

@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -53,17 +53,19 @@ EXTRAS = {
     "+experiment=rl": "stable_baselines3",
     "serve": "fastapi",
     "export_sweep": "optuna",
+    "parquet": "pyarrow",
 }
 """Packages that commands need, by a part of the command."""
 
 RUN, SWEEP, SEARCH, SCHEDULE = (f"multirun/earlier/{name}" for name in ("run", "a", "b", "c"))
 
 EARLIER = (
-    f"infinito +experiment=debug optimizer.schedule=wsd hydra.run.dir={RUN}",
     f"infinito -m +experiment=debug attention=dot,l1 seed=0,1 hydra.sweep.dir={SWEEP}",
     f"infinito -m +search=mcts_attention trainer.max_steps=6 hydra.sweep.dir={SEARCH}",
     f"infinito +experiment=rl_quick hydra.run.dir={SCHEDULE}",
+    f"infinito +experiment=debug optimizer.schedule=wsd hydra.run.dir={RUN}",
 )
+"""Runs that the reader has; the last is the newest, which `checkpoint=last` means."""
 
 FILLED = {
     "<run>": RUN,
@@ -164,6 +166,9 @@ def type_command(command: str, page: Path, reader: Reader) -> None:
     """Type a command as its kind wants it."""
     if "llama" in command:
         command = command.replace("<folder>", "models/llama")
+    if "<folder>/sft" in command:
+        (stage,) = reader.folder.glob("multirun/chat_from_scratch/*/sft")
+        command = command.replace("<folder>/sft", str(stage))
     if "tasks_path" in command:
         command = command.replace("<folder>", "tasks")
     if "task=serve" in command:
@@ -231,20 +236,29 @@ def watch(command: str, reader: Reader) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    line = f"exec {command.partition('#')[0]} --port {port}"
+    given = "" if command.startswith("trackio ") else f" --port {port}"
+    name, _, rest = command.partition("#")[0].partition(" ")
+    module = {"tensorboard": "tensorboard.main", "trackio": "trackio.cli"}.get(name, name)
+    line = f"exec {sys.executable} -m {module} {rest}{given}"
     with subprocess.Popen(
         line,
         shell=True,
         cwd=reader.folder,
-        env={**os.environ, **reader.environment},
+        env={**os.environ, **reader.environment, "GRADIO_SERVER_PORT": str(port)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as dashboard:
+
+        def look() -> str:
+            assert dashboard.poll() is None, line
+            return fetch(f"http://127.0.0.1:{port}/")
+
         try:
-            assert "<title" in wait_for(lambda: fetch(f"http://127.0.0.1:{port}/")).lower()
+            assert "<title" in wait_for(look).lower()
         finally:
-            os.killpg(dashboard.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(dashboard.pid, signal.SIGKILL)
 
 
 def fetch(address: str) -> str:

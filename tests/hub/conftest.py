@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
-from infinito.hub import downloading, patience
+from infinito.hub import downloading, patience, push_child, pushing
 from tests.hub.server import Hub
 
 
@@ -47,3 +48,32 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     yield served
     downloading.resolve_commit.cache_clear()
     served.close()
+
+
+@pytest.fixture
+def logged_in(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub that takes this machine's models."""
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    return hub
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process do what a child does, whose start takes a second."""
+    monkeypatch.setattr(pushing, "_run", lambda order: push_child.answer(**order))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    yield
+    set_client_factory(default_client_factory)
+
+
+@pytest.fixture
+def finished_run(tmp_path: Path) -> Path:
+    """A finished run, as far as pushing is concerned."""
+    folder = tmp_path / "a run"
+    (folder / "model").mkdir(parents=True)
+    (folder / "report.html").write_text("<html>")
+    card = '---\ntags:\n- infinito\n---\nfrom_pretrained("<this folder>")'
+    files = {"README.md": card, "config.json": "{}", "model.safetensors": "weights " * 1000}
+    for name, content in files.items():
+        (folder / "model" / name).write_text(content)
+    return folder

@@ -36,7 +36,7 @@ async function look(browser, page, width, scheme, scripts) {
   };
   if (scripts) {
     await tab.evaluate(axe);
-    const { violations } = await tab.evaluate(() => axe.run());
+    const { violations } = await tab.evaluate(() => axe.run(document, { preload: false }));
     found.faults = violations
       .filter(({ impact }) => SERIOUS.includes(impact))
       .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((each) => each.html.slice(0, 160)).join(" | ")}`);

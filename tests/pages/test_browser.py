@@ -11,8 +11,10 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +129,23 @@ def test_a_sweep(tmp_path: Path) -> None:
     folder = sweep(tmp_path, 20)
     write_report(folder)
     assert_faultless(folder / "report.html")
+
+
+@pytest.mark.skipif(find_spec("mkdocs") is None, reason="needs infinito[docs]")
+def test_the_documentation(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    build = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(site),
+    ]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run(build, cwd=ROOT, env=environment, check=True)
+    names = ("index", "tutorials/preferences", "how-to/clusters", "reference/configuration",
+             "reference/python", "studies/base_30ep")  # fmt: skip
+    assert_faultless(*(site / f"{name}.html" for name in names))

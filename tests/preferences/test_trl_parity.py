@@ -61,10 +61,10 @@ def own_losses(model: PreTrainedModel, objective: PreferenceObjective) -> list[f
 
 
 def trl_losses(model: PreTrainedModel, folder: Path, **settings: Any) -> list[float]:
-    from tests.preferences.trl.trl_training import trl_trainer
+    from tests.trl_training import trl_on_pairs
 
     flat: Sequence[TokenizedPair] = [pair for batch in in_order() for pair in batch]
-    trainer = trl_trainer(
+    trainer = trl_on_pairs(
         model, copy.deepcopy(model), flat, folder, batch_size=BATCH, steps=STEPS, **settings
     )
     trainer.train()
@@ -107,10 +107,10 @@ def test_weighted_lists_of_losses(tmp_path: Path) -> None:
 
 def test_figures_are_trl_s(tmp_path: Path) -> None:
     """The metrics of a training step, name by name."""
-    from tests.preferences.trl.trl_training import trl_trainer
+    from tests.trl_training import trl_on_pairs
 
     batch_pairs = in_order()[0]
-    trainer = trl_trainer(
+    trainer = trl_on_pairs(
         make("llama"), make("llama", seed=1), batch_pairs, tmp_path, batch_size=BATCH, steps=1,
         learning_rate=0.0,
     )  # fmt: skip

@@ -31,11 +31,6 @@ def test_each_line_fits_eighty_columns(printed: list[str]) -> None:
     assert len(printed) < len(TASKS) + 3 * len(list(conf_dir().glob("*/**/*.yaml"))) + 20
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_every_task_says_what_it_does(name: str) -> None:
-    assert task.task_summary(name)
-
-
 def test_extras_say_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     required = ["torch>=2", "tokenizers>=0.2; extra == 'a'", "no-such-thing; extra == 'b'"]
     monkeypatch.setattr(metadata, "requires", lambda _: [*required, "ruff; extra == 'dev'"])

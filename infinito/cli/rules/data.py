@@ -57,13 +57,17 @@ def mixture_faults(data: config.MixtureConf) -> Iterable[str]:
         )
 
 
+READ_TEXT = {"trial", "reproducibility", "analyze", "calibrate_phi", "rl_scheduler"}
+"""Tasks that read text, and no conversations; others that open a model leave its data alone."""
+
+
 def chat_faults(conf: RunConf) -> Iterable[str]:
     if not isinstance(conf.data, config.ConversationsConf):
         return
     name = conf.data.name
     if isinstance(conf.data, config.SkillsConf) and not conf.data.skills:
         yield "`data.skills` is empty: name some, e.g. `data.skills=[spell,count]`"
-    if conf.task not in {"train", "evaluate", "check_data"}:
+    if conf.task in READ_TEXT:
         yield (
             f"`data={name}` is for `task=train` and `task=evaluate`, not `task={conf.task}`: e.g. "
             "`data=python_docs`"

@@ -21,6 +21,11 @@ def revision_faults(conf: RunConf) -> Iterable[str]:
 
 def push_faults(conf: RunConf) -> Iterable[str]:
     if conf.push is None:
+        if not conf.push_private:
+            yield (
+                "`push_private`=false says who sees the model that `push` sends: give "
+                "`push=<owner>/<name>`, or leave it out"
+            )
         return
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id

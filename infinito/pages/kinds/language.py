@@ -174,14 +174,16 @@ def list_next(
             (build_command({"resume": folder}), "go on, if it has stopped"),
             *list_curves(folder, values, "the same curves live"),
         ]
-    text = [
+    commands = [
         ({"task": "generate", "generation.prompt": "The "}, "write text"),
         ({"task": "evaluate", "split": "test"}, "an unseen split"),
-    ]
-    commands = [
-        *([({"task": "chat"}, "talk to it")] if values["data"]["name"] in CONVERSATIONS else text),
         ({"task": "analyze"}, "attention: entropy and heat maps"),
     ]
+    if values["data"]["name"] in CONVERSATIONS:
+        commands = [
+            ({"task": "chat"}, "talk to it"),
+            ({"task": "serve"}, "talk to it in the browser"),
+        ]
     return [
         *((build_command({**each, "checkpoint": folder}), purpose) for each, purpose in commands),
         *list_curves(folder, values, "curves, samples, heat maps"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -27,6 +28,11 @@ class Dashboard(Protocol):
 
     def close(self) -> None:
         """End a run that has succeeded."""
+
+
+def name_run(folder: Path) -> str:
+    """Return what a dashboard elsewhere calls a run: its folder and the one that holds it."""
+    return "/".join(folder.absolute().parts[-2:])
 
 
 def list_dashboards(trainer: Trainer) -> Iterable[Dashboard]:

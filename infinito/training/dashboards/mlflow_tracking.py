@@ -14,10 +14,12 @@ from lightning.pytorch.loggers import MLFlowLogger
 from infinito.config import MlflowConf
 from infinito.errors import LoggerError
 from infinito.extras import require_extra
+from infinito.training.dashboards.dashboard import name_run
 from infinito.wording import describe_error
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 """MLflow's environment variable; its default waits for four minutes where no server answers."""
+TRACKING = "MLFLOW_TRACKING_URI"
 
 
 class MlflowTracking(MLFlowLogger):
@@ -50,10 +52,10 @@ class MlflowTracking(MLFlowLogger):
 
         self.place = find_tracking_uri(settings, runs_dir)
         try:
-            with few_retries():
+            with own_environment():
                 super().__init__(
                     experiment_name=settings.experiment,
-                    run_name=f"{folder.parent.name}/{folder.name}",
+                    run_name=name_run(folder),
                     tracking_uri=self.place,
                     artifact_location=find_artifacts(self.place, runs_dir),
                     run_id=run_id,
@@ -89,7 +91,7 @@ class MlflowTracking(MLFlowLogger):
 
 def find_tracking_uri(settings: MlflowConf, runs_dir: Path) -> str:
     """Return where a run is logged: a server, or a database in `runs_dir`."""
-    given = settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    given = settings.tracking_uri or os.environ.get(TRACKING)
     return given or f"sqlite:///{runs_dir.absolute()}/mlflow.db"
 
 
@@ -99,13 +101,19 @@ def find_artifacts(place: str, runs_dir: Path) -> str | None:
 
 
 @contextmanager
-def few_retries() -> Iterator[None]:
-    """Let MLflow's requests in the block fail soon, unless the user has set their number."""
-    if RETRIES in os.environ:
-        yield
-        return
-    os.environ[RETRIES] = "1"
+def own_environment() -> Iterator[None]:
+    """Let MLflow's requests in the block fail soon, and undo what it sets for later runs.
+
+    MLflow writes the server that it was given into MLFLOW_TRACKING_URI; the user's number of
+    retries holds.
+    """
+    before = {name: os.environ.get(name) for name in (RETRIES, TRACKING)}
+    os.environ.setdefault(RETRIES, "1")
     try:
         yield
     finally:
-        del os.environ[RETRIES]
+        for name, value in before.items():
+            if value is not None:
+                os.environ[name] = value
+            elif name in os.environ:
+                del os.environ[name]

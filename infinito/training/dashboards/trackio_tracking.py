@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from infinito.config import TrackioConf
 from infinito.errors import LoggerError
 from infinito.extras import require_extra
+from infinito.training.dashboards.dashboard import name_run
 from infinito.wording import describe_error
 
 
@@ -52,7 +53,7 @@ class TrackioTracking(Logger):
             with _silence():
                 self.experiment = trackio.init(
                     settings.project,
-                    name=run_id or f"{folder.parent.name}/{folder.name}",
+                    name=run_id or name_run(folder),
                     server_url=settings.server_url,
                     config=dict(hparams),
                     resume="allow" if run_id else "never",

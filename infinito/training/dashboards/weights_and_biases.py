@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from infinito.config import WandbConf
 from infinito.errors import LoggerError
 from infinito.extras import require_extra
+from infinito.training.dashboards.dashboard import name_run
 from infinito.wording import describe_error
 
 
@@ -40,7 +41,7 @@ class WeightsAndBiases(WandbLogger):
         if wandb.run is not None:  # of a run in this process that failed after its training
             wandb.run.finish(exit_code=1)
         super().__init__(
-            name=f"{folder.parent.name}/{folder.name}",
+            name=name_run(folder),
             save_dir=folder,
             id=run_id,
             project=settings.project,

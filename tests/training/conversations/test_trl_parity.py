@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -56,65 +55,13 @@ def own_losses(layout: LayoutName) -> list[float]:
 
 
 def trl_losses(folder: Path) -> list[float]:
-    import datasets
-    import trl
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
+    from tests.trl_training import trl_on_conversations
 
-    losses: list[float] = []
-
-    class Recording(trl.SFTTrainer):
-        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset
-
-        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-            loss = super().compute_loss(*args, **kwargs)
-            losses.append(float(loss.detach()))
-            return loss
-
-    vocabulary = {"<pad>": 0, "<eos>": 1}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="<eos>")),
-        pad_token="<pad>",
-        eos_token="<eos>",
-    )
-    tokenizer.chat_template = "{% generation %}x{% endgeneration %}"
-    rows = [
-        {
-            "messages": [{"role": "user", "content": "x"}],  # TRL asks for conversations
-            "input_ids": list(each.ids),
-            "labels": [
-                token if place in each.learned else -100 for place, token in enumerate(each.ids)
-            ],
-        }
-        for each in conversations()
-    ]
-    trainer = Recording(
-        model=make("llama"),
-        args=trl.SFTConfig(
-            output_dir=str(folder),
-            per_device_train_batch_size=BATCH,
-            max_steps=STEPS,
-            learning_rate=1e-3,
-            lr_scheduler_type="constant",
-            max_grad_norm=1.0,
-            max_length=None,
-            assistant_only_loss=True,
-            train_sampling_strategy="sequential",
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
-            dataloader_pin_memory=False,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-        ),
-        train_dataset=datasets.Dataset.from_list(rows),
-        processing_class=tokenizer,
+    trainer = trl_on_conversations(
+        make("llama"), conversations(), folder, batch_size=BATCH, steps=STEPS, learning_rate=1e-3
     )
     trainer.train()
-    return losses
+    return trainer.losses
 
 
 def test_losses_step_by_step(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
-"""Trackio reads where its databases lie when it is imported."""
+"""Trackio reads where its databases lie when it is imported, so this comes before the tests."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
-import pytest
-
-
-@pytest.fixture(scope="session", autouse=True)
-def trackio_here(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep Trackio's databases in a folder of the session; the tests name projects of their own."""
-    os.environ["TRACKIO_DIR"] = str(tmp_path_factory.mktemp("trackio"))
+os.environ["TRACKIO_DIR"] = tempfile.mkdtemp(prefix="trackio_")
+atexit.register(shutil.rmtree, os.environ["TRACKIO_DIR"], ignore_errors=True)

@@ -18,7 +18,7 @@ from infinito.models.checkpoint_file import read_checkpoint
 from infinito.paths import conf_dir
 from infinito.run_folder.series.metrics_file import CLOCKS, read_metrics
 from infinito.training.dashboards.assembly import build_loggers, read_run_id
-from infinito.training.dashboards.dashboard import Dashboard, list_dashboards
+from infinito.training.dashboards.dashboard import Dashboard, list_dashboards, name_run
 from infinito.training.dashboards.tensorboard import TensorBoard
 from infinito.training.report.metrics_logger import MetricsLogger
 
@@ -67,6 +67,14 @@ def test_without_a_dashboard_a_training_gives_the_same_bits_and_figures(trained:
     )
     assert first == second
     assert (silent / "report.html").is_file()
+
+
+def test_a_run_is_named_by_its_folder_wherever_the_command_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert name_run(Path("multirun/base/a")) == "base/a"
+    assert name_run(Path("a")) == f"{tmp_path.name}/a"
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from infinito.errors import LoggerError
 from infinito.run_folder.series.metrics_file import read_metrics
 from infinito.training.dashboards.mlflow_tracking import (
     RETRIES,
+    TRACKING,
     MlflowTracking,
     find_artifacts,
     find_tracking_uri,
@@ -61,5 +63,7 @@ def test_a_server_that_does_not_answer_is_named(
     monkeypatch.delenv(RETRIES, raising=False)
     settings = MlflowConf(tracking_uri="http://127.0.0.1:9")
     wanted = r"`logger`=mlflow does not begin a run at http://127.0.0.1:9: .*logger.tracking_uri="
+    monkeypatch.delenv(TRACKING, raising=False)
     with pytest.raises(LoggerError, match=wanted):
         MlflowTracking(settings, tmp_path, tmp_path, None, {})
+    assert not {RETRIES, TRACKING} & set(os.environ)

@@ -35,7 +35,7 @@ def test_a_training_writes_what_tensorboard_would_show(
     assert losses == [value for value in read_metrics(folder)["train/loss"] if value is not None]
     logged = {name for row in rows for name in row}
     assert {"val/loss", "val_score/val/loss", "sample", "val_attention/weights"} <= logged
-    pictures = list(Path(found["place"]).glob("media/**/*.png"))
+    pictures = list(Path(found["place"]).glob("media/sheep/**/*.png"))
     assert len(pictures) == 2  # a validation each
 
 

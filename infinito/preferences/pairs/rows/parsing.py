@@ -45,7 +45,8 @@ def parse_row(row: Mapping[str, Any], number: int) -> TextPair:
 
     Raises:
         RowFault: a field is missing, null, empty, of another type or not Unicode; the answers are
-            equal; the answers' conversations share no prompt; a column would be dropped.
+            equal or end with the user's turn; the answers' conversations share no prompt; a column
+            would be dropped.
     """
     try:
         return _parse(row, number)
@@ -89,8 +90,20 @@ def _parse(row: Mapping[str, Any], number: int) -> TextPair:
     if system or tools or not (isinstance(prompt, str) and isinstance(chosen, str)):
         prompt = prepend_system(system, to_messages(prompt, "user"))
         chosen, rejected = to_messages(chosen, "assistant"), to_messages(rejected, "assistant")
+        for name, answer in (("chosen", chosen), ("rejected", rejected)):
+            _refuse_question(name, answer)
     category, weight = _parse_category(row.get("category")), _parse_weight(row.get("weight"))
     return TextPair(prompt, chosen, rejected, category, number, weight, is_dialogue, tools)
+
+
+def _refuse_question(name: str, answer: Messages) -> None:
+    """Refuse an answer that ends with the user's words, which a model would learn to write."""
+    if answer[-1]["role"] == "user":
+        raise RowFault(
+            "no answer",
+            f"has the user's turn at the end of `{name}`",
+            "End it with the assistant's answer, or leave that turn out",
+        )
 
 
 def _parse_field(name: str, value: Any) -> str | Messages:

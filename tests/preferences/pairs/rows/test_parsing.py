@@ -90,6 +90,16 @@ def test_dialogues_without_a_shared_prompt(chosen: str, rejected: str) -> None:
         ({"prompt": []}, "empty field", "has an empty `prompt`"),
         ({"prompt": [{"role": "user"}]}, "not a message", "in `prompt`"),
         ({"weight": -1}, "weight", "`weight`=-1"),
+        (
+            {"prompt": [USER], "chosen": [GOOD, USER], "rejected": [BAD]},
+            "no answer",
+            "has the user's turn at the end of `chosen`",
+        ),
+        (
+            {"chosen": [USER, GOOD], "rejected": [USER, BAD, USER]},
+            "no answer",
+            "has the user's turn at the end of `rejected`",
+        ),
     ],
 )
 def test_bad_rows(change: dict[str, Any], kind: str, message: str) -> None:

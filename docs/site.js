@@ -1,0 +1,7 @@
+// A table that is wider than the screen can be scrolled by the keyboard too.
+addEventListener("load", () =>
+  setTimeout(() => {
+    for (const each of document.querySelectorAll(".md-typeset__scrollwrap"))
+      if (each.scrollWidth > each.clientWidth) each.tabIndex = 0;
+  }),
+);
