@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -85,6 +86,7 @@ def train(metric: str, seed: int, found: Mapping[str, str], text: Path, runs: Pa
     if any((row["metric"], row["seed"]) == (metric, str(seed)) for row in read(RESULTS)):
         return
     folder = runs / f"{metric}_seed{seed}"
+    shutil.rmtree(folder, ignore_errors=True)  # one that was stopped on its way
     settings = [f"{key}={value}" for key, value in found.items()]
     place = [f"attention={metric}", f"data.path={text}", f"seed={seed}", f"hydra.run.dir={folder}"]
     quiet = ["trainer.progress_bar=false", "trainer.sample_tokens=0"]
