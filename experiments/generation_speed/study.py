@@ -97,7 +97,7 @@ def compare(model: Any, prompts: int, repeats: int) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """Return the results as rows of a table in Markdown."""
     lines = [
-        "| model | prompts | transformers, tokens/s | infinito | lean | lean / transformers | texts |",
+        "| model | prompts | transformers, tokens/s | infinito | lean | its ratio | texts |",
         "|---|---|---|---|---|---|---|",
     ]
     for cell, found in results.items():
