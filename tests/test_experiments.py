@@ -27,6 +27,7 @@ OPTIONS = [
 NEEDED = {
     "data/text": ["data.path=x"],
     "data/hub": ["data.path=x"],
+    "data/mixture": ["data.paths=[x,y]"],
     "data/pairs": ["task=dpo"],
     "tokenizer/pretrained": ["tokenizer.path=x"],
     "tokenizer/own": ["model=gpt2"],
