@@ -125,7 +125,7 @@ class SharedSweep(Sweep):
             self.seconds[number] = self.seconds.get(number, 0.0) + (event["seconds"] or 0.0)
 
     def _note_owner(self, event: Event) -> None:
-        """Note who has a trial: nobody, where it pauses, goes on or has just been proposed."""
+        """Note who has a trial: the driver that starts it; nobody, where it is to go on."""
         kind = event["event"]
         if kind == "start":
             self._owners |= dict.fromkeys(event["numbers"], event["driver"])
