@@ -168,7 +168,6 @@ def dehb(trainer: Trainer, seed: int) -> None:
 
 CONTESTANTS: dict[str, Callable[[Trainer, int], None]] = {
     "infinito, fidelity": partial(infinito, smallest=1 / 9),
-    "infinito, fidelity from a 27th": partial(infinito, smallest=1 / 27),
     "infinito, whole trainings": infinito,
     "random with fidelity": partial(infinito, smallest=1 / 9, strategy="random"),
     "random": random,

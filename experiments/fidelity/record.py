@@ -114,7 +114,7 @@ def append(space: Space, at: int, cpu_s: float, losses: list[float]) -> None:
     """Add a row, below the heading where the file is new; no loss where it is no number."""
     is_new = not TABLE.exists()
     with TABLE.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         if is_new:
             writer.writerow(["space", "point", "cpu_s", *(f"loss_{i + 1}" for i in range(POINTS))])
         words = [f"{loss:.4g}" if math.isfinite(loss) else "" for loss in losses]

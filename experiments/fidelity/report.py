@@ -1,4 +1,4 @@
-"""Writes table.md and plot.png from runs.csv.
+"""Writes the tables of README.md and plot.png from runs.csv.
 
 Compute to reach: the first mark at which the mean regret over seeds is at most that of random
 search after the whole budget, as a share of the budget. A search that never gets there counts as
@@ -20,21 +20,23 @@ from study import BUDGET, MARKS, read_runs
 
 HERE = Path(__file__).parent
 OURS, YARDSTICK = "infinito, fidelity", "random"
-RESAMPLES = 2000
+RESAMPLES, FEWEST = 2000, 4
+COMPARED = (10, 20, 40)
+BEGIN, END = "<!-- table -->", "<!-- end -->"
 
 Runs = dict[str, dict[str, np.ndarray]]
 """By contestant and space: (seeds, marks)."""
 
 
 def collect() -> Runs:
-    """Return the regrets of the contestants that have runs in every space."""
+    """Return the regrets of the contestants that have `FEWEST` runs in every space."""
     found: dict[str, dict[str, list]] = {}
     for (contestant, space, _), regrets in sorted(read_runs().items()):
         found.setdefault(contestant, {}).setdefault(space, []).append(regrets)
     return {
         name: {space: np.array(each) for space, each in found[name].items()}
         for name in CONTESTANTS
-        if name in found
+        if all(len(found.get(name, {}).get(space, ())) >= FEWEST for space in SPACES)
     }
 
 
@@ -46,13 +48,11 @@ def reach(regrets: np.ndarray, goal: float) -> float:
 
 def measure(runs: Runs, spaces: list[str], rng: np.random.Generator | None) -> dict[str, list]:
     """Return the compute to reach by contestant, for each space; of seeds drawn anew with `rng`."""
-    goals, found = {}, {}
+    goals: dict[str, float] = {}
+    found: dict[str, list] = {}
     for name in [YARDSTICK, *(each for each in runs if each != YARDSTICK)]:
         found[name] = []
         for space in spaces:
-            if space not in runs[name]:
-                found[name].append(np.nan)
-                continue
             regrets = runs[name][space]
             if rng is not None:
                 regrets = regrets[rng.integers(len(regrets), size=len(regrets))]
@@ -65,13 +65,13 @@ def measure(runs: Runs, spaces: list[str], rng: np.random.Generator | None) -> d
 def main() -> None:
     """Write both."""
     runs = collect()
-    spaces = [space for space in SPACES if space in runs[YARDSTICK]]
+    spaces = list(SPACES)
     once = measure(runs, spaces, None)
     rng = np.random.default_rng(0)
     draws = [measure(runs, spaces, rng) for _ in range(RESAMPLES)]
     lines = [
-        f"| search | seeds | {' | '.join(spaces)} | all | {OURS} over it | regret at 10, 40 |",
-        "|---" * (len(spaces) + 5) + "|",
+        f"| search | seeds | {' | '.join(spaces)} | all | {OURS} over it |",
+        "|---" * (len(spaces) + 4) + "|",
     ]
     ours = np.log(once[OURS])
     for name in runs:
@@ -87,21 +87,49 @@ def main() -> None:
             for share, space in zip(once[name], spaces, strict=True)
         ]
         seeds = min(len(each) for each in runs[name].values())
-        at = [np.searchsorted(MARKS, 10), len(MARKS) - 1]
-        regrets = np.mean([each.mean(axis=0)[at] for each in runs[name].values()], axis=0)
-        lines.append(
-            f"| {name} | {seeds} | {' | '.join(cells)} | {whole} | {ratio} "
-            f"| {regrets[0]:.3f}, {regrets[1]:.3f} |"
-        )
+        lines.append(f"| {name} | {seeds} | {' | '.join(cells)} | {whole} | {ratio} |")
+    lines += ["", *compare_regrets(runs, rng)]
     text = "\n".join(lines) + "\n"
-    (HERE / "table.md").write_text(text, encoding="utf-8")
+    readme = (HERE / "README.md").read_text(encoding="utf-8")
+    head, rest = readme.split(BEGIN)
+    tail = rest.split(END)[1]
+    (HERE / "README.md").write_text(f"{head}{BEGIN}\n{text}{END}{tail}", encoding="utf-8")
     print(text)
     draw_plot(runs, spaces)
 
 
+def compare_regrets(runs: Runs, rng: np.random.Generator) -> list[str]:
+    """Return a table of the mean regret over spaces after some compute, with ours minus it."""
+    lines = [
+        f"| search | {' | '.join(f'regret at {mark}, ours minus it' for mark in COMPARED)} |",
+        "|---" * (len(COMPARED) + 1) + "|",
+    ]
+    for name in runs:
+        cells = []
+        for mark in COMPARED:
+            at = int(np.searchsorted(MARKS, mark))
+            own, other = ([each[:, at] for each in runs[who].values()] for who in (OURS, name))
+            mean = np.mean([each.mean() for each in other])
+            gap = np.mean([each.mean() for each in own]) - mean
+            draws = [
+                np.mean(
+                    [_redraw(a, rng) - _redraw(b, rng) for a, b in zip(own, other, strict=True)]
+                )
+                for _ in range(RESAMPLES)
+            ]
+            low, high = np.percentile(draws, [2.5, 97.5])
+            more = "" if name == OURS else f", {gap:+.3f} [{low:+.3f}, {high:+.3f}]"
+            cells.append(f"{mean:.3f}{more}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _redraw(values: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the mean of values that are drawn anew."""
+    return float(values[rng.integers(len(values), size=len(values))].mean())
+
+
 def _gets_there(runs: Runs, name: str, space: str) -> bool:
-    if space not in runs[name]:
-        return False
     goal = runs[YARDSTICK][space].mean(axis=0)[-1]
     return bool(runs[name][space].mean(axis=0)[-1] <= goal + 1e-12)
 
@@ -116,10 +144,9 @@ def draw_plot(runs: Runs, spaces: list[str]) -> None:
     figure, axes = plt.subplots(1, len(spaces), figsize=(4.4 * len(spaces), 3.8), sharey=True)
     for axis, space in zip(np.atleast_1d(axes), spaces, strict=True):
         for at, name in enumerate(runs):
-            if space in runs[name]:
-                mean = np.maximum(runs[name][space].mean(axis=0), 1e-3)
-                style = {"lw": 2.4} if name.startswith("infinito") else {"lw": 1.1}
-                axis.plot(MARKS, mean, label=name, color=f"C{at % 10}", **style)
+            mean = np.maximum(runs[name][space].mean(axis=0), 1e-3)
+            width = 2.4 if name.startswith("infinito") else 1.1
+            axis.plot(MARKS, mean, label=name, color=f"C{at % 10}", lw=width)
         axis.axhline(runs[YARDSTICK][space].mean(axis=0)[-1], color="grey", ls=":", lw=1)
         axis.set(title=space.replace("_", " "), yscale="log", xlabel="compute, whole trainings")
     np.atleast_1d(axes)[0].set_ylabel("mean regret of the best whole training")

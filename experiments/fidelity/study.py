@@ -75,7 +75,7 @@ def append(
     """Add a row, below the heading where the file is new."""
     is_new = not RUNS.exists()
     with RUNS.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         if is_new:
             writer.writerow(["contestant", "space", "seed", "trials", "cpu_s", "regrets"])
         writer.writerow([contestant, space, seed, trials, f"{cpu_s:.2f}", shorten(regrets)])
