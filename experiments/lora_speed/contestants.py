@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-STEPS, BATCH, TIME = 4, 16, 256
+STEPS, BATCH, TIME = 3, 16, 256
 """The first step is not counted."""
 
 LANGUAGE = "objective=language"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-ANSWER_TOKENS = (8, 8, 8)
+ANSWER_TOKENS = (4, 4, 4)
 """Most tokens of an answer, by repeat: writing long ones would be most of a job."""
 LEAN = ["optimizer.in_backward=true"]
 MEDIUM = ["trainer.matmul_precision=medium"]

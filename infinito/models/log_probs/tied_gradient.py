@@ -54,7 +54,7 @@ class TiedGradient:
         """
         self.waits = self.lookups == self.calls and tokens <= weight.shape[1]
         if self.waits:
-            torch.autograd.Variable._execution_engine.queue_callback(self._check)  # type: ignore[attr-defined]
+            torch.autograd.Variable._execution_engine.queue_callback(self._check)
         return self.waits
 
     def blocks(self, weight: Tensor) -> Blocks:

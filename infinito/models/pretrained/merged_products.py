@@ -19,7 +19,7 @@ def merge_products(model: PreTrainedModel) -> None:
     """Give the LoRA layers of a model this way to compute; what they hold stays peft's."""
     from peft.tuners.lora import Linear
 
-    class MergedLinear(Linear):  # type: ignore[misc]
+    class MergedLinear(Linear):
         """A layer of peft that computes by `AdaptedProduct` where that is the same."""
 
         def forward(self, x: Tensor, *arguments: Any, **named: Any) -> Tensor:

@@ -57,7 +57,7 @@ def test_a_shared_weight_is_updated_in_blocks(
     """In blocks of 4 of its 11 rows, of which the last has 3; autograd never sees its gradient."""
     monkeypatch.setattr(tied_gradient, "ROWS", 4)
 
-    def tuned(**settings: Any) -> tuple[nn.Module, LeanAdamW]:
+    def tuned(**settings: Any) -> tuple[DistanceLMForCausalLM, torch.optim.Optimizer]:
         model = small_model()
         optimizer = build_adamw(list(model.parameters()), AdamWConf(moments=moments, **settings))
         for number in range(3):
@@ -74,7 +74,8 @@ def test_a_shared_weight_is_updated_in_blocks(
         return model, optimizer
 
     model, optimizer = tuned(in_backward=True)
-    head = model.get_output_embeddings().weight  # type: ignore[operator]
+    assert isinstance(optimizer, LeanAdamW)
+    head = model.get_output_embeddings().weight
     assert head.grad is None
     assert float(optimizer.norms[id(head)]) > 0
     assert float(optimizer.state[head]["step"]) == 3
