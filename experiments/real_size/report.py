@@ -48,9 +48,10 @@ def comparison(results: dict[str, list[dict[str, Any]]]) -> list[str]:
             }
             pairs = zip(runs[0]["losses"], other[0]["losses"], strict=True)
             difference = f"{max(abs(a - b) for a, b in pairs):.1e}"
+        later = f"{own['later_s']:.2f}" if own["later_s"] else "–"
         lines.append(
             f"| {name} | {len(runs)} | {own['step_s']:.2f} | {ratios['step_s']} "
-            f"| {own['later_s'] or float('nan'):.2f} | {ratios['later_s']} "
+            f"| {later} | {ratios['later_s']} "
             f"| {own['training_gib']:.2f} | {own['gib']:.2f} | {ratios['gib']} "
             f"| {own['job_s']:.0f} | {ratios['job_s']} | {difference} |"
         )
