@@ -71,7 +71,7 @@ def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[
     """
     typed = typed_keys(overrides)
     if values.get("resume") is not None:
-        resumed = saved_values(_resumed_folder(values))
+        resumed = saved_values(_resumed_folder(values, typed))
         return unread_faults(find_reading(resumed, None), typed - {"task"}, values, None)
     if _sweeps_tasks(values, overrides):
         return []
@@ -80,7 +80,8 @@ def command_faults(values: Mapping[str, Any], overrides: Sequence[str]) -> list[
 
 
 def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    folder = _resumed_folder(values)
+    typed = typed_keys(overrides) - {"resume", "dry_run"}
+    folder = _resumed_folder(values, typed)
     stable = stable_checkpoint(str(values["resume"]))  # a folder named 7 or nan comes as a number
     saved = saved_values(folder)
     begun, values = with_absolute_paths(saved), with_absolute_paths(values)
@@ -173,8 +174,10 @@ def _sweeps_tasks(values: Mapping[str, Any], overrides: Sequence[str]) -> bool:
     return bool(given) and given[-1] != values.get("task")
 
 
-def _resumed_folder(values: Mapping[str, Any]) -> Path:
-    return resumable(str(values["resume"]), Path(str(values["runs_dir"])), str(values["name"]))
+def _resumed_folder(values: Mapping[str, Any], typed: Set[str]) -> Path:
+    runs = Path(str(values["runs_dir"]))
+    is_named = bool(typed & {"name", *ADDED_GROUPS})
+    return resumable(str(values["resume"]), runs / str(values["name"]) if is_named else runs)
 
 
 def stable_checkpoint(resume: str | None) -> Path | None:
@@ -196,8 +199,8 @@ def _checkpoint_values(values: Mapping[str, Any]) -> dict[str, Any] | None:
     return saved_values(folder) if folder is not None else None
 
 
-def resumable(resume: str, runs_dir: Path, name: str) -> Path:
-    """Return the folder of the run to go on with; `last` is the newest of `runs_dir`/`name`.
+def resumable(resume: str, runs: Path) -> Path:
+    """Return the folder of the run to go on with; `last` is the newest below the folder `runs`.
 
     For a checkpoint it is the folder of the checkpoint's run.
 
@@ -205,7 +208,8 @@ def resumable(resume: str, runs_dir: Path, name: str) -> Path:
         ResumeError: there is none, or it holds no checkpoint.
     """
     if resume == "last":
-        return _newest(runs_dir / name, "**/checkpoints/last.ckpt", "resume")
+        newest = _newest(runs, "**/checkpoints/last.ckpt", "resume")
+        return newest.parent if is_pipeline(newest.parent) else newest
     folder = Path(resume)
     if folder.name == STABLE and not folder.is_file():
         raise ResumeError(

@@ -98,8 +98,9 @@ class RunConf:
     agent: str | None = None
     """Run folder or checkpoint of `task=rl_scheduler` that steers `task=generate`."""
     resume: str | None = None
-    """Run folder to go on with, exactly where it stopped; or the `checkpoints/stable.ckpt` of a run
-    of `optimizer.schedule=wsd`, to begin a longer run from with `trainer.max_steps` or `epochs`."""
+    """Run folder to go on with, exactly where it stopped, `last` for the newest; or the
+    `checkpoints/stable.ckpt` of a run of `optimizer.schedule=wsd`, to begin a longer run from with
+    `trainer.max_steps` or `epochs`."""
     split: str = limited("valid", choices=("train", "valid", "test"))
     """What `task=evaluate` and `task=analyze` read."""
     runs: list[str] = field(default_factory=list)

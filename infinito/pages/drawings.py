@@ -22,6 +22,8 @@ INK, GRID = "#010101", "#020202"
 """Stand-ins for the colours of text and of the grid."""
 LONGEST_LABEL = 28
 """Characters of a name in a legend or at a tick."""
+CROWD = 8
+"""Curves above which a legend names the thick ones alone, where there are any."""
 
 INTERVALS = 5
 """Between ticks of an axis at most; ticks are most of what a drawing costs."""
@@ -57,8 +59,10 @@ def draw_svg(plot: Plot, key: str) -> Markup:
         axis = figure.subplots()
         shown = list(enumerate(plot.curves))
         named: set[str] = set()
+        is_crowd = len(shown) > CROWD and any(curve.style == "thick" for curve in plot.curves)
         for place, curve in shown:
-            label = "" if curve.name in named else _label(curve.name)
+            is_named = curve.name not in named and (not is_crowd or curve.style == "thick")
+            label = _label(curve.name) if is_named else ""
             named.add(curve.name)
             _draw_curve(axis, curve, plot.axes[0], place, label)
         for name, height in plot.levels.items():
@@ -68,9 +72,12 @@ def draw_svg(plot: Plot, key: str) -> Markup:
                           va="bottom", fontsize=8)  # fmt: skip
         _set_axes(axis, plot)
         if len({curve.name for curve in plot.curves}) > 1 and len(shown) <= 20:
-            axis.legend(fontsize=8, loc="best" if len(shown) < 6 else "upper right")
+            above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 4}
+            where = above if plot.y_ticks else {"loc": "best" if len(shown) < 6 else "upper right"}
+            axis.legend(fontsize=8, **where)
         left = 0.32 if plot.y_ticks else 0.1 if plot.is_wide else 0.17
-        figure.subplots_adjust(left=left, right=0.97, top=0.96, bottom=0.17)
+        top = 0.88 if plot.y_ticks else 0.96
+        figure.subplots_adjust(left=left, right=0.97, top=top, bottom=0.17)
         return _as_markup(figure)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infinito.cli.composition import check
+from infinito.cli.continuation import resumable
 from infinito.config import DistanceLMConf, RunConf
 from infinito.errors import ConfigError, ResumeError
 from infinito.paths import conf_dir
@@ -46,6 +48,30 @@ def test_a_resume_takes_every_value_of_the_run(run_folder: Callable[..., Path]) 
 
 def test_a_resume_may_change_what_is_shown(run_folder: Callable[..., Path]) -> None:
     assert parsed(f"resume={run_folder()}", "trainer.log_every=7").trainer.log_every == 7
+
+
+def test_last_is_the_newest_run_unless_a_name_is_typed(
+    configured: Callable[..., RunConf], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("debug", "other"), 1):
+        folder = Path(f"multirun/{name}/a")
+        record_run(folder, configured(f"seed={seed}", f"name={name}"), f"seed={seed}")
+        os.utime(folder / "checkpoints/last.ckpt", (seed, seed))
+    assert parsed("resume=last").seed == 2
+    assert parsed("resume=last", "name=debug").seed == 1
+    with pytest.raises(ResumeError, match="no run under multirun/nobody has a checkpoint"):
+        parsed("resume=last", "name=nobody")
+
+
+def test_last_is_the_pipeline_whose_stage_is_newest(
+    configured: Callable[..., RunConf], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pipeline = tmp_path / "multirun/chat/a"
+    record_config(pipeline, {**asdict(configured()), "task": "pipeline"}, [])
+    record_run(pipeline / "sft", configured())
+    assert resumable("last", tmp_path / "multirun") == pipeline
 
 
 @pytest.mark.parametrize("name", ["7", "nan"])

@@ -52,13 +52,19 @@ def save_parquet(texts: Sequence[str], path: Path) -> None:
     parquet.write_table(pa.table({"text": texts}), path)
 
 
-def save_llama(tokenizer: Path, folder: Path) -> None:
-    """Save a tiny Llama with random weights, and another model's tokenizer."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+TEMPLATE = "{% for each in messages %}{{ each.role }}: {{ each.content }}\n{% endfor %}"
 
-    config = LlamaConfig(
-        vocab_size=300, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=256,
+
+def save_model(architecture: str, tokenizer: Path, folder: Path) -> None:
+    """Save a tiny "llama" or "qwen2" with random weights, and another model's tokenizer."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    config = AutoConfig.for_model(
+        architecture, vocab_size=320, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=512,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    borrowed = AutoTokenizer.from_pretrained(tokenizer)
+    if architecture == "qwen2":
+        borrowed.chat_template = TEMPLATE
+    borrowed.save_pretrained(folder)

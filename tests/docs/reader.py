@@ -22,6 +22,9 @@ from infinito.cli.command_line import split_flags, tidy_override
 from infinito.cli.read_by import find_reading, unread
 from infinito.config import RunConf
 from infinito.paths import conf_dir
+from infinito.run_folder.folder import find_run_folder, saved_values
+from infinito.sweeps.record import history, journal
+from infinito.sweeps.record.plan import JOURNAL
 from tests.docs.reading import PLACEHOLDER, find_arguments
 from tests.ranks import CONTEXT
 
@@ -61,6 +64,8 @@ LENGTHS = {
 }
 """What stands for lengths that a page types."""
 
+RESUME = "hydra.sweeper.resume="
+
 
 @dataclass
 class Reader:
@@ -92,10 +97,10 @@ class Reader:
         os.chdir(self.folder)
         try:
             conf = composition.check(tidied, conf_dir(), sweep=is_sweep)
+            kept = [LENGTHS.get(each.partition("=")[0], each) for each in overrides]
+            return [*flags, *kept, *list_shortenings(conf, overrides, is_sweep)]
         finally:
             os.chdir(before)
-        kept = [LENGTHS.get(each.partition("=")[0], each) for each in overrides]
-        return [*flags, *kept, *list_shortenings(conf, overrides, is_sweep)]
 
     def type(self, command: str, given: str = "") -> str:
         """Run a command of infinito, with lines for its standard input; return what it printed."""
@@ -148,6 +153,9 @@ def list_shortenings(conf: RunConf, typed: Sequence[str], is_sweep: bool) -> lis
         return [f"stage_overrides={list(STAGES)}", "trainer.threads=1", "trainer.accelerator=cpu"]
     if conf.resume is not None:
         return []
+    resumed = [each.partition("=")[2] for each in typed if each.startswith(RESUME)]
+    if resumed:
+        return [each for each in list_begun(Path(resumed[0])) if each not in typed]
     values = {
         "task": conf.task,
         "checkpoint": conf.checkpoint,
@@ -155,7 +163,8 @@ def list_shortenings(conf: RunConf, typed: Sequence[str], is_sweep: bool) -> lis
         "model": {"name": conf.model.name},
         "data": {"name": conf.data.name},
     }
-    row = find_reading(values, None)
+    run = find_run_folder(Path(conf.checkpoint)) if conf.checkpoint else None
+    row = find_reading(values, saved_values(run) if run else None)
     searched = is_sweep and any("search=" in each or "interval" in each for each in typed)
     sizes = () if searched else SIZES
     left_out = {*given, *list_unfit(conf)}
@@ -172,14 +181,24 @@ def list_shortenings(conf: RunConf, typed: Sequence[str], is_sweep: bool) -> lis
     return found
 
 
+def list_begun(sweep: Path) -> list[str]:
+    """Return the overrides with which a sweep was begun."""
+    plan = history.read_plan(journal.read(sweep / JOURNAL))
+    assert plan is not None
+    return list(plan["overrides"])
+
+
 def list_unfit(conf: RunConf) -> set[str]:
     """Return the sizes that a command cannot change."""
     unfit = set[str]()
-    if conf.checkpoint is not None:
+    is_conversations = conf.data.name in {"pairs", "chat", "skills"}
+    is_pretrained = conf.model.name == "pretrained"
+    goes_on = conf.task == "train" and not is_conversations and not is_pretrained
+    if conf.checkpoint is not None and not goes_on:  # a training begins as the run did
         unfit |= {"model.dim", "model.layers", "attention.heads", "tokenizer.vocab_size"}
-    if conf.model.name == "pretrained":
+    if is_pretrained:
         unfit |= {"attention.heads"}
-    if conf.task == "rl_scheduler" or conf.data.name in {"pairs", "chat", "skills"}:
+    if conf.task == "rl_scheduler" or is_conversations:
         unfit |= {"data.block_size"}
     return unfit
 

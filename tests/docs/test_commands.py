@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.docs.files import save_llama, write_files
+from tests.docs.files import save_model, write_files
 from tests.docs.reader import ENOUGH_S, Reader
 from tests.docs.reading import PAGES, ROOT, find_arguments, list_blocks, list_commands, name_page
 from tests.hub.server import Hub
@@ -63,7 +63,7 @@ EARLIER = (
     f"infinito -m +experiment=debug attention=dot,l1 seed=0,1 hydra.sweep.dir={SWEEP}",
     f"infinito -m +search=mcts_attention trainer.max_steps=6 hydra.sweep.dir={SEARCH}",
     f"infinito +experiment=rl_quick hydra.run.dir={SCHEDULE}",
-    f"infinito +experiment=debug optimizer.schedule=wsd hydra.run.dir={RUN}",
+    f"infinito +experiment=base_30ep optimizer.schedule=wsd hydra.run.dir={RUN}",
 )
 """Runs that the reader has; the last is the newest, which `checkpoint=last` means."""
 
@@ -77,6 +77,8 @@ FILLED = {
     "<folder>": "models/gpt2",
     "<file, folder or hub id>": "records.jsonl",
     "<files, folder or hub id>": "records.jsonl",
+    "<owner>": "reader",
+    "<name>": "model",
 }
 
 T = TypeVar("T")
@@ -87,6 +89,7 @@ def hub(gpt2_folder: Path) -> Iterator[Hub]:
     """A hub of this machine, with the models that the pages name."""
     served = Hub()
     served.add_model("openai-community/gpt2", gpt2_folder)
+    served.writable.add("reader")
     yield served
     served.close()
 
@@ -97,7 +100,8 @@ def earlier(hub: Hub, gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("reader")
     write_files(folder)
     shutil.copytree(gpt2_folder, folder / "models/gpt2")
-    save_llama(gpt2_folder, folder / "models/llama")
+    for architecture in ("llama", "qwen2"):
+        save_model(architecture, gpt2_folder, folder / f"models/{architecture}")
     (folder / "bin").mkdir()
     program = folder / "bin/infinito"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m infinito.run "$@"\n')
@@ -107,6 +111,7 @@ def earlier(hub: Hub, gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactor
         "HF_ENDPOINT": hub.address,
         "HF_HUB_CACHE": cache,
         "HF_HUB_OFFLINE": "0",
+        "HF_TOKEN": hub.token,
         "XDG_CACHE_HOME": str(folder / "cache"),
         "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
@@ -164,8 +169,9 @@ def test_a_reader_types_all_of_a_page(page: Path, reader: Reader) -> None:
 
 def type_command(command: str, page: Path, reader: Reader) -> None:
     """Type a command as its kind wants it."""
-    if "llama" in command:
-        command = command.replace("<folder>", "models/llama")
+    for part, model in (("llama", "models/llama"), ("qwen", "models/qwen2")):
+        if part in command:
+            command = command.replace("<folder>", model)
     if "<folder>/sft" in command:
         (stage,) = reader.folder.glob("multirun/chat_from_scratch/*/sft")
         command = command.replace("<folder>/sft", str(stage))
@@ -183,7 +189,7 @@ def type_command(command: str, page: Path, reader: Reader) -> None:
     elif "task=chat" in command and "|" not in command:
         assert "Human" not in reader.type(add_template(command), "What is 2 + 2?\n/quit\n")
     elif find_arguments(command) is None:
-        reader.call(add_template(command))
+        reader.call(reader.fill(add_template(command)))
     else:
         reader.type(command)
 

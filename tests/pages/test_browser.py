@@ -45,17 +45,22 @@ pytestmark = [
 ]
 
 
-def look_at(*pages: Path) -> list[dict[str, Any]]:
-    """Return what a browser found on each page in each way of looking at it."""
+def run_script(name: str, *arguments: str) -> Any:
+    """Return what a script of this folder printed as JSON."""
     finished = subprocess.run(
-        ["node", str(Path(__file__).with_name("look.mjs")), "", *map(str, pages)],
+        ["node", str(Path(__file__).with_name(name)), *arguments],
         env={**os.environ, "CHROMIUM": str(CHROMIUM), "MODULES": str(MODULES)},
         capture_output=True,
         text=True,
         timeout=500,
         check=True,
     )
-    found: list[dict[str, Any]] = json.loads(finished.stdout)
+    return json.loads(finished.stdout)
+
+
+def look_at(*pages: Path) -> list[dict[str, Any]]:
+    """Return what a browser found on each page in each way of looking at it."""
+    found: list[dict[str, Any]] = run_script("look.mjs", "", *map(str, pages))
     assert len(found) == 12 * len(pages)
     return found
 
@@ -131,9 +136,12 @@ def test_a_sweep(tmp_path: Path) -> None:
     assert_faultless(folder / "report.html")
 
 
-@pytest.mark.skipif(find_spec("mkdocs") is None, reason="needs infinito[docs]")
-def test_the_documentation(tmp_path: Path) -> None:
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation, as it is built."""
+    if find_spec("mkdocs") is None:
+        pytest.skip("needs infinito[docs]")
+    folder = tmp_path_factory.mktemp("site")
     build = [
         sys.executable,
         "-m",
@@ -142,10 +150,20 @@ def test_the_documentation(tmp_path: Path) -> None:
         "--strict",
         "--quiet",
         "--site-dir",
-        str(site),
+        str(folder),
     ]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     subprocess.run(build, cwd=ROOT, env=environment, check=True)
+    return folder
+
+
+def test_the_documentation(site: Path) -> None:
     names = ("index", "tutorials/preferences", "how-to/clusters", "reference/configuration",
              "reference/python", "studies/base_30ep")  # fmt: skip
     assert_faultless(*(site / f"{name}.html" for name in names))
+
+
+def test_the_documentation_can_be_searched_from_disk(site: Path) -> None:
+    page = site / "tutorials/first-model.html"
+    found = run_script("search.mjs", str(page), "cluster")
+    assert "Run a search on a cluster" in found
