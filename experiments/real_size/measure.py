@@ -12,41 +12,51 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
+ANSWER_TOKENS = (4, 4, 4)
+"""Most tokens of an answer, by repeat: writing long ones would be most of a job."""
 LEAN = ["optimizer.in_backward=true"]
-SHORT = [*LEAN, "optimizer.moments=bfloat16"]
+MEDIUM = ["trainer.matmul_precision=medium"]
+SHORT = ["optimizer.moments=bfloat16"]
 CONTESTANTS: dict[str, list[str] | None] = {
     "infinito": [],
     "TRL": None,
     "in backward": LEAN,
-    "bf16 moments": SHORT,
-    "bf16 moments and products": [*SHORT, "trainer.matmul_precision=medium"],
+    "in backward, bf16 products": [*LEAN, *MEDIUM],
     "LoRA": ["model.trainable=lora"],
     "TRL LoRA": None,
+    "in backward, bf16 moments": [*LEAN, *SHORT],
+    "in backward, bf16 moments and products": [*LEAN, *SHORT, *MEDIUM],
 }
 """Overrides of infinito's runs; the first one leaves the batches that TRL takes."""
 
 
-def child(model: Path, work: Path, contestant: str) -> None:
+def child(model: Path, work: Path, contestant: str, answer_tokens: int) -> None:
     """Print phases and losses of one tuning."""
     overrides = CONTESTANTS[contestant]
     if overrides is None:
         import trl_run
 
-        found = trl_run.run(model, work / "pairs.json", lora="LoRA" in contestant)
+        found = trl_run.run(
+            model, work / "pairs.json", lora="LoRA" in contestant, answer_tokens=answer_tokens
+        )
     else:
         import own
 
-        found = own.run(model, work / "run", overrides)
+        length = f"generation.max_new_tokens={answer_tokens}"
+        found = own.run(model, work / "run", [*overrides, length])
         shutil.rmtree(work / "run")
-    print("RESULT", json.dumps(found))
+    print("RESULT", json.dumps({**found, "answer_tokens": answer_tokens}))
 
 
-def measured(model: Path, work: Path, contestant: str) -> dict[str, object]:
+def measured(model: Path, work: Path, contestant: str, answer_tokens: int) -> dict[str, object]:
     """Run one tuning in a new process with one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, __file__, "--child", contestant, "--model", str(model)]
     finished = subprocess.run(
-        [*command, "--work", str(work)], env=environment, capture_output=True, text=True
+        [*command, "--work", str(work), "--answer-tokens", str(answer_tokens)],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     for line in finished.stdout.splitlines():
         if line.startswith("RESULT "):
@@ -66,17 +76,19 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="a folder of models.py")
     parser.add_argument("--work", type=Path, default=Path("/tmp/real_size"))
     parser.add_argument("--only", choices=CONTESTANTS, nargs="*", default=list(CONTESTANTS))
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=len(ANSWER_TOKENS))
+    parser.add_argument("--answer-tokens", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        child(arguments.model, arguments.work, arguments.child)
+        child(arguments.model, arguments.work, arguments.child, arguments.answer_tokens)
         return
     arguments.work.mkdir(parents=True, exist_ok=True)
     name = arguments.model.name
     for repeat in range(arguments.repeats):
         for contestant in arguments.only:
             if len(kept().get(name, {}).get(contestant, [])) <= repeat:
-                found = measured(arguments.model, arguments.work, contestant)
+                tokens = ANSWER_TOKENS[repeat]
+                found = measured(arguments.model, arguments.work, contestant, tokens)
                 results = kept()  # another process may have added to it
                 results.setdefault(name, {}).setdefault(contestant, []).append(found)
                 RESULTS.write_text(json.dumps(results, indent=1) + "\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ def run(model: Path, folder: Path, overrides: list[str]) -> dict[str, Any]:
     from infinito.tasks import dpo
     from infinito.training import trainer
     from infinito.training.callbacks import milestones
+    from infinito.training.optimizer.optimized_task import OptimizedTask
 
     phases.wrap(preparation.Prepared, "__init__", "opening")
     phases.wrap(dpo, "score_reference", "scoring")
@@ -45,6 +48,15 @@ def run(model: Path, folder: Path, overrides: list[str]) -> dict[str, Any]:
     phases.wrap(trainer, "write_checkpoint", "checkpoint")
     phases.wrap(Trainer, "fit", "training")
     phases.wrap(dpo, "write_outputs", "outputs")
+    ends_s = [0.0]
+    take = OptimizedTask.optimizer_step
+
+    def timed(self: Any, *arguments: Any, **named: Any) -> None:
+        ends_s[0] = ends_s[0] or time.process_time()
+        take(self, *arguments, **named)
+        ends_s.append(time.process_time())
+
+    OptimizedTask.optimizer_step = timed  # type: ignore[method-assign]
     place = [f"runs_dir={folder.parent}", f"data.cache_dir={folder.parent / 'cache'}"]
     for each in (folder, folder.parent / "cache"):
         shutil.rmtree(each, ignore_errors=True)
@@ -56,7 +68,8 @@ def run(model: Path, folder: Path, overrides: list[str]) -> dict[str, Any]:
         write_pairs()
     with (folder / "metrics.csv").open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
-    return {"phases": phases.close(), "losses": losses}
+    steps_s = [end - start for start, end in pairwise(ends_s)]
+    return {"phases": phases.close(), "losses": losses, "steps_s": steps_s}
 
 
 def _keep_pairs(dpo: Any, target: Path) -> Any:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Sized
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 from phases import Phases
 
 
-def run(model_folder: Path, pairs: Path, lora: bool = False) -> dict[str, Any]:
+def run(
+    model_folder: Path, pairs: Path, *, lora: bool = False, answer_tokens: int = 100
+) -> dict[str, Any]:
     """Tune on the batches in `pairs`; return phases and the loss of each step."""
     phases = Phases("imports")
     import datasets
     import torch
     import trl
     from torch.utils.data import SequentialSampler
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
     class OrderedTrainer(trl.DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
@@ -26,6 +30,16 @@ def run(model_folder: Path, pairs: Path, lora: bool = False) -> dict[str, Any]:
 
         def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
             return SequentialSampler(cast(Sized, self.train_dataset))
+
+    ends_s: list[float] = []
+
+    class Steps(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            if not ends_s:
+                ends_s.append(time.process_time())
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            ends_s.append(time.process_time())
 
     torch.set_num_threads(1)
     with phases.phase("opening"):
@@ -78,25 +92,27 @@ def run(model_folder: Path, pairs: Path, lora: bool = False) -> dict[str, Any]:
                 train_dataset=sets["train"],
                 eval_dataset=sets["held_out"],
                 processing_class=tokenizer,
+                callbacks=[Steps()],
                 **adapters,
             )
             trainer.evaluate()
         prompts = [row["prompt_ids"] for row in rows["held_out"][:4]]
         with phases.phase("answers"):
-            _answer(model, tokenizer, prompts)
+            _answer(model, tokenizer, prompts, answer_tokens)
         with phases.phase("training"):
             trainer.train()
         with phases.phase("scoring"):
             trainer.evaluate()
         with phases.phase("answers"):
-            _answer(model, tokenizer, prompts)
+            _answer(model, tokenizer, prompts, answer_tokens)
         with phases.phase("outputs"):
             trainer.save_model(folder)
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {"phases": phases.close(), "losses": losses}
+    steps_s = [end - start for start, end in pairwise(ends_s)]
+    return {"phases": phases.close(), "losses": losses, "steps_s": steps_s}
 
 
-def _answer(model: Any, tokenizer: Any, prompts: list[list[int]]) -> None:
+def _answer(model: Any, tokenizer: Any, prompts: list[list[int]], tokens: int) -> None:
     """Answer all prompts in one batch, as likely as can be."""
     import torch
 
@@ -104,5 +120,5 @@ def _answer(model: Any, tokenizer: Any, prompts: list[list[int]]) -> None:
     padded = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
     with torch.no_grad():
         model.generate(
-            **padded, max_new_tokens=100, do_sample=False, pad_token_id=tokenizer.pad_token_id
+            **padded, max_new_tokens=tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
         )

@@ -48,7 +48,7 @@ def _measure(conf: RunConf, prepared: Prepared, device: Any) -> dict[str, str | 
     pairs = prepared.training.pairs, prepared.held_out.pairs
     nothing = [torch.zeros(len(each), 2, dtype=torch.float64) for each in pairs]
     scores = ReferenceScores(nothing[0], nothing[1], 0, of_policy=True)
-    data, length = build_batches(conf, prepared.layout, *pairs, scores)
+    data, length = build_batches(conf, prepared.policy, prepared.layout, *pairs, scores)
     of_epoch = list(data.train_dataloader())[: length.batches_per_epoch]
     task = build_task(conf, prepared.policy, prepared.layout, length, None)
     task.to(device)
@@ -57,9 +57,9 @@ def _measure(conf: RunConf, prepared: Prepared, device: Any) -> dict[str, str | 
     answers_s = _time_answers(conf, prepared)
     accumulate = conf.trainer.accumulate
     steps = [of_epoch[first : first + accumulate] for first in range(0, len(of_epoch), accumulate)]
-    step_s = _time_steps(task, steps, device)
+    step_s, first_s = _time_steps(task, steps, device)
     epochs = length.batches / length.batches_per_epoch
-    training_s = epochs * sum(step_s(step) for step in steps)
+    training_s = epochs * sum(step_s(step) for step in steps) + first_s
     share = len(pairs[0]) / len(pairs[1])
     validations = math.ceil(length.batches / length.validate_every)
     scored = 1 + validations + (1 + share if conf.dpo.reference == "precomputed" else 1)
@@ -75,21 +75,24 @@ def _measure(conf: RunConf, prepared: Prepared, device: Any) -> dict[str, str | 
     }
 
 
-def _time_steps(task: Any, steps: list[Step], device: Any) -> Callable[[Step], float]:
-    """Return the seconds that a step takes, on a line through the largest and the smallest.
+def _time_steps(task: Any, steps: list[Step], device: Any) -> tuple[Callable[[Step], float], float]:
+    """Return the seconds that a step takes, and what the first one takes longer.
 
-    The first of three steps makes the moments and is not timed; with the largest batches, it
-    reaches the memory that no later step exceeds.
+    A step lies on a line through the largest and the smallest. The first one makes the moments and
+    touches all memory; with the largest batches, it reaches what no later step exceeds.
     """
     by_size = sorted(steps, key=_count_tokens)
     small, large = ([batch.to(device) for batch in step] for step in (by_size[0], by_size[-1]))
     optimizer, _ = task.optimizer_and_schedule()
-    take_step(task, optimizer, *large)
+    first_s = _time(lambda: take_step(task, optimizer, *large))
     large_s = _time(lambda: take_step(task, optimizer, *large))
     small_s = _time(lambda: take_step(task, optimizer, *small))
     tokens = _count_tokens(large) - _count_tokens(small)
     slope = max(0.0, large_s - small_s) / tokens if tokens else 0.0
-    return lambda step: large_s - slope * (_count_tokens(large) - _count_tokens(step))
+    return (
+        lambda step: large_s - slope * (_count_tokens(large) - _count_tokens(step)),
+        max(0.0, first_s - large_s),
+    )
 
 
 def _count_tokens(step: Step) -> int:

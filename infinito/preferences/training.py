@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from infinito.config import RunConf
+from infinito.data.conversations.length_buckets import call_tokens
 from infinito.models.trained import describe_model
 from infinito.paths import cache_dir
 from infinito.preferences.assembly import Policy, build_preference_objective
@@ -111,6 +112,7 @@ def build_reference(conf: RunConf, policy: Policy, layout: Layout) -> Reference:
 
 def build_batches(
     conf: RunConf,
+    policy: Policy,
     layout: Layout,
     training: list[TokenizedPair],
     held_out: list[TokenizedPair],
@@ -126,6 +128,7 @@ def build_batches(
         seed=child_seed(conf.seed, "batches"),
         bucket=conf.dpo.bucket,
         accumulate=conf.trainer.accumulate,
+        call_tokens=call_tokens(policy.model.num_parameters(only_trainable=True)),
         train_reference=scores.training,
         valid_reference=scores.held_out,
     )
@@ -192,7 +195,7 @@ def build_preference_training(
         identity: Values that must be equal in all processes of the training.
         callbacks: Further ones.
     """
-    data, length = build_batches(conf, layout, training, held_out, scores)
+    data, length = build_batches(conf, policy, layout, training, held_out, scores)
     task = build_task(conf, policy, layout, length, folder)
     log = PreferenceLog(task.statistics_every)
     settings = conf.trainer

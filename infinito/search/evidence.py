@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from infinito.search.rungs import Curves
 from infinito.search.scores import rank, scalarise
 from infinito.search.space.parameters import Array
 from infinito.search.trials import Trial, tabulate_losses
@@ -26,15 +27,17 @@ class Evidence:
 
     Attributes:
         rows: (trials, parameters).
-        table: (trials, objectives): less is better; NaN for a failed and for a running trial.
+        table: (trials, objectives): less is better; NaN for a failed, paused or running trial.
         numbers: (trials,): their numbers, `EARLIER_SEARCH` for trials of earlier searches.
         failed: (trials,): which have ended without a loss.
+        curves: Scores on the way, where trials pause; None where they do not.
     """
 
     rows: Array
     table: Array
     numbers: NDArray[np.int64]
     failed: NDArray[np.bool_]
+    curves: Curves | None = None
 
     @classmethod
     def collect(
@@ -50,7 +53,7 @@ class Evidence:
         """
         every = [*prior, *trials]
         table = tabulate_losses(every, signs)
-        ended = np.array([trial.state != "running" for trial in every], dtype=bool)
+        ended = np.array([trial.state in ("finished", "failed") for trial in every], dtype=bool)
         numbers = [EARLIER_SEARCH] * len(prior) + [trial.number for trial in trials]
         return cls(rows, table, np.array(numbers, dtype=int), ended & np.isnan(table[:, 0]))
 

@@ -4,8 +4,7 @@ A trial pauses at each rung. It goes on once it is among the best of a share of 
 so far, whatever others still run; so no worker waits for a rung to fill.
 
 Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (2020), algorithm 2 (ASHA).
-Here the new points are the strategy's, which learns from paused trials as well: a paused score
-counts as what the change from rung to rung of the trials that went on makes of it.
+Here the new points are the strategy's, which learns from paused trials as well.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infinito.search.space.parameters import Array
 from infinito.search.trials import Trial
@@ -33,12 +33,30 @@ class Rungs:
     reduction: int = 3
 
 
+@dataclass(frozen=True)
+class Curves:
+    """Scores on the way of trainings, one after the other.
+
+    Attributes:
+        trials: (scores,): index of the trial.
+        rungs: (scores,): where, from 0, the first rung, to 1, the end.
+        losses: (scores,): less is better, with the median change from there to the end added.
+    """
+
+    trials: NDArray[np.int64]
+    rungs: Array
+    losses: Array
+
+
 ONE_RUNG = Rungs((1.0,))
 """Trials train to the end at once."""
 
 
 def choose_promotion(
-    trials: Sequence[Trial], sign: float, rungs: Rungs, closing: bool = False
+    trials: Sequence[Trial],
+    sign: float,
+    rungs: Rungs,
+    closing: bool = False,
 ) -> Trial | None:
     """Return the best paused trial that may go on, from the highest rung that has one.
 
@@ -90,18 +108,45 @@ def extrapolate(trials: Sequence[Trial], sign: float) -> Array:
         trials: Of a search.
         sign: See `choose_promotion`.
     """
+    changes = _find_changes(trials)
+    losses = np.full(len(trials), math.nan)
+    for at, trial in enumerate(trials):
+        if trial.curve and trial.state != "failed":
+            losses[at] = sign * (trial.curve[-1] + changes[len(trial.curve) - 1])
+    return losses
+
+
+def collect_curves(trials: Sequence[Trial], sign: float, rungs: Rungs) -> Curves:
+    """Return the scores of trials that have not failed.
+
+    Args:
+        trials: Of a search and of earlier ones, which have finished without pauses.
+        sign: See `choose_promotion`.
+        rungs: Where they pause.
+    """
+    changes, last = _find_changes(trials), len(rungs.shares) - 1
+    found = []
+    for at, trial in enumerate(trials):
+        if trial.state == "failed":
+            continue
+        if trial.values and not trial.curve:
+            found.append((at, 1.0, sign * trial.values[0]))
+        for rung, score in enumerate(trial.curve):
+            found.append((at, rung / last, sign * (score + changes[rung])))
+    table = np.reshape(np.array(found, dtype=float), (len(found), 3))
+    return Curves(table[:, 0].astype(int), table[:, 1], table[:, 2])
+
+
+def _find_changes(trials: Sequence[Trial]) -> Array:
+    """(rungs,): the sum of the median changes of the score from a rung to the end."""
     longest = max((len(trial.curve) for trial in trials), default=0)
-    changes = np.zeros(max(longest - 1, 0))
-    for rung in range(longest - 1):
-        changes[rung] = np.median(
+    changes = np.zeros(longest)
+    for rung in reversed(range(longest - 1)):
+        changes[rung] = changes[rung + 1] + np.median(
             [
                 each.curve[rung + 1] - each.curve[rung]
                 for each in trials
                 if len(each.curve) > rung + 1
             ]
         )
-    losses = np.full(len(trials), math.nan)
-    for at, trial in enumerate(trials):
-        if trial.curve and trial.state != "failed":
-            losses[at] = sign * (trial.curve[-1] + changes[len(trial.curve) - 1 :].sum())
-    return losses
+    return changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from infinito.errors import ConfigError
 from infinito.search.evidence import EARLIER_SEARCH, Evidence, compute_rewards
 from infinito.search.recommendation import recommend
-from infinito.search.rungs import ONE_RUNG, Rungs, choose_promotion, extrapolate
+from infinito.search.rungs import ONE_RUNG, Rungs, choose_promotion, collect_curves, extrapolate
 from infinito.search.space.parameters import Array
 from infinito.search.space.sampling import Sampler, exclude
 from infinito.search.space.space import Space
@@ -283,7 +284,7 @@ class Search:
         if self.rungs is ONE_RUNG:
             return evidence
         evidence.table[len(self.prior_trials) :, 0] = extrapolate(own, self.signs[0])
-        return evidence
+        return replace(evidence, curves=collect_curves(every, self.signs[0], self.rungs))
 
 
 def direction_faults(directions: Sequence[str], key: str) -> Iterator[str]:

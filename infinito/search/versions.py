@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 CHANGES = {
     2: "scores that span decades are searched by their logarithms, plateaus by the Sobol sequence, "
     "and the surrogate learns from at most 200 trials",
+    3: "with `hydra.sweeper.fidelity`, the surrogate learns from the scores of paused trials, "
+    "which had counted as failures",
 }
 """What each version proposes otherwise than the one before."""
 

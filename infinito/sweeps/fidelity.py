@@ -158,7 +158,11 @@ def _find_faults(settings: MctsSweeperConf, grammar: Grammar, config: DictConfig
     if len(list_directions(settings)) > 1:
         yield f"{name} needs one objective, and there are {len(list_directions(settings))}"
     if settings.repeats != 1:
-        yield f"{name} and `hydra.sweeper.repeats`={settings.repeats} do not go together yet"
+        yield (
+            f"{name} and `hydra.sweeper.repeats`={settings.repeats} do not go together: a paused "
+            "trial would wait for its repeats. Use `hydra.sweeper.repeats=1`, or leave "
+            f"{name} out"
+        )
     yield from _find_task_faults(name, grammar, config)
 
 

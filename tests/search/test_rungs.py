@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infinito.search.rungs import Rungs, choose_promotion, extrapolate, list_hopeless
+from infinito.search.rungs import (
+    Rungs,
+    choose_promotion,
+    collect_curves,
+    extrapolate,
+    list_hopeless,
+)
 from infinito.search.search import Search
 from infinito.search.space.space import Float, Space
 from infinito.search.trials import Trial
@@ -60,6 +66,21 @@ def test_a_paused_score_changes_as_those_that_went_on_did() -> None:
     assert extrapolate(trials, -1.0)[:2] == pytest.approx([-2, -3])
 
 
+def test_scores_on_the_way_have_their_place_and_the_change_to_the_end() -> None:
+    """The medians fall by 2 from rung 0 to 1 and by 1 from 1 to 2; a failed trial has none."""
+    trials = [
+        Trial(0, {}, (2.5,), state="finished"),
+        Trial(1, {}, (2.0,), state="finished", curve=[5.0, 3.0, 2.0]),
+        paused(2, 9.0),
+        Trial(3, {}, state="failed", curve=[1.0]),
+    ]
+    curves = collect_curves(trials, 1.0, RUNGS)
+    assert curves.trials.tolist() == [0, 1, 1, 1, 2]
+    assert curves.rungs == pytest.approx([1, 0, 0.5, 1, 0])
+    assert curves.losses == pytest.approx([2.5, 2, 2, 2, 6])
+    assert collect_curves([], 1.0, RUNGS).losses.shape == (0,)
+
+
 def test_states_of_trials_that_cannot_go_on_are_known() -> None:
     """Of 9 trials 3 go on from the first rung and 1 from the second."""
     trials = [paused(n, float(n)) for n in range(6)]
@@ -102,3 +123,14 @@ def test_what_is_proposed_depends_on_the_trials_alone() -> None:
     search, _ = play(RUNGS, 24)
     again = Search(search.space, rungs=RUNGS, trials=search.trials, fits=search.fits)
     assert again.ask()[0].params == search.ask()[0].params
+
+
+def test_a_paused_trial_is_no_failed_one() -> None:
+    """Its loss is what its score makes expect, not the worst of all."""
+    search = Search(Space([Float("x", 0.0, 1.0)]), rungs=RUNGS)
+    for score in (3.0, 1.0, 2.0):
+        search.tell(search.ask()[0].number, score)
+    search.tell(search.ask()[0].number, error="boom")
+    evidence = search._collect_evidence()
+    assert evidence.losses[:, 0] == pytest.approx([3.0, 1.0, 2.0, 3.0])
+    assert evidence.failed.tolist() == [False, False, False, True]

@@ -16,7 +16,19 @@ POOL_BATCHES = 64
 CALL_TOKENS = 64
 """Tokens that cost a CPU about as much as another call of a small model."""
 
+CALL_TOKENS_LARGE = 128
+"""The same where `LARGE` weights and more are trained: each call passes over all of them and over
+their gradients. With half a billion, 342 tokens in two calls took as long as 430 in one; and
+between the calls of a batch, gradients of all weights are held."""
+
+LARGE = 100_000_000
+
 Batch = TypeVar("Batch")
+
+
+def call_tokens(trained: int) -> int:
+    """Return how many tokens cost a CPU as much as another call, with so many trained weights."""
+    return CALL_TOKENS if trained < LARGE else CALL_TOKENS_LARGE
 
 
 class BucketOrder:

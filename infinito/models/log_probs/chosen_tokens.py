@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from infinito.models.log_probs.tied_gradient import tied_gradient
 from infinito.models.log_probs.token_log_probs import TokenScores, logit_scores, token_scores
 
 Head = Literal["fused", "module", "whole"]
@@ -38,9 +39,10 @@ def score_tokens(
     """
     parts = list(zip(inputs, positions, strict=True))
     if head == "fused":
-        hidden = torch.cat([_hidden_at(model, *part) for part in parts])
+        with tied_gradient(model, len(parts)) as tied:
+            hidden = torch.cat([_hidden_at(model, *part) for part in parts])
         module = model.get_output_embeddings()  # type: ignore[operator]
-        return token_scores(hidden, module.weight, module.bias, targets, statistics)
+        return token_scores(hidden, module.weight, module.bias, targets, statistics, tied)
     logits_at = _whole_logits_at if head == "whole" else _logits_at
     return logit_scores(torch.cat([logits_at(model, *part) for part in parts]), targets, statistics)
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from infinito.models.log_probs.tied_gradient import TiedGradient
+
 CHUNK_BYTES = 32 << 20
 """Bytes of logits in one chunk."""
 
@@ -29,7 +31,12 @@ class TokenScores(NamedTuple):
 
 
 def token_scores(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, statistics: bool = False
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    statistics: bool = False,
+    tied: TiedGradient | None = None,
 ) -> TokenScores:
     """Return the scores of tokens under softmax(hidden · weightᵀ + bias).
 
@@ -39,8 +46,9 @@ def token_scores(
         bias: (vocab,) or None.
         targets: (tokens,) token ids.
         statistics: whether to compute entropy, mean logits and is_top too; they carry no gradient.
+        tied: where the weight's gradient is left for the embedding, which hands both parts on.
     """
-    log_probs, *rest = _TokenScores.apply(hidden, weight, bias, targets, statistics)
+    log_probs, *rest = _TokenScores.apply(hidden, weight, bias, targets, statistics, tied)
     return TokenScores(log_probs, *rest) if statistics else TokenScores(log_probs)
 
 
@@ -70,12 +78,13 @@ class _TokenScores(torch.autograd.Function):
         bias: Tensor | None,
         targets: Tensor,
         statistics: bool,
+        tied: TiedGradient | None,
     ) -> tuple[Tensor, ...]:
         device = hidden.device.type
         dtype = hidden.dtype
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
-        ctx.dtype = dtype
+        ctx.dtype, ctx.tied = dtype, tied
         size = len(targets) * weight.shape[0] * max(4, dtype.itemsize)
         ctx.rows = max(1, len(targets) * CHUNK_BYTES // max(1, size))
         budget = KEPT_BYTES if any(ctx.needs_input_grad) else 0
@@ -101,7 +110,8 @@ class _TokenScores(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, targets = ctx.saved_tensors
         by_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        by_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        waits = ctx.tied is not None and ctx.tied.waits_for(len(targets), weight)
+        by_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] and not waits else None
         by_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
         cast = weight.to(ctx.dtype)
         for part in range(0, len(targets), ctx.rows):
@@ -115,11 +125,13 @@ class _TokenScores(torch.autograd.Function):
             by_logits = by_logits.to(ctx.dtype)  # (chunk, vocab)
             if by_hidden is not None:
                 by_hidden[chunk] = by_logits @ cast
+            if waits:
+                ctx.tied.factors.append((by_logits, hidden[chunk]))
             if by_weight is not None:
                 by_weight.addmm_(by_logits.T.to(weight.dtype), hidden[chunk].to(weight.dtype))
             if by_bias is not None:
                 by_bias += by_logits.sum(0)
-        return by_hidden, by_weight, by_bias, None, None
+        return by_hidden, by_weight, by_bias, None, None, None
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:

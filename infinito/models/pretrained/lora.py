@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from infinito.errors import ConfigError
 from infinito.extras import require_extra
+from infinito.models.pretrained.merged_products import merge_products
 
 ALL_LINEAR = "all-linear"
 OWN_PARAMETERS = ("distance_scale",)
@@ -57,6 +58,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # peft minds each layer's kind
         model.add_adapter(config)
+    merge_products(model)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()

@@ -89,6 +89,7 @@ class PreferenceDataModule(LightningDataModule):
         seed: Seed of the order of the training pairs.
         bucket: Batch pairs of similar length.
         accumulate: Training batches of an optimizer step.
+        call_tokens: Tokens that cost a CPU as much as another call of the model.
         train_reference: (pairs, 2) log-probabilities of the reference, or None.
         valid_reference: (pairs, 2) log-probabilities of the held-out pairs, or None.
 
@@ -111,6 +112,7 @@ class PreferenceDataModule(LightningDataModule):
         seed: int = 0,
         bucket: bool = True,
         accumulate: int = 1,
+        call_tokens: int = CALL_TOKENS,
         train_reference: Tensor | None = None,
         valid_reference: Tensor | None = None,
     ) -> None:
@@ -122,6 +124,7 @@ class PreferenceDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self.seed, self.bucket, self.accumulate = seed, bucket, accumulate
+        self.call_tokens = call_tokens
         self.train_reference, self.valid_reference = train_reference, valid_reference
         self.total_batches: int | None = None
         self.start_batch = 0
@@ -164,7 +167,7 @@ class PreferenceDataModule(LightningDataModule):
         def collate(numbers: np.ndarray, share: float | None) -> PairBatch:
             of_batch = None if reference is None else reference[numbers].T.flatten()
             chosen = [pairs[number] for number in numbers]
-            call_tokens = CALL_TOKENS if on_cpu else None
+            call_tokens = self.call_tokens if on_cpu else None
             return arrange(chosen, self.layout, of_batch, share, call_tokens)
 
         return collate

@@ -40,7 +40,7 @@ def make_strategy(
                 fits,
                 is_noisy=repeats != 1,
                 replicates=repeats == AUTO,
-                is_settled=rungs is ONE_RUNG,
+                learns_curves=rungs is not ONE_RUNG,
             )
         case "uct":
             return UCT(sampler, exploration, max_depth)

@@ -21,6 +21,7 @@ from infinito.search.space.regions import Region
 from infinito.search.space.sampling import Sampler
 from infinito.search.space.space import Space
 from infinito.search.strategies.tree import Node, find_split
+from infinito.search.surrogate.curve_fitting import CurveFitter
 from infinito.search.surrogate.fitting import Fits, SurrogateFitter
 from infinito.search.surrogate.hyperparameters import EXACT, NOISY
 from infinito.search.surrogate.playout import Candidates, Playout
@@ -45,7 +46,7 @@ class TreeSearch:
         fits: Hyper-parameters of the surrogate that were fitted before; new ones are added.
         is_noisy: Whether another seed would change the scores.
         replicates: Whether to propose a point with a trial again where that is worth more.
-        is_settled: Whether the loss of a trial that has ended stays what it is.
+        learns_curves: Whether trials pause on their way, so that they have curves.
     """
 
     initial_points = 8
@@ -59,7 +60,7 @@ class TreeSearch:
         fits: Fits | None = None,
         is_noisy: bool = False,
         replicates: bool = False,
-        is_settled: bool = True,
+        learns_curves: bool = False,
     ) -> None:
         self.sampler = sampler
         self.selection = selection
@@ -68,7 +69,11 @@ class TreeSearch:
         self.is_noisy = is_noisy
         self.replicates = replicates
         prior = NOISY if is_noisy else EXACT
-        self._fitter = SurrogateFitter(sampler.space, fits, prior, is_settled)
+        self._fitter: SurrogateFitter | CurveFitter
+        if learns_curves:
+            self._fitter = CurveFitter(sampler.space, fits)
+        else:
+            self._fitter = SurrogateFitter(sampler.space, fits, prior)
 
     def propose(self, evidence: Evidence, rng: np.random.Generator) -> Array | None:
         """Return the next point, or None where no candidate is left; see `Strategy.propose`."""

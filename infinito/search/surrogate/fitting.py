@@ -44,8 +44,6 @@ class SurrogateFitter:
         space: Says which parameters have an order.
         fits: Hyper-parameters fitted before; new ones are added.
         prior: Of the noise in the scores.
-        is_settled: Whether the losses of a mark stay what they are. Otherwise each fit starts from
-            the last one, and not from that of the mark before, which would have to be made anew.
     """
 
     def __init__(
@@ -53,10 +51,8 @@ class SurrogateFitter:
         space: Space,
         fits: Fits | None = None,
         prior: NoisePrior = EXACT,
-        is_settled: bool = True,
     ) -> None:
         self.prior = prior
-        self.is_settled = is_settled
         self.ordered = np.array([parameter.is_ordered for parameter in space.parameters])
         self.fits: Fits = {} if fits is None else fits
 
@@ -69,7 +65,7 @@ class SurrogateFitter:
             rng: For the fantasies.
         """
         known = evidence.is_known
-        theta = self._fit_theta(evidence, _round_to_mark(evidence.count_settled()))
+        theta = self._fit_theta(evidence, round_to_mark(evidence.count_settled()))
         scores = normalise(losses[known])
         chosen = choose_informative(scores)
         rows = evidence.rows[known][chosen]
@@ -88,20 +84,13 @@ class SurrogateFitter:
             losses = first.scalarise()[known]
             if len(losses) < FEWEST or has_plateau(losses):
                 return make_default_theta(first.rows.shape[1], self.prior)
-            start = self._find_start(evidence, mark)
+            start = self._fit_theta(evidence, round_to_mark(mark - 1))
             scores = normalise(losses)
             chosen = choose_informative(scores)
             rows = first.rows[known][chosen]
             fitted = fit_theta(rows, scores[chosen], self.ordered, start, self.prior)
             self.fits[key] = fitted.tolist()
         return np.array(self.fits[key])
-
-    def _find_start(self, evidence: Evidence, mark: int) -> Array:
-        if self.is_settled:
-            return self._fit_theta(evidence, _round_to_mark(mark - 1))
-        if self.fits:
-            return np.array(list(self.fits.values())[-1])
-        return make_default_theta(evidence.rows.shape[1], self.prior)
 
 
 def choose_informative(scores: Array) -> NDArray[np.int64]:
@@ -120,7 +109,7 @@ def choose_informative(scores: Array) -> NDArray[np.int64]:
     return np.sort(np.concatenate([better, np.sort(others)[spread]]))
 
 
-def _round_to_mark(count: int) -> int:
+def round_to_mark(count: int) -> int:
     """Return the greatest mark up to a number of trials."""
     if count < FIRST_MARK:
         return count

@@ -15,7 +15,7 @@ from infinito.search.space.parameters import Array
 from infinito.search.space.regions import Region
 from infinito.search.space.sampling import Sampler, exclude
 from infinito.search.surrogate.acquisition import log_expected_improvement
-from infinito.search.surrogate.surrogate import Surrogate
+from infinito.search.surrogate.surrogate import Posterior
 
 UNIFORM, NEAR = 160, 128
 """Candidates drawn all over a region, and near its best trials."""
@@ -68,7 +68,7 @@ class Playout:
     """
 
     def __init__(
-        self, surrogate: Surrogate, sampler: Sampler, tried: Array, is_noisy: bool = False
+        self, surrogate: Posterior, sampler: Sampler, tried: Array, is_noisy: bool = False
     ) -> None:
         self.surrogate = surrogate
         known = surrogate.predict(surrogate.rows)[0].T if is_noisy else surrogate.scores

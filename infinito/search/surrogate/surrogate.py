@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,20 @@ from infinito.search.surrogate.kernel import (
 
 _CACHED = 12_000
 """Kernel entries computed together: few enough for the processor's cache."""
+
+
+class Posterior(Protocol):
+    """What a play-out asks of a surrogate; see `Surrogate`."""
+
+    rows: Array
+    scores: Array
+
+    @property
+    def noise(self) -> float: ...
+    @property
+    def amplitude(self) -> float: ...
+    def predict(self, rows: Array) -> tuple[Array, Array]: ...
+    def predict_slopes(self, rows: Array) -> tuple[Array, Array, Array, Array]: ...
 
 
 class Surrogate:
@@ -49,7 +64,7 @@ class Surrogate:
         self.noise = math.exp(theta[-1])
         whitened = self._condition(rows, scores)
         freedom = AMPLITUDE_WEIGHT
-        self.amplitude = (freedom + whitened @ whitened) / (freedom + len(scores))
+        self.amplitude = float((freedom + whitened @ whitened) / (freedom + len(scores)))
 
     def fantasise(self, rows: Array, count: int, rng: np.random.Generator) -> Surrogate:
         """Return the posterior that also knows scores of `rows`, drawn `count` times from this one.

@@ -20,11 +20,13 @@ from infinito.process import peak_rss_mib
 from infinito.run_folder.progress import preparation
 from infinito.run_folder.tables import print_next, print_table
 from infinito.training.assembly import build_language_training
+from infinito.training.callbacks.validation import count_validations
 from infinito.training.conversations.assembly import build_training_data
 from infinito.training.length.memory_need import check_memory
 from infinito.training.optimizer.assembly import describe_optimizer
 from infinito.training.optimizer.optimized_task import OptimizedTask
 from infinito.training.report.headline import describe_training
+from infinito.training.trainer import count_batches
 
 TIMED_STEPS = 3
 
@@ -51,6 +53,12 @@ def estimate(conf: RunConf, console: Console) -> None:
         loss = take_step(task, optimizer, batch)
         seconds.append(time.perf_counter() - started_s)
     step_s = statistics.median(seconds)
+    training_s = step_s * length.batches + max(0.0, seconds[0] - step_s)
+    validations = count_validations(
+        length.batches, length.validate_every, conf.trainer.accumulate, length.batches
+    )
+    of_validation = count_batches(data.val_dataloader(), conf.trainer)
+    validation_s = time_validation(task, data.val_dataloader(), device) * of_validation
     on_gpu = device.type == "cuda"
     peak_mib = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_rss_mib()
     print_table(
@@ -64,13 +72,28 @@ def estimate(conf: RunConf, console: Console) -> None:
             "loss": f"{loss.item():.3f} nats (log vocabulary {math.log(data.vocab_size):.3f})",
             "steps": length.steps,
             "seconds a batch": step_s,
-            "estimated training": f"{step_s * length.batches / 60:.1f} minutes",
+            "estimated training": f"{training_s / 60:.1f} minutes",
+            "estimated validation": f"{validations * validation_s / 60:.1f} minutes",
             "peak memory": f"{peak_mib:,.0f} MiB ({peak_mib - before_mib:,.0f} for the step)"
             if not on_gpu
             else f"{peak_mib:,.0f} MiB on the device",
         },
     )
     print_next(console, [("the same command without dry_run=true", "train")])
+
+
+@torch.no_grad()
+def time_validation(task: OptimizedTask, batches: Iterable[Any], device: Any) -> float:
+    """Return the seconds that a validation batch takes, after one that is not counted."""
+    batch = next(iter(batches)).to(device)
+    task.eval()
+    seconds = []
+    for _ in range(2):
+        started_s = time.perf_counter()
+        task.validation_step(batch, 0)
+        seconds.append(time.perf_counter() - started_s)
+    task.train()
+    return seconds[-1]
 
 
 def take_step(task: OptimizedTask, optimizer: Optimizer, *batches: Any) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.adamw import adamw
 
+from infinito.models.log_probs.tied_gradient import Blocks, block_updates
+
 CHUNK = 1 << 15
 """Numbers that are updated together where moments are converted: they stay in a core's cache."""
 
@@ -51,6 +53,8 @@ class LeanAdamW(AdamW):
         """Update all parameters that have a gradient; return what `closure` returns."""
         result = None
         self.norms = {}
+        if self.in_backward:
+            self._make_states()
         if closure is not None:
             handles = list(self._updates()) if self.in_backward else []
             try:
@@ -59,6 +63,7 @@ class LeanAdamW(AdamW):
             finally:
                 for handle in handles:
                     handle.remove()
+                block_updates.clear()
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -81,32 +86,75 @@ class LeanAdamW(AdamW):
         for group in self.param_groups:
 
             def update(parameter: Tensor, group: dict[str, Any] = group) -> None:
-                assert parameter.grad is not None
+                if parameter.grad is None:  # taken in blocks
+                    return
                 self.norms[id(parameter)] = torch.linalg.vector_norm(parameter.grad)
                 self._update(parameter, group)
                 parameter.grad = None
 
             for parameter in group["params"]:
+                block_updates[id(parameter)] = functools.partial(
+                    self._update_blocks, parameter, group
+                )
                 yield parameter.register_post_accumulate_grad_hook(update)
 
-    @torch.no_grad()
-    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
+    def _make_states(self) -> None:
+        """Make all moments before the first backward pass.
+
+        Made within it, they would lie between activations and gradients, and what those leave free
+        would be pieces that fit nothing: 1.5 GiB with half a billion weights.
+        """
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self._state_of(parameter)
+
+    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             for name in ("exp_avg", "exp_avg_sq"):
                 state[name] = torch.zeros_like(
                     parameter, dtype=self.moments, memory_format=torch.preserve_format
                 )
+        return state
+
+    @torch.no_grad()
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        state = self._state_of(parameter)
         assert parameter.grad is not None
-        tensors = [parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"]]
-        if self.moments == parameter.dtype:
+        self._apply(state, [parameter, parameter.grad, *_moments(state)], group)
+
+    @torch.no_grad()
+    def _update_blocks(self, parameter: Tensor, group: dict[str, Any], blocks: Blocks) -> None:
+        """Update rows as their gradient arrives: one step for all of them."""
+        state, norms = self._state_of(parameter), []
+        before = state["step"].clone()
+        for rows, gradient in blocks:
+            norms.append(torch.linalg.vector_norm(gradient))
+            state["step"].copy_(before)
+            mean, square = _moments(state)
+            tensors = [parameter[rows], gradient, mean[rows], square[rows]]
+            self._apply(state, tensors, group, rows.start * parameter[0].numel())
+        self.norms[id(parameter)] = torch.linalg.vector_norm(torch.stack(norms))
+
+    def _apply(
+        self, state: dict[str, Tensor], tensors: list[Tensor], group: dict[str, Any], first: int = 0
+    ) -> None:
+        """Update (weight, gradient, mean, mean of squares), and count the step.
+
+        Args:
+            state: That of the whole parameter.
+            tensors: All of it, or some rows.
+            group: The parameter's group.
+            first: Where in the parameter they begin.
+        """
+        if self.moments == tensors[0].dtype:
             _run(tensors, state["step"], group)
             return
-        noise = _draw_noise(int(state["step"]), parameter.device)
+        noise = _draw_noise(int(state["step"]), tensors[0].device)
         flat = [each.detach().reshape(-1) for each in tensors]
         before = state["step"].clone()
-        for start in range(0, parameter.numel(), CHUNK):
+        for start in range(0, tensors[0].numel(), CHUNK):
             chunk = slice(start, start + CHUNK)
             weight, gradient, mean, square = (each[chunk] for each in flat)
             wide = [mean.float(), square.float()]
@@ -114,12 +162,17 @@ class LeanAdamW(AdamW):
             _run([weight, gradient, *wide], state["step"], group)
             mean.copy_(wide[0])
             bits = wide[1].view(torch.int32)
-            bits.add_(noise[: len(bits)]).bitwise_and_(-(1 << 16))
+            shift = (first + start) % CHUNK
+            bits.add_(noise[shift : shift + len(bits)]).bitwise_and_(-(1 << 16))
             square.copy_(wide[1])
 
 
+def _moments(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    return state["exp_avg"], state["exp_avg_sq"]
+
+
 def _run(tensors: list[Tensor], step: Tensor, group: dict[str, Any]) -> None:
-    """Run torch's fused kernel on (weight, gradient, mean, mean of squares) and count the step."""
+    """Run torch's fused kernel."""
     weight, gradient, mean, square = tensors
     beta1, beta2 = group["betas"]
     adamw(
@@ -145,7 +198,9 @@ def _run(tensors: list[Tensor], step: Tensor, group: dict[str, Any]) -> None:
 def _draw_noise(step: int, device: torch.device) -> Tensor:
     """Return what is added to the lower 16 bits before they are cut: one of 2^16, all as likely.
 
-    It depends on the step alone, so that a resumed training draws the same.
+    It comes twice, so that a chunk may begin anywhere in it. It depends on the step alone, so that
+    a resumed training draws the same.
     """
     generator = torch.Generator(device).manual_seed(step)
-    return torch.randint(1 << 16, (CHUNK,), generator=generator, dtype=torch.int32, device=device)
+    noise = torch.randint(1 << 16, (CHUNK,), generator=generator, dtype=torch.int32, device=device)
+    return noise.repeat(2)

@@ -15,8 +15,8 @@ from infinito.search.surrogate.fitting import (
     MOST,
     Fits,
     SurrogateFitter,
-    _round_to_mark,
     choose_informative,
+    round_to_mark,
 )
 from tests.search.surrogate.evidence import SPACE, make_evidence, make_playout, with_running
 
@@ -27,14 +27,14 @@ def test_hyper_parameters_do_not_depend_on_when_they_were_fitted() -> None:
     for count in range(10, 61):
         first = evidence.take_first(count)
         step_by_step.fit(first, first.scalarise(), np.random.default_rng(count))
-    mark = _round_to_mark(60)
+    mark = round_to_mark(60)
     expected = SurrogateFitter(SPACE)._fit_theta(evidence, mark)
     assert (step_by_step._fit_theta(evidence, mark) == expected).all()
 
 
 def test_marks_by_hand() -> None:
     """20, then ⌈20 · 1.08⌉ = 22, ⌈22 · 1.08⌉ = 24, 26, 29, …"""
-    found = [_round_to_mark(n) for n in (7, 20, 21, 22, 23, 25, 28, 29)]
+    found = [round_to_mark(n) for n in (7, 20, 21, 22, 23, 25, 28, 29)]
     assert found == [7, 20, 20, 22, 22, 24, 26, 29]
 
 
@@ -85,4 +85,4 @@ def test_a_later_failure_or_worse_score_leaves_earlier_fits_alone() -> None:
     evidence.table[40] = 1e3
     SurrogateFitter(SPACE, fits).fit(evidence, evidence.scalarise(), np.random.default_rng(0))
     assert before < set(fits)
-    assert len(fits) == len([n for n in range(FEWEST, 51) if _round_to_mark(n) == n])
+    assert len(fits) == len([n for n in range(FEWEST, 51) if round_to_mark(n) == n])

@@ -104,7 +104,8 @@ def test_batches_pause_too(swept: Swept) -> None:
         (["fidelity=trainer.max_steps", "fidelity_smallest=-1"], "`=-1: expected above 0"),
         (["fidelity=trainer.max_steps", "fidelity_largest=4.5"], "expected a whole number"),
         (["fidelity_largest=90"], "`=90 needs `hydra.sweeper.fidelity`"),
-        (["fidelity=trainer.max_steps", "repeats=2"], "do not go together"),
+        (["fidelity=trainer.max_steps", "repeats=2"], "go together: .*`hydra.sweeper.repeats=1`"),
+        (["fidelity=trainer.max_steps", "repeats=auto"], "`=auto do not go together"),
         (["fidelity=trainer.max_steps", "direction=[minimize,maximize]"], "needs one objective"),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infinito.errors import ResumeError
+from infinito.search.versions import VERSION as VERSION_OF_PROPOSALS
 from infinito.sweeps.record.history import count_attempts
 from infinito.sweeps.record.journal import VERSION, Journal, read
 from tests.sweeps.mcts_sweeper.tiny_sweeps import (
@@ -166,6 +167,8 @@ def test_a_sweep_of_an_earlier_version_goes_on_and_says_what_has_changed(
         "the search has changed since this sweep began, from version 1" in capsys.readouterr().out
     )
     after = read(folder / "journal.jsonl")
-    assert [event["search"] for event in after if event["event"] == "version"] == [2]
+    assert [event["search"] for event in after if event["event"] == "version"] == [
+        VERSION_OF_PROPOSALS
+    ]
     swept("hydra.sweeper.n_trials=6", f"hydra.sweeper.resume={folder}")
     assert "the search has changed" not in capsys.readouterr().out

@@ -194,7 +194,9 @@ def test_a_dry_run_estimates_it(
     configured: Callable[..., RunConf], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     program.execute(configured("dry_run=true"), tmp_path / "dry")
-    assert "estimated training" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "estimated training" in printed
+    assert "estimated validation" in printed
     assert not (tmp_path / "dry").exists()
 
 

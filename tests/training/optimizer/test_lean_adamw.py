@@ -15,6 +15,8 @@ from infinito.config import AdamWConf
 from infinito.errors import ConfigError
 from infinito.models.distance_lm.config import DistanceLMConfig
 from infinito.models.distance_lm.model import DistanceLMForCausalLM
+from infinito.models.log_probs import tied_gradient
+from infinito.models.log_probs.chosen_tokens import score_tokens
 from infinito.paths import conf_dir
 from infinito.training.optimizer.adamw import build_adamw
 from infinito.training.optimizer.lean_adamw import LeanAdamW
@@ -46,6 +48,42 @@ def train(model: nn.Module, settings: AdamWConf, steps: int = 3) -> torch.optim.
 
         optimizer.step(closure)
     return optimizer
+
+
+@pytest.mark.parametrize("moments", ["float32", "bfloat16"])
+def test_a_shared_weight_is_updated_in_blocks(
+    moments: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In blocks of 4 of its 11 rows, of which the last has 3; autograd never sees its gradient."""
+    monkeypatch.setattr(tied_gradient, "ROWS", 4)
+
+    def tuned(**settings: Any) -> tuple[DistanceLMForCausalLM, torch.optim.Optimizer]:
+        model = small_model()
+        optimizer = build_adamw(list(model.parameters()), AdamWConf(moments=moments, **settings))
+        for number in range(3):
+            ids = torch.randint(11, (2, 9), generator=torch.Generator().manual_seed(number))
+
+            def closure(ids: torch.Tensor = ids) -> float:
+                optimizer.zero_grad()
+                positions = torch.arange(8)
+                scores = score_tokens(model, [{"input_ids": ids}], [positions], ids[0, 1:])
+                (-scores.log_probs.sum()).backward()
+                return 0.0
+
+            optimizer.step(closure)
+        return model, optimizer
+
+    model, optimizer = tuned(in_backward=True)
+    assert isinstance(optimizer, LeanAdamW)
+    head = model.get_output_embeddings().weight
+    assert head.grad is None
+    assert float(optimizer.norms[id(head)]) > 0
+    assert float(optimizer.state[head]["step"]) == 3
+    wanted, other = tuned()
+    for mine, theirs in zip(model.parameters(), wanted.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+        for name in ("exp_avg", "exp_avg_sq"):
+            assert torch.equal(optimizer.state[mine][name], other.state[theirs][name])
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
