@@ -91,11 +91,12 @@ def docs_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def keep_denormals() -> Iterator[None]:
-    """Undoes what a command sets for its process: Hypothesis wants floats as IEEE 754 has them."""
+def keep_arithmetic() -> Iterator[None]:
+    """Undoes what a command sets for its process: denormals to zero, products in bfloat16."""
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+        sys.modules["torch"].set_float32_matmul_precision("highest")
 
 
 @pytest.fixture

@@ -58,9 +58,10 @@ STAGES = (
 
 
 LENGTHS = {
-    "trainer.minutes": "trainer.minutes=0.05",
+    "trainer.minutes": "trainer.minutes=0.3",
     "trainer.max_steps": "trainer.max_steps=12",
     "hydra.sweeper.n_trials": "hydra.sweeper.n_trials=3",
+    "hydra.sweeper.fidelity_smallest": "hydra.sweeper.fidelity_smallest=2",
 }
 """What stands for lengths that a page types."""
 

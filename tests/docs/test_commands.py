@@ -112,6 +112,7 @@ def earlier(hub: Hub, gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactor
         "HF_HUB_CACHE": cache,
         "HF_HUB_OFFLINE": "0",
         "HF_TOKEN": hub.token,
+        "HF_HUB_DISABLE_XET": "1",  # files go through the endpoints that the local hub has
         "XDG_CACHE_HOME": str(folder / "cache"),
         "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
@@ -173,8 +174,8 @@ def type_command(command: str, page: Path, reader: Reader) -> None:
         if part in command:
             command = command.replace("<folder>", model)
     if "<folder>/sft" in command:
-        (stage,) = reader.folder.glob("multirun/chat_from_scratch/*/sft")
-        command = command.replace("<folder>/sft", str(stage))
+        (stages,) = reader.folder.glob("multirun/chat_from_scratch/*/")
+        command = command.replace("<folder>", str(stages))
     if "tasks_path" in command:
         command = command.replace("<folder>", "tasks")
     if "task=serve" in command:
@@ -215,9 +216,13 @@ def serving(command: str, reader: Reader) -> Iterator[str]:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as server,
     ):
+
+        def look() -> re.Match[str] | None:
+            assert server.poll() is None, f"{command}\n{log.read_text()}"
+            return re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+
         try:
-            found = wait_for(lambda: re.search(r"http://127\.0\.0\.1:\d+", log.read_text()))
-            yield found[0]
+            yield wait_for(look)[0]
             server.send_signal(signal.SIGINT)
             assert server.wait(ENOUGH_S) == 0
         finally:
