@@ -33,6 +33,14 @@ SHORT = ("trainer.epochs=null", "trainer.max_steps=40", "trainer.validate_every=
          "data.max_bytes=2000000", "optimizer.warmup_steps=0")  # fmt: skip
 """What makes the main job short; its phases stay as they are."""
 
+STAGES = [
+    "pretrain:trainer.max_steps=20", "pretrain:trainer.validate_every=10",
+    "pretrain:data.max_bytes=100000", "pretrain:optimizer.warmup_steps=0",
+    "sft:data.skills=[count]", "sft:data.items=100", "sft:data.held_out_items=20",
+    "sft:trainer.max_steps=80", "sft:trainer.validate_every=40", "sft:optimizer.warmup_steps=0",
+    "dpo:trainer.max_steps=3",
+]  # fmt: skip
+
 TEXT = "text.txt"
 
 HARNESS_TASK = """
@@ -78,14 +86,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "serve": ["task=serve", "checkpoint=runs/base", "chat.template=plain", "serve.port=0"],
     "harness": ["task=lm_eval", "checkpoint=runs/base", "lm_eval.tasks_path=.",
                 "lm_eval.tasks=[mine]"],
-    "stages": [
-        "+experiment=chat_from_scratch",
-        "stage_overrides=[pretrain:trainer.max_steps=20, pretrain:trainer.validate_every=10, "
-        "pretrain:data.max_bytes=100000, pretrain:optimizer.warmup_steps=0, "
-        "sft:data.skills=[count], sft:data.items=100, sft:data.held_out_items=20, "
-        "sft:trainer.max_steps=80, sft:trainer.validate_every=40, sft:optimizer.warmup_steps=0, "
-        "dpo:trainer.max_steps=3]",
-    ],
+    "stages": ["+experiment=chat_from_scratch", f"stage_overrides={STAGES}"],
 }  # fmt: skip
 """The README's commands and their neighbours, each made short; none needs a network.
 
