@@ -84,7 +84,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "chat": ["task=chat", "checkpoint=runs/base", "chat.template=plain",
              "generation.max_new_tokens=40"],
     "serve": ["task=serve", "checkpoint=runs/base", "chat.template=plain", "serve.port=0"],
-    "harness": ["task=lm_eval", "checkpoint=runs/base", "lm_eval.tasks_path=.",
+    "harness": ["task=lm_eval", "checkpoint=runs/base", "lm_eval.tasks_path=tasks",
                 "lm_eval.tasks=[mine]"],
     "stages": ["+experiment=chat_from_scratch", f"stage_overrides={STAGES}"],
 }  # fmt: skip
@@ -205,7 +205,8 @@ def main() -> None:
         sentence = "The cat sat on the mat, and {} dogs looked at it.\n"
         text = "".join(sentence.format(number) for number in range(5000))
         (folder / TEXT).write_text(text, encoding="utf-8")
-        (folder / "mine.yaml").write_text(HARNESS_TASK, encoding="utf-8")
+        (folder / "tasks").mkdir()
+        (folder / "tasks/mine.yaml").write_text(HARNESS_TASK, encoding="utf-8")
         rows = "".join(json.dumps({"text": sentence.format(n) * 20}) + "\n" for n in range(40))
         (folder / "rows.jsonl").write_text(rows, encoding="utf-8")
         for name in settings.names or COMMANDS:
