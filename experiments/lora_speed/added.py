@@ -55,7 +55,7 @@ def step(model: Any, phi: PhiObjective | None, batch: torch.Tensor) -> None:
     with observed(model) if phi is not None else nullcontext() as seen:
         logits = model(input_ids=batch[:, :-1], use_cache=False).logits
     loss = cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
-    if phi is not None:
+    if phi is not None and seen is not None:
         loss = phi.add_to(loss, model, seen)
     loss.backward()
 
