@@ -14,9 +14,12 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from infinito.extras import require_extra
+
 
 def merge_products(model: PreTrainedModel) -> None:
     """Give the LoRA layers of a model this way to compute; what they hold stays peft's."""
+    require_extra("lora")
     from peft.tuners.lora import Linear
 
     class MergedLinear(Linear):
