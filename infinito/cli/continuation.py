@@ -86,7 +86,6 @@ def _resumed_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     saved = saved_values(folder)
     begun, values = with_absolute_paths(saved), with_absolute_paths(values)
     task = str(saved["task"])
-    typed = typed_keys(overrides) - {"resume", "dry_run"}
     if renamed := set(filter(is_renamed, typed)):
         return _with_keys(saved, values, renamed)  # for `parse` to say their present names
     if not typed & set(ADDED_GROUPS):
